@@ -1,0 +1,94 @@
+# commerce, a shop's order backend as a PostgreSQL extension.
+# `make help` says what there is to make.
+
+EXTENSION  = commerce
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" commerce.control)
+PG_CONFIG ?= pg_config
+PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# src/relay/ is a client program with a build of its own.
+MODULE_big = commerce
+OBJS      := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+INSTALL_SQL := $(sort $(wildcard sql/install/*.sql))
+DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
+DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))
+
+# PostgreSQL's headers are somebody else's to keep free of warnings: with
+# -isystem, -Wextra looks at our code only. Left out are the two that forbid
+# what PostgreSQL's interfaces ask for: callbacks that use some of their
+# arguments, and {0}.
+PG_CPPFLAGS := -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+
+# `make installcheck` runs these against a running server; the schedules are
+# the only lists of tests. The TAP tests start servers of their own, for which
+# root will not do: scripts/test (`make test`) sees to that.
+scheduled       = $(shell sed -n 's/^test: *//p' $(1) 2>/dev/null)
+REGRESS        := $(call scheduled,test/schedule)
+REGRESS_OPTS    = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+ISOLATION      := $(call scheduled,test/isolation_schedule)
+ISOLATION_OPTS  = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+
+EXTRA_CLEAN = $(EXTENSION)--*.sql dist build/test
+
+ifneq ($(PGXS),)
+include $(PGXS)
+else
+all install uninstall installcheck clean:
+	@echo "There is no $(PG_CONFIG): install PostgreSQL's server headers" \
+	  "(scripts/install-packages does, on Debian), or set PG_CONFIG." >&2; exit 1
+endif
+
+# The library is small enough to be rebuilt whole when a header changes.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+
+# The directory is named too, so that a file taken away is noticed.
+$(DATA_built): $(INSTALL_SQL) sql/install commerce.control Makefile
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
+	   for file in $(INSTALL_SQL); do printf '\n-- %s\n\n' $$file; cat $$file; done; } >$@
+	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"
+
+test:
+	@scripts/test
+
+lint:
+	@scripts/lint
+
+demo:
+	@scripts/demo
+
+stop-demo:
+	@CLUSTER=demo scripts/cluster stop
+
+bench:
+	@test -x bench/run || { echo "There is no bench/run here." >&2; exit 1; }
+	@bench/run
+
+dist:
+	@mkdir -p dist
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ \
+	  --output=dist/$(EXTENSION)-$(EXTVERSION).zip HEAD
+
+define help_text
+  make                build the library and the install script
+  make install        install them where PG_CONFIG says (as root, usually)
+  make installcheck   regression and isolation tests on a running server
+  make test           every test, on throwaway servers that leave nothing behind
+                        STAGE="regress pgtap"  only these stages
+                        TESTS="pricing claim"  only these tests
+                        PRELOAD=on|off         only this form of the server
+  make lint           checks of the sources that need no server
+  make demo           a shop to play with, on a server of its own
+  make stop-demo      and its end
+  make bench          measurements (bench/)
+  make dist           dist/commerce-VERSION.zip, as PGXN wants it
+  make clean          remove what was built
+
+COPT=-Werror makes warnings errors, as the tests do.
+endef
+export help_text
+help:
+	@echo "$$help_text"
+
+.PHONY: test lint demo stop-demo bench dist help
