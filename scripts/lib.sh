@@ -37,15 +37,17 @@ if [[ $EUID == 0 ]]; then
 	id "$run_user" >/dev/null 2>&1 || run_user=nobody
 fi
 
-# Servers outlive the script that starts them, so they do not get its file
-# descriptor 3.
-unprivileged() {
+# Servers outlive the script that starts them: they get neither its working
+# directory, which may be closed to them, nor its file descriptor 3.
+unprivileged() (
+	cd /
+	exec 3>&-
 	if [[ $run_user ]]; then
-		runuser -u "$run_user" -- "$@" 3>&-
+		exec runuser -u "$run_user" -- "$@"
 	else
-		"$@" 3>&-
+		exec "$@"
 	fi
-}
+)
 
 # Sets $work. A Unix socket's path may have 107 bytes, so a long TMPDIR, or
 # one closed to the unprivileged user, is passed over for /tmp.
