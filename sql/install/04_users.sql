@@ -1,0 +1,199 @@
+-- Users, sellers, prepaid balances.
+
+CREATE TABLE commerce.users (
+	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name       text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
+	email      text NOT NULL CHECK (email ~ '^[^@\s]+@[^@\s]+$'),
+	phone      text,
+	balance    bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
+	address    text,
+	role       commerce.user_role NOT NULL DEFAULT 'BUYER',
+	status     commerce.user_status NOT NULL DEFAULT 'ACTIVE',
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	event_key  xid8 NOT NULL DEFAULT '0'
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX users_email_key ON commerce.users (pg_catalog.lower(email));
+COMMENT ON TABLE commerce.users IS 'everybody who buys, sells or runs the shop';
+COMMENT ON COLUMN commerce.users.balance IS 'prepaid balance in won; always the sum of the user''s balance_entries';
+COMMENT ON COLUMN commerce.users.event_key IS 'key of the last outbox event of this user';
+SELECT pg_catalog.pg_extension_config_dump('commerce.users', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.users_id_seq', '');
+
+CREATE TABLE commerce.sellers (
+	id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id             bigint NOT NULL UNIQUE REFERENCES commerce.users,
+	business_name       text NOT NULL CHECK (pg_catalog.btrim(business_name) <> ''),
+	registration_number text NOT NULL UNIQUE CHECK (pg_catalog.btrim(registration_number) <> ''),
+	cs_phone            text,
+	address             text,
+	category            text,
+	created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE commerce.sellers IS 'the business behind a user of role SELLER';
+COMMENT ON COLUMN commerce.sellers.registration_number IS 'business registration number';
+COMMENT ON COLUMN commerce.sellers.cs_phone IS 'telephone number of customer service';
+COMMENT ON COLUMN commerce.sellers.category IS 'sales category';
+SELECT pg_catalog.pg_extension_config_dump('commerce.sellers', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.sellers_id_seq', '');
+
+CREATE TABLE commerce.balance_entries (
+	id            bigint GENERATED ALWAYS AS IDENTITY,
+	user_id       bigint NOT NULL REFERENCES commerce.users,
+	kind          commerce.balance_entry_kind NOT NULL,
+	amount        bigint NOT NULL CHECK (amount <> 0),
+	balance_after bigint NOT NULL CHECK (balance_after >= 0),
+	order_id      bigint,
+	reference     text,
+	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (user_id, id)
+);
+COMMENT ON TABLE commerce.balance_entries IS 'append-only journal of every balance: the sum of a user''s amounts is that user''s balance';
+COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed, in won';
+COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded';
+COMMENT ON COLUMN commerce.balance_entries.reference IS 'idempotency key of a charge, or the reason of an adjustment';
+SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries_id_seq', '');
+
+CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.users
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.users ENABLE ALWAYS TRIGGER gate_delete;
+CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.sellers
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.sellers ENABLE ALWAYS TRIGGER gate_delete;
+
+CREATE FUNCTION commerce.create_user(
+	name text, email text, phone text DEFAULT NULL, address text DEFAULT NULL,
+	role commerce.user_role DEFAULT 'BUYER')
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	created commerce.users;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF pg_catalog.btrim(coalesce(create_user.name, '')) = '' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be empty');
+	END IF;
+	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'email must be an address such as kim@example.com');
+	END IF;
+	IF create_user.role IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+	END IF;
+
+	INSERT INTO commerce.users (name, email, phone, address, role, event_key)
+	VALUES (create_user.name, create_user.email, create_user.phone, create_user.address, create_user.role,
+			pg_catalog.pg_current_xact_id())
+	ON CONFLICT DO NOTHING
+	RETURNING * INTO created;
+	IF created.id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'a user with this email exists already');
+	END IF;
+
+	PERFORM commerce.write_event('User', created.id::text, 'UserCreated',
+		pg_catalog.jsonb_build_object('user_id', created.id, 'name', created.name, 'email', created.email,
+			'phone', created.phone, 'address', created.address, 'role', created.role,
+			'status', created.status, 'created_at', created.created_at),
+		created.event_key);
+	RETURN created.id;
+END
+$$;
+COMMENT ON FUNCTION commerce.create_user(text, text, text, text, commerce.user_role) IS
+	'creates a user with an empty balance and returns its id; email is unique, upper and lower case not told apart. Errors: INVALID_REQUEST';
+
+CREATE FUNCTION commerce.create_seller(
+	user_id bigint, business_name text, registration_number text, cs_phone text DEFAULT NULL,
+	address text DEFAULT NULL, category text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	owner_role commerce.user_role;
+	seller_id bigint;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF create_seller.user_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id must not be null');
+	END IF;
+	IF pg_catalog.btrim(coalesce(create_seller.business_name, '')) = '' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'business_name must not be empty');
+	END IF;
+	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'registration_number must not be empty');
+	END IF;
+
+	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', create_seller.user_id));
+	END IF;
+	IF owner_role <> 'SELLER' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST',
+			pg_catalog.format('user %s has role %s, not SELLER', create_seller.user_id, owner_role));
+	END IF;
+
+	INSERT INTO commerce.sellers (user_id, business_name, registration_number, cs_phone, address, category)
+	VALUES (create_seller.user_id, create_seller.business_name, create_seller.registration_number,
+			create_seller.cs_phone, create_seller.address, create_seller.category)
+	ON CONFLICT DO NOTHING
+	RETURNING id INTO seller_id;
+	IF seller_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'this user or this registration number is a seller already');
+	END IF;
+	RETURN seller_id;
+END
+$$;
+COMMENT ON FUNCTION commerce.create_seller(bigint, text, text, text, text, text) IS
+	'records the business of a user of role SELLER, once per user, and returns the seller''s id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.set_user_status(user_id bigint, status commerce.user_status)
+RETURNS commerce.users
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	changed commerce.users;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF set_user_status.user_id IS NULL OR set_user_status.status IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id and status must not be null');
+	END IF;
+	UPDATE commerce.users u SET status = set_user_status.status, updated_at = pg_catalog.now()
+	WHERE u.id = set_user_status.user_id
+	RETURNING u.* INTO changed;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', set_user_status.user_id));
+	END IF;
+	RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION commerce.set_user_status(bigint, commerce.user_status) IS
+	'suspends, withdraws or reactivates a user and returns the row. A user who is not ACTIVE may not charge, order, claim or make sheets; cancelling and refunds go on. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.charge_balance(
+	INOUT user_id bigint, IN amount bigint, IN idempotency_key text DEFAULT NULL, OUT balance bigint)
+RETURNS record
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_charge_balance';
+COMMENT ON FUNCTION commerce.charge_balance(bigint, bigint, text) IS
+	'adds won to a user''s prepaid balance and returns the new balance; amount: above 0, below 100 000 000, a multiple of 100; a repeated idempotency_key returns the first result. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.get_balance(INOUT user_id bigint, OUT balance bigint)
+RETURNS record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF get_balance.user_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id must not be null');
+	END IF;
+	SELECT u.balance INTO get_balance.balance FROM commerce.users u WHERE u.id = get_balance.user_id;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', get_balance.user_id));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce.get_balance(bigint) IS
+	'a user''s prepaid balance in won. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';

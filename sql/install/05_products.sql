@@ -1,0 +1,329 @@
+-- Products, promotions, stock.
+
+CREATE TABLE commerce.products (
+	id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	seller_id     bigint REFERENCES commerce.sellers,
+	name          text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
+	description   text,
+	price         bigint NOT NULL CHECK (price >= 0),
+	discount      bigint NOT NULL DEFAULT 0,
+	shipping_fee  bigint NOT NULL DEFAULT 0 CHECK (shipping_fee >= 0),
+	max_per_order bigint CHECK (max_per_order > 0),
+	category      text,
+	status        commerce.product_status NOT NULL DEFAULT 'ON_SALE' CHECK (status <> 'SOLD_OUT'),
+	created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CHECK (discount BETWEEN 0 AND price)
+);
+CREATE INDEX products_seller_id_idx ON commerce.products (seller_id);
+COMMENT ON TABLE commerce.products IS 'what is sold; a product is discontinued, not deleted. Its stock is in stock and stock_entries: available_stock()';
+COMMENT ON COLUMN commerce.products.seller_id IS 'NULL: the shop''s own';
+COMMENT ON COLUMN commerce.products.price IS 'won per unit, before discounts';
+COMMENT ON COLUMN commerce.products.discount IS 'instant discount, won per unit';
+COMMENT ON COLUMN commerce.products.shipping_fee IS 'won, once per order line';
+COMMENT ON COLUMN commerce.products.max_per_order IS 'most units in one order; NULL: no limit';
+COMMENT ON COLUMN commerce.products.status IS 'ON_SALE or DISCONTINUED; SOLD_OUT is what views show';
+SELECT pg_catalog.pg_extension_config_dump('commerce.products', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.products_id_seq', '');
+
+CREATE TABLE commerce.promotions (
+	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	product_id bigint NOT NULL REFERENCES commerce.products,
+	kind       commerce.coupon_kind NOT NULL CHECK (kind IN ('FIXED', 'PERCENT')),
+	value      bigint NOT NULL CHECK (value > 0 AND (kind = 'FIXED' OR value <= 100)),
+	starts_at  timestamptz NOT NULL,
+	ends_at    timestamptz NOT NULL,
+	CHECK (starts_at < ends_at)
+);
+CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
+COMMENT ON TABLE commerce.promotions IS 'discounts of a product for a time: from starts_at until just before ends_at';
+COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 1–100 (PERCENT)';
+SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.promotions_id_seq', '');
+
+CREATE TABLE commerce.stock (
+	product_id bigint PRIMARY KEY REFERENCES commerce.products,
+	on_hand    bigint NOT NULL DEFAULT 0,
+	mark       xid8 NOT NULL DEFAULT '0',
+	depleted   boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+COMMENT ON TABLE commerce.stock IS
+	'folded stock: what is available is on_hand plus the entries of stock_entries not folded yet. No order updates it';
+COMMENT ON COLUMN commerce.stock.on_hand IS 'sum of the folded entries; what is available is told by available_stock()';
+COMMENT ON COLUMN commerce.stock.mark IS 'entries of transactions below this id are folded into on_hand';
+COMMENT ON COLUMN commerce.stock.depleted IS 'nothing was left at the last fold (a StockDepleted event went out)';
+SELECT pg_catalog.pg_extension_config_dump('commerce.stock', '');
+
+CREATE TABLE commerce.stock_entries (
+	id            bigint GENERATED ALWAYS AS IDENTITY,
+	product_id    bigint NOT NULL REFERENCES commerce.products,
+	delta         bigint NOT NULL CHECK (delta <> 0),
+	reason        commerce.stock_reason NOT NULL,
+	order_item_id bigint,
+	note          text,
+	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	xid           xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	PRIMARY KEY (product_id, xid, id) INCLUDE (delta)
+);
+COMMENT ON TABLE commerce.stock_entries IS 'append-only journal of every unit of stock that came or went: the truth';
+COMMENT ON COLUMN commerce.stock_entries.delta IS 'units: positive came in, negative went out';
+COMMENT ON COLUMN commerce.stock_entries.xid IS 'the transaction that wrote the entry';
+SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries_id_seq', '');
+
+CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.products
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.products ENABLE ALWAYS TRIGGER gate_delete;
+
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock
+	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.stock
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_truncate;
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock_entries
+	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.stock_entries
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_truncate;
+
+-- Rows of the stock tables are written by C alone, which owns them.
+CREATE FUNCTION commerce.open_stock(product_id bigint, units bigint)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_open_stock';
+COMMENT ON FUNCTION commerce.open_stock(bigint, bigint) IS 'internal: gives a new product its stock row and first entry';
+
+CREATE FUNCTION commerce.adjust_stock(product_id bigint, delta bigint, note text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_adjust_stock';
+COMMENT ON FUNCTION commerce.adjust_stock(bigint, bigint, text) IS
+	'adds units to a product''s stock, or takes them off, and returns what is available after. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, STOCK_NOT_ENOUGH';
+
+CREATE FUNCTION commerce.available_stock(product_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	available bigint;
+BEGIN
+	IF available_stock.product_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+	END IF;
+	SELECT s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
+								 WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0)
+	INTO available
+	FROM commerce.stock s WHERE s.product_id = available_stock.product_id;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', available_stock.product_id));
+	END IF;
+	RETURN available;
+END
+$$;
+COMMENT ON FUNCTION commerce.available_stock(bigint) IS
+	'units of a product that can be ordered, as the caller''s snapshot sees them; works on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.create_product(
+	seller_id bigint, name text, price bigint, stock bigint, description text DEFAULT NULL,
+	category text DEFAULT NULL, discount bigint DEFAULT 0, shipping_fee bigint DEFAULT 0,
+	max_per_order bigint DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	product_id bigint;
+BEGIN
+	PERFORM commerce.begin_write();
+	PERFORM commerce.check_product(create_product.name, create_product.price, create_product.discount,
+								   create_product.shipping_fee, create_product.max_per_order);
+	IF create_product.stock IS NULL OR create_product.stock < 0 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'stock must be 0 or more');
+	END IF;
+	IF create_product.seller_id IS NOT NULL
+	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_product.seller_id));
+	END IF;
+
+	INSERT INTO commerce.products (seller_id, name, price, description, category, discount, shipping_fee, max_per_order)
+	VALUES (create_product.seller_id, create_product.name, create_product.price, create_product.description,
+			create_product.category, create_product.discount, create_product.shipping_fee, create_product.max_per_order)
+	RETURNING id INTO product_id;
+	PERFORM commerce.open_stock(product_id, create_product.stock);
+	RETURN product_id;
+END
+$$;
+COMMENT ON FUNCTION commerce.create_product(bigint, text, bigint, bigint, text, text, bigint, bigint, bigint) IS
+	'puts a product on sale with its first stock and returns its id; money in won; seller_id NULL: the shop''s own. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.check_product(name text, price bigint, discount bigint, shipping_fee bigint, max_per_order bigint)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pg_catalog.btrim(coalesce(check_product.name, '')) = '' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be empty');
+	END IF;
+	IF check_product.price IS NULL OR check_product.price < 0 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'price must be 0 or more');
+	END IF;
+	IF check_product.discount IS NULL OR check_product.discount NOT BETWEEN 0 AND check_product.price THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'discount must be between 0 and the price');
+	END IF;
+	IF check_product.shipping_fee IS NULL OR check_product.shipping_fee < 0 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'shipping_fee must be 0 or more');
+	END IF;
+	IF check_product.max_per_order < 1 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_per_order must be 1 or more, or null for no limit');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce.check_product(text, bigint, bigint, bigint, bigint) IS
+	'internal: the rules of a product''s attributes, each with its INVALID_REQUEST';
+
+CREATE FUNCTION commerce.update_product(
+	product_id bigint, name text DEFAULT NULL, price bigint DEFAULT NULL, discount bigint DEFAULT NULL,
+	shipping_fee bigint DEFAULT NULL, max_per_order bigint DEFAULT NULL, description text DEFAULT NULL,
+	category text DEFAULT NULL)
+RETURNS commerce.products
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	p commerce.products;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF update_product.product_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+	END IF;
+	SELECT * INTO p FROM commerce.products WHERE id = update_product.product_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', update_product.product_id));
+	END IF;
+	p.name := coalesce(update_product.name, p.name);
+	p.price := coalesce(update_product.price, p.price);
+	p.discount := coalesce(update_product.discount, p.discount);
+	p.shipping_fee := coalesce(update_product.shipping_fee, p.shipping_fee);
+	p.max_per_order := coalesce(update_product.max_per_order, p.max_per_order);
+	p.description := coalesce(update_product.description, p.description);
+	p.category := coalesce(update_product.category, p.category);
+	PERFORM commerce.check_product(p.name, p.price, p.discount, p.shipping_fee, p.max_per_order);
+
+	UPDATE commerce.products
+	SET name = p.name, price = p.price, discount = p.discount, shipping_fee = p.shipping_fee,
+		max_per_order = p.max_per_order, description = p.description, category = p.category,
+		updated_at = pg_catalog.now()
+	WHERE id = p.id
+	RETURNING * INTO p;
+	RETURN p;
+END
+$$;
+COMMENT ON FUNCTION commerce.update_product(bigint, text, bigint, bigint, bigint, bigint, text, text) IS
+	'changes the attributes that are given, leaves those that are NULL, and returns the row; orders made before keep their prices. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.set_product_status(product_id bigint, status commerce.product_status)
+RETURNS commerce.products
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	changed commerce.products;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF set_product_status.product_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+	END IF;
+	IF set_product_status.status IS NULL OR set_product_status.status = 'SOLD_OUT' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'status must be ON_SALE or DISCONTINUED',
+			'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
+	END IF;
+	UPDATE commerce.products p SET status = set_product_status.status, updated_at = pg_catalog.now()
+	WHERE p.id = set_product_status.product_id
+	RETURNING p.* INTO changed;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', set_product_status.product_id));
+	END IF;
+	RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION commerce.set_product_status(bigint, commerce.product_status) IS
+	'puts a product on sale or discontinues it and returns the row. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.create_promotion(
+	product_id bigint, kind commerce.coupon_kind, value bigint, starts_at timestamptz, ends_at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	promotion_id bigint;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF create_promotion.product_id IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+	END IF;
+	IF create_promotion.kind IS NULL OR create_promotion.kind NOT IN ('FIXED', 'PERCENT') THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'kind must be FIXED or PERCENT');
+	END IF;
+	IF create_promotion.value IS NULL OR create_promotion.value < 1
+	   OR (create_promotion.kind = 'PERCENT' AND create_promotion.value > 100) THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'value must be 1 or more won, or 1 to 100 percent');
+	END IF;
+	IF create_promotion.starts_at IS NULL OR create_promotion.ends_at IS NULL
+	   OR create_promotion.starts_at >= create_promotion.ends_at THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'starts_at must be before ends_at');
+	END IF;
+	IF NOT EXISTS (SELECT FROM commerce.products p WHERE p.id = create_promotion.product_id) THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_promotion.product_id));
+	END IF;
+	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at)
+	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,
+			create_promotion.starts_at, create_promotion.ends_at)
+	RETURNING id INTO promotion_id;
+	RETURN promotion_id;
+END
+$$;
+COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz) IS
+	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.fold_stock()
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	moved record;
+	folded bigint := 0;
+BEGIN
+	FOR moved IN
+		WITH horizon AS MATERIALIZED (
+			SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
+		), due AS (
+			SELECT s.product_id, s.depleted AS was_depleted, e.finished,
+				   s.on_hand + e.total <= 0 AS is_depleted
+			FROM commerce.stock s CROSS JOIN horizon h
+			CROSS JOIN LATERAL (
+				SELECT sum(j.delta) FILTER (WHERE j.xid < h.xmin) AS finished, sum(j.delta) AS total
+				FROM commerce.stock_entries j
+				WHERE j.product_id = s.product_id AND j.xid >= s.mark) e
+			WHERE e.finished IS NOT NULL
+			FOR NO KEY UPDATE OF s SKIP LOCKED
+		)
+		UPDATE commerce.stock s
+		SET on_hand = s.on_hand + due.finished, mark = greatest(s.mark, h.xmin), depleted = due.is_depleted
+		FROM due CROSS JOIN horizon h
+		WHERE s.product_id = due.product_id
+		RETURNING s.product_id, due.is_depleted AND NOT due.was_depleted AS now_depleted
+	LOOP
+		folded := folded + 1;
+		IF moved.now_depleted THEN
+			PERFORM commerce.write_event('Product', moved.product_id::text, 'StockDepleted',
+				pg_catalog.jsonb_build_object('product_id', moved.product_id),
+				pg_catalog.pg_current_xact_id());
+		END IF;
+	END LOOP;
+	RETURN folded;
+END
+$$;
+COMMENT ON FUNCTION commerce.fold_stock() IS 'internal: the part of fold() that moves stock';

@@ -1,0 +1,131 @@
+-- Orders, their items, and what they used of coupons.
+
+CREATE TABLE commerce.orders (
+	id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id             bigint NOT NULL REFERENCES commerce.users,
+	status              commerce.order_status NOT NULL,
+	payment_method      commerce.payment_method NOT NULL,
+	created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	paid_at             timestamptz,
+	expires_at          timestamptz,
+	items_total         bigint NOT NULL CHECK (items_total >= 0),
+	item_discount_total bigint NOT NULL CHECK (item_discount_total BETWEEN 0 AND items_total),
+	order_discount      bigint NOT NULL CHECK (order_discount BETWEEN 0 AND items_total - item_discount_total),
+	shipping_discount   bigint NOT NULL DEFAULT 0 CHECK (shipping_discount >= 0),
+	shipping_total      bigint NOT NULL CHECK (shipping_total >= 0),
+	payment_amount      bigint NOT NULL,
+	refunded_amount     bigint NOT NULL DEFAULT 0,
+	event_key           xid8 NOT NULL,
+	CONSTRAINT orders_payment_amount_check
+		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total),
+	CONSTRAINT orders_refunded_amount_check CHECK (refunded_amount BETWEEN 0 AND payment_amount),
+	CONSTRAINT orders_pending_check CHECK ((status = 'PENDING_PAYMENT') = (expires_at IS NOT NULL))
+) WITH (fillfactor = 90);
+CREATE INDEX orders_user_id_idx ON commerce.orders (user_id, id);
+CREATE INDEX orders_expires_at_idx ON commerce.orders (expires_at) WHERE status = 'PENDING_PAYMENT';
+COMMENT ON TABLE commerce.orders IS 'orders; an order that fails its checks leaves no row';
+COMMENT ON COLUMN commerce.orders.paid_at IS 'when the payment was completed';
+COMMENT ON COLUMN commerce.orders.expires_at IS 'while payment is pending: when the held stock and coupons are given back';
+COMMENT ON COLUMN commerce.orders.items_total IS 'sum of unit price × quantity, won';
+COMMENT ON COLUMN commerce.orders.item_discount_total IS 'sum of unit discount × quantity, won';
+COMMENT ON COLUMN commerce.orders.order_discount IS 'what the order''s coupon took off, won; spread over the items';
+COMMENT ON COLUMN commerce.orders.shipping_discount IS 'what the free-shipping coupon took off, won';
+COMMENT ON COLUMN commerce.orders.shipping_total IS 'shipping fees less shipping_discount, won';
+COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total − item_discount_total − order_discount + shipping_total, won';
+COMMENT ON COLUMN commerce.orders.refunded_amount IS 'sum of completed and requested refunds, won; never above what was paid';
+COMMENT ON COLUMN commerce.orders.event_key IS 'key of the last outbox event of this order';
+SELECT pg_catalog.pg_extension_config_dump('commerce.orders', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.orders_id_seq', '');
+
+CREATE TABLE commerce.order_items (
+	id                   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	order_id             bigint NOT NULL REFERENCES commerce.orders,
+	seq                  int NOT NULL CHECK (seq > 0),
+	product_id           bigint NOT NULL REFERENCES commerce.products,
+	seller_id            bigint REFERENCES commerce.sellers,
+	product_name         text NOT NULL,
+	status               commerce.order_item_status NOT NULL,
+	quantity             bigint NOT NULL CHECK (quantity > 0),
+	unit_price           bigint NOT NULL CHECK (unit_price >= 0),
+	unit_discount        bigint NOT NULL CHECK (unit_discount BETWEEN 0 AND unit_price),
+	unit_final           bigint NOT NULL,
+	line_total           bigint NOT NULL,
+	order_discount_share bigint NOT NULL DEFAULT 0,
+	shipping_fee         bigint NOT NULL DEFAULT 0 CHECK (shipping_fee >= 0),
+	shipping_discount    bigint NOT NULL DEFAULT 0,
+	coupon_issue_id      bigint REFERENCES commerce.coupon_issues,
+	split_from           bigint REFERENCES commerce.order_items,
+	CONSTRAINT order_items_order_seq_key UNIQUE (order_id, seq),
+	CONSTRAINT order_items_unit_final_check CHECK (unit_final = unit_price - unit_discount),
+	CONSTRAINT order_items_line_total_check CHECK (line_total = unit_final * quantity),
+	CONSTRAINT order_items_discount_share_check CHECK (order_discount_share BETWEEN 0 AND line_total),
+	CONSTRAINT order_items_shipping_discount_check CHECK (shipping_discount BETWEEN 0 AND shipping_fee)
+) WITH (fillfactor = 90);
+CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) WHERE seller_id IS NOT NULL;
+CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';
+COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
+COMMENT ON COLUMN commerce.order_items.seq IS 'position in the order, from 1; parts split off take the next';
+COMMENT ON COLUMN commerce.order_items.product_name IS 'name when it was ordered';
+COMMENT ON COLUMN commerce.order_items.unit_price IS 'won per unit when it was ordered';
+COMMENT ON COLUMN commerce.order_items.unit_discount IS 'won per unit taken off by instant discount or promotion, and by a product coupon';
+COMMENT ON COLUMN commerce.order_items.order_discount_share IS 'this row''s share of the order''s discount, won';
+COMMENT ON COLUMN commerce.order_items.shipping_fee IS 'won, once per ordered line; stays with the row that the line began as';
+COMMENT ON COLUMN commerce.order_items.shipping_discount IS 'what the free-shipping coupon took off this fee, won';
+COMMENT ON COLUMN commerce.order_items.coupon_issue_id IS 'the product coupon used on this line';
+COMMENT ON COLUMN commerce.order_items.split_from IS 'the row this part was split off';
+SELECT pg_catalog.pg_extension_config_dump('commerce.order_items', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.order_items_id_seq', '');
+
+CREATE TABLE commerce.order_item_events (
+	id            bigint GENERATED ALWAYS AS IDENTITY,
+	order_item_id bigint NOT NULL REFERENCES commerce.order_items,
+	from_status   commerce.order_item_status,
+	event         commerce.order_item_status NOT NULL,
+	quantity      bigint NOT NULL CHECK (quantity > 0),
+	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	actor         commerce.actor_kind NOT NULL,
+	actor_id      bigint,
+	note          text,
+	xid           xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	PRIMARY KEY (order_item_id, id)
+);
+-- What best sellers are counted from: units sold, and units of paid orders cancelled.
+CREATE INDEX order_item_events_sales_idx ON commerce.order_item_events (xid)
+	WHERE event = 'PAID' OR (event = 'CANCELLED' AND from_status <> 'PENDING_PAYMENT');
+COMMENT ON TABLE commerce.order_item_events IS 'append-only history of every order item';
+COMMENT ON COLUMN commerce.order_item_events.event IS 'the status that was entered';
+COMMENT ON COLUMN commerce.order_item_events.from_status IS 'the status before; NULL for the first';
+COMMENT ON COLUMN commerce.order_item_events.actor_id IS 'user id of the buyer or admin, seller id of the seller; NULL: the system, or a trusted caller';
+COMMENT ON COLUMN commerce.order_item_events.xid IS 'the transaction that wrote the event';
+SELECT pg_catalog.pg_extension_config_dump('commerce.order_item_events', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.order_item_events_id_seq', '');
+
+CREATE TABLE commerce.order_coupons (
+	order_id        bigint NOT NULL REFERENCES commerce.orders,
+	coupon_issue_id bigint NOT NULL REFERENCES commerce.coupon_issues,
+	discount        bigint NOT NULL CHECK (discount > 0),
+	restored_at     timestamptz,
+	PRIMARY KEY (order_id, coupon_issue_id)
+);
+CREATE UNIQUE INDEX order_coupons_live_key ON commerce.order_coupons (coupon_issue_id) WHERE restored_at IS NULL;
+COMMENT ON TABLE commerce.order_coupons IS 'which coupons an order used and what each took off; a coupon is used by at most one order that has not given it back';
+COMMENT ON COLUMN commerce.order_coupons.discount IS 'won';
+COMMENT ON COLUMN commerce.order_coupons.restored_at IS 'when the coupon was given back to the user';
+SELECT pg_catalog.pg_extension_config_dump('commerce.order_coupons', '');
+
+ALTER TABLE commerce.coupon_issues
+	ADD CONSTRAINT coupon_issues_used_order_id_fkey FOREIGN KEY (used_order_id) REFERENCES commerce.orders;
+ALTER TABLE commerce.balance_entries
+	ADD CONSTRAINT balance_entries_order_id_fkey FOREIGN KEY (order_id) REFERENCES commerce.orders;
+ALTER TABLE commerce.stock_entries
+	ADD CONSTRAINT stock_entries_order_item_id_fkey FOREIGN KEY (order_item_id) REFERENCES commerce.order_items;
+
+CREATE FUNCTION commerce.place_order(
+	user_id bigint, items jsonb, coupon_issue_ids bigint[] DEFAULT '{}',
+	idempotency_key text DEFAULT NULL, payment_method commerce.payment_method DEFAULT 'BALANCE')
+RETURNS commerce.orders
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_place_order';
+COMMENT ON FUNCTION commerce.place_order(bigint, jsonb, bigint[], text, commerce.payment_method) IS
+	'prices, reserves, pays and records an order in one transaction and returns the order. items: [{"product_id":1,"quantity":2,"coupon_issue_id":7}], at most 1000 lines, coupon_issue_id only for a product''s coupon; coupon_issue_ids: the order''s coupons. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, IDEMPOTENCY_KEY_REUSED';

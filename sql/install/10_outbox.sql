@@ -1,0 +1,57 @@
+-- Outbox: the events of everything that happened, written by the transaction in which it happened.
+
+-- A ring of daily segments: a day's events are in segment (days since 1970-01-01, UTC) mod 16. A whole
+-- segment is truncated once it is past the retention time and every subscription; no row is ever updated
+-- or deleted, and nothing has to be created in time for an event to find its place.
+CREATE TABLE commerce.outbox (
+	id            uuid NOT NULL,
+	aggregatetype text NOT NULL,
+	aggregateid   text NOT NULL,
+	type          text NOT NULL,
+	payload       jsonb NOT NULL,
+	created_at    timestamptz NOT NULL,
+	era           int NOT NULL,
+	key           xid8 NOT NULL,
+	position      bigint NOT NULL,
+	segment       smallint NOT NULL
+) PARTITION BY LIST (segment);
+CREATE INDEX outbox_cursor_idx ON commerce.outbox (era, key, position);
+COMMENT ON TABLE commerce.outbox IS 'append-only events; read them with fetch_events(), which skips none that commits late';
+COMMENT ON COLUMN commerce.outbox.id IS 'unique id of the event, by which a consumer recognises a duplicate';
+COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Order, CouponIssue, OrderSheet, Product, Conversion';
+COMMENT ON COLUMN commerce.outbox.aggregateid IS 'id of that thing; events with the same id are in order';
+COMMENT ON COLUMN commerce.outbox.type IS 'event type, such as OrderCreated';
+COMMENT ON COLUMN commerce.outbox.era IS 'grows when a dump is restored into another cluster, whose transaction ids begin anew';
+COMMENT ON COLUMN commerce.outbox.key IS 'first order of reading: not below the writing transaction''s id, not below the key of the aggregate''s event before';
+COMMENT ON COLUMN commerce.outbox.position IS 'second order of reading, within a key';
+COMMENT ON COLUMN commerce.outbox.segment IS 'which day of the ring';
+
+CREATE SEQUENCE commerce.outbox_position_seq;
+SELECT pg_catalog.pg_extension_config_dump('commerce.outbox_position_seq', '');
+
+DO $$
+DECLARE
+	segment text;
+BEGIN
+	FOR n IN 0..15 LOOP
+		segment := pg_catalog.format('commerce.outbox_%s', n);
+		EXECUTE pg_catalog.format('CREATE TABLE %s PARTITION OF commerce.outbox FOR VALUES IN (%s)', segment, n);
+		EXECUTE pg_catalog.format('COMMENT ON TABLE %s IS %L', segment, pg_catalog.format('segment %s of the outbox', n));
+		PERFORM pg_catalog.pg_extension_config_dump(segment::pg_catalog.regclass, '');
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION commerce.begin_write()
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_begin_write';
+COMMENT ON FUNCTION commerce.begin_write() IS
+	'internal: what every writing operation does first: refuses a read-only transaction, checks the origin, takes the gate';
+
+CREATE FUNCTION commerce.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key xid8)
+RETURNS void
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_write_event';
+COMMENT ON FUNCTION commerce.write_event(text, text, text, jsonb, xid8) IS
+	'internal: appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';

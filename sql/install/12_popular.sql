@@ -1,0 +1,143 @@
+-- Best sellers. Nothing in the path of an order writes here: refresh_popular_products() folds what was
+-- added to order_item_events since its last watermark.
+
+CREATE TABLE commerce.product_daily_sales (
+	day        date NOT NULL,
+	product_id bigint NOT NULL REFERENCES commerce.products,
+	units      bigint NOT NULL,
+	PRIMARY KEY (day, product_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment, in commerce.timezone) and product, less units cancelled later';
+SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
+
+CREATE TABLE commerce.sales_fold (
+	mark xid8 NOT NULL
+);
+COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; one row, written at the first refresh';
+SELECT pg_catalog.pg_extension_config_dump('commerce.sales_fold', '');
+
+CREATE TABLE commerce.popular_products (
+	rank       int PRIMARY KEY,
+	product_id bigint NOT NULL REFERENCES commerce.products,
+	units_sold bigint NOT NULL,
+	until_day  date NOT NULL,
+	as_of      timestamptz NOT NULL
+);
+COMMENT ON TABLE commerce.popular_products IS 'the best sellers of the three days up to until_day, as of the last refresh; read them with popular_products()';
+SELECT pg_catalog.pg_extension_config_dump('commerce.popular_products', '');
+
+CREATE FUNCTION commerce.lock_sales()
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_lock_sales';
+COMMENT ON FUNCTION commerce.lock_sales() IS 'internal: lets one transaction at a time fold sales';
+
+CREATE FUNCTION commerce.fold_sales(horizon xid8)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	former xid8;
+	written int;
+BEGIN
+	SELECT coalesce((SELECT f.mark FROM commerce.sales_fold f), '0') INTO former;
+	INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
+	SELECT commerce.local_date(o.paid_at), i.product_id,
+		   sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
+	FROM commerce.order_item_events e
+	JOIN commerce.order_items i ON i.id = e.order_item_id
+	JOIN commerce.orders o ON o.id = i.order_id
+	WHERE (e.event = 'PAID' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT'))
+	  AND e.xid >= former AND e.xid < fold_sales.horizon
+	GROUP BY 1, 2
+	ORDER BY 1, 2
+	ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + EXCLUDED.units;
+	GET DIAGNOSTICS written = ROW_COUNT;
+	UPDATE commerce.sales_fold f SET mark = greatest(f.mark, fold_sales.horizon);
+	IF NOT FOUND THEN
+		INSERT INTO commerce.sales_fold (mark) VALUES (fold_sales.horizon);
+	END IF;
+	RETURN written;
+END
+$$;
+COMMENT ON FUNCTION commerce.fold_sales(xid8) IS
+	'internal: adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark';
+
+CREATE FUNCTION commerce.rank_products(days int, top int)
+RETURNS TABLE (rank int, product_id bigint, units_sold bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.row_number() OVER (ORDER BY s.units DESC, s.product_id)::int, s.product_id, s.units
+	FROM (SELECT d.product_id, sum(d.units)::bigint AS units
+		  FROM commerce.product_daily_sales d
+		  WHERE d.day BETWEEN commerce.local_date() - (rank_products.days - 1) AND commerce.local_date()
+		  GROUP BY d.product_id) s
+	JOIN commerce.products p ON p.id = s.product_id
+	WHERE s.units > 0 AND p.status <> 'DISCONTINUED'
+	ORDER BY 1
+	LIMIT rank_products.top
+$$;
+COMMENT ON FUNCTION commerce.rank_products(int, int) IS
+	'internal: sums product_daily_sales over the days up to today and ranks the products that can be bought; ties by product id';
+
+CREATE FUNCTION commerce.refresh_popular_products()
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	written int;
+	ranked int;
+BEGIN
+	PERFORM commerce.begin_write();
+	PERFORM commerce.lock_sales();
+	-- a command of its own after the lock, so that its snapshot sees what the last refresh committed
+	written := commerce.fold_sales(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()));
+
+	DELETE FROM commerce.popular_products;
+	INSERT INTO commerce.popular_products (rank, product_id, units_sold, until_day, as_of)
+	SELECT r.rank, r.product_id, r.units_sold, commerce.local_date(), pg_catalog.now()
+	FROM commerce.rank_products(3, 100) r;
+	GET DIAGNOSTICS ranked = ROW_COUNT;
+	RETURN written + ranked;
+END
+$$;
+COMMENT ON FUNCTION commerce.refresh_popular_products() IS
+	'counts what was sold and cancelled since its last call and ranks the best sellers again; returns how many rows it wrote. Costs what happened since, whatever the number of orders; takes no lock that an order waits for';
+
+CREATE FUNCTION commerce.popular_products(days int DEFAULT 3, top int DEFAULT 5)
+RETURNS TABLE (rank int, product_id bigint, name text, price bigint, units_sold bigint, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	refreshed_at timestamptz;
+BEGIN
+	IF popular_products.days IS NULL OR popular_products.days NOT BETWEEN 1 AND 3660 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'days must be from 1 to 3660');
+	END IF;
+	IF popular_products.top IS NULL OR popular_products.top NOT BETWEEN 1 AND 1000 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'top must be from 1 to 1000');
+	END IF;
+
+	-- the stored ranking serves when it is today's, is of these days, and nothing in it was discontinued since
+	IF popular_products.days = 3 AND popular_products.top <= 100
+	   AND EXISTS (SELECT FROM commerce.popular_products r)
+	   AND NOT EXISTS (SELECT FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
+					   WHERE p.status = 'DISCONTINUED' OR r.until_day <> commerce.local_date()) THEN
+		RETURN QUERY
+			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, r.as_of
+			FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
+			WHERE r.rank <= popular_products.top
+			ORDER BY r.rank;
+	ELSE
+		SELECT max(r.as_of) INTO refreshed_at FROM commerce.popular_products r;
+		RETURN QUERY
+			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, refreshed_at
+			FROM commerce.rank_products(popular_products.days, popular_products.top) r
+			JOIN commerce.products p ON p.id = r.product_id
+			ORDER BY r.rank;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce.popular_products(int, int) IS
+	'the products of which most units were sold in the last days (today counts as one), as of the last refresh; ties by product id; discontinued products are left out. Errors: INVALID_REQUEST';

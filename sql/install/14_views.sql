@@ -1,0 +1,54 @@
+-- Views for SQL clients.
+
+CREATE VIEW commerce.product_list AS
+	SELECT p.id, p.seller_id, s.business_name AS seller_name, p.name, p.description, p.category, p.price,
+		   greatest(p.discount, least(p.price, m.reduction)) AS discount_now,
+		   p.price - greatest(p.discount, least(p.price, m.reduction)) AS price_now,
+		   p.shipping_fee, p.max_per_order, k.available AS stock,
+		   CASE WHEN p.status = 'ON_SALE' AND k.available <= 0 THEN 'SOLD_OUT'::commerce.product_status
+				ELSE p.status END AS status,
+		   p.created_at, p.updated_at
+	FROM commerce.products p
+	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
+	JOIN LATERAL (SELECT t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
+											   WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0)::bigint AS available
+				  FROM commerce.stock t WHERE t.product_id = p.id) k ON true
+	LEFT JOIN LATERAL (SELECT max(CASE r.kind WHEN 'FIXED' THEN r.value
+								  ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END) AS reduction
+					   FROM commerce.promotions r
+					   WHERE r.product_id = p.id AND r.starts_at <= pg_catalog.statement_timestamp()
+						 AND r.ends_at > pg_catalog.statement_timestamp()) m ON true;
+COMMENT ON VIEW commerce.product_list IS 'products with what is off their price now, remaining stock, and status (SOLD_OUT when nothing is left)';
+COMMENT ON COLUMN commerce.product_list.discount_now IS 'won per unit: the larger of instant discount and running promotions';
+COMMENT ON COLUMN commerce.product_list.stock IS 'units that can be ordered';
+
+CREATE VIEW commerce.order_list AS
+	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
+		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
+		   o.payment_amount, o.refunded_amount, i.items
+	FROM commerce.orders o
+	JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) - 'order_id' ORDER BY t.seq) AS items
+				  FROM commerce.order_items t WHERE t.order_id = o.id) i ON true;
+COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array';
+
+CREATE VIEW commerce.coupon_list AS
+	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
+		   c.seller_id, c.product_id, c.quantity, q.remaining, c.issue_from, c.issue_until, c.valid_days,
+		   c.valid_until, c.stopped_at,
+		   CASE WHEN c.stopped_at IS NOT NULL THEN 'STOPPED'
+				WHEN c.issue_until <= pg_catalog.statement_timestamp()
+				  OR c.valid_until <= pg_catalog.statement_timestamp() THEN 'EXPIRED'
+				WHEN q.remaining <= 0 THEN 'EXHAUSTED'
+				ELSE 'ACTIVE' END::commerce.coupon_status AS status,
+		   c.created_at, c.updated_at
+	FROM commerce.coupons c
+	JOIN LATERAL (SELECT t.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
+									  WHERE i.coupon_id = t.coupon_id AND i.xid >= t.mark) AS remaining
+				  FROM commerce.coupon_quota t WHERE t.coupon_id = c.id) q ON true;
+COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be claimed, and their status';
+
+CREATE VIEW commerce.job_status AS
+	SELECT j.name, j.purpose, j.schedule, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
+		   r.rows AS last_rows, r.failures, r.last_error, r.last_error_at
+	FROM commerce.jobs j LEFT JOIN commerce.job_runs r ON r.name = j.name;
+COMMENT ON VIEW commerce.job_status IS 'the periodic jobs, when each ran last, and its last error';

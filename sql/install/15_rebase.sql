@@ -1,0 +1,36 @@
+-- Rebase: what makes journals that came from another cluster this cluster's own (see src/gate.c).
+
+CREATE FUNCTION commerce.rebase(system_identifier bigint)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	-- ids of this cluster from here on are not folded; smaller ones are
+	present xid8 := pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot());
+BEGIN
+	PERFORM commerce.fold_sales('18446744073709551615');
+	UPDATE commerce.sales_fold SET mark = present;
+
+	UPDATE commerce.stock s
+	SET on_hand = s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
+										WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0),
+		mark = present;
+	UPDATE commerce.coupon_quota q
+	SET on_hand = q.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
+							   WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark),
+		mark = present;
+
+	UPDATE commerce.stock_entries SET xid = '0' WHERE xid >= present;
+	UPDATE commerce.coupon_issues SET xid = '0' WHERE xid >= present;
+	UPDATE commerce.order_item_events SET xid = '0' WHERE xid >= present;
+	UPDATE commerce.users SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce.orders SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce.coupon_issues SET event_key = '0' WHERE event_key >= present;
+
+	WITH former AS (DELETE FROM commerce.origin RETURNING era)
+	INSERT INTO commerce.origin (system_identifier, era)
+	SELECT rebase.system_identifier, coalesce(max(era), 0) + 1 FROM former;
+END
+$$;
+COMMENT ON FUNCTION commerce.rebase(bigint) IS
+	'internal: folds everything, resets the marks to this cluster''s transaction ids and begins a new era of the outbox';

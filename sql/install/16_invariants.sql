@@ -1,0 +1,96 @@
+-- The books, proved in one statement.
+
+CREATE FUNCTION commerce.check_invariants()
+RETURNS TABLE (invariant text, violations bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH checks (invariant, violations) AS (
+		SELECT 'balance is the sum of its entries',
+			(SELECT count(*) FROM commerce.users u
+			 LEFT JOIN (SELECT e.user_id, sum(e.amount) AS total FROM commerce.balance_entries e GROUP BY 1) e ON e.user_id = u.id
+			 WHERE u.balance <> coalesce(e.total, 0))
+		UNION ALL SELECT 'balance_after is the running sum of the entries',
+			(SELECT count(*) FROM (SELECT e.balance_after, sum(e.amount) OVER (PARTITION BY e.user_id ORDER BY e.id) AS running
+								   FROM commerce.balance_entries e) r
+			 WHERE r.balance_after <> r.running)
+		UNION ALL SELECT 'stock is never negative',
+			(SELECT count(*) FROM (SELECT e.product_id FROM commerce.stock_entries e GROUP BY 1 HAVING sum(e.delta) < 0) n)
+		UNION ALL SELECT 'folded and unfolded stock is the sum of all entries',
+			(SELECT count(*) FROM commerce.products p
+			 LEFT JOIN commerce.stock s ON s.product_id = p.id
+			 LEFT JOIN LATERAL (SELECT sum(e.delta) AS total, sum(e.delta) FILTER (WHERE e.xid >= s.mark) AS unfolded
+								FROM commerce.stock_entries e WHERE e.product_id = p.id) e ON true
+			 WHERE s.product_id IS NULL OR s.on_hand + coalesce(e.unfolded, 0) <> coalesce(e.total, 0))
+		UNION ALL SELECT 'a coupon is not issued more often than its quantity',
+			(SELECT count(*) FROM commerce.coupons c
+			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
+		UNION ALL SELECT 'folded and unfolded quota is the quantity less all issues',
+			(SELECT count(*) FROM commerce.coupons c
+			 LEFT JOIN commerce.coupon_quota q ON q.coupon_id = c.id
+			 LEFT JOIN LATERAL (SELECT count(*) AS total, count(*) FILTER (WHERE i.xid >= q.mark) AS unfolded
+								FROM commerce.coupon_issues i WHERE i.coupon_id = c.id) i ON true
+			 WHERE q.coupon_id IS NULL OR q.on_hand - i.unfolded <> c.quantity - i.total)
+		UNION ALL SELECT 'a coupon is used by at most one live order',
+			(SELECT count(*) FROM commerce.coupon_issues i
+			 LEFT JOIN (SELECT c.coupon_issue_id, count(*) AS uses, max(c.order_id) AS order_id
+						FROM commerce.order_coupons c WHERE c.restored_at IS NULL GROUP BY 1) c ON c.coupon_issue_id = i.id
+			 WHERE (i.status = 'USED') <> (coalesce(c.uses, 0) = 1) OR coalesce(c.uses, 0) > 1
+				OR (i.status = 'USED' AND i.used_order_id <> c.order_id))
+		UNION ALL SELECT 'payment amount follows from the totals',
+			(SELECT count(*) FROM commerce.orders o
+			 WHERE o.payment_amount <> o.items_total - o.item_discount_total - o.order_discount + o.shipping_total)
+		UNION ALL SELECT 'items add up to their order',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT i.order_id, sum(i.unit_price * i.quantity) AS items_total,
+							   sum(i.unit_discount * i.quantity) AS item_discount_total,
+							   sum(i.order_discount_share) AS order_discount,
+							   sum(i.shipping_discount) AS shipping_discount,
+							   sum(i.shipping_fee - i.shipping_discount) AS shipping_total
+						FROM commerce.order_items i GROUP BY 1) i ON i.order_id = o.id
+			 WHERE (o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total)
+				   IS DISTINCT FROM
+				   (i.items_total, i.item_discount_total, i.order_discount, i.shipping_discount, i.shipping_total))
+		UNION ALL SELECT 'payments are what the order says was paid',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS paid FROM commerce.payments p
+						WHERE p.kind = 'PAYMENT' AND p.status = 'COMPLETED' GROUP BY 1) p ON p.order_id = o.id
+			 WHERE (o.paid_at IS NOT NULL AND p.paid IS DISTINCT FROM o.payment_amount)
+				OR (o.paid_at IS NULL AND p.paid IS NOT NULL))
+		UNION ALL SELECT 'refunds are what the order says was refunded',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS refunded FROM commerce.payments p
+						WHERE p.kind = 'REFUND' AND p.status IN ('REQUESTED', 'COMPLETED') GROUP BY 1) p ON p.order_id = o.id
+			 WHERE o.refunded_amount <> coalesce(p.refunded, 0) OR o.refunded_amount > o.payment_amount)
+		UNION ALL SELECT 'balance payments and refunds are in the balance entries',
+			(SELECT count(*) FROM
+			 (SELECT p.order_id, sum(CASE p.kind WHEN 'PAYMENT' THEN -p.amount ELSE p.amount END) AS amount
+			  FROM commerce.payments p WHERE p.method = 'BALANCE' AND p.status = 'COMPLETED' GROUP BY 1) p
+			 FULL JOIN (SELECT e.order_id, sum(e.amount) AS amount FROM commerce.balance_entries e
+						WHERE e.order_id IS NOT NULL GROUP BY 1) e ON e.order_id = p.order_id
+			 WHERE coalesce(p.amount, 0) <> coalesce(e.amount, 0))
+		UNION ALL SELECT 'order status agrees with its items',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT i.order_id, count(*) AS items,
+							   count(*) FILTER (WHERE i.status = 'PENDING_PAYMENT') AS pending,
+							   count(*) FILTER (WHERE i.status = 'CANCELLED') AS cancelled,
+							   count(*) FILTER (WHERE i.status IN ('CANCELLED', 'RETURNED')) AS gone,
+							   count(*) FILTER (WHERE i.status IN ('DELIVERED', 'CONFIRMED', 'EXCHANGED')) AS done
+						FROM commerce.order_items i GROUP BY 1) i ON i.order_id = o.id
+			 WHERE o.status IS DISTINCT FROM
+				   CASE WHEN i.items IS NULL THEN NULL
+						WHEN i.pending = i.items THEN 'PENDING_PAYMENT'
+						WHEN i.gone = i.items AND o.paid_at IS NULL THEN 'CANCELLED'
+						WHEN i.gone = i.items THEN 'REFUNDED'
+						WHEN i.gone + i.done = i.items THEN 'COMPLETED'
+						WHEN i.gone > 0 THEN 'PARTIALLY_CANCELLED'
+						ELSE 'PAID' END::commerce.order_status)
+		UNION ALL SELECT 'an item''s status is its last event',
+			(SELECT count(*) FROM commerce.order_items i
+			 LEFT JOIN (SELECT DISTINCT ON (e.order_item_id) e.order_item_id, e.event
+						FROM commerce.order_item_events e ORDER BY e.order_item_id, e.id DESC) e ON e.order_item_id = i.id
+			 WHERE i.status IS DISTINCT FROM e.event)
+	)
+	SELECT c.invariant, c.violations FROM checks c WHERE c.violations > 0
+$$;
+COMMENT ON FUNCTION commerce.check_invariants() IS
+	'proves the books in one statement: returns each invariant that does not hold with how many rows break it; empty when all is well';

@@ -1,0 +1,19 @@
+/*
+ * commerce.c
+ *	  Entry point of the library.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	guc_define();
+}

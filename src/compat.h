@@ -1,0 +1,31 @@
+/*
+ * compat.h
+ *	  Differences between PostgreSQL versions; the only file that looks at PG_VERSION_NUM.
+ */
+#ifndef COMMERCE_COMPAT_H
+#define COMMERCE_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "commerce needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#else
+/* before 16 a setting's extra data was malloc'ed */
+#define guc_malloc(elevel, size) malloc(size)
+#endif
+
+/* Makes one relation the range table of an executor state. */
+#if PG_VERSION_NUM >= 180000
+#define init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte), NIL, bms_make_singleton(1))
+#elif PG_VERSION_NUM >= 160000
+#define init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte), NIL)
+#else
+#define init_range_table(estate, rte) \
+	ExecInitRangeTable(estate, list_make1(rte))
+#endif
+
+#endif

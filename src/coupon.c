@@ -1,0 +1,309 @@
+/*
+ * coupon.c
+ *	  Claiming coupons and using them in orders; owns the hot statements on commerce.coupon_issues and
+ *	  commerce.order_coupons.
+ *
+ * First come, first served: a claim takes one unit of the coupon's quota through escrow.c and appends a
+ * coupon_issues row, which is the truth of the quota; no shared row is updated.  One per user is the
+ * unique constraint's to say.
+ *
+ * Lock order: coupons by ascending id, after the user's row, before products.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "balance.h"
+#include "compat.h"
+#include "coupon.h"
+#include "error.h"
+#include "escrow.h"
+#include "gate.h"
+#include "json_writer.h"
+#include "outbox.h"
+#include "row_writer.h"
+#include "spi_util.h"
+
+#define ISSUE_COLUMNS	14
+
+PG_FUNCTION_INFO_V1(commerce_claim_coupon);
+PG_FUNCTION_INFO_V1(commerce_open_quota);
+
+static const char *const kind_labels[] = {
+	[COUPON_FIXED] = "FIXED",
+	[COUPON_PERCENT] = "PERCENT",
+	[COUPON_FREE_SHIPPING] = "FREE_SHIPPING",
+};
+
+static const char *const scope_labels[] = {
+	[SCOPE_ORDER] = "ORDER",
+	[SCOPE_SELLER] = "SELLER",
+	[SCOPE_PRODUCT] = "PRODUCT",
+};
+
+static int
+find_label(const char *const *labels, int n, const char *label)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(labels[i], label) == 0)
+			return i;
+	elog(ERROR, "unexpected label \"%s\"", label);
+}
+
+static Datum
+int8_array(const int64 *ids, int n)
+{
+	Datum	   *elements = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+#define READ_ISSUES \
+	"SELECT i.id, i.kind, c.scope, i.value, coalesce(c.max_discount, 0), c.round_unit, c.min_order_amount, " \
+	"coalesce(c.seller_id, 0), coalesce(c.product_id, 0), i.status, " \
+	"i.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() " \
+	"FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id " \
+	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
+
+Coupon *
+coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
+{
+	static SqlStatement read_issues = {READ_ISSUES, 2, {INT8ARRAYOID, INT8OID}};
+	static SqlStatement lock_issues = {READ_ISSUES "FOR NO KEY UPDATE OF i", 2, {INT8ARRAYOID, INT8OID}};
+	Datum		values[2] = {int8_array(issue_ids, n), Int64GetDatum(user_id)};
+	Coupon	   *coupons = palloc0(n * sizeof(Coupon));
+	uint64		found;
+	uint64		row = 0;
+
+	SPI_connect();
+	found = sql_execute(lock ? &lock_issues : &read_issues, values, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		Coupon	   *coupon = &coupons[i];
+		const char *status;
+
+		/* somebody else's coupon is not told from one that does not exist */
+		if (row >= found || sql_int64(row, 1) != issue_ids[i])
+			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is not one of user " INT64_FORMAT,
+						issue_ids[i], user_id);
+		coupon->issue_id = issue_ids[i];
+		coupon->kind = find_label(kind_labels, lengthof(kind_labels), sql_text(row, 2));
+		coupon->scope = find_label(scope_labels, lengthof(scope_labels), sql_text(row, 3));
+		coupon->value = sql_int64(row, 4);
+		coupon->max_discount = sql_int64(row, 5);
+		coupon->round_unit = sql_int64(row, 6);
+		coupon->min_order_amount = sql_int64(row, 7);
+		coupon->seller_id = sql_int64(row, 8);
+		coupon->product_id = sql_int64(row, 9);
+		status = sql_text(row, 10);
+		if (strcmp(status, "ACTIVE") != 0)
+			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is %s", coupon->issue_id, status);
+		if (sql_bool(row, 11))
+			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " has expired", coupon->issue_id);
+		row++;
+	}
+	SPI_finish();
+	return coupons;
+}
+
+void
+coupon_use(const Coupon *coupons, int n, int64 order_id)
+{
+	static SqlStatement use_issue = {
+		"WITH used AS ("
+		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
+		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
+		"recorded AS ("
+		"  INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount) VALUES ($2, $1, $3)) "
+		"SELECT commerce.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
+		3, {INT8OID, INT8OID, INT8OID}
+	};
+
+	SPI_connect();
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[3];
+
+		values[0] = Int64GetDatum(coupons[i].issue_id);
+		values[1] = Int64GetDatum(order_id);
+		values[2] = Int64GetDatum(coupons[i].discount);
+		sql_execute(&use_issue, values, NULL);
+	}
+	SPI_finish();
+}
+
+/*
+ * open_quota(coupon_id bigint, quantity bigint)
+ *
+ * Gives a coupon that this transaction has created its narrow row.
+ */
+Datum
+commerce_open_quota(PG_FUNCTION_ARGS)
+{
+	Datum		values[3];
+
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_GETARG_DATUM(1);
+	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));
+	row_insert("coupon_quota", 3, values, NULL);
+	PG_RETURN_VOID();
+}
+
+typedef struct Issue
+{
+	int64		user_id;
+	int64		coupon_id;
+	char	   *name;
+	char	   *description;	/* NULL: none */
+	char	   *kind;
+	int64		value;
+	TimestampTz expires_at;
+} Issue;
+
+/* Inserts the row and returns it; that the user has one already is found by the unique constraint. */
+static Datum
+insert_issue_row(const Issue *issue, int64 issue_id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		values[ISSUE_COLUMNS] = {0};
+	bool		nulls[ISSUE_COLUMNS] = {false};
+	Datum		xid = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	Datum		row = (Datum) 0;
+
+	values[0] = Int64GetDatum(issue_id);
+	values[1] = Int64GetDatum(issue->user_id);
+	values[2] = Int64GetDatum(issue->coupon_id);
+	values[3] = CStringGetTextDatum(issue->name);
+	nulls[4] = (issue->description == NULL);
+	if (issue->description)
+		values[4] = CStringGetTextDatum(issue->description);
+	values[5] = ObjectIdGetDatum(commerce_enum_value("coupon_kind", issue->kind));
+	values[6] = Int64GetDatum(issue->value);
+	values[7] = ObjectIdGetDatum(commerce_enum_value("coupon_issue_status", "ACTIVE"));
+	values[8] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	values[9] = TimestampTzGetDatum(issue->expires_at);
+	nulls[10] = true;			/* used_at */
+	nulls[11] = true;			/* used_order_id */
+	values[12] = xid;			/* event_key */
+	values[13] = xid;
+
+	PG_TRY();
+	{
+		row = row_insert_returning("coupon_issues", ISSUE_COLUMNS, values, nulls);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL ||
+			strcmp(error->constraint_name, "coupon_issues_user_coupon_key") != 0)
+			PG_RE_THROW();
+
+		/* another error takes its place: nothing is swallowed, the transaction still aborts */
+		FlushErrorState();
+		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
+					issue->coupon_id, issue->user_id);
+	}
+	PG_END_TRY();
+	return row;
+}
+
+static void
+write_issued_event(const Issue *issue, int64 issue_id)
+{
+	JsonWriter	json = {0};
+	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponIssued"};
+
+	json_open_object(&json, NULL);
+	json_put_int(&json, "id", issue_id);
+	json_put_int(&json, "user_id", issue->user_id);
+	json_put_int(&json, "coupon_id", issue->coupon_id);
+	json_put_text(&json, "name", issue->name);
+	json_put_text(&json, "description", issue->description);
+	json_put_text(&json, "kind", issue->kind);
+	json_put_int(&json, "value", issue->value);
+	json_put_text(&json, "status", "ACTIVE");
+	json_put_time(&json, "issued_at", GetCurrentTransactionStartTimestamp());
+	json_put_time(&json, "expires_at", issue->expires_at);
+	json_put_text(&json, "used_at", NULL);
+	json_put_text(&json, "used_order_id", NULL);
+	json_close_object(&json);
+	event.payload = json_finish(&json);
+	event.key = outbox_first_key();
+	outbox_write(&event, 1);
+}
+
+/*
+ * claim_coupon(user_id bigint, coupon_id bigint)
+ *
+ * Gives an active user one of a coupon and returns the coupon_issues row.
+ */
+Datum
+commerce_claim_coupon(PG_FUNCTION_ARGS)
+{
+	static SqlStatement read_coupon = {
+		"SELECT c.name, c.description, c.kind, c.value, "
+		"c.stopped_at IS NULL AND c.issue_from OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
+		"  AND (c.issue_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE "
+		"  AND (c.valid_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE, "
+		"coalesce(c.valid_until, pg_catalog.now() OPERATOR(pg_catalog.+) "
+		"  pg_catalog.make_interval(days => c.valid_days)), "
+		"EXISTS (SELECT FROM commerce.coupon_issues i WHERE i.user_id OPERATOR(pg_catalog.=) $2 "
+		"  AND i.coupon_id OPERATOR(pg_catalog.=) c.id) "
+		"FROM commerce.coupons c WHERE c.id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, INT8OID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Issue		issue = {0};
+	int64		issue_id;
+	int64		available;
+	Datum		ids[2];
+	Datum		row;
+
+	gate_enter("claim_coupon()");
+	if (PG_ARGISNULL(0))
+		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+	if (PG_ARGISNULL(1))
+		raise_error(ERROR_INVALID_REQUEST, "coupon_id must not be null");
+	issue.user_id = PG_GETARG_INT64(0);
+	issue.coupon_id = PG_GETARG_INT64(1);
+
+	user_require_active(issue.user_id, false);
+	ids[0] = Int64GetDatum(issue.coupon_id);
+	ids[1] = Int64GetDatum(issue.user_id);
+	SPI_connect();
+	if (sql_execute(&read_coupon, ids, NULL) == 0)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "coupon " INT64_FORMAT, issue.coupon_id);
+	if (sql_bool(0, 7))
+		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
+					issue.coupon_id, issue.user_id);
+	if (!sql_bool(0, 5))
+		raise_error(ERROR_COUPON_NOT_CLAIMABLE, "coupon " INT64_FORMAT, issue.coupon_id);
+	issue.name = MemoryContextStrdup(caller, sql_text(0, 1));
+	if (!sql_is_null(0, 2))
+		issue.description = MemoryContextStrdup(caller, sql_text(0, 2));
+	issue.kind = MemoryContextStrdup(caller, sql_text(0, 3));
+	issue.value = sql_int64(0, 4);
+	issue.expires_at = sql_int64(0, 6);
+	SPI_finish();
+
+	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available) ||
+		!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
+		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
+	issue_id = commerce_nextval("coupon_issues_id_seq");
+	row = insert_issue_row(&issue, issue_id);
+	write_issued_event(&issue, issue_id);
+	PG_RETURN_DATUM(row);
+}

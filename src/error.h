@@ -1,0 +1,32 @@
+/*
+ * error.h
+ *	  Raising the errors of error_codes.h.
+ */
+#ifndef COMMERCE_ERROR_H
+#define COMMERCE_ERROR_H
+
+typedef enum ErrorCode
+{
+#define ERROR_CODE(code, status, sqlstate, en, ko) ERROR_##code,
+#include "error_codes.h"
+#undef ERROR_CODE
+} ErrorCode;
+
+/* True when PostgREST made this call, and not SQL. */
+extern bool request_is_http(void);
+
+/* Value of a request header (name in lower case), palloc'd, or NULL. */
+extern char *request_header(const char *name);
+
+/*
+ * Raises an error with the detail that the format makes (a sentence fragment that names the things
+ * concerned and their ids; NULL for none).
+ */
+extern void raise_error(ErrorCode code, const char *detail_format,...)
+			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+
+/* The same with a ready detail and hint, each of which may be NULL. */
+extern void raise_error_hint(ErrorCode code, const char *detail, const char *hint)
+			pg_attribute_noreturn();
+
+#endif

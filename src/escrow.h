@@ -1,0 +1,33 @@
+/*
+ * escrow.h
+ *	  Taking and giving back units of what is limited: a product's stock, a coupon's quota.
+ */
+#ifndef COMMERCE_ESCROW_H
+#define COMMERCE_ESCROW_H
+
+typedef enum EscrowKind
+{
+	ESCROW_STOCK,				/* products: narrow row in stock, journal stock_entries */
+	ESCROW_QUOTA,				/* coupons: narrow row in coupon_quota, journal coupon_issues */
+} EscrowKind;
+
+/*
+ * Takes units (> 0) of a resource for this transaction, or answers false when fewer are left; then
+ * *available says how many.  May wait for transactions that hold units.  After it the caller writes
+ * the journal rows.  The units come back when the (sub)transaction aborts.
+ */
+extern bool escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available);
+
+/*
+ * Announces that the caller is about to write journal rows that give units (> 0) back.  Others can
+ * take them when this transaction has committed.
+ */
+extern void escrow_give(EscrowKind kind, int64 id, int64 units);
+
+/*
+ * True when units of the resource cannot be had whatever becomes of the running transactions, found
+ * out without a lock, a row or the disk; false when that is not so, or not known.
+ */
+extern bool escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available);
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * gate.c
+ *	  The gate between the extension's operations and everybody else's writes, and the origin of the
+ *	  transaction ids in the journals.
+ *
+ * The gate is the lock on the table commerce.gate, which never holds a row.  Each operation takes it
+ * ROW EXCLUSIVE before anything else, which conflicts with no other operation and takes the lock
+ * manager's fast path.  A write to a journal or a narrow row that does not come from us (a DBA's
+ * UPDATE, a restore's COPY, logical replication's apply), and the deletion of anything that orders
+ * refer to, take it SHARE ROW EXCLUSIVE through triggers: it waits for running operations and keeps
+ * new ones out until its transaction has ended.
+ *
+ * Journal rows carry the id of the transaction that wrote them, and marks are transaction ids: both
+ * mean something in the cluster only that assigned them.  commerce.origin says which that was.  An
+ * operation that finds another cluster's row there, or none, rebases first: all that is visible is
+ * folded, marks are set to this cluster's present, ids at or above it are set to 0, and the outbox
+ * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
+ * operation.
+ *
+ * Lock order of every operation: gate, idempotency key, user row, coupons by id, products by id.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+
+#include "compat.h"
+#include "gate.h"
+#include "spi_util.h"
+
+PG_FUNCTION_INFO_V1(commerce_begin_write);
+PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
+
+/* The gate of the database whose origin this backend has found to be ours, and the outbox's era. */
+static Oid	known_gate = InvalidOid;
+static int32 known_era = 0;
+static bool rebased = false;	/* by the running transaction */
+
+static int	own_write_depth = 0;
+static bool callbacks_registered = false;
+
+static void
+forget_on_abort(void)
+{
+	own_write_depth = 0;
+	if (rebased)
+		known_gate = InvalidOid;
+}
+
+static void
+gate_xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		forget_on_abort();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		rebased = false;
+}
+
+static void
+gate_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_on_abort();
+}
+
+static void
+register_callbacks(void)
+{
+	if (callbacks_registered)
+		return;
+	RegisterXactCallback(gate_xact_callback, NULL);
+	RegisterSubXactCallback(gate_subxact_callback, NULL);
+	callbacks_registered = true;
+}
+
+/* Whether the journals' transaction ids are this cluster's, read under a fresh snapshot. */
+static bool
+origin_is_ours(void)
+{
+	static SqlStatement statement = {
+		"SELECT o.era FROM commerce.origin o WHERE o.system_identifier OPERATOR(pg_catalog.=) $1",
+		1, {INT8OID}
+	};
+	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
+	bool		ours;
+	bool		isnull;
+
+	SPI_connect();
+	ours = sql_execute_latest(&statement, &identifier, NULL) > 0;
+	if (ours)
+		known_era = DatumGetInt32(sql_datum(0, 1, &isnull));
+	SPI_finish();
+	return ours;
+}
+
+static void
+rebase(void)
+{
+	static SqlStatement statement = {"SELECT commerce.rebase($1)", 1, {INT8OID}};
+	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
+
+	SPI_connect();
+	gate_own_write_begin();
+	sql_execute_latest(&statement, &identifier, NULL);
+	gate_own_write_end();
+	SPI_finish();
+	rebased = true;
+}
+
+void
+gate_enter(const char *operation)
+{
+	Oid			gate;
+
+	PreventCommandIfReadOnly(operation);
+	PreventCommandIfParallelMode(operation);
+	PreventCommandDuringRecovery(operation);
+
+	gate = commerce_relation("gate");
+	if (known_gate != gate)
+	{
+		register_callbacks();
+		if (!origin_is_ours())
+		{
+			LockRelationOid(gate, ShareRowExclusiveLock);
+			if (!origin_is_ours())
+			{
+				rebase();
+				if (!origin_is_ours())
+					elog(ERROR, "the origin of the journals was not recorded");
+			}
+		}
+		known_gate = gate;
+	}
+	LockRelationOid(gate, RowExclusiveLock);
+}
+
+int32
+gate_era(void)
+{
+	Assert(OidIsValid(known_gate));
+	return known_era;
+}
+
+void
+gate_own_write_begin(void)
+{
+	register_callbacks();
+	own_write_depth++;
+}
+
+void
+gate_own_write_end(void)
+{
+	own_write_depth--;
+}
+
+/*
+ * begin_write()
+ *
+ * gate_enter() for the functions that are written in SQL.
+ */
+Datum
+commerce_begin_write(PG_FUNCTION_ARGS)
+{
+	gate_enter("this operation");
+	PG_RETURN_VOID();
+}
+
+/*
+ * gate_foreign_write()
+ *
+ * Trigger, before a row or a statement: keeps orders out while somebody else writes.
+ */
+Datum
+commerce_gate_foreign_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "gate_foreign_write must be called as a trigger");
+	if (own_write_depth == 0)
+		LockRelationOid(commerce_relation("gate"), ShareRowExclusiveLock);
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		PG_RETURN_POINTER(NULL);
+	PG_RETURN_POINTER(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+					  trigger->tg_newtuple : trigger->tg_trigtuple);
+}

@@ -1,0 +1,34 @@
+/*
+ * gate.h
+ *	  The gate between the extension's operations and everybody else's writes.
+ */
+#ifndef COMMERCE_GATE_H
+#define COMMERCE_GATE_H
+
+/*
+ * Advisory locks of our own: the fourth field of their tags, of which PostgreSQL's functions use 1 and 2
+ * (pg_locks shows it as objsubid).
+ */
+#define COMMERCE_LOCK_FOLD			11
+#define COMMERCE_LOCK_IDEMPOTENCY	12
+#define COMMERCE_LOCK_SALES			13
+#define COMMERCE_LOCK_JOB			14
+
+/*
+ * What every writing operation does first: refuses a read-only transaction and a server in recovery,
+ * makes sure that the transaction ids in the journals are this cluster's, and takes the gate until the
+ * transaction ends.
+ */
+extern void gate_enter(const char *operation);
+
+/* The outbox's era; valid after gate_enter(). */
+extern int32 gate_era(void);
+
+/*
+ * Brackets statements of our own that update tables which gate_foreign_write() guards.  An error
+ * between the two ends the bracket as well.
+ */
+extern void gate_own_write_begin(void);
+extern void gate_own_write_end(void);
+
+#endif

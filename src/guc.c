@@ -1,0 +1,106 @@
+/*
+ * guc.c
+ *	  The extension's settings, in alphabetical order, and the calendar that commerce.timezone gives.
+ *
+ * What decides about money, stock or time is for the superuser to set (PGC_SUSET): a caller must not
+ * move "today" for a function that runs with the owner's rights.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "fmgr.h"
+#include "pgtime.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "guc.h"
+
+bool		commerce_auto_prepare = true;
+int			commerce_language = LANGUAGE_ENGLISH;
+int			commerce_payment_ttl = 600;
+
+static char *commerce_timezone = NULL;
+static pg_tz *timezone_in_force = NULL;
+
+static const struct config_enum_entry language_options[] = {
+	{"en", LANGUAGE_ENGLISH, false},
+	{"ko", LANGUAGE_KOREAN, false},
+	{NULL, 0, false}
+};
+
+PG_FUNCTION_INFO_V1(commerce_local_date);
+
+static bool
+check_timezone(char **newval, void **extra, GucSource source)
+{
+	pg_tz	   *tz = pg_tzset(*newval);
+	pg_tz	  **found;
+
+	if (tz == NULL || !pg_tz_acceptable(tz))
+	{
+		GUC_check_errdetail("\"%s\" is not a time zone that the server knows.", *newval);
+		return false;
+	}
+	found = guc_malloc(LOG, sizeof(pg_tz *));
+	if (found == NULL)
+		return false;
+	*found = tz;
+	*extra = found;
+	return true;
+}
+
+static void
+assign_timezone(const char *newval, void *extra)
+{
+	timezone_in_force = *(pg_tz **) extra;
+}
+
+void
+guc_define(void)
+{
+	DefineCustomBoolVariable("commerce.auto_prepare",
+							 "Sends the items of a paid order into preparation at once.",
+							 "When off they stay PAID until the seller takes them.",
+							 &commerce_auto_prepare, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("commerce.language",
+							 "Language of error messages.",
+							 "Over HTTP the request's Accept-Language comes first.",
+							 &commerce_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.payment_ttl",
+							"How long an order holds its stock while an external payment is pending.",
+							NULL,
+							&commerce_payment_ttl, 600, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("commerce.timezone",
+							   "Time zone in which the shop reckons days.",
+							   NULL,
+							   &commerce_timezone, "Asia/Seoul", PGC_SUSET, 0,
+							   check_timezone, assign_timezone, NULL);
+	MarkGUCPrefixReserved("commerce");
+}
+
+/*
+ * local_date(at timestamptz)
+ *
+ * The day of a moment in commerce.timezone.
+ */
+Datum
+commerce_local_date(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	if (TIMESTAMP_NOT_FINITE(at) ||
+		timestamp2tm(at, &tz, &tm, &fsec, NULL, timezone_in_force) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	PG_RETURN_DATEADT(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE);
+}

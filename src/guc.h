@@ -1,0 +1,21 @@
+/*
+ * guc.h
+ *	  The extension's settings.
+ */
+#ifndef COMMERCE_GUC_H
+#define COMMERCE_GUC_H
+
+typedef enum Language
+{
+	LANGUAGE_ENGLISH,
+	LANGUAGE_KOREAN,
+} Language;
+
+extern bool commerce_auto_prepare;
+extern int	commerce_language;
+extern int	commerce_payment_ttl;
+
+/* Defines them; called once, from _PG_init. */
+extern void guc_define(void);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * idempotency.h
+ *	  Doing a request once, however often it is sent.
+ */
+#ifndef COMMERCE_IDEMPOTENCY_H
+#define COMMERCE_IDEMPOTENCY_H
+
+#include "common/sha2.h"
+#include "lib/stringinfo.h"
+
+typedef struct IdempotentCall
+{
+	int64		user_id;
+	const char *operation;		/* name of the SQL function */
+	text	   *key;			/* NULL: the call has none */
+	uint8		hash[PG_SHA256_DIGEST_LENGTH];	/* of the canonical arguments */
+} IdempotentCall;
+
+/*
+ * Fills a call; arguments is the canonical form of what was asked for: the same for every request that
+ * asks for the same.
+ */
+extern void idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
+							 StringInfo arguments);
+
+/*
+ * Takes the key until the transaction ends, waiting for a call that has it; called after gate_enter()
+ * and before anything else is locked.  When the key has done its work already, answers true with the
+ * stored result (jsonb) in *result.  A key that was used for something else is an error.
+ */
+extern bool idempotency_begin(IdempotentCall *call, Datum *result);
+
+/* Stores the result, a composite value. */
+extern void idempotency_end(IdempotentCall *call, Datum row);
+
+/* Whether this transaction's last call with a key answered a stored result. */
+extern bool idempotency_replayed(void);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * pricing.h
+ *	  What an order costs.
+ */
+#ifndef COMMERCE_PRICING_H
+#define COMMERCE_PRICING_H
+
+typedef enum CouponKind
+{
+	COUPON_FIXED,
+	COUPON_PERCENT,
+	COUPON_FREE_SHIPPING,
+} CouponKind;
+
+typedef enum CouponScope
+{
+	SCOPE_ORDER,
+	SCOPE_SELLER,
+	SCOPE_PRODUCT,
+} CouponScope;
+
+/* A product as an order needs it.  Money in won; id 0 means none. */
+typedef struct Product
+{
+	int64		id;
+	int64		seller_id;
+	char	   *name;
+	int64		price;
+	int64		reduction;		/* per unit: the larger of instant discount and running promotions */
+	int64		shipping_fee;	/* per line */
+	int64		max_per_order;	/* 0: no limit */
+	bool		on_sale;
+	int64		demand;			/* units in the whole order */
+} Product;
+
+/* A coupon that the buyer holds and wants to use. */
+typedef struct Coupon
+{
+	int64		issue_id;
+	CouponKind	kind;
+	CouponScope scope;
+	int64		value;			/* won, or percent */
+	int64		max_discount;	/* 0: no cap */
+	int64		round_unit;
+	int64		min_order_amount;
+	int64		seller_id;
+	int64		product_id;
+	bool		chosen;			/* a place in the order has been found for it */
+	int64		discount;		/* out: what it takes off in all */
+} Coupon;
+
+typedef struct QuoteLine
+{
+	int64		product_id;
+	int64		quantity;
+	int64		coupon_issue_id;	/* 0: none */
+	int			position;		/* of the line in the request */
+	Product    *product;
+	Coupon	   *coupon;
+	/* priced: */
+	int64		unit_price;
+	int64		unit_discount;
+	int64		unit_final;
+	int64		line_total;
+	int64		order_discount_share;
+	int64		shipping_fee;
+	int64		shipping_discount;
+} QuoteLine;
+
+typedef struct Quote
+{
+	int			nlines;
+	QuoteLine  *lines;
+	int			nproducts;
+	Product    *products;		/* by ascending id, each once */
+	int			ncoupons;
+	Coupon	   *coupons;		/* by ascending issue id, each once: the lines' and the order's */
+	/* priced: */
+	int64		items_total;
+	int64		item_discount_total;
+	int64		order_discount;
+	int64		shipping_discount;
+	int64		shipping_total;
+	int64		payment_amount;
+} Quote;
+
+/*
+ * Prices a quote whose lines, products and coupons are filled in.  Raises COUPON_NOT_USABLE,
+ * COUPON_CONDITION_NOT_MET, and INVALID_REQUEST for sums out of range.
+ */
+extern void pricing_compute(Quote *quote);
+
+/* The larger part of value that percent (1-100) is: floor(value × percent / 100), without overflow. */
+extern int64 pricing_percent_of(int64 value, int64 percent);
+
+/* floor(total × part / whole), in 128 bits; part <= whole. */
+extern int64 pricing_share_of(int64 total, int64 part, int64 whole);
+
+#endif

@@ -1,0 +1,150 @@
+/*
+ * spi_util.c
+ *	  SQL statements that are planned once per backend, and the names of our own objects.
+ *
+ * Statements are planned generically: their plans are index lookups by key whatever the values are.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "spi_util.h"
+
+static void
+prepare(SqlStatement *statement)
+{
+	SPIPlanPtr	plan;
+
+	if (statement->plan != NULL)
+		return;
+	plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep the plan of \"%s\"", statement->sql);
+	statement->plan = plan;
+}
+
+uint64
+sql_execute(SqlStatement *statement, Datum *values, const char *nulls)
+{
+	int			code;
+
+	prepare(statement);
+	code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	if (code < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
+	return SPI_processed;
+}
+
+uint64
+sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls)
+{
+	int			code;
+
+	prepare(statement);
+
+	/* make our own writes visible to the snapshot */
+	CommandCounterIncrement();
+	code = SPI_execute_snapshot(statement->plan, values, nulls, GetLatestSnapshot(),
+								InvalidSnapshot, false, true, 0);
+	if (code < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
+	return SPI_processed;
+}
+
+Datum
+sql_datum(uint64 row, int col, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, isnull);
+}
+
+int64
+sql_int64(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = sql_datum(row, col, &isnull);
+
+	if (isnull)
+		elog(ERROR, "column %d of a result is null", col);
+	return DatumGetInt64(value);
+}
+
+bool
+sql_bool(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = sql_datum(row, col, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+bool
+sql_is_null(uint64 row, int col)
+{
+	bool		isnull;
+
+	(void) sql_datum(row, col, &isnull);
+	return isnull;
+}
+
+char *
+sql_text(uint64 row, int col)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+}
+
+Oid
+commerce_namespace(void)
+{
+	return get_namespace_oid("commerce", false);
+}
+
+Oid
+commerce_relation(const char *name)
+{
+	Oid			relid = get_relname_relid(name, commerce_namespace());
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "relation commerce.%s does not exist", name);
+	return relid;
+}
+
+Oid
+commerce_type(const char *name)
+{
+	Oid			typid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+										ObjectIdGetDatum(commerce_namespace()));
+
+	if (!OidIsValid(typid))
+		elog(ERROR, "type commerce.%s does not exist", name);
+	return typid;
+}
+
+Oid
+commerce_enum_value(const char *type, const char *label)
+{
+	Oid			value = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
+										ObjectIdGetDatum(commerce_type(type)), CStringGetDatum(label));
+
+	if (!OidIsValid(value))
+		elog(ERROR, "type commerce.%s has no value \"%s\"", type, label);
+	return value;
+}
+
+int64
+commerce_nextval(const char *sequence)
+{
+	return nextval_internal(commerce_relation(sequence), false);
+}

@@ -1,0 +1,48 @@
+/*
+ * spi_util.h
+ *	  SQL statements that are planned once per backend.
+ */
+#ifndef COMMERCE_SPI_UTIL_H
+#define COMMERCE_SPI_UTIL_H
+
+#include "executor/spi.h"
+
+#define SQL_MAX_ARGS 10
+
+typedef struct SqlStatement
+{
+	const char *sql;			/* every name qualified; values bound as $1 … */
+	int			nargs;
+	Oid			argtypes[SQL_MAX_ARGS];
+	SPIPlanPtr	plan;			/* filled at first use, kept for the backend's life */
+} SqlStatement;
+
+/*
+ * Executes a statement within SPI_connect() … SPI_finish() and returns how many rows it gave or
+ * changed; the rows are in SPI_tuptable.  nulls as in SPI_execute_plan, or NULL.
+ */
+extern uint64 sql_execute(SqlStatement *statement, Datum *values, const char *nulls);
+
+/*
+ * The same under a snapshot taken now, which sees what is committed at this moment also when the
+ * transaction's isolation level would not (as foreign-key checks do it).
+ */
+extern uint64 sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls);
+
+/* Column col (from 1) of row number row (from 0) of the last result. */
+extern Datum sql_datum(uint64 row, int col, bool *isnull);
+extern int64 sql_int64(uint64 row, int col);	/* must not be null */
+extern bool sql_bool(uint64 row, int col);	/* null is false */
+extern bool sql_is_null(uint64 row, int col);
+extern char *sql_text(uint64 row, int col); /* NULL for null; lives until SPI_finish() */
+
+/* OIDs of the extension's own objects. */
+extern Oid	commerce_namespace(void);
+extern Oid	commerce_relation(const char *name);
+extern Oid	commerce_type(const char *name);
+extern Oid	commerce_enum_value(const char *type, const char *label);
+
+/* Next value of one of the extension's sequences. */
+extern int64 commerce_nextval(const char *sequence);
+
+#endif
