@@ -22,7 +22,7 @@
 
 #define ORDER_COLUMNS	16
 #define ITEM_COLUMNS	17
-#define EVENT_COLUMNS	9
+#define EVENT_COLUMNS	10
 #define PAYMENT_COLUMNS	8
 
 const char *const payment_method_labels[] = {
@@ -114,6 +114,7 @@ insert_history(RowWriter *writer, const Order *order, const OrderItem *item, con
 	values[7] = Int64GetDatum(actor_id);
 	nulls[7] = (actor_id == 0);
 	nulls[8] = true;			/* note */
+	values[9] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	row_writer_insert(writer, values, nulls);
 }
 

@@ -2,8 +2,8 @@
 
 CREATE VIEW commerce.product_list AS
 	SELECT p.id, p.seller_id, s.business_name AS seller_name, p.name, p.description, p.category, p.price,
-		   greatest(p.discount, least(p.price, m.reduction)) AS discount_now,
-		   p.price - greatest(p.discount, least(p.price, m.reduction)) AS price_now,
+		   m.reduction AS discount_now,
+		   p.price - m.reduction AS price_now,
 		   p.shipping_fee, p.max_per_order, k.available AS stock,
 		   CASE WHEN p.status = 'ON_SALE' AND k.available <= 0 THEN 'SOLD_OUT'::commerce.product_status
 				ELSE p.status END AS status,
@@ -13,8 +13,9 @@ CREATE VIEW commerce.product_list AS
 	JOIN LATERAL (SELECT t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
 											   WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0)::bigint AS available
 				  FROM commerce.stock t WHERE t.product_id = p.id) k ON true
-	LEFT JOIN LATERAL (SELECT max(CASE r.kind WHEN 'FIXED' THEN r.value
-								  ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END) AS reduction
+	JOIN LATERAL (SELECT least(p.price, greatest(p.discount, max(
+						CASE r.kind WHEN 'FIXED' THEN r.value
+							 ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END))) AS reduction
 					   FROM commerce.promotions r
 					   WHERE r.product_id = p.id AND r.starts_at <= pg_catalog.statement_timestamp()
 						 AND r.ends_at > pg_catalog.statement_timestamp()) m ON true;
