@@ -28,4 +28,13 @@
 	ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
+/* CHECK constraints of a table that is being written to; 18 knows some that are not enforced. */
+#if PG_VERSION_NUM >= 180000
+#define result_rel_checks(target) ((target)->ri_CheckConstraintExprs)
+#define check_is_enforced(check) ((check)->ccenforced)
+#else
+#define result_rel_checks(target) ((target)->ri_ConstraintExprs)
+#define check_is_enforced(check) true
+#endif
+
 #endif

@@ -11,6 +11,10 @@
  * triggers, which are there for everybody else's writes.
  *
  * The caller has refused read-only transactions (gate_enter) before anything else.
+ *
+ * A table's CHECK constraints are compiled once per backend and kept until its definition changes: the
+ * executor reads and plans their stored form anew for every statement, which for our tables costs as
+ * much as the insert.
  */
 #include "postgres.h"
 
@@ -19,13 +23,86 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "nodes/nodes.h"
 #include "parser/parse_relation.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "compat.h"
 #include "row_writer.h"
 #include "spi_util.h"
+
+typedef struct PreparedChecks
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	MemoryContext context;		/* of the executor state the expressions live in */
+	ExprState **expressions;
+} PreparedChecks;
+
+static HTAB *prepared_checks = NULL;
+
+/* A relation's definition has changed, or (InvalidOid) any may have. */
+static void
+forget_checks(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	PreparedChecks *checks;
+
+	hash_seq_init(&scan, prepared_checks);
+	while ((checks = hash_seq_search(&scan)) != NULL)
+		if (relid == InvalidOid || checks->relid == relid)
+			checks->valid = false;
+}
+
+static ExprState **
+compile_checks(TupleConstr *constr, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	EState	   *estate = CreateExecutorState();
+	ExprState **expressions = palloc0(constr->num_check * sizeof(ExprState *));
+
+	for (int i = 0; i < constr->num_check; i++)
+		if (check_is_enforced(&constr->check[i]))
+			expressions[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+	MemoryContextSwitchTo(caller);
+	return expressions;
+}
+
+/* The compiled constraints of a table that is open and locked; NULL when it has none. */
+static ExprState **
+find_checks(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	Oid			relid = RelationGetRelid(rel);
+	PreparedChecks *checks;
+	bool		found;
+
+	if (constr == NULL || constr->num_check == 0)
+		return NULL;
+	if (prepared_checks == NULL)
+	{
+		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedChecks)};
+
+		prepared_checks = hash_create("commerce CHECK constraints", 32, &info, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget_checks, (Datum) 0);
+	}
+	checks = hash_search(prepared_checks, &relid, HASH_ENTER, &found);
+	if (found && checks->valid)
+		return checks->expressions;
+	if (!found)
+		checks->context = NULL;
+	if (checks->context)
+		MemoryContextDelete(checks->context);
+	checks->valid = false;
+	checks->context = AllocSetContextCreate(CacheMemoryContext, "commerce CHECK constraints", ALLOCSET_SMALL_SIZES);
+	checks->expressions = compile_checks(constr, checks->context);
+	checks->valid = true;
+	return checks->expressions;
+}
 
 /* Leaves out the triggers that the file's header names; the list is the caller's own copy. */
 static void
@@ -75,6 +152,7 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	init_range_table(writer->estate, rte);
 	writer->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
+	result_rel_checks(writer->target) = find_checks(writer->rel);
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	drop_own_triggers(writer->target);
 	writer->fires_after = writer->target->ri_TrigDesc && writer->target->ri_TrigDesc->trig_insert_after_row;
