@@ -3,7 +3,7 @@
 CREATE TABLE commerce.users (
 	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name       text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
-	email      text NOT NULL CHECK (email ~ '^[^@\s]+@[^@\s]+$'),
+	email      text NOT NULL CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND pg_catalog.char_length(email) <= 254),
 	phone      text,
 	balance    bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
 	address    text,
@@ -24,7 +24,8 @@ CREATE TABLE commerce.sellers (
 	id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	user_id             bigint NOT NULL UNIQUE REFERENCES commerce.users,
 	business_name       text NOT NULL CHECK (pg_catalog.btrim(business_name) <> ''),
-	registration_number text NOT NULL UNIQUE CHECK (pg_catalog.btrim(registration_number) <> ''),
+	registration_number text NOT NULL UNIQUE
+						CHECK (pg_catalog.btrim(registration_number) <> '' AND pg_catalog.char_length(registration_number) <= 100),
 	cs_phone            text,
 	address             text,
 	category            text,
@@ -80,6 +81,9 @@ BEGIN
 	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'email must be an address such as kim@example.com');
 	END IF;
+	IF pg_catalog.char_length(create_user.email) > 254 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'email must have at most 254 characters');
+	END IF;
 	IF create_user.role IS NULL THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
 	END IF;
@@ -124,6 +128,9 @@ BEGIN
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'registration_number must not be empty');
+	END IF;
+	IF pg_catalog.char_length(create_seller.registration_number) > 100 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'registration_number must have at most 100 characters');
 	END IF;
 
 	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;

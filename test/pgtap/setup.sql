@@ -26,3 +26,92 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- What the test files share.
+
+-- Passes when the statement fails with this error of error_codes(), or with
+-- this SQLSTATE. What a statement did that should have failed is undone.
+CREATE FUNCTION tap.refuses(statement text, code text, what text DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	expected text := coalesce((SELECT e.sqlstate FROM commerce.error_codes() e WHERE e.code = refuses.code), refuses.code);
+	got text;
+	message text := 'it succeeded';
+	detail text;
+BEGIN
+	BEGIN
+		EXECUTE statement;
+		RAISE EXCEPTION USING ERRCODE = 'OK000';
+	EXCEPTION WHEN OTHERS THEN
+		got := SQLSTATE;
+		IF got <> 'OK000' THEN
+			GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+		END IF;
+	END;
+	RETURN tap.ok(got = expected, left(coalesce(what, statement), 120) || ' is ' || code)
+		|| CASE WHEN got = expected THEN ''
+				ELSE E'\n' || tap.diag(format('%s: %s (%s)', got, message, detail)) END;
+END
+$$;
+
+-- The detail of the error that the statement fails with; NULL when it does not.
+CREATE FUNCTION tap.detail_of(statement text)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	detail text;
+BEGIN
+	EXECUTE statement;
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN detail;
+END
+$$;
+
+-- What is in each table: two states with the same result are the same.
+CREATE FUNCTION tap.books()
+RETURNS jsonb
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	books jsonb := '{}';
+	relation regclass;
+	content text;
+BEGIN
+	FOR relation IN
+		SELECT c.oid FROM pg_class c
+		WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r'
+	LOOP
+		EXECUTE format($q$SELECT count(*) || ' ' || md5(coalesce(string_agg(r::text, ';' ORDER BY r::text), '')) FROM %s r$q$,
+					   relation)
+		INTO content;
+		books := books || jsonb_build_object(relation::text, content);
+	END LOOP;
+	RETURN books;
+END
+$$;
+
+-- The types of the events of an aggregate, in their order.
+CREATE FUNCTION tap.events(aggregatetype text, aggregateid bigint)
+RETURNS text
+LANGUAGE sql
+AS $$
+	SELECT string_agg(o.type, ' ' ORDER BY o.era, o.key, o.position)
+	FROM commerce.outbox o
+	WHERE o.aggregatetype = events.aggregatetype AND o.aggregateid = events.aggregateid::text
+$$;
+
+-- The payload of its newest event of a type.
+CREATE FUNCTION tap.event_payload(aggregatetype text, aggregateid bigint, type text)
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+	SELECT o.payload FROM commerce.outbox o
+	WHERE o.aggregatetype = event_payload.aggregatetype AND o.aggregateid = event_payload.aggregateid::text
+	  AND o.type = event_payload.type
+	ORDER BY o.era DESC, o.key DESC, o.position DESC LIMIT 1
+$$;

@@ -1,0 +1,55 @@
+-- The prepaid balance: charging and reading it.
+
+SELECT no_plan();
+SELECT commerce.create_user('a', 'a@example.com') AS a \gset
+SELECT commerce.create_user('b', 'b@example.com') AS b \gset
+
+SELECT results_eq(format('SELECT * FROM commerce.get_balance(%s)', :a), format('VALUES (%s::bigint, 0::bigint)', :a), 'a new balance is 0');
+SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 100)', :a), format('VALUES (%s::bigint, 100::bigint)', :a), 'the least that can be charged is 100');
+SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 99999900)', :a), format('VALUES (%s::bigint, 100000000::bigint)', :a), 'the most is 99 999 900');
+SELECT results_eq(format('SELECT * FROM commerce.get_balance(%s)', :a), format('VALUES (%s::bigint, 100000000::bigint)', :a), 'the balance is the sum of the charges');
+SELECT results_eq(format('SELECT * FROM commerce.get_balance(%s)', :b), format('VALUES (%s::bigint, 0::bigint)', :b), 'of that user alone');
+SELECT results_eq(format('SELECT kind::text, amount, balance_after, order_id FROM commerce.balance_entries WHERE user_id = %s ORDER BY id', :a),
+	$$VALUES ('CHARGE', 100::bigint, 100::bigint, NULL::bigint), ('CHARGE', 99999900, 100000000, NULL)$$, 'every charge is an entry');
+SELECT is(events('User', :a), 'UserCreated BalanceCharged BalanceCharged', 'and an event');
+SELECT is(event_payload('User', :a, 'BalanceCharged') - 'charged_at',
+	jsonb_build_object('user_id', :a, 'amount', 99999900, 'balance', 100000000), 'which says what was charged and what there is');
+
+SELECT books() AS before \gset
+SELECT refuses(format('SELECT commerce.charge_balance(%s, %s)', :a, amount), 'INVALID_REQUEST', 'to charge ' || amount)
+FROM unnest(ARRAY['NULL', '0', '-1', '-100', '1', '99', '101', '150', '99999999', '100000000', '100000100',
+	'9223372036854775807', '9223372036854775800', '-9223372036854775808', '-9223372036854775800']) AS amount;
+SELECT refuses('SELECT commerce.charge_balance(NULL, 100)', 'INVALID_REQUEST', 'to charge nobody');
+SELECT refuses(format('SELECT commerce.charge_balance(%s, 100)', id), 'ENTITY_NOT_FOUND', 'to charge user ' || id)
+FROM unnest(ARRAY[0, -1, 999999, 9223372036854775807, -9223372036854775808]) AS id;
+SELECT refuses('SELECT commerce.get_balance(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.get_balance(0)', 'ENTITY_NOT_FOUND');
+SELECT refuses('SELECT commerce.get_balance(-9223372036854775808)', 'ENTITY_NOT_FOUND');
+SELECT is(detail_of('SELECT commerce.charge_balance(999999, 100)'), 'user 999999', 'the detail names who is not there');
+SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
+
+-- Charges come and go with their transaction.
+BEGIN;
+SELECT is(balance, 100::bigint, 'charged in a transaction') FROM commerce.charge_balance(:b, 100);
+SAVEPOINT s;
+SELECT is(balance, 200::bigint, 'and in a subtransaction') FROM commerce.charge_balance(:b, 100);
+ROLLBACK TO s;
+SELECT is(balance, 100::bigint, 'rolled back to the savepoint') FROM commerce.get_balance(:b);
+COMMIT;
+SELECT is(balance, 100::bigint, 'kept by the commit') FROM commerce.get_balance(:b);
+SELECT is(events('User', :b), 'UserCreated BalanceCharged', 'what was rolled back left no event');
+
+-- Every isolation level charges; a read-only transaction does not.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT is(balance, 200::bigint, 'REPEATABLE READ') FROM commerce.charge_balance(:b, 100);
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT is(balance, 300::bigint, 'SERIALIZABLE') FROM commerce.charge_balance(:b, 100);
+COMMIT;
+BEGIN READ ONLY;
+SELECT refuses(format('SELECT commerce.charge_balance(%s, 100)', :b), '25006', 'to charge in a read-only transaction');
+SELECT is(balance, 300::bigint, 'which can read the balance') FROM commerce.get_balance(:b);
+COMMIT;
+
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
+SELECT * FROM finish();
