@@ -13,6 +13,7 @@
 #define COMMERCE_LOCK_IDEMPOTENCY	12
 #define COMMERCE_LOCK_SALES			13
 #define COMMERCE_LOCK_JOB			14
+#define COMMERCE_LOCK_SUBSCRIPTION	15
 
 /*
  * What every writing operation does first: refuses a read-only transaction and a server in recovery,

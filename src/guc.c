@@ -21,6 +21,7 @@
 
 bool		commerce_auto_prepare = true;
 int			commerce_language = LANGUAGE_ENGLISH;
+int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
 
 static char *commerce_timezone = NULL;
@@ -71,6 +72,11 @@ guc_define(void)
 							 "Over HTTP the request's Accept-Language comes first.",
 							 &commerce_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.outbox_retention",
+							"How long events stay in the outbox at least.",
+							"They stay longer while a subscription has not had them, and until the end of their day (UTC).",
+							&commerce_outbox_retention, 7 * 24 * 60 * 60, 0, 14 * 24 * 60 * 60, PGC_SUSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.payment_ttl",
 							"How long an order holds its stock while an external payment is pending.",
 							NULL,

@@ -13,6 +13,7 @@ typedef enum Language
 
 extern bool commerce_auto_prepare;
 extern int	commerce_language;
+extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;
 
 /* Defines them; called once, from _PG_init. */

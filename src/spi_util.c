@@ -36,16 +36,28 @@ prepare(SqlStatement *statement)
 	statement->plan = plan;
 }
 
-uint64
-sql_execute(SqlStatement *statement, Datum *values, const char *nulls)
+static uint64
+execute(SqlStatement *statement, Datum *values, const char *nulls, bool read_only)
 {
 	int			code;
 
 	prepare(statement);
-	code = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	code = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
 	if (code < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
 	return SPI_processed;
+}
+
+uint64
+sql_execute(SqlStatement *statement, Datum *values, const char *nulls)
+{
+	return execute(statement, values, nulls, false);
+}
+
+uint64
+sql_read(SqlStatement *statement, Datum *values, const char *nulls)
+{
+	return execute(statement, values, nulls, true);
 }
 
 uint64

@@ -23,6 +23,9 @@ typedef struct SqlStatement
  */
 extern uint64 sql_execute(SqlStatement *statement, Datum *values, const char *nulls);
 
+/* The same for a statement that only reads, under the snapshot that is active. */
+extern uint64 sql_read(SqlStatement *statement, Datum *values, const char *nulls);
+
 /*
  * The same under a snapshot taken now, which sees what is committed at this moment also when the
  * transaction's isolation level would not (as foreign-key checks do it).
