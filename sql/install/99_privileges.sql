@@ -6,14 +6,14 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
-	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status TO %s', grant_app.role);
+	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.pronamespace = 'commerce'::regnamespace
 		   AND f.prokind = 'f' AND f.prorettype <> 'trigger'::regtype
 		   AND pg_catalog.obj_description(f.oid, 'pg_proc') NOT LIKE 'internal: %'
-		   AND f.proname <> ALL ('{grant_app,grant_relay,revoke_app,schedule_jobs,unschedule_jobs,run_job,fold}')),
+		   AND f.proname <> ALL ('{grant_app,grant_relay,purge_outbox,revoke_app,schedule_jobs,unschedule_jobs,run_job,fold}')),
 		grant_app.role);
 END
 $$;

@@ -1,0 +1,140 @@
+-- Retention of the outbox, and what to watch: views for subscriptions, segments and the horizon.
+
+CREATE FUNCTION commerce.purge_outbox()
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	retention interval := pg_catalog.current_setting('commerce.outbox_retention')::interval;
+	filtered text;
+	segment text;
+	newest record;
+	holders text;
+	emptied int := 0;
+BEGIN
+	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'purge_outbox() must run in READ COMMITTED'
+			USING ERRCODE = 'active_sql_transaction',
+				  DETAIL = 'After it has waited for a lock it must see what was committed meanwhile.';
+	END IF;
+	-- what a subscription does not want must not hold anything back
+	FOR filtered IN SELECT s.name FROM commerce.subscriptions s WHERE s.event_types IS NOT NULL ORDER BY s.name LOOP
+		PERFORM commerce.advance_subscription(filtered);
+	END LOOP;
+
+	FOR n IN 0..15 LOOP
+		CONTINUE WHEN commerce.segment_end(n) + retention > pg_catalog.clock_timestamp();
+		segment := pg_catalog.format('commerce.outbox_%s', n);
+		SELECT * INTO newest FROM commerce.newest_event(n);
+		CONTINUE WHEN newest.key IS NULL;
+		holders := commerce.outbox_holders(newest.era, newest.key, newest.position);
+		IF holders IS NOT NULL THEN
+			RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
+				USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
+			CONTINUE;
+		END IF;
+		BEGIN
+			EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', segment);
+			-- again, now that nobody can write there
+			SELECT * INTO newest FROM commerce.newest_event(n);
+			IF newest.created_at < pg_catalog.clock_timestamp() - retention
+			   AND commerce.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
+				EXECUTE pg_catalog.format('TRUNCATE TABLE %s', segment);
+				emptied := emptied + 1;
+			END IF;
+		EXCEPTION WHEN lock_not_available THEN
+			RAISE NOTICE 'segment % of the outbox is in use; it is left for the next time', n;
+		END;
+	END LOOP;
+	RETURN emptied;
+END
+$$;
+COMMENT ON FUNCTION commerce.purge_outbox() IS
+	'empties each daily segment of the outbox that is older than commerce.outbox_retention and that every subscription has had, and returns how many; says which subscription holds a segment back. Orders never wait for it';
+
+CREATE FUNCTION commerce.newest_event(segment int, OUT era int, OUT key xid8, OUT "position" bigint, OUT created_at timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT e.era, e.key, e.position, e.created_at FROM commerce.outbox e
+	WHERE e.segment = newest_event.segment
+	ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION commerce.newest_event(int) IS 'internal: the last event of a segment, in the order of reading';
+
+CREATE FUNCTION commerce.outbox_holders(era int, key xid8, "position" bigint)
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.string_agg(s.name, ', ' ORDER BY s.name) FROM commerce.subscriptions s
+	WHERE ROW (s.era, s.key, s.position) < ROW (outbox_holders.era, outbox_holders.key, outbox_holders.position)
+$$;
+COMMENT ON FUNCTION commerce.outbox_holders(int, xid8, bigint) IS
+	'internal: the subscriptions that have not had the events up to this cursor; NULL for none';
+
+INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
+	('purge-outbox', '*/10 * * * *', 'SELECT commerce.purge_outbox()', 'empties old segments of the outbox');
+
+CREATE VIEW commerce.subscription_status AS
+	SELECT s.name,
+		   CASE WHEN s.paused_at IS NOT NULL THEN 'PAUSED' WHEN s.sink = 'NONE' THEN 'PULLED'
+				WHEN commerce.delivering_session(s.name) IS NOT NULL THEN 'DELIVERING' ELSE 'WAITING' END AS state,
+		   s.paused_at, s.pause_reason, s.sink, coalesce(s.url, s.topic) AS destination, s.event_types,
+		   commerce.format_position(s.era, s.key, s.position) AS cursor,
+		   lag.events AS lag_events,
+		   coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - oldest.created_at), 0) AS lag_seconds,
+		   (SELECT count(*) FROM commerce.parked_events p WHERE p.subscription = s.name) AS parked,
+		   (SELECT count(*) FROM commerce.dead_letters d WHERE d.subscription = s.name) AS dead_letters,
+		   s.attempts, s.delivered, s.failures, s.last_success_at, s.last_error, s.last_error_at,
+		   commerce.delivering_session(s.name) AS delivering_pid
+	FROM commerce.subscriptions s
+	CROSS JOIN LATERAL (SELECT count(*) AS events
+						FROM (SELECT FROM commerce.outbox e
+							  WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
+								AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
+							  LIMIT 1000000) e) lag
+	LEFT JOIN LATERAL (SELECT e.created_at FROM commerce.outbox e
+					   WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
+						 AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
+					   ORDER BY e.era, e.key, e.position LIMIT 1) oldest ON true;
+COMMENT ON VIEW commerce.subscription_status IS 'every subscription: how far it is behind, and how its deliveries go';
+COMMENT ON COLUMN commerce.subscription_status.state IS
+	'PAUSED; PULLED: by a client; DELIVERING: a relay works on it; WAITING: it has a sink and no relay';
+COMMENT ON COLUMN commerce.subscription_status.lag_events IS
+	'committed events after the cursor, also those that an older transaction still keeps from being read (view horizon); counted up to 1000000';
+COMMENT ON COLUMN commerce.subscription_status.lag_seconds IS 'age of the first of them; 0 when there is none';
+COMMENT ON COLUMN commerce.subscription_status.parked IS 'events that the cursor has passed and that are still to be delivered';
+COMMENT ON COLUMN commerce.subscription_status.delivering_pid IS 'the session that has lock_subscription()';
+
+CREATE FUNCTION commerce.segment_end(segment int)
+RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.timezone('UTC', (date '1970-01-01' + t.today - (t.today - segment_end.segment) % 16 + 1)::timestamp)
+	FROM (SELECT pg_catalog.date(pg_catalog.timezone('UTC', pg_catalog.clock_timestamp())) - date '1970-01-01' AS today) t
+$$;
+COMMENT ON FUNCTION commerce.segment_end(int) IS
+	'internal: the end of the latest day, up to today, whose events are in a segment';
+
+CREATE FUNCTION commerce.list_segments()
+RETURNS TABLE (segment int, newest_event_at timestamptz, bytes bigint, retained_until timestamptz, held_by text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.segment,
+		   newest.created_at,
+		   pg_catalog.pg_total_relation_size(pg_catalog.format('commerce.outbox_%s', n.segment)),
+		   commerce.segment_end(n.segment) + pg_catalog.current_setting('commerce.outbox_retention')::interval,
+		   commerce.outbox_holders(newest.era, newest.key, newest.position)
+	FROM pg_catalog.generate_series(0, 15) n (segment)
+	CROSS JOIN LATERAL commerce.newest_event(n.segment) newest
+	WHERE newest.key IS NOT NULL
+$$;
+COMMENT ON FUNCTION commerce.list_segments() IS 'the daily segments of the outbox that have events in them: see the view outbox_segments';
+
+CREATE VIEW commerce.outbox_segments AS
+	SELECT l.segment, l.newest_event_at, l.bytes, l.retained_until, l.held_by FROM commerce.list_segments() l;
+COMMENT ON VIEW commerce.outbox_segments IS 'the daily segments of the outbox that have events in them';
+COMMENT ON COLUMN commerce.outbox_segments.retained_until IS 'purge_outbox() empties the segment after this, when no subscription holds it';
+COMMENT ON COLUMN commerce.outbox_segments.held_by IS 'subscriptions that have not had all of it';
