@@ -115,3 +115,24 @@ AS $$
 	  AND o.type = event_payload.type
 	ORDER BY o.era DESC, o.key DESC, o.position DESC LIMIT 1
 $$;
+
+-- Folds until everything committed is folded: a transaction that runs
+-- anywhere on the server holds folding back.
+CREATE FUNCTION tap.fold_all()
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + interval '60 seconds';
+BEGIN
+	LOOP
+		PERFORM commerce.fold();
+		EXIT WHEN NOT EXISTS (SELECT FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark)
+			AND NOT EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark);
+		IF clock_timestamp() > deadline THEN
+			RAISE EXCEPTION 'something holds folding back';
+		END IF;
+		PERFORM pg_sleep(0.02);
+	END LOOP;
+END
+$$;
