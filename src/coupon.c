@@ -258,8 +258,10 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 		"c.stopped_at IS NULL AND c.issue_from OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
 		"  AND (c.issue_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE "
 		"  AND (c.valid_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE, "
-		"coalesce(c.valid_until, pg_catalog.now() OPERATOR(pg_catalog.+) "
-		"  pg_catalog.make_interval(days => c.valid_days)), "
+		"coalesce(c.valid_until, "
+		"  pg_catalog.timezone(pg_catalog.current_setting('commerce.timezone'), "
+		"    pg_catalog.timezone(pg_catalog.current_setting('commerce.timezone'), pg_catalog.now()) "
+		"    OPERATOR(pg_catalog.+) pg_catalog.make_interval(days => c.valid_days))), "
 		"EXISTS (SELECT FROM commerce.coupon_issues i WHERE i.user_id OPERATOR(pg_catalog.=) $2 "
 		"  AND i.coupon_id OPERATOR(pg_catalog.=) c.id) "
 		"FROM commerce.coupons c WHERE c.id OPERATOR(pg_catalog.=) $1",

@@ -1,0 +1,198 @@
+-- Coupons: offering, claiming, revoking, expiring.
+-- role: postgres
+-- Postgres only moves clocks by hand; everything else is done as shop.
+
+SELECT no_plan();
+SET ROLE shop;
+SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
+SELECT commerce.create_user('Lee', 'lee@example.com') AS lee \gset
+SELECT commerce.create_user('Boss', 'boss@example.com', role => 'ADMIN') AS boss \gset
+SELECT commerce.create_user('Potter', 'potter@example.com', role => 'SELLER') AS potter \gset
+SELECT commerce.create_seller(:potter, 'Kiln', '1') AS kiln \gset
+SELECT commerce.create_user('Weaver', 'weaver@example.com', role => 'SELLER') AS weaver \gset
+SELECT commerce.create_seller(:weaver, 'Loom', '2') AS loom \gset
+SELECT commerce.create_product(:kiln, 'Teapot', 10000, 100) AS teapot \gset
+SELECT commerce.create_product(NULL, 'Own', 10000, 100) AS own \gset
+SELECT * FROM commerce.charge_balance(:kim, 1000000) \g /dev/null
+
+-- create_coupon
+SELECT commerce.create_coupon('Spring', 'PERCENT', 10, 3, valid_days => 7, issue_from => '2020-01-01', issue_until => '2100-01-01',
+	seller_id => :kiln, product_id => :teapot, min_order_amount => 5000, max_discount => 2000, round_unit => 100, description => 'd') AS spring \gset
+SELECT is(to_jsonb(c) - '{id,created_at,updated_at,issue_from,issue_until}'::text[],
+	jsonb_build_object('name', 'Spring', 'description', 'd', 'kind', 'PERCENT', 'value', 10, 'max_discount', 2000, 'round_unit', 100,
+		'min_order_amount', 5000, 'scope', 'PRODUCT', 'seller_id', :kiln, 'product_id', :teapot, 'quantity', 3,
+		'valid_days', 7, 'valid_until', NULL, 'stopped_at', NULL), 'a coupon is stored as given')
+FROM commerce.coupons c WHERE id = :spring;
+SELECT commerce.create_coupon('All', 'FIXED', 1000, 1, valid_until => 'infinity') AS all \gset
+SELECT commerce.create_coupon('Kiln''s', 'FIXED', 1000, 5, valid_days => 1, seller_id => :kiln) AS kilns \gset
+SELECT commerce.create_coupon('Own', 'FIXED', 1000, 5, valid_days => 1, product_id => :own) AS owns \gset
+SELECT commerce.create_coupon('Shipping', 'FREE_SHIPPING', 0, 5, valid_days => 1) AS shipping \gset
+SELECT results_eq('SELECT scope::text FROM commerce.coupons ORDER BY id', $$VALUES ('PRODUCT'), ('ORDER'), ('SELLER'), ('PRODUCT'), ('ORDER')$$,
+	'the scope follows from product and seller');
+SELECT ok(issue_from <= now() AND issue_until IS NULL, 'without a window it can be claimed from now on') FROM commerce.coupons WHERE id = :all;
+
+SELECT books() AS before \gset
+SELECT refuses(format('SELECT commerce.create_coupon(%s)', arguments), 'INVALID_REQUEST', 'create_coupon(' || arguments || ')')
+FROM unnest(ARRAY[
+	$$NULL, 'FIXED', 1, 1, valid_days => 1$$, $$'', 'FIXED', 1, 1, valid_days => 1$$, $$' ', 'FIXED', 1, 1, valid_days => 1$$,
+	$$'x', NULL, 1, 1, valid_days => 1$$,
+	$$'x', 'FIXED', NULL, 1, valid_days => 1$$, $$'x', 'FIXED', 0, 1, valid_days => 1$$, $$'x', 'FIXED', -1, 1, valid_days => 1$$,
+	$$'x', 'FIXED', -9223372036854775808, 1, valid_days => 1$$,
+	$$'x', 'PERCENT', 0, 1, valid_days => 1$$, $$'x', 'PERCENT', 101, 1, valid_days => 1$$, $$'x', 'PERCENT', NULL, 1, valid_days => 1$$,
+	$$'x', 'PERCENT', 9223372036854775807, 1, valid_days => 1$$,
+	$$'x', 'FIXED', 1, 0, valid_days => 1$$, $$'x', 'FIXED', 1, -1, valid_days => 1$$, $$'x', 'FIXED', 1, NULL, valid_days => 1$$,
+	$$'x', 'FIXED', 1, -9223372036854775808, valid_days => 1$$,
+	$$'x', 'FIXED', 1, 1$$, $$'x', 'FIXED', 1, 1, valid_days => 1, valid_until => 'infinity'$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 0$$, $$'x', 'FIXED', 1, 1, valid_days => -1$$, $$'x', 'FIXED', 1, 1, valid_days => 36501$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 2147483647$$, $$'x', 'FIXED', 1, 1, valid_days => -2147483648$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, issue_from => NULL$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, issue_from => now(), issue_until => now()$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, issue_until => '2000-01-01'$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, min_order_amount => -1$$, $$'x', 'FIXED', 1, 1, valid_days => 1, min_order_amount => NULL$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, max_discount => 0$$, $$'x', 'FIXED', 1, 1, valid_days => 1, max_discount => -1$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, round_unit => 0$$, $$'x', 'FIXED', 1, 1, valid_days => 1, round_unit => -100$$,
+	$$'x', 'FIXED', 1, 1, valid_days => 1, round_unit => NULL$$]) AS arguments;
+SELECT refuses(format($$SELECT commerce.create_coupon('x', 'FREE_SHIPPING', 0, 1, valid_days => 1, product_id => %s)$$, :teapot), 'INVALID_REQUEST', 'free shipping of a product');
+SELECT refuses(format($$SELECT commerce.create_coupon('x', 'FIXED', 1, 1, valid_days => 1, product_id => %s, seller_id => %s)$$, :teapot, :loom), 'INVALID_REQUEST', 'a seller''s coupon for another''s product');
+SELECT refuses(format($$SELECT commerce.create_coupon('x', 'FIXED', 1, 1, valid_days => 1, product_id => %s, seller_id => %s)$$, :own, :loom), 'INVALID_REQUEST', 'a seller''s coupon for the shop''s own product');
+SELECT refuses(format($$SELECT commerce.create_coupon('x', 'FIXED', 1, 1, valid_days => 1, product_id => %s)$$, id), 'ENTITY_NOT_FOUND', 'a coupon for product ' || id)
+FROM unnest(ARRAY[0, -1, 9223372036854775807, -9223372036854775808]) AS id;
+SELECT refuses(format($$SELECT commerce.create_coupon('x', 'FIXED', 1, 1, valid_days => 1, seller_id => %s)$$, id), 'ENTITY_NOT_FOUND', 'a coupon of seller ' || id)
+FROM unnest(ARRAY[0, -1, 9223372036854775807, -9223372036854775808]) AS id;
+SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
+SELECT lives_ok($$SELECT commerce.create_coupon('x', 'FIXED', 9223372036854775807, 9223372036854775807, valid_until => 'infinity',
+	min_order_amount => 9223372036854775807, max_discount => 9223372036854775807, round_unit => 9223372036854775807)$$, 'every number may be bigint''s greatest');
+
+-- claim_coupon
+SELECT id AS issue FROM commerce.claim_coupon(:kim, :spring) \gset
+SELECT is(to_jsonb(i) - '{id,issued_at,expires_at,event_key,xid}'::text[],
+	jsonb_build_object('user_id', :kim, 'coupon_id', :spring, 'name', 'Spring', 'description', 'd', 'kind', 'PERCENT', 'value', 10,
+		'status', 'ACTIVE', 'used_at', NULL, 'used_order_id', NULL), 'a claim takes down what the coupon says')
+FROM commerce.coupon_issues i WHERE id = :issue;
+SELECT is((SELECT i FROM commerce.coupon_issues i WHERE id = :issue), i, 'and returns the row') FROM commerce.claim_coupon(:lee, :kilns) c, commerce.coupon_issues i WHERE i.id = :issue;
+SELECT is(events('CouponIssue', :issue), 'CouponIssued', 'it writes CouponIssued');
+SELECT ok(event_payload('CouponIssue', :issue, 'CouponIssued') @> jsonb_build_object('id', :issue, 'user_id', :kim, 'coupon_id', :spring, 'name', 'Spring', 'kind', 'PERCENT', 'value', 10, 'status', 'ACTIVE'),
+	'which carries the issue');
+SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :spring), 2::bigint, 'coupon_list counts what remains');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :spring), 'COUPON_ALREADY_CLAIMED', 'a second claim of one user');
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :all), 'the only one of a coupon');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :all), 'COUPON_SOLD_OUT', 'is not there for the next');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :all), 'COUPON_ALREADY_CLAIMED', 'who has it is told so, sold out or not');
+SELECT is((SELECT status FROM commerce.coupon_list WHERE id = :all), 'EXHAUSTED', 'and it is shown as EXHAUSTED');
+SELECT refuses('SELECT commerce.claim_coupon(NULL, 1)', 'INVALID_REQUEST');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, NULL)', :kim), 'INVALID_REQUEST');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', id, :kilns), 'ENTITY_NOT_FOUND', 'a claim of user ' || id)
+FROM unnest(ARRAY[0, -1, 9223372036854775807, -9223372036854775808]) AS id;
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, id), 'ENTITY_NOT_FOUND', 'a claim of coupon ' || id)
+FROM unnest(ARRAY[0, -1, 9223372036854775807, -9223372036854775808]) AS id;
+
+-- the window of issue
+SELECT commerce.create_coupon('Later', 'FIXED', 1, 5, valid_days => 1, issue_from => now() + interval '1 hour') AS later \gset
+SELECT commerce.create_coupon('Over', 'FIXED', 1, 5, valid_days => 1, issue_from => '2020-01-01', issue_until => '2020-01-02') AS over \gset
+SELECT commerce.create_coupon('Past', 'FIXED', 1, 5, valid_until => '2020-01-02') AS past \gset
+SELECT commerce.create_coupon('Open', 'FIXED', 1, 5, valid_until => now() + interval '1 hour', issue_from => now() - interval '1 hour', issue_until => now() + interval '1 hour') AS open \gset
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :later), 'COUPON_NOT_CLAIMABLE', 'before the window');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :over), 'COUPON_NOT_CLAIMABLE', 'after the window');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :past), 'COUPON_NOT_CLAIMABLE', 'what would have expired already');
+SELECT is(i.expires_at, c.valid_until, 'an issue is valid until valid_until') FROM commerce.claim_coupon(:kim, :open) i JOIN commerce.coupons c ON c.id = i.coupon_id;
+SELECT results_eq(format('SELECT status::text FROM commerce.coupon_list WHERE id IN (%s, %s, %s, %s) ORDER BY id', :later, :over, :past, :open),
+	$$VALUES ('ACTIVE'), ('EXPIRED'), ('EXPIRED'), ('ACTIVE')$$, 'coupon_list shows what is over');
+SELECT ok(stopped_at IS NOT NULL, 'stop_coupon returns the row') FROM commerce.stop_coupon(:open);
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :open), 'COUPON_NOT_CLAIMABLE', 'a stopped coupon');
+SELECT is((SELECT status FROM commerce.coupon_list WHERE id = :open), 'STOPPED', 'is shown as STOPPED');
+SELECT stopped_at FROM commerce.coupons WHERE id = :open \gset
+SELECT is((commerce.stop_coupon(:open)).stopped_at, :'stopped_at', 'stopping again changes nothing of it');
+SELECT ok(EXISTS (SELECT FROM commerce.usable_coupons(:kim) WHERE coupon_id = :open), 'what was issued stays usable');
+SELECT refuses('SELECT commerce.stop_coupon(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.stop_coupon(0)', 'ENTITY_NOT_FOUND');
+
+-- A rolled back claim gives the quota back.
+SELECT commerce.create_coupon('Two', 'FIXED', 1, 2, valid_days => 1) AS two \gset
+BEGIN;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :two), 'claimed');
+SAVEPOINT s;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :two), 'both of two');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'COUPON_SOLD_OUT', 'the third of two');
+ROLLBACK TO s;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'after a rollback to the savepoint');
+ROLLBACK;
+SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :two), 2::bigint, 'a rollback gives all back');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :two), 'REPEATABLE READ claims');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :two), 'COUPON_ALREADY_CLAIMED', 'once');
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :two), 'SERIALIZABLE claims');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'COUPON_SOLD_OUT', 'no more than there are');
+COMMIT;
+BEGIN READ ONLY;
+SELECT refuses(statement, '25006', 'read-only: ' || statement)
+FROM unnest(ARRAY['SELECT commerce.claim_coupon(1, 1)', 'SELECT commerce.stop_coupon(1)', 'SELECT commerce.revoke_coupon(1)',
+	'SELECT commerce.expire_coupons()', 'SELECT commerce.create_coupon(''x'', ''FIXED'', 1, 1, valid_days => 1)']) AS statement;
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), '25006', 'a sold-out coupon in a read-only transaction');
+SELECT isnt_empty(format('SELECT * FROM commerce.usable_coupons(%s)', :kim), 'which can read the coupons');
+COMMIT;
+
+-- Folding does not change what remains.
+SELECT jsonb_object_agg(id, remaining) AS remaining FROM commerce.coupon_list \gset
+SELECT fold_all() \g /dev/null
+SELECT is((SELECT jsonb_object_agg(id, remaining) FROM commerce.coupon_list), :'remaining'::jsonb, 'folding changes no remaining quantity');
+SELECT is((SELECT on_hand FROM commerce.coupon_quota WHERE coupon_id = :two), 0::bigint, 'what ended is in on_hand');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'COUPON_SOLD_OUT', 'sold out stays sold out');
+
+-- valid_days: whole days after the issue, in commerce.timezone, whatever the session's zone says of summer time.
+SET TimeZone = 'America/New_York';
+SELECT commerce.create_coupon('Days', 'FIXED', 1, 5, valid_days => 120) AS days120 \gset
+SELECT commerce.create_coupon('Days', 'FIXED', 1, 5, valid_days => 240) AS days240 \gset
+SELECT is(extract(epoch FROM expires_at - issued_at), 120 * 86400::numeric, '120 days are 120 days in Seoul') FROM commerce.claim_coupon(:lee, :days120);
+SELECT is(extract(epoch FROM expires_at - issued_at), 240 * 86400::numeric, '240 days are 240 days in Seoul') FROM commerce.claim_coupon(:lee, :days240);
+RESET TimeZone;
+
+-- usable_coupons: only those usable now, the ones that expire first first
+SELECT results_eq(format('SELECT coupon_id FROM commerce.usable_coupons(%s)', :kim),
+	format('VALUES (%s::bigint), (%s), (%s), (%s)', :open, :two, :spring, :all), 'the ones that expire first come first');
+RESET ROLE;
+UPDATE commerce.coupon_issues SET expires_at = clock_timestamp() WHERE user_id = :kim AND coupon_id = :open;
+SET ROLE shop;
+SELECT results_eq(format('SELECT coupon_id FROM commerce.usable_coupons(%s)', :kim),
+	format('VALUES (%s::bigint), (%s), (%s)', :two, :spring, :all), 'an overdue coupon is not usable, marked or not');
+SELECT refuses('SELECT * FROM commerce.usable_coupons(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT * FROM commerce.usable_coupons(0)', 'ENTITY_NOT_FOUND');
+
+-- revoke_coupon
+SELECT remaining FROM commerce.coupon_list WHERE id = :spring \gset
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s, %s)', :issue, :kim), 'FORBIDDEN', 'a BUYER revokes');
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s, %s)', :issue, :potter), 'FORBIDDEN', 'a SELLER revokes');
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s, 999999)', :issue), 'FORBIDDEN', 'nobody revokes');
+SELECT commerce.set_user_status(:boss, 'SUSPENDED') \g /dev/null
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s, %s)', :issue, :boss), 'FORBIDDEN', 'a suspended ADMIN revokes');
+SELECT commerce.set_user_status(:boss, 'ACTIVE') \g /dev/null
+SELECT is((commerce.revoke_coupon(:issue, :boss, 'misuse')).status, 'REVOKED', 'an ADMIN revokes');
+SELECT is(events('CouponIssue', :issue), 'CouponIssued CouponRevoked', 'with an event');
+SELECT ok(event_payload('CouponIssue', :issue, 'CouponRevoked') @> jsonb_build_object('id', :issue, 'status', 'REVOKED', 'actor_id', :boss, 'note', 'misuse'), 'that says who and why');
+SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :spring), :remaining::bigint, 'what is revoked does not return to the pool');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :spring), 'COUPON_ALREADY_CLAIMED', 'nor can it be claimed again');
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s)', :issue), 'COUPON_NOT_USABLE', 'to revoke twice');
+SELECT refuses('SELECT commerce.revoke_coupon(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.revoke_coupon(0)', 'ENTITY_NOT_FOUND');
+SELECT refuses('SELECT commerce.revoke_coupon(-9223372036854775808)', 'ENTITY_NOT_FOUND');
+
+-- expire_coupons
+SELECT id AS overdue FROM commerce.coupon_issues WHERE user_id = :kim AND coupon_id = :open \gset
+SELECT refuses('SELECT commerce.expire_coupons(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.expire_coupons(0)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.expire_coupons(-1)', 'INVALID_REQUEST');
+SELECT is(commerce.expire_coupons(), 1, 'what is overdue is marked');
+SELECT is((SELECT status FROM commerce.coupon_issues WHERE id = :overdue), 'EXPIRED', 'EXPIRED');
+SELECT is(events('CouponIssue', :overdue), 'CouponIssued CouponExpired', 'with its event');
+SELECT is(commerce.expire_coupons(), 0, 'once');
+SELECT refuses(format('SELECT commerce.revoke_coupon(%s)', :overdue), 'COUPON_NOT_USABLE', 'to revoke what has expired');
+RESET ROLE;
+UPDATE commerce.coupon_issues SET expires_at = clock_timestamp() - interval '1 day' WHERE status = 'ACTIVE';
+SET ROLE shop;
+SELECT is(commerce.expire_coupons(2), 2, 'at most max_rows at once');
+SELECT isnt(commerce.expire_coupons(), 0, 'the rest the next time');
+SELECT is_empty(format('SELECT * FROM commerce.usable_coupons(%s)', :kim), 'nothing is usable');
+
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
+SELECT * FROM finish();
