@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -74,7 +75,7 @@ parse_line(QuoteLine *line, JsonbContainer *object, int number)
 		}
 		else
 			raise_error(ERROR_INVALID_REQUEST, "items[%d] has the unknown key \"%s\"", number,
-						pnstrdup(key.val.string.val, Min(key.val.string.len, 64)));
+						pnstrdup(key.val.string.val, pg_mbcliplen(key.val.string.val, key.val.string.len, 64)));
 	}
 	if (line->product_id == 0)
 		raise_error(ERROR_INVALID_REQUEST, "items[%d].product_id is missing", number);
