@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 
+#include "escrow_counters.h"
 #include "guc.h"
 
 PG_MODULE_MAGIC;
@@ -16,4 +17,5 @@ void
 _PG_init(void)
 {
 	guc_define();
+	counters_init();
 }

@@ -9,6 +9,8 @@
 #error "commerce needs PostgreSQL 15 or later"
 #endif
 
+#include "utils/wait_event.h"
+
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #else
@@ -35,6 +37,15 @@
 #else
 #define result_rel_checks(target) ((target)->ri_ConstraintExprs)
 #define check_is_enforced(check) true
+#endif
+
+/* A wait event's name in pg_stat_activity; before 17 it is just "Extension". */
+#if PG_VERSION_NUM >= 170000
+#define new_wait_event(name) WaitEventExtensionNew(name)
+#define my_proc_number() MyProcNumber
+#else
+#define new_wait_event(name) PG_WAIT_EXTENSION
+#define my_proc_number() (MyProc->pgprocno)
 #endif
 
 #endif

@@ -13,14 +13,15 @@ typedef enum EscrowKind
 
 /*
  * Takes units (> 0) of a resource for this transaction, or answers false when fewer are left; then
- * *available says how many.  May wait for transactions that hold units.  After it the caller writes
- * the journal rows.  The units come back when the (sub)transaction aborts.
+ * *available says how many.  May wait for transactions that hold units.  After it, and not before, the
+ * caller writes the journal rows.  The units come back when the (sub)transaction aborts.  Raises
+ * SERVICE_BUSY when there is no room for the resource's counter.
  */
 extern bool escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available);
 
 /*
  * Announces that the caller is about to write journal rows that give units (> 0) back.  Others can
- * take them when this transaction has committed.
+ * take them when this transaction has committed.  Raises SERVICE_BUSY like escrow_take().
  */
 extern void escrow_give(EscrowKind kind, int64 id, int64 units);
 

@@ -17,6 +17,11 @@
  * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
  * operation.
  *
+ * After a foreign write its own transaction reads the journals instead of counters (gate_foreign()), and
+ * at its commit, when the rows are visible and the gate is still held, this database's counters become
+ * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
+ * become stale before it.
+ *
  * Lock order of every operation: gate, idempotency key, user row, coupons by id, products by id.
  */
 #include "postgres.h"
@@ -32,16 +37,25 @@
 #include "tcop/utility.h"
 
 #include "compat.h"
+#include "escrow_counters.h"
 #include "gate.h"
 #include "spi_util.h"
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
+PG_FUNCTION_INFO_V1(commerce_reload_counters);
 
-/* The gate of the database whose origin this backend has found to be ours, and the outbox's era. */
+/*
+ * The gate of the database whose origin this backend has found to be ours, when that was, and the
+ * outbox's era.
+ */
 static Oid	known_gate = InvalidOid;
+static uint64 known_generation = 0;
 static int32 known_era = 0;
 static bool rebased = false;	/* by the running transaction */
+
+/* The outermost level at which the running transaction has written past the extension; 0: it has not. */
+static int	foreign_level = 0;
 
 static int	own_write_depth = 0;
 static bool callbacks_registered = false;
@@ -57,17 +71,39 @@ forget_on_abort(void)
 static void
 gate_xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
-		forget_on_abort();
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+		case XACT_EVENT_COMMIT:
+			if (foreign_level > 0)
+				counters_make_stale();
+			break;
+		case XACT_EVENT_ABORT:
+			forget_on_abort();
+			break;
+		default:
+			break;
+	}
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+	{
 		rebased = false;
+		foreign_level = 0;
+	}
 }
 
 static void
 gate_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_COMMIT_SUB && foreign_level == level)
+		foreign_level = level - 1;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		forget_on_abort();
+		if (foreign_level >= level)
+			foreign_level = 0;
+	}
 }
 
 static void
@@ -80,12 +116,28 @@ register_callbacks(void)
 	callbacks_registered = true;
 }
 
-/* Whether the journals' transaction ids are this cluster's, read under a fresh snapshot. */
+/* Keeps everybody else out until the transaction has ended, after which counters are stale. */
+static void
+close_gate(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	register_callbacks();
+	LockRelationOid(commerce_relation("gate"), ShareRowExclusiveLock);
+	if (foreign_level == 0 || foreign_level > level)
+		foreign_level = level;
+}
+
+/*
+ * Whether the journals' transaction ids are this cluster's, read under a fresh snapshot.  A restore may
+ * have put another cluster's row beside ours.
+ */
 static bool
 origin_is_ours(void)
 {
 	static SqlStatement statement = {
-		"SELECT o.era FROM commerce.origin o WHERE o.system_identifier OPERATOR(pg_catalog.=) $1",
+		"SELECT pg_catalog.max(o.era) FROM commerce.origin o "
+		"HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
 		1, {INT8OID}
 	};
 	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
@@ -100,18 +152,46 @@ origin_is_ours(void)
 	return ours;
 }
 
-static void
-rebase(void)
+void
+gate_rebase(void)
 {
 	static SqlStatement statement = {"SELECT commerce.rebase($1)", 1, {INT8OID}};
 	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
 
+	close_gate();
 	SPI_connect();
 	gate_own_write_begin();
 	sql_execute_latest(&statement, &identifier, NULL);
 	gate_own_write_end();
 	SPI_finish();
 	rebased = true;
+	if (!origin_is_ours())
+		elog(ERROR, "the origin of the journals was not recorded");
+}
+
+bool
+gate_foreign(void)
+{
+	return foreign_level > 0;
+}
+
+/* Finds out whose the transaction ids are, unless it is known, and rebases if they are not ours. */
+static void
+check_origin(Oid gate)
+{
+	uint64		generation = counters_generation();
+
+	if (known_gate == gate && known_generation == generation)
+		return;
+	register_callbacks();
+	if (!origin_is_ours())
+	{
+		LockRelationOid(gate, ShareRowExclusiveLock);
+		if (!origin_is_ours())
+			gate_rebase();
+	}
+	known_gate = gate;
+	known_generation = generation;
 }
 
 void
@@ -123,23 +203,11 @@ gate_enter(const char *operation)
 	PreventCommandIfParallelMode(operation);
 	PreventCommandDuringRecovery(operation);
 
+	/* before the lock, so that those who rebase do not all have it; and after, for what came between */
 	gate = commerce_relation("gate");
-	if (known_gate != gate)
-	{
-		register_callbacks();
-		if (!origin_is_ours())
-		{
-			LockRelationOid(gate, ShareRowExclusiveLock);
-			if (!origin_is_ours())
-			{
-				rebase();
-				if (!origin_is_ours())
-					elog(ERROR, "the origin of the journals was not recorded");
-			}
-		}
-		known_gate = gate;
-	}
+	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
+	check_origin(gate);
 }
 
 int32
@@ -187,9 +255,21 @@ commerce_gate_foreign_write(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "gate_foreign_write must be called as a trigger");
 	if (own_write_depth == 0)
-		LockRelationOid(commerce_relation("gate"), ShareRowExclusiveLock);
+		close_gate();
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		PG_RETURN_POINTER(NULL);
 	PG_RETURN_POINTER(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 					  trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+/*
+ * reload_counters()
+ *
+ * Makes this database's counters stale once this transaction has committed.
+ */
+Datum
+commerce_reload_counters(PG_FUNCTION_ARGS)
+{
+	close_gate();
+	PG_RETURN_VOID();
 }

@@ -13,6 +13,8 @@
 #define COMMERCE_LOCK_IDEMPOTENCY	12
 #define COMMERCE_LOCK_SALES			13
 #define COMMERCE_LOCK_JOB			14
+#define COMMERCE_LOCK_LOAD_STOCK	15
+#define COMMERCE_LOCK_LOAD_QUOTA	16
 #define COMMERCE_LOCK_SUBSCRIPTION	15
 
 /*
@@ -24,6 +26,18 @@ extern void gate_enter(const char *operation);
 
 /* The outbox's era; valid after gate_enter(). */
 extern int32 gate_era(void);
+
+/*
+ * True when the running transaction has written past the extension.  It holds the gate against everybody
+ * until it ends, and what it wrote is in no counter.
+ */
+extern bool gate_foreign(void);
+
+/*
+ * Makes journals whose transaction ids are not of this cluster's past its own.  Holds the gate against
+ * everybody until the transaction ends; gate_foreign() is true afterwards.
+ */
+extern void gate_rebase(void);
 
 /*
  * Brackets statements of our own that update tables which gate_foreign_write() guards.  An error

@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -20,6 +21,7 @@
 #include "guc.h"
 
 bool		commerce_auto_prepare = true;
+int			commerce_escrow_max_resources = 65536;
 int			commerce_language = LANGUAGE_ENGLISH;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
@@ -67,6 +69,12 @@ guc_define(void)
 							 "Sends the items of a paid order into preparation at once.",
 							 "When off they stay PAID until the seller takes them.",
 							 &commerce_auto_prepare, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.escrow_max_resources",
+							"Most products and coupons that have a counter in shared memory at a time.",
+							"Used when the library is preloaded.",
+							&commerce_escrow_max_resources, 65536, 16, 16777216,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 	DefineCustomEnumVariable("commerce.language",
 							 "Language of error messages.",
 							 "Over HTTP the request's Accept-Language comes first.",

@@ -12,6 +12,7 @@ typedef enum Language
 } Language;
 
 extern bool commerce_auto_prepare;
+extern int	commerce_escrow_max_resources;
 extern int	commerce_language;
 extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;

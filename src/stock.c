@@ -57,9 +57,9 @@ stock_take(int64 product_id, int64 units)
 		raise_short(product_id, units, available);
 }
 
-/* Appends one row per move; sign is 1 for units that come in, -1 for units that go out. */
+/* Appends one row per move, as of a transaction; sign is 1 for units that come in, -1 for those that go out. */
 static void
-write_entries(const StockMove *moves, int nmoves, int sign, const char *reason, text *note)
+write_entries(const StockMove *moves, int nmoves, int sign, const char *reason, text *note, FullTransactionId xid)
 {
 	Datum		reason_value = ObjectIdGetDatum(commerce_enum_value("stock_reason", reason));
 	RowWriter	writer;
@@ -79,7 +79,7 @@ write_entries(const StockMove *moves, int nmoves, int sign, const char *reason, 
 		values[5] = PointerGetDatum(note);
 		nulls[5] = (note == NULL);
 		values[6] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-		values[7] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+		values[7] = FullTransactionIdGetDatum(xid);
 		row_writer_insert(&writer, values, nulls);
 	}
 	row_writer_close(&writer);
@@ -88,7 +88,7 @@ write_entries(const StockMove *moves, int nmoves, int sign, const char *reason, 
 void
 stock_record_taken(const StockMove *moves, int nmoves)
 {
-	write_entries(moves, nmoves, -1, "ORDER", NULL);
+	write_entries(moves, nmoves, -1, "ORDER", NULL, GetTopFullTransactionId());
 }
 
 void
@@ -96,31 +96,30 @@ stock_give(const StockMove *moves, int nmoves, const char *reason)
 {
 	for (int i = 0; i < nmoves; i++)
 		escrow_give(ESCROW_STOCK, moves[i].product_id, moves[i].units);
-	write_entries(moves, nmoves, 1, reason, NULL);
+	write_entries(moves, nmoves, 1, reason, NULL, GetTopFullTransactionId());
 }
 
 /*
  * open_stock(product_id bigint, units bigint)
  *
  * Gives a product that this transaction has created its narrow row and, when units > 0, its first
- * entry.
+ * entry, which is folded from birth: nobody else can know the product yet, so no counter has to be
+ * pinned, and any number of products can be made in one transaction.
  */
 Datum
 commerce_open_stock(PG_FUNCTION_ARGS)
 {
 	StockMove	move = {PG_GETARG_INT64(0), PG_GETARG_INT64(1), 0};
+	FullTransactionId folded = FullTransactionIdFromU64(0);
 	Datum		values[4];
 
 	values[0] = Int64GetDatum(move.product_id);
-	values[1] = Int64GetDatum(0);
-	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));
-	values[3] = BoolGetDatum(move.units == 0);
+	values[1] = Int64GetDatum(move.units);
+	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(U64FromFullTransactionId(folded) + 1));	/* mark */
+	values[3] = BoolGetDatum(move.units == 0);	/* depleted */
 	row_insert("stock", 4, values, NULL);
 	if (move.units > 0)
-	{
-		escrow_give(ESCROW_STOCK, move.product_id, move.units);
-		write_entries(&move, 1, 1, "INITIAL", NULL);
-	}
+		write_entries(&move, 1, 1, "INITIAL", NULL, folded);
 	PG_RETURN_VOID();
 }
 
@@ -173,7 +172,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 	}
 	else
 		stock_take(move.product_id, move.units);
-	write_entries(&move, 1, delta > 0 ? 1 : -1, "ADJUST", note);
+	write_entries(&move, 1, delta > 0 ? 1 : -1, "ADJUST", note, GetTopFullTransactionId());
 
 	SPI_connect();
 	sql_execute_latest(&available_stock, &id, NULL);

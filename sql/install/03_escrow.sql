@@ -24,6 +24,44 @@ AS 'MODULE_PATHNAME', 'commerce_gate_foreign_write';
 COMMENT ON FUNCTION commerce.gate_foreign_write() IS
 	'internal: waits for running orders, and keeps new ones out until this transaction has ended';
 
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.origin
+	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.origin
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_truncate;
+
+CREATE FUNCTION commerce.reload_counters()
+RETURNS void
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_reload_counters';
+COMMENT ON FUNCTION commerce.reload_counters() IS
+	'after a write to the stock tables with their triggers disabled: has all counters in shared memory read again from the tables; waits for running orders';
+
+CREATE FUNCTION commerce.escrow_counters(
+	OUT journal regclass, OUT resource_id bigint, OUT available bigint, OUT in_flight bigint, OUT pins int,
+	OUT waiters int, OUT loads bigint, OUT evictions bigint)
+RETURNS SETOF record
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_escrow_counters';
+COMMENT ON FUNCTION commerce.escrow_counters() IS 'internal: the counters in shared memory of this database; see the view escrow';
+
+CREATE VIEW commerce.escrow AS
+	SELECT CASE c.journal WHEN pg_catalog.to_regclass('commerce.stock_entries') THEN 'stock' ELSE 'quota' END AS kind,
+		   c.resource_id, c.available, c.in_flight, c.pins, c.waiters, c.loads, c.evictions
+	FROM commerce.escrow_counters() c
+	WHERE c.journal IN (pg_catalog.to_regclass('commerce.stock_entries'), pg_catalog.to_regclass('commerce.coupon_issues'));
+COMMENT ON VIEW commerce.escrow IS
+	'the counters that stock and coupon quota are checked against, as they are now; empty when the library is not preloaded';
+COMMENT ON COLUMN commerce.escrow.kind IS 'stock: of a product; quota: of a coupon';
+COMMENT ON COLUMN commerce.escrow.resource_id IS 'product id or coupon id';
+COMMENT ON COLUMN commerce.escrow.available IS 'units that a take can have at once; NULL: read from the tables at the next use';
+COMMENT ON COLUMN commerce.escrow.in_flight IS 'units taken by transactions that have not ended';
+COMMENT ON COLUMN commerce.escrow.pins IS 'transactions that have taken or given units and have not ended';
+COMMENT ON COLUMN commerce.escrow.waiters IS 'sessions that wait for units in flight to come back or to be sold';
+COMMENT ON COLUMN commerce.escrow.loads IS 'how often it was read from the tables since it got its place';
+COMMENT ON COLUMN commerce.escrow.evictions IS 'of the whole server since its start: how often a counter lost its place to another';
+
 CREATE FUNCTION commerce.fold()
 RETURNS bigint
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

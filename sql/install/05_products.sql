@@ -67,7 +67,7 @@ CREATE TABLE commerce.stock_entries (
 );
 COMMENT ON TABLE commerce.stock_entries IS 'append-only journal of every unit of stock that came or went: the truth';
 COMMENT ON COLUMN commerce.stock_entries.delta IS 'units: positive came in, negative went out';
-COMMENT ON COLUMN commerce.stock_entries.xid IS 'the transaction that wrote the entry';
+COMMENT ON COLUMN commerce.stock_entries.xid IS 'the transaction that wrote the entry; 0: folded from the beginning, or before the database was restored here';
 SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries_id_seq', '');
 

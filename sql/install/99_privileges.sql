@@ -13,7 +13,16 @@ BEGIN
 		 WHERE f.pronamespace = 'commerce'::regnamespace
 		   AND f.prokind = 'f' AND f.prorettype <> 'trigger'::regtype
 		   AND pg_catalog.obj_description(f.oid, 'pg_proc') NOT LIKE 'internal: %'
-		   AND f.proname <> ALL ('{grant_app,grant_relay,purge_outbox,revoke_app,schedule_jobs,unschedule_jobs,run_job,fold}')),
+		   AND f.proname <> ALL (ARRAY[
+			   'fold',
+			   'grant_app',
+			   'grant_relay',
+			   'purge_outbox',
+			   'reload_counters',
+			   'revoke_app',
+			   'run_job',
+			   'schedule_jobs',
+			   'unschedule_jobs'])),
 		grant_app.role);
 END
 $$;

@@ -1,0 +1,68 @@
+/*
+ * escrow_counters.h
+ *	  The table of counters in shared memory.
+ */
+#ifndef COMMERCE_ESCROW_COUNTERS_H
+#define COMMERCE_ESCROW_COUNTERS_H
+
+#include "storage/condition_variable.h"
+#include "storage/spin.h"
+
+/* The journal's OID tells stock from quota, and an extension that was dropped from one created after it. */
+typedef struct CounterKey
+{
+	Oid			database;
+	Oid			journal;
+	int64		id;
+} CounterKey;
+
+typedef struct Counter
+{
+	CounterKey	key;			/* changes only while pins = 0, under the table's lock */
+	ConditionVariable changed;	/* available or in_flight has changed */
+
+	slock_t		mutex;			/* guards what follows */
+	bool		loaded;
+	bool		used_lately;	/* since the evicting hand came by */
+	int			pins;			/* transactions that keep it here; what is pinned is loaded or being loaded */
+	int			waiters;
+	int64		available;		/* units */
+	int64		in_flight;		/* units taken by transactions that have not ended */
+	uint64		generation;		/* that it was loaded in */
+	int64		loads;
+	int64		unfolded;		/* transactions that wrote journal rows since the last fold, about */
+	uint64		holders[FLEXIBLE_ARRAY_MEMBER];	/* bit per process: has units of in_flight */
+} Counter;
+
+/* Called from _PG_init: asks for shared memory when the library is being preloaded. */
+extern void counters_init(void);
+
+/* Whether there is shared memory: the library was preloaded. */
+extern bool counters_exist(void);
+
+/*
+ * Pins a key's counter, made if need be, and stores it in *pinned, after which nothing can throw until
+ * it has been stored.  The counter may have to be loaded.  Raises SERVICE_BUSY when all are pinned.
+ */
+extern void counters_pin(const CounterKey *key, Counter **pinned);
+
+/* Copies a counter's figures; false when there is none that can be relied on. */
+extern bool counters_look(const CounterKey *key, int64 *available, int64 *in_flight);
+
+/*
+ * All of this database's counters are to be loaded again.  Called while nobody else can have pinned one
+ * of them: the gate is held against all.  Does not throw.
+ */
+extern void counters_make_stale(void);
+
+/* Grows whenever somebody else has written; 0 without shared memory. */
+extern uint64 counters_generation(void);
+
+/* A process's bit; the caller holds the counter's mutex. */
+extern void counter_set_holder(Counter *counter, int process, bool holds);
+
+/* A process other than this one that has units of the counter, or -1; starts looking after `after`. */
+extern int	counter_find_holder(Counter *counter, int after);
+extern bool counter_is_holder(Counter *counter, int process);
+
+#endif
