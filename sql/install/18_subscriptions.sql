@@ -654,6 +654,7 @@ DECLARE
 	finished int;
 BEGIN
 	s := commerce.lock_subscription_row(finish_events.subscription);
+	PERFORM commerce.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
 	DELETE FROM commerce.parked_events e
 	USING (SELECT p.* FROM pg_catalog.unnest(finish_events.positions) u (position)
 		   CROSS JOIN LATERAL commerce.parse_position(u.position) p) given

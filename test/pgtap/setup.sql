@@ -136,3 +136,26 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- Waits until all that has begun anywhere on the server has ended, so that
+-- every event committed so far can be read.
+CREATE FUNCTION tap.settle()
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	begun xid8 := pg_snapshot_xmax(pg_current_snapshot());
+	deadline timestamptz := clock_timestamp() + interval '60 seconds';
+BEGIN
+	WHILE pg_snapshot_xmin(pg_current_snapshot()) < begun LOOP
+		IF clock_timestamp() > deadline THEN
+			RAISE EXCEPTION 'something holds the horizon';
+		END IF;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END
+$$;
+
+-- commerce-relay's role
+CREATE ROLE relay LOGIN;
+SELECT commerce.grant_relay('relay', confirms_payments => true);

@@ -1,0 +1,134 @@
+-- What delivering remembers: events that failed and those behind them, dead
+-- letters, sinks, counters; and that a relay's role can do that and nothing else.
+-- role: postgres
+
+SELECT no_plan();
+
+SELECT commerce.create_user('A', 'a@example.com') AS a \gset
+SELECT commerce.create_user('B', 'b@example.com') AS b \gset
+SELECT commerce.charge_balance(:a, 100), commerce.charge_balance(:b, 200), commerce.charge_balance(:a, 300);
+SELECT commerce.subscribe('sink', '{BalanceCharged}');
+SELECT settle();
+
+-- sinks
+SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'a subscription without a sink is none of the relay''s business');
+SELECT refuses(format($$SELECT commerce.set_http_sink('sink', %L)$$, url), 'INVALID_REQUEST', format('url %s', to_json(url)))
+FROM unnest(ARRAY[NULL, '', 'example.com', 'ftp://example.com', 'http://', 'https:///path', 'http://exa mple.com', 'file:///etc/passwd']) AS url;
+SELECT refuses(format($$SELECT commerce.set_http_sink('sink', 'http://h', batch_size => %s)$$, n), 'INVALID_REQUEST', 'batch_size ' || n)
+FROM unnest('{"null", 0, 1001}'::text[]) AS n;
+SELECT refuses(format($$SELECT commerce.set_http_sink('sink', 'http://h', max_attempts => %s)$$, n), 'INVALID_REQUEST', 'max_attempts ' || n)
+FROM unnest('{"null", 0, 101}'::text[]) AS n;
+SELECT refuses($$SELECT commerce.set_http_sink('nobody', 'http://h')$$, 'ENTITY_NOT_FOUND', 'a sink for an unknown subscription');
+SELECT refuses(format($$SELECT commerce.set_kafka_sink('sink', 'k:9092', %L)$$, topic), 'INVALID_REQUEST', format('topic %s', to_json(topic)))
+FROM unnest(ARRAY[NULL, '', 'a b', 'a/b', repeat('x', 250)]) AS topic;
+SELECT refuses(format($$SELECT commerce.set_kafka_sink('sink', %L, 't')$$, brokers), 'INVALID_REQUEST', format('brokers %s', to_json(brokers)))
+FROM unnest(ARRAY[NULL, '', ' ']) AS brokers;
+SELECT commerce.set_kafka_sink('sink', 'k1:9092,k2:9092', 'orders.v1', 'kafka');
+SELECT results_eq(
+	'SELECT name, sink::text, url, brokers, topic, secret_name, event_types, batch_size, max_attempts, paused, parked FROM commerce.relay_subscriptions()',
+	$$VALUES ('sink', 'KAFKA', NULL, 'k1:9092,k2:9092', 'orders.v1', 'kafka', '{BalanceCharged}'::text[], 1, 10, false, 0::bigint)$$,
+	'a Kafka sink');
+SELECT commerce.set_http_sink('sink', 'https://example.com/hook?x=1', 'hook', 50, 3);
+SELECT results_eq(
+	'SELECT name, sink::text, url, brokers, topic, secret_name, batch_size, max_attempts FROM commerce.relay_subscriptions()',
+	$$VALUES ('sink', 'HTTP', 'https://example.com/hook?x=1', NULL, NULL, 'hook', 50, 3)$$,
+	'an HTTP sink takes its place');
+
+-- From here on as the relay
+-- (it may not look up what refuses() looks up)
+GRANT EXECUTE ON FUNCTION commerce.error_codes() TO relay;
+SET ROLE relay;
+SELECT commerce.lock_subscription('sink');
+CREATE TEMP TABLE e AS SELECT row_number() OVER () AS n, * FROM commerce.fetch_events('sink');
+SELECT is(string_agg(aggregateid, ' ' ORDER BY n), format('%s %s %s', :a, :b, :a), 'the relay fetches') FROM e;
+SELECT position AS e1 FROM e WHERE n = 1 \gset
+SELECT position AS e2 FROM e WHERE n = 2 \gset
+SELECT position AS e3 FROM e WHERE n = 3 \gset
+
+-- the first of A fails: the other one of A waits behind it, that of B does not
+BEGIN;
+SELECT commerce.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour') AS dead \gset
+SELECT commerce.park_events('sink', ARRAY[:'e3']) AS parked \gset
+SELECT commerce.ack_events('sink', :'e3');
+SELECT commerce.record_deliveries('sink', 1, 1, 'HTTP 500');
+COMMIT;
+SELECT ok(NOT :'dead', 'it is tried again');
+SELECT is(:parked, 1, 'what waits behind it is parked');
+SELECT is_empty($$SELECT * FROM commerce.fetch_events('sink')$$, 'the cursor has passed them');
+SELECT results_eq($$SELECT * FROM commerce.blocked_aggregates('sink')$$, format($$VALUES ('User', '%s')$$, :a), 'A is held back');
+SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'nothing is due yet');
+SELECT results_eq('SELECT parked, next_attempt_at > now() FROM commerce.relay_subscriptions()', 'VALUES (2::bigint, true)', 'the relay is told when');
+SELECT is(commerce.park_events('sink', ARRAY[:'e1', :'e3', :'e3']), 0, 'parking again changes nothing');
+-- due
+SELECT commerce.fail_event('sink', :'e1', 'HTTP 502', now() - interval '1 second');
+SELECT results_eq($$SELECT position, payload, attempts FROM commerce.due_events('sink')$$,
+	format($$SELECT position, payload, CASE n WHEN 1 THEN 2 ELSE 0 END FROM e WHERE aggregateid = '%s'$$, :a),
+	'both are due when the first is, in their order, with what they carry');
+SELECT results_eq($$SELECT position FROM commerce.due_events('sink', 1)$$, format('SELECT %L', :'e1'), 'at most as many as asked for');
+-- delivered
+SELECT is(commerce.finish_events('sink', ARRAY[:'e1', :'e2']), 1, 'what is delivered is forgotten; the other was not parked');
+SELECT results_eq($$SELECT position FROM commerce.due_events('sink')$$, format('SELECT %L', :'e3'), 'the next one of A follows');
+-- given up
+SELECT is(commerce.fail_event('sink', :'e3', 'one', now()), false, 'attempt 1 of 3');
+SELECT is(commerce.fail_event('sink', :'e3', 'two', now()), false, 'attempt 2 of 3');
+SELECT is(commerce.fail_event('sink', :'e3', 'three', now()), true, 'attempt 3 of 3 is the last');
+SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'a dead letter is not due');
+SELECT is_empty($$SELECT * FROM commerce.blocked_aggregates('sink')$$, 'nor holds anything back');
+SELECT is(commerce.fail_event('sink', :'e2', 'HTTP 400', NULL), true, 'an event can be given up at once');
+
+SELECT refuses(format($$SELECT commerce.fail_event('nobody', %L, 'x', now())$$, :'e1'), 'ENTITY_NOT_FOUND', 'failing for an unknown subscription');
+SELECT refuses(format($$SELECT commerce.fail_event('sink', %L, 'x', now())$$, left(:'e1', 41) || 'f'), 'ENTITY_NOT_FOUND', 'failing an event that does not exist');
+SELECT refuses($$SELECT commerce.fail_event('sink', 'x', 'x', now())$$, 'INVALID_REQUEST', 'failing at no position');
+SELECT refuses($$SELECT commerce.finish_events('sink', '{x}')$$, 'INVALID_REQUEST', 'finishing at no position');
+SELECT refuses($$SELECT commerce.record_deliveries('sink', -1, 0)$$, 'INVALID_REQUEST', 'delivering less than nothing');
+SELECT refuses($$SELECT commerce.lock_subscription('nobody')$$, 'ENTITY_NOT_FOUND', 'locking an unknown subscription');
+
+-- and nothing else
+SELECT refuses('SELECT * FROM commerce.' || t, '42501', 'the relay reading ' || t)
+FROM unnest('{outbox,outbox_0,subscriptions,dead_letters,parked_events,users,orders,subscription_status}'::text[]) AS t;
+SELECT refuses('SELECT commerce.' || f, '42501', 'the relay calling ' || f)
+FROM unnest(ARRAY['subscribe(''x'')', 'unsubscribe(''sink'')', 'resume_subscription(''sink'')', 'seek_subscription(''sink'', to_time => now())',
+	'set_http_sink(''sink'', ''http://h'')', 'redeliver(''sink'')', 'discard_dead_letters(''sink'')', 'purge_outbox()',
+	'create_user(''x'', ''x@example.com'')', 'charge_balance(1, 100)', 'place_order(1, ''[]'')']) AS f;
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION commerce.error_codes() FROM relay;
+SELECT is(string_agg(proname, ' ' ORDER BY proname),
+	'ack_events advance_subscription blocked_aggregates due_events fail_event fetch_events finish_events lock_subscription'
+	|| ' park_events pause_subscription record_deliveries relay_subscriptions unlock_subscription',
+	'these are its functions')
+FROM pg_proc WHERE pronamespace = 'commerce'::regnamespace AND has_function_privilege('relay', oid, 'EXECUTE')
+	AND proname <> 'confirm_payment';
+
+-- what the shop sees of it
+SELECT results_eq(
+	$$SELECT state, sink::text, destination, parked, dead_letters, attempts, delivered, failures, last_success_at IS NOT NULL, last_error,
+			 last_error_at IS NOT NULL, delivering_pid FROM commerce.subscription_status$$,
+	$$VALUES ('DELIVERING', 'HTTP', 'https://example.com/hook?x=1', 0::bigint, 2::bigint, 2::bigint, 1::bigint, 1::bigint, true, 'HTTP 500',
+			  true, pg_backend_pid())$$,
+	'subscription_status shows how it goes');
+SELECT commerce.unlock_subscription('sink');
+SELECT is(state, 'WAITING', 'a sink that nobody delivers to') FROM commerce.subscription_status;
+SELECT results_eq('SELECT type, attempts, last_error FROM commerce.dead_letters ORDER BY position',
+	$$VALUES ('BalanceCharged', 1, 'HTTP 400'), ('BalanceCharged', 3, 'three')$$, 'dead letters say why');
+SELECT is(commerce.redeliver('sink', :'e3'), 1::bigint, 'one is tried again');
+SELECT results_eq($$SELECT position, payload, attempts FROM commerce.due_events('sink')$$, 'SELECT position, payload, 0 FROM e WHERE n = 3', 'from its first attempt');
+SELECT is(count(*), 1::bigint, 'and is no dead letter any more') FROM commerce.dead_letters;
+SELECT refuses(format($$SELECT commerce.redeliver('sink', %L)$$, :'e3'), 'ENTITY_NOT_FOUND', 'redelivering what is not dead');
+SELECT is(commerce.redeliver('sink'), 1::bigint, 'and the rest');
+SELECT is(commerce.redeliver('sink'), 0::bigint, 'of which nothing is left');
+SELECT commerce.pause_subscription('sink');
+SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'nothing is due while it is paused');
+SELECT commerce.resume_subscription('sink');
+SELECT commerce.fail_event('sink', position, 'x', NULL) FROM commerce.due_events('sink');
+SELECT is(commerce.discard_dead_letters('sink', :'e3'), 1::bigint, 'a dead letter can be thrown away');
+SELECT is(commerce.discard_dead_letters('sink'), 1::bigint, 'and all of them');
+-- what will be fetched again is not kept twice
+SELECT commerce.park_events('sink', ARRAY[:'e1', :'e3']);
+SELECT commerce.seek_subscription('sink', to_position => :'e1');
+SELECT is(string_agg(position, ' '), :'e1', 'seeking back forgets what comes again') FROM commerce.due_events('sink');
+SELECT commerce.remove_sink('sink');
+SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'a sink can be taken away');
+SELECT commerce.unsubscribe('sink');
+SELECT is_empty('SELECT * FROM commerce.parked_events', 'unsubscribing leaves nothing behind');
+
+SELECT * FROM finish();
