@@ -57,6 +57,24 @@ user_require_active(int64 user_id, bool lock)
 }
 
 bool
+user_lock(int64 user_id, bool skip_locked)
+{
+	static SqlStatement lock_user = {
+		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE", 1, {INT8OID}
+	};
+	static SqlStatement try_lock_user = {
+		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}
+	};
+	Datum		id = Int64GetDatum(user_id);
+	bool		locked;
+
+	SPI_connect();
+	locked = sql_execute(skip_locked ? &try_lock_user : &lock_user, &id, NULL) > 0;
+	SPI_finish();
+	return locked;
+}
+
+bool
 balance_take(int64 user_id, int64 amount, int64 *balance)
 {
 	static SqlStatement take = {

@@ -12,6 +12,12 @@
 extern void user_require_active(int64 user_id, bool lock);
 
 /*
+ * Locks a user's row FOR NO KEY UPDATE until the transaction ends, whatever the user's status; false
+ * when there is none, and with skip_locked also when somebody else has it.
+ */
+extern bool user_lock(int64 user_id, bool skip_locked);
+
+/*
  * Takes amount (>= 0, won) off an active user's balance and locks the row; answers false, with nothing
  * changed, when the balance is smaller.  *balance is the balance after, or, when false, the one there
  * is.  The caller writes the entry with balance_record().

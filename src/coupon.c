@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -57,16 +56,6 @@ find_label(const char *const *labels, int n, const char *label)
 	elog(ERROR, "unexpected label \"%s\"", label);
 }
 
-static Datum
-int8_array(const int64 *ids, int n)
-{
-	Datum	   *elements = palloc(n * sizeof(Datum));
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 #define READ_ISSUES \
 	"SELECT i.id, i.kind, c.scope, i.value, coalesce(c.max_discount, 0), c.round_unit, c.min_order_amount, " \
 	"coalesce(c.seller_id, 0), coalesce(c.product_id, 0), i.status, " \
@@ -79,7 +68,7 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 {
 	static SqlStatement read_issues = {READ_ISSUES, 2, {INT8ARRAYOID, INT8OID}};
 	static SqlStatement lock_issues = {READ_ISSUES "FOR NO KEY UPDATE OF i", 2, {INT8ARRAYOID, INT8OID}};
-	Datum		values[2] = {int8_array(issue_ids, n), Int64GetDatum(user_id)};
+	Datum		values[2] = {sql_int8_array(issue_ids, n), Int64GetDatum(user_id)};
 	Coupon	   *coupons = palloc0(n * sizeof(Coupon));
 	uint64		found;
 	uint64		row = 0;
@@ -140,6 +129,105 @@ coupon_use(const Coupon *coupons, int n, int64 order_id)
 		sql_execute(&use_issue, values, NULL);
 	}
 	SPI_finish();
+}
+
+UsedCoupon *
+coupon_read_used(int64 order_id, int *n)
+{
+	static SqlStatement read = {
+		"SELECT u.coupon_issue_id, c.scope, coalesce(c.seller_id, 0) "
+		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
+		"JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id "
+		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 AND u.restored_at IS NULL ORDER BY u.coupon_issue_id",
+		1, {INT8OID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		id = Int64GetDatum(order_id);
+	UsedCoupon *coupons;
+
+	SPI_connect();
+	*n = (int) sql_execute(&read, &id, NULL);
+	coupons = MemoryContextAlloc(caller, (*n + 1) * sizeof(UsedCoupon));
+	for (int i = 0; i < *n; i++)
+	{
+		coupons[i].issue_id = sql_int64(i, 1);
+		coupons[i].scope = find_label(scope_labels, lengthof(scope_labels), sql_text(i, 2));
+		coupons[i].seller_id = sql_int64(i, 3);
+	}
+	SPI_finish();
+	return coupons;
+}
+
+void
+coupon_restore(int64 order_id, const UsedCoupon *coupons, int n)
+{
+	static SqlStatement restore = {
+		"WITH restored AS ("
+		"  UPDATE commerce.coupon_issues AS i SET used_at = NULL, used_order_id = NULL, "
+		"  status = (CASE WHEN i.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
+		"    THEN 'EXPIRED' ELSE 'ACTIVE' END)::commerce.coupon_issue_status, "
+		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
+		"recorded AS ("
+		"  UPDATE commerce.order_coupons AS c SET restored_at = pg_catalog.now() "
+		"  WHERE c.order_id OPERATOR(pg_catalog.=) $2 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $1) "
+		"SELECT commerce.coupon_event(restored::commerce.coupon_issues, 'CouponRestored'), "
+		"CASE WHEN restored.status OPERATOR(pg_catalog.=) 'EXPIRED' "
+		"  THEN commerce.coupon_event(restored::commerce.coupon_issues, 'CouponExpired') END FROM restored",
+		2, {INT8OID, INT8OID}
+	};
+
+	SPI_connect();
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2] = {Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id)};
+
+		sql_execute(&restore, values, NULL);
+	}
+	SPI_finish();
+}
+
+bool
+coupon_use_again(int64 order_id)
+{
+	static SqlStatement lock = {
+		"SELECT i.id, i.status OPERATOR(pg_catalog.=) 'ACTIVE' "
+		"  AND i.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() "
+		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
+		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.id FOR NO KEY UPDATE OF i",
+		1, {INT8OID}
+	};
+	static SqlStatement use_issue = {
+		"WITH used AS ("
+		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
+		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
+		"recorded AS ("
+		"  UPDATE commerce.order_coupons AS c SET restored_at = NULL "
+		"  WHERE c.order_id OPERATOR(pg_catalog.=) $2 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $1) "
+		"SELECT commerce.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
+		2, {INT8OID, INT8OID}
+	};
+	Datum		values[2] = {(Datum) 0, Int64GetDatum(order_id)};
+	bool		usable = true;
+	int64	   *ids;
+	int			n;
+
+	SPI_connect();
+	n = (int) sql_execute(&lock, &values[1], NULL);
+	ids = palloc((n + 1) * sizeof(int64));
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = sql_int64(i, 1);
+		usable = usable && sql_bool(i, 2);
+	}
+	for (int i = 0; usable && i < n; i++)
+	{
+		values[0] = Int64GetDatum(ids[i]);
+		sql_execute(&use_issue, values, NULL);
+	}
+	SPI_finish();
+	return usable;
 }
 
 /*

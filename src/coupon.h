@@ -19,4 +19,27 @@ extern Coupon *coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lo
  */
 extern void coupon_use(const Coupon *coupons, int n, int64 order_id);
 
+/* A coupon that an order uses. */
+typedef struct UsedCoupon
+{
+	int64		issue_id;
+	CouponScope scope;
+	int64		seller_id;		/* 0: none */
+} UsedCoupon;
+
+/* Reads the coupons that a locked order uses and has not given back, by ascending id. */
+extern UsedCoupon *coupon_read_used(int64 order_id, int *n);
+
+/*
+ * Gives coupons that coupon_read_used() has read back to their user, with their events: ACTIVE, or
+ * EXPIRED when their time has passed.
+ */
+extern void coupon_restore(int64 order_id, const UsedCoupon *coupons, int n);
+
+/*
+ * Uses the coupons again that a locked order has given back, with their events; answers false, with
+ * nothing changed but locked, unless all of them can be used now.
+ */
+extern bool coupon_use_again(int64 order_id);
+
 #endif

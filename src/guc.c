@@ -20,11 +20,17 @@
 #include "compat.h"
 #include "guc.h"
 
+int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
 int			commerce_escrow_max_resources = 65536;
 int			commerce_language = LANGUAGE_ENGLISH;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
+int			commerce_sheet_ttl = 900;
+
+/* read by functions in SQL, which see them by current_setting() */
+static int	conversion_floor = 5;
+static int	conversion_window = 600;
 
 static char *commerce_timezone = NULL;
 static pg_tz *timezone_in_force = NULL;
@@ -65,10 +71,25 @@ assign_timezone(const char *newval, void *extra)
 void
 guc_define(void)
 {
+	DefineCustomIntVariable("commerce.auto_confirm_after",
+							"How long after its delivery an item is confirmed without the buyer.",
+							NULL,
+							&commerce_auto_confirm_after, 7 * SECS_PER_DAY, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
 	DefineCustomBoolVariable("commerce.auto_prepare",
 							 "Sends the items of a paid order into preparation at once.",
 							 "When off they stay PAID until the seller takes them.",
 							 &commerce_auto_prepare, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.conversion_floor",
+							"Percentage of order sheets that must become paid orders, below which an alert goes out.",
+							NULL,
+							&conversion_floor, 5, 0, 100, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.conversion_window",
+							"Length of the windows in which the conversion of order sheets is judged.",
+							NULL,
+							&conversion_window, 600, 60, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.escrow_max_resources",
 							"Most products and coupons that have a counter in shared memory at a time.",
 							"Used when the library is preloaded.",
@@ -89,6 +110,11 @@ guc_define(void)
 							"How long an order holds its stock while an external payment is pending.",
 							NULL,
 							&commerce_payment_ttl, 600, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.sheet_ttl",
+							"How long an order sheet can be used.",
+							NULL,
+							&commerce_sheet_ttl, 900, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
 							NULL, NULL, NULL);
 	DefineCustomStringVariable("commerce.timezone",
 							   "Time zone in which the shop reckons days.",

@@ -64,8 +64,8 @@ idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, tex
 	pg_cryptohash_free(hash);
 }
 
-static void
-lock_key(IdempotentCall *call)
+void
+idempotency_lock(const IdempotentCall *call)
 {
 	StringInfoData name;
 	uint64		hash;
@@ -88,7 +88,7 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 
 	if (call->key == NULL)
 		return false;
-	lock_key(call);
+	idempotency_lock(call);
 
 	values[0] = Int64GetDatum(call->user_id);
 	values[1] = CStringGetTextDatum(call->operation);

@@ -30,6 +30,9 @@ extern void idempotency_init(IdempotentCall *call, int64 user_id, const char *op
  */
 extern bool idempotency_begin(IdempotentCall *call, Datum *result);
 
+/* Takes a call's key until the transaction ends; part of idempotency_begin(). */
+extern void idempotency_lock(const IdempotentCall *call);
+
 /* Stores the result, a composite value. */
 extern void idempotency_end(IdempotentCall *call, Datum row);
 

@@ -3,7 +3,8 @@
  *	  Placing orders.
  *
  * One call is one order is one transaction: everything is checked, taken, paid and written, or nothing
- * is.  Lock order: gate, idempotency key, user's row, coupons by id, products by id.
+ * is.  Lock order: gate, idempotency key, user's row, coupons by id, products by id.  On a shortage
+ * overdue holds are ended first (hold.c), whose rows are never waited for.
  *
  * When several things are wrong, the error is the first of: the request's form, the key, the user, the
  * products (in the catalogue, on sale, purchase limit), the coupons, the stock, the balance.
@@ -12,6 +13,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -23,6 +25,7 @@
 #include "error.h"
 #include "gate.h"
 #include "guc.h"
+#include "hold.h"
 #include "idempotency.h"
 #include "order.h"
 #include "outbox.h"
@@ -32,11 +35,38 @@
 
 PG_FUNCTION_INFO_V1(commerce_place_order);
 
+/*
+ * Where there may be a shortage, ends the overdue holds of pending orders, before anything is locked.
+ * Without shared memory a shortage is not known before the products are locked, and that is too late:
+ * other products may have to be given back, which comes first in the order of locks.
+ */
+static void
+end_holds_in_the_way(int64 user_id, const Quote *quote)
+{
+	int64	   *ids = palloc(quote->nproducts * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < quote->nproducts; i++)
+		if (stock_locks_rows() || stock_is_short(quote->products[i].id, quote->products[i].demand))
+			ids[n++] = quote->products[i].id;
+	if (n > 0)
+		(void) hold_end_overdue_of(ids, n, quote, user_id);
+	pfree(ids);
+}
+
 static void
 take_stock(const Quote *quote)
 {
 	for (int i = 0; i < quote->nproducts; i++)
-		stock_take(quote->products[i].id, quote->products[i].demand);
+	{
+		const Product *product = &quote->products[i];
+
+		if (stock_try_take(product->id, product->demand))
+			continue;
+		if (!stock_locks_rows())
+			(void) hold_end_overdue_of(&product->id, 1, quote, 0);
+		stock_take(product->id, product->demand);
+	}
 }
 
 /* Numbers the items and gives them the status that they have when the order is made. */
@@ -50,7 +80,7 @@ fill_items(Order *order)
 	else
 		status = commerce_auto_prepare ? "PREPARING" : "PAID";
 	order->nitems = order->quote->nlines;
-	order->items = palloc(order->nitems * sizeof(OrderItem));
+	order->items = palloc0(order->nitems * sizeof(OrderItem));
 	for (int i = 0; i < order->nitems; i++)
 	{
 		order->items[i].id = commerce_nextval("order_items_id_seq");
@@ -83,6 +113,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	bool		payable = true;
 	Datum		row;
 
+	end_holds_in_the_way(user_id, quote);
 	for (int i = 0; i < quote->nproducts; i++)
 		stock_refuse_if_short(quote->products[i].id, quote->products[i].demand);
 
@@ -116,11 +147,11 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	if (method == PAYMENT_BALANCE)
 		balance_record(user_id, "PAYMENT", -amount, balance, order.id, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
-	order_write_events(&order);
+	order_write_created(&order);
 	return row;
 }
 
-static PaymentMethod
+PaymentMethod
 payment_method_of(Datum value)
 {
 	char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, value));
@@ -128,19 +159,25 @@ payment_method_of(Datum value)
 	return strcmp(label, payment_method_labels[PAYMENT_EXTERNAL]) == 0 ? PAYMENT_EXTERNAL : PAYMENT_BALANCE;
 }
 
-/* The orders row that a call with the same key returned. */
-static Datum
-stored_order(Datum stored)
+int64
+order_row_id(Datum row)
+{
+	bool		isnull;
+
+	return DatumGetInt64(GetAttributeByName(DatumGetHeapTupleHeader(row), "id", &isnull));
+}
+
+Datum
+order_stored(Datum stored)
 {
 	static SqlStatement populate = {
 		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.orders, $1) AS r", 1, {JSONBOID}
 	};
-	bool		isnull;
 	Datum		row;
 
 	SPI_connect();
 	sql_execute(&populate, &stored, NULL);
-	row = SPI_datumTransfer(sql_datum(0, 1, &isnull), false, -1);
+	row = sql_transfer(0, 1);
 	SPI_finish();
 	return row;
 }
@@ -177,7 +214,7 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	appendStringInfo(&arguments, " %s", payment_method_labels[method]);
 	idempotency_init(&call, user_id, "place_order", key, &arguments);
 	if (idempotency_begin(&call, &row))
-		PG_RETURN_DATUM(stored_order(row));
+		PG_RETURN_DATUM(order_stored(row));
 
 	user_require_active(user_id, request->ncoupons > 0);
 	row = order_place(user_id, quote_make(user_id, request, true), method);

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "nodes/parsenodes.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -115,6 +116,27 @@ char *
 sql_text(uint64 row, int col)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+}
+
+Datum
+sql_transfer(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = sql_datum(row, col, &isnull);
+
+	if (isnull)
+		elog(ERROR, "column %d of a result is null", col);
+	return SPI_datumTransfer(PointerGetDatum(PG_DETOAST_DATUM(value)), false, -1);
+}
+
+Datum
+sql_int8_array(const int64 *values, int n)
+{
+	Datum	   *elements = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(values[i]);
+	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 Oid

@@ -39,6 +39,15 @@ extern bool sql_bool(uint64 row, int col);	/* null is false */
 extern bool sql_is_null(uint64 row, int col);
 extern char *sql_text(uint64 row, int col); /* NULL for null; lives until SPI_finish() */
 
+/*
+ * A value of variable length (a row, an array, jsonb), unpacked, in the memory that was current at
+ * SPI_connect(); must not be null.
+ */
+extern Datum sql_transfer(uint64 row, int col);
+
+/* An array of type bigint[]. */
+extern Datum sql_int8_array(const int64 *values, int n);
+
 /* OIDs of the extension's own objects. */
 extern Oid	commerce_namespace(void);
 extern Oid	commerce_relation(const char *name);

@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "error.h"
 #include "escrow.h"
+#include "escrow_counters.h"
 #include "gate.h"
 #include "row_writer.h"
 #include "spi_util.h"
@@ -39,6 +40,20 @@ raise_short(int64 product_id, int64 units, int64 available)
 				product_id, units, Max(available, 0));
 }
 
+bool
+stock_locks_rows(void)
+{
+	return !counters_exist();
+}
+
+bool
+stock_is_short(int64 product_id, int64 units)
+{
+	int64		available;
+
+	return escrow_surely_short(ESCROW_STOCK, product_id, units, &available);
+}
+
 void
 stock_refuse_if_short(int64 product_id, int64 units)
 {
@@ -55,6 +70,29 @@ stock_take(int64 product_id, int64 units)
 
 	if (!escrow_take(ESCROW_STOCK, product_id, units, &available))
 		raise_short(product_id, units, available);
+}
+
+bool
+stock_try_take(int64 product_id, int64 units)
+{
+	int64		available;
+
+	return escrow_take(ESCROW_STOCK, product_id, units, &available);
+}
+
+void
+stock_lock(const int64 *product_ids, int n)
+{
+	static SqlStatement lock = {
+		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) ANY ($1) "
+		"ORDER BY s.product_id FOR NO KEY UPDATE",
+		1, {INT8ARRAYOID}
+	};
+	Datum		ids = sql_int8_array(product_ids, n);
+
+	SPI_connect();
+	sql_execute_latest(&lock, &ids, NULL);
+	SPI_finish();
 }
 
 /* Appends one row per move, as of a transaction; sign is 1 for units that come in, -1 for those that go out. */

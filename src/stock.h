@@ -12,11 +12,29 @@ typedef struct StockMove
 	int64		order_item_id;
 } StockMove;
 
+/*
+ * Whether taking and giving units locks a row per product until the transaction ends, as it does
+ * without shared memory.
+ */
+extern bool stock_locks_rows(void);
+
+/* Whether units of a product are known not to be had, found out without waiting and without locks. */
+extern bool stock_is_short(int64 product_id, int64 units);
+
 /* Raises STOCK_NOT_ENOUGH when units of a product are known not to be had; changes nothing. */
 extern void stock_refuse_if_short(int64 product_id, int64 units);
 
 /* Takes units of a product for this transaction, or raises STOCK_NOT_ENOUGH; products by ascending id. */
 extern void stock_take(int64 product_id, int64 units);
+
+/* The same, but answers false when there are fewer. */
+extern bool stock_try_take(int64 product_id, int64 units);
+
+/*
+ * Locks the narrow rows of n products, by ascending id, until the transaction ends: who holds them may
+ * give and take units of these products in any order.
+ */
+extern void stock_lock(const int64 *product_ids, int n);
 
 /* Writes the journal of what was taken with stock_take(). */
 extern void stock_record_taken(const StockMove *moves, int nmoves);

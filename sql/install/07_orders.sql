@@ -56,6 +56,7 @@ CREATE TABLE commerce.order_items (
 	shipping_discount    bigint NOT NULL DEFAULT 0,
 	coupon_issue_id      bigint REFERENCES commerce.coupon_issues,
 	split_from           bigint REFERENCES commerce.order_items,
+	delivered_at         timestamptz,
 	CONSTRAINT order_items_order_seq_key UNIQUE (order_id, seq),
 	CONSTRAINT order_items_unit_final_check CHECK (unit_final = unit_price - unit_discount),
 	CONSTRAINT order_items_line_total_check CHECK (line_total = unit_final * quantity),
@@ -64,6 +65,7 @@ CREATE TABLE commerce.order_items (
 ) WITH (fillfactor = 90);
 CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) WHERE seller_id IS NOT NULL;
 CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';
+CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WHERE status = 'DELIVERED';
 COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
 COMMENT ON COLUMN commerce.order_items.seq IS 'position in the order, from 1; parts split off take the next';
 COMMENT ON COLUMN commerce.order_items.product_name IS 'name when it was ordered';
@@ -74,6 +76,7 @@ COMMENT ON COLUMN commerce.order_items.shipping_fee IS 'won, once per ordered li
 COMMENT ON COLUMN commerce.order_items.shipping_discount IS 'what the free-shipping coupon took off this fee, won';
 COMMENT ON COLUMN commerce.order_items.coupon_issue_id IS 'the product coupon used on this line';
 COMMENT ON COLUMN commerce.order_items.split_from IS 'the row this part was split off';
+COMMENT ON COLUMN commerce.order_items.delivered_at IS 'when it was DELIVERED last';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items_id_seq', '');
 

@@ -18,3 +18,17 @@ COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells t
 COMMENT ON COLUMN commerce.payments.provider_event_id IS 'the payment provider''s own id of its answer: the same answer twice has one effect';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');
+
+CREATE FUNCTION commerce.confirm_payment(order_id bigint, succeeded boolean, provider_event_id text)
+RETURNS commerce.orders
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_confirm_payment';
+COMMENT ON FUNCTION commerce.confirm_payment(bigint, boolean, text) IS
+	'takes a payment provider''s answer for an order of payment_method EXTERNAL and returns the order; the same provider_event_id again has no further effect. A success after the order was given up takes its stock and coupons again or asks for a refund; an answer after a success changes nothing. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.expire_pending_orders(max_rows int DEFAULT 1000)
+RETURNS int
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_expire_pending_orders';
+COMMENT ON FUNCTION commerce.expire_pending_orders(int) IS
+	'cancels at most max_rows orders whose time to pay is over, gives their stock and coupons back, and returns how many; orders that somebody is working on are left for the next time. Errors: INVALID_REQUEST';

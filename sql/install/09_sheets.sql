@@ -16,6 +16,8 @@ CREATE TABLE commerce.order_sheets (
 	CONSTRAINT order_sheets_payment_amount_check
 		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total)
 );
+CREATE UNIQUE INDEX order_sheets_consumed_order_id_key ON commerce.order_sheets (consumed_order_id)
+	WHERE consumed_order_id IS NOT NULL;
 CREATE INDEX order_sheets_user_id_idx ON commerce.order_sheets (user_id, created_at);
 CREATE INDEX order_sheets_created_at_idx ON commerce.order_sheets (created_at);
 COMMENT ON TABLE commerce.order_sheets IS 'quotes: lines and coupons with their prices, good until expires_at, used for at most one order';
@@ -42,3 +44,43 @@ CREATE TABLE commerce.order_sheet_items (
 );
 COMMENT ON TABLE commerce.order_sheet_items IS 'priced lines of an order sheet; columns as in order_items';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_sheet_items', '');
+
+CREATE FUNCTION commerce.create_order_sheet(user_id bigint, items jsonb, coupon_issue_ids bigint[] DEFAULT '{}')
+RETURNS commerce.order_sheets
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_create_order_sheet';
+COMMENT ON FUNCTION commerce.create_order_sheet(bigint, jsonb, bigint[]) IS
+	'prices what a user wants to order, with arguments as those of place_order(), and returns the sheet, good for commerce.sheet_ttl. Holds neither stock nor coupons. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET';
+
+CREATE FUNCTION commerce.place_sheet_order(
+	order_sheet_id uuid, idempotency_key text DEFAULT NULL, payment_method commerce.payment_method DEFAULT 'BALANCE')
+RETURNS commerce.orders
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_place_sheet_order';
+COMMENT ON FUNCTION commerce.place_sheet_order(uuid, text, commerce.payment_method) IS
+	'makes the order of a sheet, once, at the price that the sheet says, and returns the order. Errors: those of place_order(), ORDER_SHEET_USED, ORDER_SHEET_EXPIRED, PRICE_CHANGED';
+
+CREATE FUNCTION commerce.purge_order_sheets(max_rows int DEFAULT 10000)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	purged int;
+BEGIN
+	PERFORM commerce.begin_write();
+	IF purge_order_sheets.max_rows IS NULL OR purge_order_sheets.max_rows < 1 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_rows must be 1 or more');
+	END IF;
+	DELETE FROM commerce.order_sheets s
+	USING (SELECT d.id FROM commerce.order_sheets d
+		   WHERE d.created_at < pg_catalog.now() - interval '30 days'
+			 AND d.expires_at < pg_catalog.now()
+		   ORDER BY d.created_at LIMIT purge_order_sheets.max_rows
+		   FOR UPDATE SKIP LOCKED) due
+	WHERE s.id = due.id;
+	GET DIAGNOSTICS purged = ROW_COUNT;
+	RETURN purged;
+END
+$$;
+COMMENT ON FUNCTION commerce.purge_order_sheets(int) IS
+	'deletes at most max_rows expired order sheets that are older than 30 days and returns how many; their orders stay. Errors: INVALID_REQUEST';

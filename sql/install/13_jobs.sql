@@ -13,6 +13,8 @@ INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
 	('popular-products', '* * * * *', 'SELECT commerce.refresh_popular_products()', 'ranks the best sellers'),
 	('expire-coupons', '* * * * *', 'SELECT commerce.expire_coupons()', 'marks overdue coupons, with their events'),
 	('purge-idempotency-keys', '7 * * * *', 'SELECT commerce.purge_idempotency_keys(1000000)', 'deletes keys older than 24 hours'),
+	('expire-pending-orders', '* * * * *', 'SELECT commerce.expire_pending_orders()', 'cancels orders whose time to pay is over'),
+	('purge-order-sheets', '17 * * * *', 'SELECT commerce.purge_order_sheets(1000000)', 'deletes order sheets older than 30 days'),
 	('fold', '* * * * *', 'SELECT commerce.fold()', 'folds the journals of stock and coupons');
 
 CREATE TABLE commerce.job_runs (

@@ -55,7 +55,7 @@ AS $$
 			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS paid FROM commerce.payments p
 						WHERE p.kind = 'PAYMENT' AND p.status = 'COMPLETED' GROUP BY 1) p ON p.order_id = o.id
 			 WHERE (o.paid_at IS NOT NULL AND p.paid IS DISTINCT FROM o.payment_amount)
-				OR (o.paid_at IS NULL AND p.paid IS NOT NULL))
+				OR (o.paid_at IS NULL AND coalesce(p.paid, 0) <> o.refunded_amount))
 		UNION ALL SELECT 'refunds are what the order says was refunded',
 			(SELECT count(*) FROM commerce.orders o
 			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS refunded FROM commerce.payments p
