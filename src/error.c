@@ -74,8 +74,8 @@ request_header(const char *name)
  * The language to speak: that of the request's Accept-Language with the highest weight of those we
  * know; without a request, or when it names none, commerce.language.
  */
-static bool
-speaks_korean(void)
+bool
+request_speaks_korean(void)
 {
 	char	   *accepted = request_is_http() ? request_header("accept-language") : NULL;
 	double		best = 0;
@@ -138,7 +138,7 @@ void
 raise_error_hint(ErrorCode code, const char *detail, const char *hint)
 {
 	const ErrorInfo *info = &error_table[code];
-	const char *message = speaks_korean() ? info->message_ko : info->message;
+	const char *message = request_speaks_korean() ? info->message_ko : info->message;
 	StringInfoData body;
 
 	if (!request_is_http())

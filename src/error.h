@@ -15,6 +15,9 @@ typedef enum ErrorCode
 /* True when PostgREST made this call, and not SQL. */
 extern bool request_is_http(void);
 
+/* Whether messages are to be in Korean, not English. */
+extern bool request_speaks_korean(void);
+
 /* Value of a request header (name in lower case), palloc'd, or NULL. */
 extern char *request_header(const char *name);
 

@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 
-#define SQL_MAX_ARGS 10
+#define SQL_MAX_ARGS 16
 
 typedef struct SqlStatement
 {

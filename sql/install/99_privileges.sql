@@ -15,10 +15,12 @@ BEGIN
 		   AND pg_catalog.obj_description(f.oid, 'pg_proc') NOT LIKE 'internal: %'
 		   AND f.proname <> ALL (ARRAY[
 			   'fold',
+			   'grant_api',
 			   'grant_app',
 			   'grant_relay',
 			   'purge_outbox',
 			   'reload_counters',
+			   'revoke_api',
 			   'revoke_app',
 			   'run_job',
 			   'schedule_jobs',
@@ -41,4 +43,7 @@ END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM PUBLIC;
+
+-- PostgREST learns what there is now
+NOTIFY pgrst, 'reload schema';

@@ -27,6 +27,14 @@ BEGIN
 END
 $$;
 
+-- The roles that PostgREST would use. A test that is about REST calls grant_api() for them.
+CREATE ROLE api_anon;
+CREATE ROLE api_buyer;
+CREATE ROLE api_seller;
+CREATE ROLE api_admin;
+CREATE ROLE authenticator LOGIN NOINHERIT;
+GRANT api_anon, api_buyer, api_seller, api_admin TO authenticator;
+
 -- What the test files share.
 
 -- Passes when the statement fails with this error of error_codes(), or with

@@ -1,0 +1,229 @@
+-- REST: what can be called. One row here is one function of commerce_api, with its check of the request,
+-- its privileges, its part of the OpenAPI document and of the tests. What it takes follows from the
+-- signature of the function behind it.
+
+CREATE TABLE commerce.api_endpoints (
+	name       text PRIMARY KEY,
+	function   text NOT NULL,
+	roles      commerce.api_role[] NOT NULL,
+	reads      boolean NOT NULL DEFAULT false,
+	as_caller  boolean NOT NULL DEFAULT false,
+	optional   text[] NOT NULL DEFAULT '{}',
+	result     text,
+	completion text,
+	location   text,
+	summary    text NOT NULL,
+	example    jsonb NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE commerce.api_endpoints IS 'the functions of commerce_api; constant';
+COMMENT ON COLUMN commerce.api_endpoints.function IS 'the function of schema commerce behind it';
+COMMENT ON COLUMN commerce.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
+COMMENT ON COLUMN commerce.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
+COMMENT ON COLUMN commerce.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
+COMMENT ON COLUMN commerce.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
+COMMENT ON COLUMN commerce.api_endpoints.result IS 'what a scalar result is called in the answer';
+COMMENT ON COLUMN commerce.api_endpoints.completion IS 'query that makes the answer of the result ($1)';
+COMMENT ON COLUMN commerce.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer';
+COMMENT ON COLUMN commerce.api_endpoints.example IS 'a request';
+
+-- Documents that only REST answers.
+CREATE FUNCTION commerce.api_get_product(product_id bigint)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	product jsonb;
+BEGIN
+	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce.product_list p
+	WHERE p.id = api_get_product.product_id AND p.status <> 'DISCONTINUED';
+	IF product IS NULL THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', api_get_product.product_id));
+	END IF;
+	RETURN product;
+END
+$$;
+COMMENT ON FUNCTION commerce.api_get_product(bigint) IS 'internal: a product of the catalogue';
+
+CREATE FUNCTION commerce.api_get_order(order_id bigint, actor commerce.actor_kind, actor_id bigint)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	document jsonb;
+BEGIN
+	SELECT (pg_catalog.to_jsonb(o) - 'event_key')
+		|| pg_catalog.jsonb_build_object(
+			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id')
+						|| pg_catalog.jsonb_build_object('history',
+							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{id,order_item_id,xid}'::text[] ORDER BY e.id)
+							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
+					  FROM commerce.order_items i WHERE i.order_id = o.id),
+			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id)
+					  FROM commerce.order_coupons c WHERE c.order_id = o.id), '[]'),
+			'payments', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - 'order_id' ORDER BY p.id)
+					  FROM commerce.payments p WHERE p.order_id = o.id), '[]'))
+	INTO document
+	FROM commerce.orders o
+	WHERE o.id = api_get_order.order_id
+	  AND (api_get_order.actor = 'ADMIN' OR o.user_id = api_get_order.actor_id);
+	IF document IS NULL THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('order %s', api_get_order.order_id));
+	END IF;
+	RETURN document;
+END
+$$;
+COMMENT ON FUNCTION commerce.api_get_order(bigint, commerce.actor_kind, bigint) IS
+	'internal: a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
+
+-- A seller's products and coupons, a buyer's sheets: somebody else's reads as not found.
+CREATE FUNCTION commerce.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	own boolean;
+BEGIN
+	CASE api_require_own.kind
+		WHEN 'product_id' THEN
+			own := EXISTS (SELECT FROM commerce.products p
+						   WHERE p.id = api_require_own.id::bigint AND p.seller_id = api_require_own.seller_id);
+		WHEN 'coupon_id' THEN
+			own := EXISTS (SELECT FROM commerce.coupons c
+						   WHERE c.id = api_require_own.id::bigint AND c.seller_id = api_require_own.seller_id);
+		WHEN 'order_sheet_id' THEN
+			own := EXISTS (SELECT FROM commerce.order_sheets s
+						   WHERE s.id = api_require_own.id::uuid AND s.user_id = api_require_own.user_id);
+	END CASE;
+	IF NOT own THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND',
+			pg_catalog.format('%s %s', pg_catalog.replace(pg_catalog.regexp_replace(api_require_own.kind, '_id$', ''), '_', ' '),
+							  api_require_own.id));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce.api_require_own(text, text, bigint, bigint) IS
+	'internal: ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
+
+INSERT INTO commerce.api_endpoints
+	(name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
+WITH completion (kind, query) AS (VALUES
+	('order', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_id'' ORDER BY i.seq) '
+			  'FROM commerce.order_items i WHERE i.order_id = ($1->>''id'')::bigint))'))
+SELECT e.name, coalesce(e.function, e.name), e.roles::commerce.api_role[], e.reads, e.as_caller, e.optional::text[],
+	   e.result, c.query, e.location, e.summary, e.example::jsonb
+FROM (VALUES
+	-- the catalogue
+	('get_product', 'api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
+	 'a product of the catalogue', '{"product_id": 1}'),
+	-- a buyer's own
+	('get_balance', NULL, '{BUYER}', true, true, '{}', NULL, NULL, NULL,
+	 'the caller''s prepaid balance', '{}'),
+	('charge_balance', NULL, '{BUYER}', false, true, '{}', NULL, NULL, NULL,
+	 'adds to the caller''s prepaid balance', '{"amount": 10000}'),
+	('claim_coupon', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/coupon_issues?id=eq.{id}',
+	 'claims a coupon, first come first served, once per user', '{"coupon_id": 1}'),
+	('usable_coupons', NULL, '{BUYER}', true, true, '{}', NULL, NULL, NULL,
+	 'the caller''s coupons that can be used now', '{}'),
+	('place_order', NULL, '{BUYER}', false, true, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
+	 'orders and pays, or, with payment_method EXTERNAL, holds stock and coupons until the payment is confirmed',
+	 '{"items": [{"product_id": 1, "quantity": 2, "coupon_issue_id": 1}], "coupon_issue_ids": [2], "payment_method": "BALANCE"}'),
+	('get_order', 'api_get_order', '{BUYER,ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	 'an order with its items, their history, coupons and payments', '{"order_id": 1}'),
+	-- a seller's own; an administrator's all
+	('create_product', NULL, '{SELLER,ADMIN}', false, false, '{seller_id}', 'product_id', NULL, '/rpc/get_product?product_id={product_id}',
+	 'puts a product on sale', '{"name": "Mug", "price": 12000, "stock": 100, "description": "350 ml", "category": "kitchen", "discount": 1000, "shipping_fee": 3000, "max_per_order": 10}'),
+	('update_product', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'changes what is given of a product', '{"product_id": 1, "price": 11000}'),
+	('set_product_status', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'puts a product on sale or discontinues it', '{"product_id": 1, "status": "DISCONTINUED"}'),
+	('adjust_stock', NULL, '{SELLER,ADMIN}', false, false, '{}', 'available', NULL, NULL,
+	 'adds units to a product''s stock, or takes them off', '{"product_id": 1, "delta": 50, "note": "delivery"}'),
+	('create_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', 'promotion_id', NULL, '/promotions?id=eq.{promotion_id}',
+	 'discounts a product for a time', '{"product_id": 1, "kind": "PERCENT", "value": 10, "starts_at": "2026-12-01T00:00:00+09:00", "ends_at": "2026-12-08T00:00:00+09:00"}'),
+	('create_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', 'coupon_id', NULL, '/coupons?id=eq.{coupon_id}',
+	 'offers a coupon', '{"name": "Welcome", "kind": "PERCENT", "value": 10, "quantity": 100, "valid_days": 30, "min_order_amount": 10000, "max_discount": 5000, "round_unit": 100}'),
+	('stop_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'ends claiming of a coupon; what was issued stays', '{"coupon_id": 1}'),
+	-- administrators
+	('create_user', NULL, '{ADMIN}', false, false, '{}', 'user_id', NULL, '/users?id=eq.{user_id}',
+	 'creates a user', '{"name": "Kim", "email": "kim@example.com", "phone": "010-0000-0000", "role": "BUYER"}'),
+	('create_seller', NULL, '{ADMIN}', false, false, '{}', 'seller_id', NULL, '/sellers?id=eq.{seller_id}',
+	 'records the business of a user of role SELLER', '{"user_id": 3, "business_name": "Mugs", "registration_number": "123-45-67890"}'),
+	('set_user_status', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'suspends, withdraws or reactivates a user', '{"user_id": 2, "status": "SUSPENDED"}'),
+	('revoke_coupon', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'takes an unused coupon from a user', '{"coupon_issue_id": 1, "note": "abuse"}'),
+	('expire_coupons', NULL, '{ADMIN}', false, false, '{}', 'expired', NULL, NULL,
+	 'marks overdue coupons', '{"max_rows": 1000}'),
+	('refresh_popular_products', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
+	 'counts best sellers anew', '{}'),
+	('run_job', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
+	 'runs a periodic job now', '{"name": "popular-products"}'),
+	('schedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
+	 'hands the periodic jobs to pg_cron', '{}'),
+	('unschedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
+	 'takes the periodic jobs out of pg_cron', '{}'),
+	('check_invariants', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	 'proves the books: what does not hold; empty when all is well', '{}')
+) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
+LEFT JOIN completion c ON c.kind = e.completion;
+
+-- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
+-- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; SELLER, the caller when it is a
+-- seller, else the request.
+CREATE VIEW commerce.api_arguments AS
+	SELECT e.name AS endpoint,
+		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality)::int AS position,
+		   a.argument, a.type::regtype AS type,
+		   CASE WHEN a.argument = 'idempotency_key' THEN 'KEY'
+				WHEN a.argument = 'actor' THEN 'ACTOR'
+				WHEN a.argument = 'actor_id' THEN 'ACTOR_ID'
+				WHEN a.argument = 'user_id' AND e.as_caller THEN 'USER'
+				WHEN a.argument = 'seller_id' AND 'SELLER' = ANY (e.roles) THEN 'SELLER'
+				ELSE 'BODY' END AS source,
+		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality) <= f.pronargs - f.pronargdefaults
+		   AND a.argument <> ALL (e.optional) AS required,
+		   a.argument = ANY (e.optional) AS needs_null
+	FROM commerce.api_endpoints e
+	JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
+	CROSS JOIN LATERAL ROWS FROM (
+		pg_catalog.unnest(f.proargnames),
+		pg_catalog.unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])),
+		pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY a (argument, type, mode, ordinality)
+	WHERE a.type IS NOT NULL AND coalesce(a.mode, 'i') IN ('i', 'b');
+COMMENT ON VIEW commerce.api_arguments IS 'internal: the arguments of the functions behind api_endpoints, and where they come from; one that needs_null is passed as NULL when it is left out';
+
+CREATE VIEW commerce.api_calls AS
+	SELECT g.oid AS called, e.name, e.roles, e.reads, e.completion, e.location, e.function,
+		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value) ELSE v.value END AS answer
+	FROM commerce.api_endpoints e
+	JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
+	JOIN pg_catalog.pg_proc g ON g.proname = e.name AND g.pronamespace = 'commerce_api'::regnamespace
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN e.result IS NOT NULL THEN pg_catalog.format('jsonb_build_object(%L, r)', e.result)
+					WHEN f.prorettype = 'jsonb'::regtype THEN 'r'
+					ELSE 'to_jsonb(r) - ''{event_key,xid}''::text[]' END AS value) v;
+COMMENT ON VIEW commerce.api_calls IS 'internal: how a function of commerce_api is carried out; what only the extension uses of a row is left out';
+
+DO $$
+DECLARE
+	endpoint record;
+BEGIN
+	FOR endpoint IN
+		SELECT e.name, e.reads, e.summary, e.roles,
+			   (SELECT pg_catalog.string_agg(pg_catalog.format('%I text DEFAULT NULL', a.argument), ', ' ORDER BY a.position)
+				FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.source IN ('BODY', 'SELLER')) AS named
+		FROM commerce.api_endpoints e
+	LOOP
+		EXECUTE pg_catalog.format(
+			'CREATE FUNCTION commerce_api.%I(%s) RETURNS json LANGUAGE C %s SECURITY DEFINER '
+			'SET search_path = pg_catalog, pg_temp AS ''MODULE_PATHNAME'', ''commerce_api_call''',
+			endpoint.name, CASE WHEN endpoint.reads THEN endpoint.named ELSE 'jsonb' END,
+			CASE WHEN endpoint.reads THEN 'STABLE' ELSE 'VOLATILE' END);
+		EXECUTE pg_catalog.format('COMMENT ON FUNCTION commerce_api.%I IS %L', endpoint.name,
+			pg_catalog.format('%s (%s)', endpoint.summary,
+							  CASE WHEN 'ANONYMOUS' = ANY (endpoint.roles) THEN 'everybody'
+								   ELSE pg_catalog.lower(pg_catalog.array_to_string(endpoint.roles, ', ')) END));
+	END LOOP;
+END
+$$;

@@ -1,0 +1,171 @@
+-- REST: what can be read. Views run with the caller's rights, so the row security that grant_api() puts on
+-- the tables decides which rows there are; they name each table's columns plainly, so that PostgREST finds
+-- the foreign keys. What remains of stock and coupons comes from views of commerce that run with their owner's
+-- rights: the journals behind are for nobody else.
+
+CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
+	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, l.discount_now,
+		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
+	FROM commerce.products p
+	JOIN commerce.product_list l ON l.id = p.id
+	WHERE p.status = 'ON_SALE';
+COMMENT ON VIEW commerce_api.products IS 'the catalogue: products on sale or sold out';
+
+CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
+	SELECT p.id, p.seller_id, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
+		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
+	FROM commerce.products p
+	JOIN commerce.product_list l ON l.id = p.id
+	WHERE p.seller_id = (SELECT commerce.current_seller_id()) OR (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.my_products IS 'a seller''s own products, discontinued ones too; for an administrator all';
+
+CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
+	SELECT m.id, m.product_id, m.kind, m.value, m.starts_at, m.ends_at FROM commerce.promotions m;
+COMMENT ON VIEW commerce_api.promotions IS 'promotions of a seller''s own products; for an administrator all';
+
+CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
+	SELECT e.id, e.product_id, e.delta, e.reason, e.order_item_id, e.note, e.at FROM commerce.stock_entries e;
+COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or went, of a seller''s own products; for an administrator all';
+
+CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
+	SELECT s.id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category FROM commerce.sellers s;
+COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell';
+
+CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS
+	SELECT p.rank, p.product_id, p.name, p.price, p.units_sold, p.as_of FROM commerce.popular_products() p;
+COMMENT ON VIEW commerce_api.popular_products IS 'the five products of which most units were sold today and on the two days before';
+
+CREATE FUNCTION commerce_api.product(commerce_api.popular_products)
+RETURNS SETOF commerce_api.products
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+	SELECT p.* FROM commerce_api.products p WHERE p.id = $1.product_id;
+END;
+COMMENT ON FUNCTION commerce_api.product(commerce_api.popular_products) IS 'the product itself, for embedding: popular_products?select=*,product(*)';
+
+CREATE VIEW commerce_api.coupons WITH (security_invoker = true) AS
+	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
+		   c.seller_id, c.product_id, c.quantity, l.remaining, c.issue_from, c.issue_until, c.valid_days,
+		   c.valid_until, l.status, c.created_at
+	FROM commerce.coupons c
+	JOIN commerce.coupon_list l ON l.id = c.id;
+COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those with status ACTIVE and issue_from passed can be claimed';
+
+CREATE VIEW commerce_api.coupon_issues WITH (security_invoker = true) AS
+	SELECT i.id, i.user_id, i.coupon_id, i.name, i.description, i.kind, i.value, i.status, i.issued_at,
+		   i.expires_at, i.used_at, i.used_order_id
+	FROM commerce.coupon_issues i;
+COMMENT ON VIEW commerce_api.coupon_issues IS 'the caller''s coupons; for an administrator all';
+
+CREATE VIEW commerce_api.users WITH (security_invoker = true) AS
+	SELECT u.id, u.name, u.email, u.phone, u.balance, u.address, u.role, u.status, u.created_at, u.updated_at
+	FROM commerce.users u;
+COMMENT ON VIEW commerce_api.users IS 'the caller; for an administrator everybody';
+
+CREATE VIEW commerce_api.balance_entries WITH (security_invoker = true) AS
+	SELECT e.id, e.user_id, e.kind, e.amount, e.balance_after, e.order_id, e.reference, e.at
+	FROM commerce.balance_entries e;
+COMMENT ON VIEW commerce_api.balance_entries IS 'what came into the caller''s balance and went out; for an administrator everybody''s';
+
+CREATE VIEW commerce_api.orders WITH (security_invoker = true) AS
+	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
+		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
+		   o.payment_amount, o.refunded_amount
+	FROM commerce.orders o;
+COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrator all';
+
+CREATE VIEW commerce_api.order_items WITH (security_invoker = true) AS
+	SELECT i.id, i.order_id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, i.quantity, i.unit_price,
+		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
+		   i.coupon_issue_id, i.split_from
+	FROM commerce.order_items i;
+COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a seller what was ordered of it; for an administrator all';
+
+CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
+	SELECT e.id, e.order_item_id, e.from_status, e.event, e.quantity, e.at, e.actor, e.actor_id, e.note
+	FROM commerce.order_item_events e;
+COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
+
+CREATE VIEW commerce_api.order_coupons WITH (security_invoker = true) AS
+	SELECT c.order_id, c.coupon_issue_id, c.discount, c.restored_at FROM commerce.order_coupons c;
+COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s orders used; for an administrator all';
+
+CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
+	SELECT p.id, p.order_id, p.kind, p.method, p.status, p.amount, p.provider_event_id, p.at FROM commerce.payments p;
+COMMENT ON VIEW commerce_api.payments IS 'payments and refunds of the caller''s orders; for an administrator all';
+
+CREATE VIEW commerce_api.order_sheets WITH (security_invoker = true) AS
+	SELECT s.id, s.user_id, s.coupon_issue_ids, s.items_total, s.item_discount_total, s.order_discount,
+		   s.shipping_discount, s.shipping_total, s.payment_amount, s.created_at, s.expires_at, s.consumed_order_id
+	FROM commerce.order_sheets s;
+COMMENT ON VIEW commerce_api.order_sheets IS 'the caller''s order sheets; for an administrator all';
+
+CREATE VIEW commerce_api.order_sheet_items WITH (security_invoker = true) AS
+	SELECT i.order_sheet_id, i.seq, i.product_id, i.seller_id, i.product_name, i.quantity, i.unit_price,
+		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
+		   i.coupon_issue_id
+	FROM commerce.order_sheet_items i;
+COMMENT ON VIEW commerce_api.order_sheet_items IS 'priced lines of the caller''s order sheets; for an administrator all';
+
+CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
+	SELECT j.name, j.purpose, j.schedule, j.last_started_at, j.last_finished_at, j.last_rows, j.failures,
+		   j.last_error, j.last_error_at
+	FROM commerce.job_status j
+	WHERE (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.job_status IS 'the periodic jobs, when each ran last, and its last error; for administrators';
+
+-- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
+-- it; condition says which rows (NULL: all there are).
+CREATE TABLE commerce.api_relations (
+	relation  text NOT NULL,
+	api_role  commerce.api_role NOT NULL,
+	condition text,
+	PRIMARY KEY (relation, api_role)
+);
+COMMENT ON TABLE commerce.api_relations IS 'which rows of the tables and views of schema commerce a role can read over REST; constant';
+COMMENT ON COLUMN commerce.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
+
+INSERT INTO commerce.api_relations (relation, api_role, condition)
+WITH catalogue (relation) AS (VALUES ('product_list'), ('coupon_list'), ('sellers'), ('coupons')),
+	shop (relation, buyer, seller) AS (VALUES
+	('users', 'id = (SELECT commerce.current_user_id())', 'id = (SELECT commerce.current_user_id())'),
+	('balance_entries', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('coupon_issues', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('orders', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('order_items', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))',
+					'seller_id = (SELECT commerce.current_seller_id())'),
+	('order_item_events', 'order_item_id = ANY (ARRAY(SELECT i.id FROM commerce.order_items i))',
+						  'EXISTS (SELECT FROM commerce.order_items i WHERE i.id = order_item_id)'),
+	('order_coupons', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
+	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
+	('order_sheets', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
+	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce.current_seller_id()))'),
+	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce.current_seller_id()))'))
+SELECT c.relation, r.api_role, NULL FROM catalogue c
+CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS r (api_role)
+UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
+UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
+UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce.current_admin())' FROM shop s
+UNION ALL SELECT 'job_status', 'ADMIN', NULL
+UNION ALL VALUES
+	('products', 'ANONYMOUS'::commerce.api_role, 'status = ''ON_SALE'''),
+	('products', 'BUYER', 'status = ''ON_SALE'''),
+	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce.current_seller_id())'),
+	('products', 'ADMIN', NULL);
+
+-- A view is for a role when each relation that it reads is; one is empty for the others.
+CREATE VIEW commerce.api_views AS
+	SELECT v.oid::regclass AS view, v.relname AS name, r.api_role
+	FROM pg_catalog.pg_class v
+	CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS r (api_role)
+	WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
+	  AND (v.relname <> 'my_products' OR r.api_role IN ('SELLER', 'ADMIN'))
+	  AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_rewrite w
+		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+			AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
+		JOIN pg_catalog.pg_class b ON b.oid = d.refobjid AND b.relnamespace = 'commerce'::regnamespace
+		WHERE w.ev_class = v.oid
+		  AND NOT EXISTS (SELECT FROM commerce.api_relations a WHERE a.relation = b.relname AND a.api_role = r.api_role));
+COMMENT ON VIEW commerce.api_views IS 'internal: which views of commerce_api are for which role';

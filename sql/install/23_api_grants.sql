@@ -1,0 +1,101 @@
+-- REST: letting database roles in. The extension creates none; the DBA names them.
+--
+-- Row security is switched on here and not by the install script: pg_dump takes policies of an extension's
+-- tables into a dump, and would make twice on restore what CREATE EXTENSION had made already. A permissive
+-- policy for everybody and restrictive ones for the roles named here leave other roles as they were.
+
+CREATE FUNCTION commerce.grant_api(anon name, buyer name, seller name, admin name, authenticator name DEFAULT 'authenticator')
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	everybody name[] := ARRAY[grant_api.anon, grant_api.buyer, grant_api.seller, grant_api.admin];
+	missing name;
+	granted record;
+BEGIN
+	SELECT r.name INTO missing
+	FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = r.name);
+	IF FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(missing, 'NULL')),
+			'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
+	END IF;
+	IF (SELECT count(DISTINCT r.name) FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)) < 5 THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'the five roles must be different');
+	END IF;
+	PERFORM commerce.revoke_api(r.role) FROM commerce.api_roles r WHERE r.role = ANY (everybody);
+	INSERT INTO commerce.api_roles (role, api_role)
+	VALUES (grant_api.anon, 'ANONYMOUS'), (grant_api.buyer, 'BUYER'), (grant_api.seller, 'SELLER'), (grant_api.admin, 'ADMIN');
+
+	FOR granted IN SELECT r.role, r.api_role FROM commerce.api_roles r WHERE r.role = ANY (everybody) LOOP
+		IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
+					   WHERE m.roleid = pg_catalog.quote_ident(granted.role)::regrole AND m.member = pg_catalog.quote_ident(grant_api.authenticator)::regrole) THEN
+			EXECUTE pg_catalog.format('GRANT %I TO %I', granted.role, grant_api.authenticator);
+		END IF;
+		EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce_api TO %I', granted.role);
+		-- all of them: each says itself whom it serves, and so with the right error
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA commerce_api TO %I', granted.role);
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION commerce.current_user_id(), commerce.current_seller_id(), '
+			'commerce.current_admin(), commerce.popular_products(int, int) TO %I', granted.role);
+		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON %s TO %I', v.view, granted.role), '; ')
+				 FROM commerce.api_views v WHERE v.api_role = granted.api_role);
+		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON commerce.%I TO %I', a.relation, granted.role), '; ')
+				 FROM commerce.api_relations a WHERE a.api_role = granted.api_role);
+	END LOOP;
+
+	FOR granted IN
+		SELECT DISTINCT a.relation FROM commerce.api_relations a
+		WHERE a.condition IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p
+						  WHERE p.polrelid = pg_catalog.format('commerce.%I', a.relation)::regclass AND p.polname = 'commerce_as_granted')
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE commerce.%I ENABLE ROW LEVEL SECURITY', granted.relation);
+		EXECUTE pg_catalog.format('CREATE POLICY commerce_as_granted ON commerce.%I USING (true) WITH CHECK (true)', granted.relation);
+	END LOOP;
+	FOR granted IN
+		SELECT a.relation, a.condition, r.role
+		FROM commerce.api_relations a JOIN commerce.api_roles r ON r.api_role = a.api_role
+		WHERE a.condition IS NOT NULL AND r.role = ANY (everybody)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE POLICY %I ON commerce.%I AS RESTRICTIVE TO %I USING (%s)',
+			('commerce_api_' || granted.role)::name, granted.relation, granted.role, granted.condition);
+	END LOOP;
+	NOTIFY pgrst, 'reload schema';
+END
+$$;
+COMMENT ON FUNCTION commerce.grant_api(name, name, name, name, name) IS
+	'lets database roles in over REST: anonymous visitors, buyers, sellers, administrators, and the role that PostgREST connects as and becomes one of them by; can be repeated, and with other roles. For a superuser. Errors: ENTITY_NOT_FOUND, INVALID_REQUEST';
+
+CREATE FUNCTION commerce.revoke_api(role name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	policy record;
+BEGIN
+	DELETE FROM commerce.api_roles r WHERE r.role = revoke_api.role;
+	IF NOT FOUND THEN
+		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(revoke_api.role, 'NULL')));
+	END IF;
+	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
+	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
+	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce_api FROM %I', revoke_api.role);
+	FOR policy IN
+		SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p
+		WHERE p.polname = ('commerce_api_' || revoke_api.role)::name
+	LOOP
+		EXECUTE pg_catalog.format('DROP POLICY %I ON %s', ('commerce_api_' || revoke_api.role)::name, policy.relation);
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM commerce.api_roles) THEN
+		FOR policy IN
+			SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p WHERE p.polname = 'commerce_as_granted'
+		LOOP
+			EXECUTE pg_catalog.format('DROP POLICY commerce_as_granted ON %s', policy.relation);
+			EXECUTE pg_catalog.format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', policy.relation);
+		END LOOP;
+	END IF;
+	NOTIFY pgrst, 'reload schema';
+END
+$$;
+COMMENT ON FUNCTION commerce.revoke_api(name) IS
+	'takes back from one role what grant_api() granted, except its membership in PostgREST''s role; with the last role row security is switched off again. Errors: ENTITY_NOT_FOUND';

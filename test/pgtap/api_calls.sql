@@ -1,0 +1,125 @@
+-- role: postgres
+-- What calls over HTTP answer: status, headers, body; and how PostgreSQL's own errors look there.
+
+\ir api_helpers.psql
+SELECT no_plan();
+
+-- 201, 202, 200
+SELECT is(r.status, 201, 'an order is 201'), is(r.code, 'SUCCESS', 'with SUCCESS'), is(r.body->>'message', 'the request succeeded', 'and its message'),
+	   is(r.headers->>'Location', '/rpc/get_order?order_id=1', 'and a Location'), is(r.headers->>'Vary', 'Accept-Language', 'and Vary'),
+	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%Idempotent-Replayed%', 'and its headers can be read'),
+	   is(r.data->>'status', 'PAID', 'it is paid'), is(r.data->>'user_id', '1', 'it is the caller''s'),
+	   is(jsonb_array_length(r.data->'items'), 1, 'it has its items'), ok(NOT r.data ? 'event_key', 'and nothing that is ours alone')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 1, "quantity": 2}]}') r;
+SELECT is(r.status, 200, 'it can be read'), is(r.data->'items'->0->'history'->0->>'event', 'PAID', 'with its history'),
+	   is(r.data->'payments'->0->>'amount', '21000', 'and its payment')
+FROM tap.http('buyer 1', 'get_order', '{"order_id": "1"}') r;
+SELECT is(r.status, 404, 'not by another buyer'), is(r.code, 'ENTITY_NOT_FOUND', 'who does not find it')
+FROM tap.http('buyer 2', 'get_order', '{"order_id": "1"}') r;
+SELECT is(r.status, 200, 'but by an administrator') FROM tap.http('admin 5', 'get_order', '{"order_id": "1"}') r;
+SELECT is(r.status, 202, 'an order that is not paid yet is 202'), is(r.headers->>'Location', '/rpc/get_order?order_id=2', 'with a Location')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 1, "quantity": 2}], "payment_method": "EXTERNAL"}') r;
+SELECT is(r.status, 200, 'a charge is 200'), is(r.data->>'balance', '9980000', 'with the balance'), ok(NOT r.headers ? 'Location', 'and nothing made')
+FROM tap.http('buyer 1', 'charge_balance', '{"amount": 1000}') r;
+SELECT is(r.status, 201, 'a claim is 201'), is(r.headers->>'Location', '/coupon_issues?id=eq.1', 'with a Location')
+FROM tap.http('buyer 1', 'claim_coupon', '{"coupon_id": 1}') r;
+SELECT is(r.data->>'product_id', '6', 'a scalar result has a name'), is(r.headers->>'Location', '/rpc/get_product?product_id=6', 'that Location uses')
+FROM tap.http('seller 3', 'create_product', '{"name": "jug", "price": 100, "stock": 0}') r;
+SELECT is((SELECT seller_id FROM commerce.products WHERE id = 6), 1::bigint, 'a seller makes its own products');
+SELECT is(r.data->>'status', 'SOLD_OUT', 'a product with nothing left') FROM tap.http('anon', 'get_product', '{"product_id": "6"}') r;
+SELECT is(r.status, 404, 'a discontinued product') FROM tap.http('anon', 'get_product', '{"product_id": "5"}') r;
+SELECT is(jsonb_array_length(r.data), 1, 'a set is an array') FROM tap.http('buyer 1', 'usable_coupons') r;
+SELECT is(r.data, '[]', 'an empty one too') FROM tap.http('buyer 2', 'usable_coupons') r;
+
+-- Idempotency-Key
+SELECT is(r.status, 201, 'first with a key'), ok(NOT r.headers ? 'Idempotent-Replayed', 'is no replay')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity": 1}]}', '{"idempotency-key": "k"}') r;
+SELECT is(r.status, 200, 'again with the key'), is(r.headers->>'Idempotent-Replayed', 'true', 'is a replay'), is(r.data->>'id', '3', 'of the same order'),
+	   is(jsonb_array_length(r.data->'items'), 1, 'with its items')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity": 1}]}', '{"idempotency-key": "k"}') r;
+SELECT is(r.status, 200, 'a charge after it'), ok(NOT r.headers ? 'Idempotent-Replayed', 'is no replay')
+FROM tap.http('buyer 1', 'charge_balance', '{"amount": 1000}', '{"idempotency-key": "k"}') r;
+SELECT is(r.status, 422, 'the key for another order'), is(r.code, 'IDEMPOTENCY_KEY_REUSED', 'says so')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity": 2}]}', '{"idempotency-key": "k"}') r;
+SELECT is(r.status, 400, 'an empty key') FROM tap.http('buyer 1', 'charge_balance', '{"amount": 1000}', '{"idempotency-key": ""}') r;
+
+-- the table's errors and their headers
+SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', NULL, 'hint is null'),
+	   ok(r.body ?& '{code,message,details,hint}'::text[], 'all four members are there')
+FROM tap.http('anon', 'get_balance') r;
+SELECT is(r.status, 409, 'not enough stock'), is(r.code, 'STOCK_NOT_ENOUGH', 'says so') FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 1, "quantity": 1000}]}') r;
+SELECT commerce.create_user('Poor', 'poor@example.com') \g /dev/null
+SELECT is(r.code, 'BALANCE_NOT_ENOUGH', 'not enough balance') FROM tap.http('buyer 7', 'place_order', '{"items": [{"product_id": 2, "quantity": 1}]}') r;
+SELECT is(r.code, 'COUPON_ALREADY_CLAIMED', 'a coupon twice') FROM tap.http('buyer 1', 'claim_coupon', '{"coupon_id": 1}') r;
+SELECT is(r.status, 400, 'charge not a multiple of 100'), is(r.code, 'INVALID_REQUEST', 'says so') FROM tap.http('buyer 1', 'charge_balance', '{"amount": 50}') r;
+SELECT is(r.details, 'payment_method cannot be "CASH"', 'an unknown label') FROM tap.http('buyer 1', 'place_order', '{"items": [], "payment_method": "CASH"}') r;
+SELECT is(r.details, 'starts_at is malformed', 'a malformed time') FROM tap.http('seller 3', 'create_promotion', '{"product_id": 1, "kind": "FIXED", "value": 1, "starts_at": "yesterday-ish", "ends_at": "2030-01-01"}') r;
+
+-- languages
+SELECT is(r.body->>'message', '요청에 성공했습니다.', 'Korean') FROM tap.http('buyer 1', 'get_balance', '{}', '{"accept-language": "ko-KR,ko;q=0.9,en;q=0.8"}') r;
+SELECT is(r.body->>'message', '인증이 필요합니다.', 'Korean errors') FROM tap.http('anon', 'get_balance', '{}', '{"accept-language": "ko"}') r;
+SELECT is(r.body->>'message', 'the request succeeded', 'English') FROM tap.http('buyer 1', 'get_balance', '{}', '{"accept-language": "en;q=0.9,ko;q=0.1"}') r;
+
+-- somebody else's things are not found
+SELECT is(r.status, 404, f.called || ' of another seller''s: ' || r.details)
+FROM (VALUES ('update_product', '{"product_id": 3, "price": 1}'::jsonb), ('set_product_status', '{"product_id": 3, "status": "DISCONTINUED"}'),
+	('adjust_stock', '{"product_id": 3, "delta": 1}'), ('adjust_stock', '{"product_id": 4, "delta": 1}'), ('stop_coupon', '{"coupon_id": 4}'), ('stop_coupon', '{"coupon_id": 1}'),
+	('create_promotion', '{"product_id": 3, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}'),
+	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 3}')) f (called, body)
+CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
+SELECT is(r.code, 'SUCCESS', f.called || ' of one''s own')
+FROM (VALUES ('update_product', '{"product_id": 2, "price": 1000}'::jsonb), ('adjust_stock', '{"product_id": 2, "delta": 1}'), ('stop_coupon', '{"coupon_id": 3}'),
+	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 2}')) f (called, body)
+CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
+
+-- users that are not active
+SELECT commerce.set_user_status(2, 'SUSPENDED') \g /dev/null
+SELECT is(r.status, 403, 'a suspended buyer does not charge'), is(r.details, 'user 2 is SUSPENDED', 'and is told why') FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;
+SELECT is(r.status, 200, 'but reads its balance') FROM tap.http('buyer 2', 'get_balance') r;
+SELECT commerce.set_user_status(3, 'WITHDRAWN') \g /dev/null
+SELECT is(r.status, 403, 'a seller who has left does nothing') FROM tap.http('seller 3', 'create_product', '{"name": "x", "price": 1, "stock": 1}') r;
+
+-- headers that are there already stay
+CREATE FUNCTION tap.with_headers(present text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	headers text;
+BEGIN
+	PERFORM set_config('response.headers', present, true);
+	PERFORM tap.become('buyer 1', 'GET', '/', '{}');
+	PERFORM commerce_api.get_balance();
+	headers := current_setting('response.headers');
+	PERFORM tap.unbecome();
+	RETURN headers;
+END
+$$;
+SELECT is(tap.with_headers('[{"X-A": "1"}]')::jsonb->0->>'X-A', '1', 'a header that was there stays');
+SELECT is(tap.with_headers('[]')::jsonb->0->>'Vary', 'Accept-Language', 'an empty list of headers');
+
+-- PostgreSQL's own errors, raised below the wrapper by a DBA's trigger
+CREATE TABLE tap.fault (state text);
+INSERT INTO tap.fault VALUES ('');
+CREATE FUNCTION tap.raise_fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	RAISE EXCEPTION 'secret %', (SELECT state FROM tap.fault) USING ERRCODE = (SELECT state FROM tap.fault);
+END
+$$;
+CREATE TRIGGER fail BEFORE INSERT ON commerce.promotions FOR EACH ROW EXECUTE FUNCTION tap.raise_fault();
+CREATE FUNCTION tap.with_fault(state text) RETURNS SETOF tap.response LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE tap.fault f SET state = with_fault.state;
+	RETURN QUERY SELECT r.* FROM tap.http('admin 5', 'create_promotion', '{"product_id": 1, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}') r;
+END
+$$;
+SELECT is(r.code, f.code, format('SQLSTATE %s is %s', f.state, f.code)),
+	   ok(coalesce(r.details, '') NOT LIKE 'secret%' OR f.state IN ('P0001', '55000'), f.state || ': no internals in the details'),
+	   is(r.headers ? 'Retry-After', f.code = 'SERVICE_BUSY', f.state || ': Retry-After')
+FROM (VALUES ('40001', 'SERVICE_BUSY'), ('40P01', 'SERVICE_BUSY'), ('55P03', 'SERVICE_BUSY'), ('57014', 'SERVICE_BUSY'),
+	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'INTERNAL_SERVER_ERROR'),
+	('XX001', 'INTERNAL_SERVER_ERROR'), ('58030', 'INTERNAL_SERVER_ERROR'), ('ZZ123', 'INTERNAL_SERVER_ERROR'), ('28000', 'INTERNAL_SERVER_ERROR')) f (state, code)
+CROSS JOIN LATERAL tap.with_fault(f.state) r;
+SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FROM tap.with_fault('PT418') r;
+
+-- all that was in between has left the books right
+DROP TRIGGER fail ON commerce.promotions;
+SELECT is(r.data, '[]', 'the books are right') FROM tap.http('admin 5', 'check_invariants') r;
+SELECT * FROM finish();

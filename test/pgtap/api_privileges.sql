@@ -1,0 +1,192 @@
+-- role: postgres
+-- Every verb on every table and view of both schemas as every role, and whose rows each sees: through the
+-- views, and by direct SQL where a DBA has let the roles into schema commerce.
+
+\ir api_helpers.psql
+SELECT no_plan();
+
+-- something of everybody's: buyers 1 and 2 buy from sellers 1 and 2 with a coupon, and both have a sheet
+SELECT commerce.claim_coupon(u, 1), commerce.place_order(u, jsonb_build_array(jsonb_build_object('product_id', 1, 'quantity', 1),
+	jsonb_build_object('product_id', 3, 'quantity', 1)), ARRAY[u]::bigint[]) FROM generate_series(1, 2) u \g /dev/null
+INSERT INTO commerce.order_sheets (user_id, coupon_issue_ids, items_total, item_discount_total, order_discount, shipping_discount, shipping_total, payment_amount, expires_at)
+SELECT u, '{}', 5000, 0, 0, 0, 0, 5000, now() + interval '1 hour' FROM generate_series(1, 2) u;
+INSERT INTO commerce.order_sheet_items
+SELECT id, 1, 3, 2, 'cap', 1, 5000, 0, 5000, 5000, 0, 0, 0, NULL FROM commerce.order_sheets;
+SELECT commerce.refresh_popular_products() \g /dev/null
+
+CREATE TABLE tap.callers (api_role commerce.api_role, caller text);
+INSERT INTO tap.callers VALUES ('ANONYMOUS', 'anon'), ('BUYER', 'buyer 1'), ('SELLER', 'seller 3'), ('ADMIN', 'admin 5');
+
+-- nothing of commerce can be named, and nothing of commerce_api written
+SELECT is(tap.rows_for(c.caller, q.query), '42501', format('%s: %s', c.caller, q.query))
+FROM tap.callers c CROSS JOIN pg_class t
+CROSS JOIN LATERAL (VALUES
+	(format('SELECT FROM %s', t.oid::regclass)),
+	(format('INSERT INTO %s DEFAULT VALUES', t.oid::regclass)),
+	(format('UPDATE %s SET %I = NULL', t.oid::regclass, coalesce((SELECT attname FROM pg_attribute WHERE attrelid = t.oid AND attnum = 2), 'x'))),
+	(format('DELETE FROM %s', t.oid::regclass)),
+	(format('TRUNCATE %s', t.oid::regclass))) q (query)
+WHERE t.relkind IN ('r', 'p', 'v') AND t.relnamespace = 'commerce'::regnamespace;
+SELECT is(tap.rows_for(c.caller, q.query), q.state, format('%s: %s', c.caller, q.query))
+FROM tap.callers c CROSS JOIN pg_class t
+CROSS JOIN LATERAL (VALUES
+	(format('INSERT INTO %s (%I) VALUES (NULL)', t.oid::regclass, coalesce((SELECT attname FROM pg_attribute WHERE attrelid = t.oid AND attnum = 2), 'x')), '42501'),
+	(format('UPDATE %s SET %I = NULL', t.oid::regclass, coalesce((SELECT attname FROM pg_attribute WHERE attrelid = t.oid AND attnum = 2), 'x')), '42501'),
+	(format('DELETE FROM %s', t.oid::regclass), '42501')) q (query, state)
+WHERE t.relkind IN ('r', 'p', 'v') AND t.relnamespace = 'commerce_api'::regnamespace AND pg_relation_is_updatable(t.oid, false) <> 0;
+SELECT is(tap.rows_for(c.caller, format('SELECT commerce.%I()', f.proname)), '42501', format('%s: commerce.%s()', c.caller, f.proname))
+FROM tap.callers c CROSS JOIN pg_proc f WHERE f.pronamespace = 'commerce'::regnamespace AND f.pronargs = 0 AND f.prorettype <> 'trigger'::regtype;
+
+-- what each role can read, row by row
+CREATE TABLE tap.expected (view text, caller text, rows text);
+\copy tap.expected FROM stdin WITH (DELIMITER ' ')
+products anon 4
+products buyer_1 4
+products seller_3 4
+products admin_5 4
+my_products anon 42501
+my_products buyer_1 42501
+my_products seller_3 3
+my_products seller_4 1
+my_products seller_1 0
+my_products admin_5 5
+my_products admin_6 0
+promotions anon 42501
+promotions buyer_1 42501
+promotions seller_3 1
+promotions admin_5 2
+stock_entries anon 42501
+stock_entries buyer_1 42501
+stock_entries seller_3 5
+stock_entries admin_5 9
+sellers anon 2
+sellers buyer_1 2
+sellers seller_3 2
+sellers admin_5 2
+popular_products anon 2
+popular_products buyer_1 2
+popular_products seller_3 2
+popular_products admin_5 2
+coupons anon 4
+coupons buyer_1 4
+coupons seller_3 4
+coupons admin_5 4
+coupon_issues anon 42501
+coupon_issues buyer_1 1
+coupon_issues buyer 0
+coupon_issues seller_3 42501
+coupon_issues admin_5 2
+coupon_issues admin_6 0
+coupon_issues admin_1 0
+users anon 42501
+users buyer_1 1
+users buyer 0
+users buyer_999 0
+users seller_3 1
+users admin_5 6
+users admin_6 0
+balance_entries anon 42501
+balance_entries buyer_1 2
+balance_entries seller_3 42501
+balance_entries admin_5 4
+orders anon 42501
+orders buyer_1 1
+orders buyer 0
+orders seller_3 42501
+orders admin_5 2
+orders admin_1 0
+order_items anon 42501
+order_items buyer_1 2
+order_items buyer 0
+order_items seller_3 2
+order_items seller_1 0
+order_items admin_5 4
+order_item_events anon 42501
+order_item_events buyer_1 4
+order_item_events seller_3 4
+order_item_events admin_5 8
+order_coupons anon 42501
+order_coupons buyer_1 1
+order_coupons seller_3 42501
+order_coupons admin_5 2
+payments anon 42501
+payments buyer_1 1
+payments seller_3 42501
+payments admin_5 2
+order_sheets anon 42501
+order_sheets buyer_1 1
+order_sheets seller_3 42501
+order_sheets admin_5 2
+order_sheet_items anon 42501
+order_sheet_items buyer_1 1
+order_sheet_items seller_3 42501
+order_sheet_items admin_5 2
+job_status anon 42501
+job_status buyer_1 42501
+job_status seller_3 42501
+job_status admin_6 0
+\.
+UPDATE tap.expected SET caller = replace(caller, '_', ' ');
+SELECT is(tap.rows_for(e.caller, format('SELECT FROM commerce_api.%I', e.view)), e.rows, format('%s: %s', e.caller, e.view))
+FROM tap.expected e;
+SELECT is_empty(
+	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
+	  AND NOT EXISTS (SELECT FROM tap.expected e WHERE e.view = v.relname)$$, 'no view is left out here');
+SELECT is_empty(
+	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
+	  AND 'security_invoker=true' <> ALL (coalesce(v.reloptions, '{}'))$$, 'every view runs with its caller''s rights');
+SELECT is_empty(
+	$$SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+	  WHERE c.relnamespace = 'commerce_api'::regnamespace AND a.attname IN ('event_key', 'xid', 'mark')$$, 'no view shows what is ours alone');
+
+-- whose rows: other users' cannot be asked for, by whatever the query says
+SELECT is(tap.rows_for('buyer 1', format('SELECT FROM commerce_api.%I WHERE user_id <> 1', v.view)), '0', v.view || ' of others')
+FROM (VALUES ('orders'), ('coupon_issues'), ('balance_entries'), ('order_sheets')) v (view);
+SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce_api.order_items WHERE seller_id IS DISTINCT FROM 1'), '0', 'items of another seller');
+SELECT is(tap.rows_for('anon', $$SELECT FROM commerce_api.products WHERE id = 5$$), '0', 'a discontinued product');
+SELECT is(tap.rows_for('seller 3', $$SELECT FROM commerce_api.my_products WHERE id = 5 AND status = 'DISCONTINUED'$$), '1', 'a discontinued product of one''s own');
+
+-- row security by itself: a DBA has opened the schema, and given privileges on the tables
+GRANT USAGE ON SCHEMA commerce TO api_anon, api_buyer, api_seller, api_admin;
+SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce.orders'), '1', 'direct SQL: own orders');
+SELECT is(tap.rows_for('buyer', 'SELECT FROM commerce.orders'), '0', 'direct SQL: no user, no orders');
+SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce.order_item_events'), '4', 'direct SQL: a seller''s history');
+SELECT is(tap.rows_for('admin 6', 'SELECT FROM commerce.users'), '0', 'direct SQL: a suspended administrator');
+SELECT is(tap.rows_for(c.caller, q.query), '42501', format('direct SQL: %s: %s', c.caller, q.query))
+FROM tap.callers c CROSS JOIN (VALUES
+	('SELECT FROM commerce.idempotency_keys'), ('SELECT FROM commerce.outbox'), ('SELECT FROM commerce.stock'),
+	('SELECT commerce.create_user(''x'', ''x@example.com'')'), ('SELECT commerce.place_order(2, ''[]'')'), ('SELECT commerce.write_event(''a'', ''b'', ''c'', ''{}'', ''0'')'),
+	('DELETE FROM commerce.orders'), ('UPDATE commerce.users SET balance = 0')) q (query);
+GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA commerce TO api_buyer;
+SELECT is(tap.rows_for('buyer 1', $$UPDATE commerce.users SET name = 'x' WHERE id = 2$$), '0', 'row security: cannot write another user');
+SELECT is(tap.rows_for('buyer 1', $$DELETE FROM commerce.coupon_issues WHERE user_id = 2$$), '0', 'row security: cannot delete another''s coupon');
+SELECT is(tap.rows_for('buyer 1', $$INSERT INTO commerce.order_coupons VALUES (2, 1, 5)$$), '42501', 'row security: cannot insert for another');
+
+-- other roles and the extension's own functions are as before
+CREATE ROLE api_test_reporting;
+GRANT USAGE ON SCHEMA commerce TO api_test_reporting;
+GRANT SELECT ON commerce.orders TO api_test_reporting;
+SET ROLE api_test_reporting;
+SELECT tap.is((SELECT count(*) FROM commerce.orders)::int, 2, 'a role that is not of the API sees what it was granted');
+RESET ROLE;
+REVOKE ALL ON commerce.orders FROM api_test_reporting;
+REVOKE ALL ON SCHEMA commerce FROM api_test_reporting;
+DROP ROLE api_test_reporting;
+
+-- and back
+SELECT lives_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')$$, 'grant_api() again');
+SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce_api.orders'), '1', 'and all is as it was');
+SELECT is((SELECT count(*) FROM pg_policy WHERE polname = 'commerce_api_api_buyer')::int,
+		  (SELECT count(*) FROM commerce.api_relations WHERE api_role = 'BUYER' AND condition IS NOT NULL)::int, 'each policy once');
+SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'no such role')$$, 'SH404', NULL, 'an unknown role');
+SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_seller')$$, '22023', NULL, 'a role twice');
+SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', r), 'revoke_api ' || r) FROM unnest('{api_anon,api_buyer,api_seller,api_admin}'::text[]) r;
+SELECT throws_ok($$SELECT commerce.revoke_api('api_anon')$$, 'SH404', NULL, 'revoke_api() of what was not granted');
+SELECT is_empty($$SELECT FROM pg_policy$$, 'no policy is left');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relrowsecurity$$, 'no row security is left');
+REVOKE ALL ON SCHEMA commerce FROM api_anon, api_buyer, api_seller, api_admin;
+SELECT is_empty(
+	$$SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid IN ('api_anon'::regrole, 'api_buyer'::regrole, 'api_seller'::regrole, 'api_admin'::regrole)
+	  AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())$$, 'the roles could be dropped');
+SELECT is((tap.http('buyer 1', 'get_balance')).sqlstate, '42501', 'and let nobody in');
+SELECT * FROM finish();
