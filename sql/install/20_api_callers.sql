@@ -20,7 +20,7 @@ RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_current_user_id';
 COMMENT ON FUNCTION commerce.current_user_id() IS
-	'internal: user id in the claim "sub" of the request''s token; NULL without one';
+	'user id in the claim "sub" of the request''s token; NULL without one';
 
 -- The role that SET ROLE chose: in a definer function current_user is the owner.
 CREATE FUNCTION commerce.current_api_role()
@@ -31,7 +31,7 @@ AS $$
 	WHERE r.role = CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user::name
 					ELSE pg_catalog.current_setting('role')::name END
 $$;
-COMMENT ON FUNCTION commerce.current_api_role() IS 'internal: what the calling database role may do over REST; NULL: nothing';
+COMMENT ON FUNCTION commerce.current_api_role() IS 'what the calling database role may do over REST; NULL: nothing';
 
 CREATE FUNCTION commerce.current_seller_id()
 RETURNS bigint
@@ -42,7 +42,7 @@ AS $$
 	  AND commerce.current_api_role() = 'SELLER'
 $$;
 COMMENT ON FUNCTION commerce.current_seller_id() IS
-	'internal: seller id of a caller whose database role and user are both a seller''s; else NULL';
+	'seller id of a caller whose database role and user are both a seller''s; else NULL';
 
 CREATE FUNCTION commerce.current_admin()
 RETURNS boolean
@@ -53,5 +53,5 @@ AS $$
 					 AND commerce.current_api_role() = 'ADMIN')
 $$;
 COMMENT ON FUNCTION commerce.current_admin() IS
-	'internal: whether the caller''s database role and active user are both an administrator''s';
+	'whether the caller''s database role and active user are both an administrator''s';
 

@@ -12,7 +12,7 @@ INSERT INTO commerce.order_sheets (user_id, coupon_issue_ids, items_total, item_
 SELECT u, '{}', 5000, 0, 0, 0, 0, 5000, now() + interval '1 hour' FROM generate_series(1, 2) u;
 INSERT INTO commerce.order_sheet_items
 SELECT id, 1, 3, 2, 'cap', 1, 5000, 0, 5000, 5000, 0, 0, 0, NULL FROM commerce.order_sheets;
-SELECT commerce.refresh_popular_products() \g /dev/null
+INSERT INTO commerce.popular_products VALUES (1, 3, 2, commerce.local_date(), now()), (2, 1, 2, commerce.local_date(), now());
 
 CREATE TABLE tap.callers (api_role commerce.api_role, caller text);
 INSERT INTO tap.callers VALUES ('ANONYMOUS', 'anon'), ('BUYER', 'buyer 1'), ('SELLER', 'seller 3'), ('ADMIN', 'admin 5');
