@@ -40,6 +40,10 @@ all install uninstall installcheck clean:
 	  "(scripts/install-packages does, on Debian), or set PG_CONFIG." >&2; exit 1
 endif
 
+ifneq ($(PGXS),)
+include src/relay/relay.mk
+endif
+
 # The library is small enough to be rebuilt whole when a header changes.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
 
@@ -71,8 +75,10 @@ dist:
 	  --output=dist/$(EXTENSION)-$(EXTVERSION).zip HEAD
 
 define help_text
-  make                build the library and the install script
+  make                build the library and the install script, and commerce-relay
+                        if libcurl and librdkafka are there to build it with
   make install        install them where PG_CONFIG says (as root, usually)
+  make relay          build commerce-relay alone
   make installcheck   regression and isolation tests on a running server
   make test           every test, on throwaway servers that leave nothing behind
                         STAGE="regress pgtap"  only these stages

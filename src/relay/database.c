@@ -1,0 +1,181 @@
+/*
+ * database.c
+ *	  A connection to the server that never blocks.
+ */
+#include "database.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define CONNECT_TIMEOUT	10000
+#define QUERY_TIMEOUT	60000
+
+static void
+fail(Database *database, const char *why)
+{
+	char	   *error = xstrdup(why);
+	size_t		length = strlen(error);
+
+	while (length > 0 && error[length - 1] == '\n')
+		error[--length] = '\0';
+	database_close(database);
+	free(database->error);
+	database->error = error;
+}
+
+void
+database_connect(Database *database, const char *conninfo, const char *application_name)
+{
+	/* a later one wins, and dbname may be a whole connection string */
+	const char *const keywords[] = {"dbname", "application_name", "client_encoding", NULL};
+	const char *const values[] = {conninfo, application_name, "UTF8", NULL};
+
+	database_close(database);
+	database->connection = PQconnectStartParams(keywords, values, 1);
+	if (database->connection == NULL)
+		log_fatal("out of memory");
+	database->state = DATABASE_CONNECTING;
+	database->polling = PGRES_POLLING_WRITING;
+	database->deadline = clock_now() + CONNECT_TIMEOUT;
+	if (PQstatus(database->connection) == CONNECTION_BAD)
+		fail(database, PQerrorMessage(database->connection));
+}
+
+void
+database_query(Database *database, const char *sql)
+{
+	database->state = DATABASE_BUSY;
+	database->deadline = clock_now() + QUERY_TIMEOUT;
+	if (!PQsendQuery(database->connection, sql) || PQflush(database->connection) < 0)
+		fail(database, PQerrorMessage(database->connection));
+}
+
+static void
+step_connecting(Database *database)
+{
+	struct curl_waitfd descriptor;
+	struct pollfd poll_one;
+
+	/* PQconnectPoll() may be called only when the socket is ready */
+	database_descriptor(database, &descriptor);
+	poll_one.fd = descriptor.fd;
+	poll_one.events = (short) (descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : POLLIN);
+	if (poll(&poll_one, 1, 0) <= 0)
+		return;
+	database->polling = PQconnectPoll(database->connection);
+	if (database->polling == PGRES_POLLING_FAILED)
+		fail(database, PQerrorMessage(database->connection));
+	else if (database->polling == PGRES_POLLING_OK)
+	{
+		if (PQsetnonblocking(database->connection, 1) != 0)
+			fail(database, PQerrorMessage(database->connection));
+		else
+			database->state = DATABASE_READY;
+	}
+}
+
+static void
+step_busy(Database *database)
+{
+	PGresult   *result;
+
+	while (!PQisBusy(database->connection))
+	{
+		ExecStatusType status;
+
+		result = PQgetResult(database->connection);
+		if (result == NULL)
+		{
+			database->state = DATABASE_DONE;
+			return;
+		}
+		status = PQresultStatus(result);
+		if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		{
+			fail(database, PQresultErrorMessage(result));
+			PQclear(result);
+			return;
+		}
+		database->results = xrealloc(database->results, sizeof(PGresult *) * (size_t) (database->nresults + 1));
+		database->results[database->nresults++] = result;
+	}
+}
+
+void
+database_step(Database *database, Millis now)
+{
+	switch (database->state)
+	{
+		case DATABASE_CLOSED:
+		case DATABASE_DONE:
+			return;
+		case DATABASE_CONNECTING:
+			step_connecting(database);
+			break;
+		case DATABASE_READY:
+		case DATABASE_BUSY:
+			if (PQflush(database->connection) < 0 || !PQconsumeInput(database->connection))
+				fail(database, PQerrorMessage(database->connection));
+			else if (database->state == DATABASE_BUSY)
+				step_busy(database);
+			break;
+	}
+	if ((database->state == DATABASE_CONNECTING || database->state == DATABASE_BUSY) && now > database->deadline)
+		fail(database, "the server does not answer");
+}
+
+void
+database_clear(Database *database)
+{
+	for (int i = 0; i < database->nresults; i++)
+		PQclear(database->results[i]);
+	free(database->results);
+	database->results = NULL;
+	database->nresults = 0;
+	if (database->state == DATABASE_DONE)
+		database->state = DATABASE_READY;
+}
+
+void
+database_close(Database *database)
+{
+	database_clear(database);
+	if (database->connection)
+		PQfinish(database->connection);
+	database->connection = NULL;
+	database->state = DATABASE_CLOSED;
+}
+
+bool
+database_notified(Database *database)
+{
+	bool		any = false;
+	PGnotify   *notification;
+
+	if (database->connection == NULL)
+		return false;
+	while ((notification = PQnotifies(database->connection)) != NULL)
+	{
+		any = true;
+		PQfreemem(notification);
+	}
+	return any;
+}
+
+bool
+database_descriptor(const Database *database, struct curl_waitfd *descriptor)
+{
+	if (database->connection == NULL || PQsocket(database->connection) < 0)
+		return false;
+	descriptor->fd = PQsocket(database->connection);
+	descriptor->events = CURL_WAIT_POLLIN;
+	descriptor->revents = 0;
+	if (database->state == DATABASE_CONNECTING)
+		descriptor->events = database->polling == PGRES_POLLING_WRITING ? CURL_WAIT_POLLOUT : CURL_WAIT_POLLIN;
+	else if (PQflush(database->connection) > 0)
+		descriptor->events |= CURL_WAIT_POLLOUT;
+	return true;
+}

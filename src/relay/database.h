@@ -1,0 +1,59 @@
+/*
+ * database.h
+ *	  A connection to the server that never blocks.
+ */
+#ifndef RELAY_DATABASE_H
+#define RELAY_DATABASE_H
+
+#include <curl/curl.h>
+#include <libpq-fe.h>
+
+#include "util.h"
+
+typedef enum DatabaseState
+{
+	DATABASE_CLOSED,
+	DATABASE_CONNECTING,
+	DATABASE_READY,
+	DATABASE_BUSY,				/* a query is under way */
+	DATABASE_DONE				/* its results are there */
+} DatabaseState;
+
+typedef struct Database
+{
+	DatabaseState state;
+	PGconn	   *connection;
+	PostgresPollingStatusType polling;	/* while connecting */
+	Millis		deadline;		/* of what is under way */
+	PGresult  **results;		/* of each statement of the query */
+	int			nresults;
+	char	   *error;			/* why it was closed, or NULL */
+} Database;
+
+/*
+ * Begins to connect.  conninfo: NULL, a database's name or a connection string; the session is to be known
+ * as application_name.
+ */
+extern void database_connect(Database *database, const char *conninfo, const char *application_name);
+
+/* Begins a query of one or several statements; several are one transaction. */
+extern void database_query(Database *database, const char *sql);
+
+/*
+ * Does what can be done without waiting.  An error of a query closes the connection, as does a server that
+ * does not answer in time.
+ */
+extern void database_step(Database *database, Millis now);
+
+/* Gives up the results: from DATABASE_DONE to DATABASE_READY. */
+extern void database_clear(Database *database);
+
+extern void database_close(Database *database);
+
+/* Whether a notification has come since the last call. */
+extern bool database_notified(Database *database);
+
+/* What to wait for; false when nothing. */
+extern bool database_descriptor(const Database *database, struct curl_waitfd *descriptor);
+
+#endif

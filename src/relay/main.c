@@ -1,0 +1,147 @@
+/*
+ * main.c
+ *	  commerce-relay: the events of commerce to HTTP endpoints and Kafka topics.
+ *
+ * One thread, one loop.  Nothing in it waits but http_wait(), which waits for everything: transfers,
+ * connections to the server, signals, and the nearest deadline.  In each turn everybody does what can be
+ * done now, looking at its own state only, so that no order of happenings needs to be thought of.
+ *
+ *	  directory			which subscriptions there are
+ *	  source			one of them: its connection, its lock, its queries
+ *	  delivery			which of its events goes when, and again when
+ *	  http_sink, kafka_sink	where it goes
+ *	  payment_source	the other way: payment results from a Kafka topic
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "directory.h"
+#include "http_sink.h"
+#include "log.h"
+#include "options.h"
+
+#define MAX_WAIT		1000
+
+/* how long requests under way may take to end after a signal, beyond their own timeouts */
+#define MAX_FINISH		30000
+
+static volatile sig_atomic_t stop_signals = 0;
+static int	signal_pipe[2];
+
+static void
+on_stop(int signal_number)
+{
+	int			saved_errno = errno;
+
+	stop_signals++;
+	if (write(signal_pipe[1], "", 1) < 0)
+	{
+		/* it is full, so that the loop wakes up anyhow */
+	}
+	errno = saved_errno;
+}
+
+static void
+catch_signals(void)
+{
+	struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	if (pipe(signal_pipe) != 0)
+		log_fatal("could not make a pipe");
+	for (int i = 0; i < 2; i++)
+	{
+		fcntl(signal_pipe[i], F_SETFL, O_NONBLOCK);
+		fcntl(signal_pipe[i], F_SETFD, FD_CLOEXEC);
+	}
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static void
+wait_for_something(Directory *directory, Millis now)
+{
+	unsigned	count;
+	struct curl_waitfd *own = directory_descriptors(directory, &count);
+	struct curl_waitfd *all = xcalloc(count + 1, sizeof(struct curl_waitfd));
+	Millis		timeout = directory_deadline(directory, now) - now;
+	char		bytes[64];
+
+	for (unsigned i = 0; i < count; i++)
+		all[i] = own[i];
+	all[count].fd = signal_pipe[0];
+	all[count].events = CURL_WAIT_POLLIN;
+	if (timeout < 0)
+		timeout = 0;
+	http_wait(all, count + 1, timeout < MAX_WAIT ? timeout : MAX_WAIT);
+	while (read(signal_pipe[0], bytes, sizeof(bytes)) > 0)
+		;
+	free(all);
+}
+
+/* Returns the exit status. */
+static int
+run(Directory *directory, bool once)
+{
+	bool		stopping = false;
+	bool		all_done = true;
+	Millis		stop_by = NEVER;
+
+	for (;;)
+	{
+		Millis		now = clock_now();
+
+		if (stop_signals > 1 || now > stop_by)
+		{
+			log_warning("ending without waiting for requests under way");
+			return 1;
+		}
+		if (stop_signals > 0 && !stopping)
+		{
+			log_info("a signal to end: finishing what is under way");
+			stopping = true;
+			stop_by = now + MAX_FINISH;
+			directory_finish(directory);
+		}
+		directory_step(directory, now);
+		if (stopping && directory_finished(directory))
+			return once && !all_done ? 3 : 0;
+		if (once && !stopping && directory_idle(directory, &all_done))
+		{
+			stopping = true;
+			directory_finish(directory);
+			continue;
+		}
+		wait_for_something(directory, now);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	Options		options;
+	Config		config;
+	Directory  *directory;
+	int			status;
+
+	options_read(argc, argv, &options, &config);
+	srand48((long) time(NULL) ^ ((long) getpid() << 16));
+	catch_signals();
+	http_start();
+
+	directory = directory_open(&config, options.subscriptions, options.nsubscriptions);
+	if (!directory_load(directory))
+		return 2;
+	if (options.check)
+	{
+		log_info("configuration and connection are in order");
+		return 0;
+	}
+	status = run(directory, options.once);
+	directory_close(directory);
+	return status;
+}

@@ -1,0 +1,39 @@
+# commerce-relay: a client program, built when libcurl and librdkafka are there
+# to build it with. The library that the server loads has nothing of it.
+
+RELAY         := src/relay/commerce-relay
+RELAY_OBJS    := $(patsubst %.c,%.o,$(sort $(wildcard src/relay/*.c)))
+RELAY_HEADERS := curl/curl.h librdkafka/rdkafka.h openssl/hmac.h
+RELAY_CPPFLAGS = -D_GNU_SOURCE -DRELAY_VERSION='"$(EXTVERSION)"' -I$(includedir)
+RELAY_CFLAGS   = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wshadow -Wmissing-prototypes
+RELAY_LIBS     = -L$(libdir) -lpq -lcurl -lrdkafka -lcrypto
+
+HAVE_RELAY := $(shell printf '\#include <%s>\n' $(RELAY_HEADERS) | \
+	$(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+
+relay: $(RELAY)
+
+$(RELAY_OBJS): %.o: %.c $(wildcard src/relay/*.h) commerce.control
+	$(CC) $(RELAY_CFLAGS) $(COPT) $(CFLAGS_RELAY) $(RELAY_CPPFLAGS) -c -o $@ $<
+
+$(RELAY): $(RELAY_OBJS)
+	$(CC) $(RELAY_CFLAGS) $(CFLAGS_RELAY) -o $@ $^ $(RELAY_LIBS)
+
+ifeq ($(HAVE_RELAY),yes)
+all: relay
+install: install-relay
+uninstall: uninstall-relay
+endif
+
+install-relay: relay
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(RELAY) '$(DESTDIR)$(bindir)/'
+
+uninstall-relay:
+	rm -f '$(DESTDIR)$(bindir)/commerce-relay'
+
+clean: clean-relay
+clean-relay:
+	rm -f $(RELAY) src/relay/*.o
+
+.PHONY: relay install-relay uninstall-relay clean-relay

@@ -1,0 +1,617 @@
+/*
+ * source.c
+ *	  A subscription at work: owns a connection to the server, on which it takes the subscription's lock,
+ *	  fetches events for delivery.c, and tells the server what became of them.
+ *
+ * The lock is the session's: with the connection it is lost, and another relay may go on.  Then everything
+ * here is forgotten, requests under way are cut off, and after reconnecting all begins again from what the
+ * server knows.  A relay that does not get the lock stands by and asks again from time to time (waiting for
+ * it on the server would hold back the horizon of all readers).
+ *
+ * One query at a time is under way; while it is, requests go on.
+ */
+#include "source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "database.h"
+#include "delivery.h"
+#include "log.h"
+
+#define MAX_DUE			500		/* parked events asked for at a time */
+#define ADVANCE_INTERVAL 10000
+#define RECONNECT_MIN	1000
+#define RECONNECT_MAX	15000
+
+typedef enum SourceState
+{
+	SOURCE_OFF,					/* without a connection, until next_connect */
+	SOURCE_CONNECTING,
+	SOURCE_LOCKING,				/* asking for the lock */
+	SOURCE_STANDBY,				/* another relay has it; until next_lock */
+	SOURCE_WORKING,
+	SOURCE_FINISHED
+} SourceState;
+
+typedef enum Query
+{
+	QUERY_FETCH,
+	QUERY_DUE,
+	QUERY_REPORT,
+	QUERY_ADVANCE,
+	QUERY_UNLOCK
+} Query;
+
+struct Source
+{
+	Subscription *subscription;
+	const Config *config;
+	Sink	   *sink;
+	Delivery   *delivery;
+	Database	database;
+	SourceState state;
+	Query		query;			/* under way, while working */
+	const Report *report;		/* that it tells */
+	int			asked;			/* events that it asks for */
+	bool		finishing;
+
+	Millis		next_connect;
+	Millis		reconnect_delay;
+	Millis		next_lock;
+	Millis		next_fetch;		/* at the latest */
+	Millis		next_due;		/* when parked events may be due */
+	Millis		next_advance;
+	bool		idle;			/* the last fetch found nothing new */
+};
+
+Source *
+source_open(Subscription *subscription, const Config *config, Sink *sink)
+{
+	Source	   *source = xcalloc(1, sizeof(Source));
+
+	source->subscription = subscription;
+	source->config = config;
+	source->sink = sink;
+	source->delivery = delivery_open(subscription, config, sink);
+	source->reconnect_delay = RECONNECT_MIN;
+	return source;
+}
+
+const Subscription *
+source_subscription(const Source *source)
+{
+	return source->subscription;
+}
+
+static void
+append_literal(Source *source, Buffer *sql, const char *text)
+{
+	char	   *literal = PQescapeLiteral(source->database.connection, text, strlen(text));
+
+	if (literal == NULL)
+		log_fatal("could not quote a text: %s", PQerrorMessage(source->database.connection));
+	buffer_append(sql, literal);
+	PQfreemem(literal);
+}
+
+static void
+append_positions(Source *source, Buffer *sql, const EventList *list)
+{
+	buffer_append(sql, "ARRAY[");
+	for (int i = 0; i < list->count; i++)
+	{
+		if (i > 0)
+			buffer_append_char(sql, ',');
+		append_literal(source, sql, list->events[i]->position);
+	}
+	buffer_append_char(sql, ']');
+}
+
+static void
+run(Source *source, Buffer *sql)
+{
+	database_query(&source->database, sql->data);
+	buffer_free(sql);
+}
+
+/*
+ * Queries
+ */
+
+static void
+ask_lock(Source *source)
+{
+	Buffer		sql = {0};
+
+	/*
+	 * What is told to the server is not worth a wait for the disk: when it is lost, events come again,
+	 * which can happen anyhow.
+	 */
+	buffer_append(&sql,
+						 "SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
+						 "SET synchronous_commit = off; SET statement_timeout = '50s'; "
+						 "LISTEN commerce_outbox; "
+						 "SELECT commerce.lock_subscription(");
+	append_literal(source, &sql, source->subscription->name);
+	buffer_append(&sql, ")");
+	run(source, &sql);
+	source->state = SOURCE_LOCKING;
+}
+
+static void
+ask_events(Source *source, int wanted)
+{
+	Buffer		sql = {0};
+
+	buffer_append(&sql,
+						 "SELECT position, id, type, aggregatetype, aggregateid, payload, created_at "
+						 "FROM commerce.fetch_events(");
+	append_literal(source, &sql, source->subscription->name);
+	buffer_printf(&sql, ", %d)", wanted);
+	run(source, &sql);
+	source->query = QUERY_FETCH;
+	source->asked = wanted;
+}
+
+static void
+append_blocked(Source *source, Buffer *sql)
+{
+	buffer_append(sql, "SELECT aggregatetype, aggregateid FROM commerce.blocked_aggregates(");
+	append_literal(source, sql, source->subscription->name);
+	buffer_append_char(sql, ')');
+}
+
+static void
+ask_due(Source *source)
+{
+	Buffer		sql = {0};
+
+	append_blocked(source, &sql);
+	buffer_append(&sql,
+						 "; SELECT position, id, type, aggregatetype, aggregateid, payload, created_at, attempts "
+						 "FROM commerce.due_events(");
+	append_literal(source, &sql, source->subscription->name);
+	buffer_printf(&sql, ", %d)", MAX_DUE);
+	run(source, &sql);
+	source->query = QUERY_DUE;
+}
+
+static void
+ask_advance(Source *source)
+{
+	Buffer		sql = {0};
+
+	buffer_append(&sql, "SELECT commerce.advance_subscription(");
+	append_literal(source, &sql, source->subscription->name);
+	buffer_append_char(&sql, ')');
+	run(source, &sql);
+	source->query = QUERY_ADVANCE;
+}
+
+static void
+ask_unlock(Source *source)
+{
+	Buffer		sql = {0};
+
+	buffer_append(&sql, "SELECT commerce.unlock_subscription(");
+	append_literal(source, &sql, source->subscription->name);
+	buffer_append_char(&sql, ')');
+	run(source, &sql);
+	source->query = QUERY_UNLOCK;
+}
+
+/* All in one transaction; the failed events first, because handle_report() looks at their answers. */
+static void
+tell(Source *source, const Report *report, Millis now)
+{
+	const char *name = source->subscription->name;
+	Buffer		sql = {0};
+
+	for (int i = 0; i < report->failed.count; i++)
+	{
+		const Event *event = report->failed.events[i];
+		Millis		delay = delivery_retry_delay(source->delivery, event);
+
+		buffer_append(&sql, "SELECT commerce.fail_event(");
+		append_literal(source, &sql, name);
+		buffer_append(&sql, ", ");
+		append_literal(source, &sql, event->position);
+		buffer_append(&sql, ", ");
+		append_literal(source, &sql, event->error);
+		buffer_printf(&sql, ", pg_catalog.clock_timestamp() + '%lld ms'::interval); ", (long long) delay);
+		if (now + delay < source->next_due)
+			source->next_due = now + delay;
+	}
+	if (report->parked.count > 0)
+	{
+		buffer_append(&sql, "SELECT commerce.park_events(");
+		append_literal(source, &sql, name);
+		buffer_append(&sql, ", ");
+		append_positions(source, &sql, &report->parked);
+		buffer_append(&sql, "); ");
+	}
+	if (report->finished.count > 0)
+	{
+		buffer_append(&sql, "SELECT commerce.finish_events(");
+		append_literal(source, &sql, name);
+		buffer_append(&sql, ", ");
+		append_positions(source, &sql, &report->finished);
+		buffer_append(&sql, "); ");
+	}
+	if (report->up_to)
+	{
+		buffer_append(&sql, "SELECT commerce.ack_events(");
+		append_literal(source, &sql, name);
+		buffer_append(&sql, ", ");
+		append_literal(source, &sql, report->up_to);
+		buffer_append(&sql, "); ");
+	}
+	if (report->gone)
+	{
+		buffer_append(&sql, "SELECT commerce.pause_subscription(");
+		append_literal(source, &sql, name);
+		buffer_append(&sql, ", 'the endpoint answered 410'); ");
+	}
+	buffer_append(&sql, "SELECT commerce.record_deliveries(");
+	append_literal(source, &sql, name);
+	buffer_printf(&sql, ", %ld, %ld, ", report->delivered, report->not_delivered);
+	if (report->error)
+		append_literal(source, &sql, report->error);
+	else
+		buffer_append(&sql, "NULL");
+	buffer_append(&sql, ")");
+	if (report->with_blocked)
+	{
+		buffer_append(&sql, "; ");
+		append_blocked(source, &sql);
+	}
+	run(source, &sql);
+	source->query = QUERY_REPORT;
+	source->report = report;
+}
+
+/*
+ * Their results
+ */
+
+static void
+add_blocked(Source *source, const PGresult *result)
+{
+	delivery_begin_blocked(source->delivery);
+	for (int row = 0; row < PQntuples(result); row++)
+		delivery_add_blocked(source->delivery, PQgetvalue(result, row, 0), PQgetvalue(result, row, 1));
+}
+
+/* "2026-01-31 12:34:56.789+00" as RFC 3339 has it */
+static void
+to_rfc3339(const char *text, char *buffer, size_t size)
+{
+	char	   *plus;
+
+	snprintf(buffer, size, "%s", text);
+	if (strlen(buffer) > 10)
+		buffer[10] = 'T';
+	plus = strrchr(buffer, '+');
+	if (plus)
+		strcpy(plus, "Z");
+}
+
+static void
+add_events(Source *source, const PGresult *result, bool parked)
+{
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		char		at[64];
+
+		to_rfc3339(PQgetvalue(result, row, 6), at, sizeof(at));
+		delivery_add(source->delivery,
+					 event_create(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1), PQgetvalue(result, row, 2),
+								  PQgetvalue(result, row, 3), PQgetvalue(result, row, 4), PQgetvalue(result, row, 5),
+								  at, parked ? atoi(PQgetvalue(result, row, 7)) : 0),
+					 parked);
+	}
+}
+
+static void
+handle_fetch(Source *source, Millis now)
+{
+	const PGresult *result = source->database.results[0];
+
+	add_events(source, result, false);
+	source->idle = PQntuples(result) < source->asked;
+	source->next_fetch = source->idle ? now + source->config->poll_interval : now;
+}
+
+static void
+handle_due(Source *source, Millis now)
+{
+	const PGresult *due = source->database.results[1];
+
+	add_blocked(source, source->database.results[0]);
+	add_events(source, due, true);
+	/* later ones are told by our own failures, and by relay_subscriptions() */
+	source->next_due = PQntuples(due) == MAX_DUE ? now + 1000 : NEVER;
+}
+
+static void
+handle_report(Source *source, Millis now)
+{
+	const Database *database = &source->database;
+	const Report *report = source->report;
+	bool		gone = report->gone;
+
+	for (int i = 0; i < report->failed.count; i++)
+	{
+		const Event *event = report->failed.events[i];
+
+		if (strcmp(PQgetvalue(database->results[i], 0, 0), "t") == 0)
+		{
+			log_error("subscription %s: event %s of %s %s is a dead letter after %d attempts: %s",
+					  source->subscription->name, event->id, event->aggregatetype, event->aggregateid,
+					  event->attempts + 1, event->error);
+			/* what was parked behind it may go */
+			source->next_due = now;
+		}
+	}
+	if (report->finished.count > 0)
+		source->next_due = now;
+	delivery_saved(source->delivery, now);
+	if (source->report->with_blocked)
+		add_blocked(source, database->results[database->nresults - 1]);
+	source->report = NULL;
+	if (gone)
+		source_finish(source);
+}
+
+/*
+ * The life of a source
+ */
+
+static void
+lost(Source *source, Millis now)
+{
+	if (source->state == SOURCE_WORKING && source->query == QUERY_UNLOCK && source->finishing)
+		source->state = SOURCE_FINISHED;
+	else
+	{
+		log_error("subscription %s: %s; connecting again in %lld ms", source->subscription->name,
+				  source->database.error, (long long) source->reconnect_delay);
+		source->state = SOURCE_OFF;
+	}
+	delivery_reset(source->delivery);
+	source->report = NULL;
+	source->next_connect = now + source->reconnect_delay;
+	source->reconnect_delay *= 2;
+	if (source->reconnect_delay > RECONNECT_MAX)
+		source->reconnect_delay = RECONNECT_MAX;
+}
+
+static void
+handle_lock(Source *source, Millis now)
+{
+	const Database *database = &source->database;
+	const PGresult *answer = database->results[database->nresults - 1];
+
+	source->reconnect_delay = RECONNECT_MIN;
+	if (strcmp(PQgetvalue(answer, 0, 0), "t") == 0)
+	{
+		log_info("subscription %s: delivering", source->subscription->name);
+		source->state = SOURCE_WORKING;
+		source->idle = false;
+		source->next_due = now;
+		source->next_fetch = now;
+		source->next_advance = now + ADVANCE_INTERVAL;
+	}
+	else
+	{
+		if (source->next_lock == 0)
+			log_info("subscription %s: another relay delivers it, standing by", source->subscription->name);
+		source->state = SOURCE_STANDBY;
+		source->next_lock = now + source->config->standby_interval;
+	}
+}
+
+static void
+handle_results(Source *source, Millis now)
+{
+	if (source->state == SOURCE_LOCKING)
+		handle_lock(source, now);
+	else
+	{
+		switch (source->query)
+		{
+			case QUERY_FETCH:
+				handle_fetch(source, now);
+				break;
+			case QUERY_DUE:
+				handle_due(source, now);
+				break;
+			case QUERY_REPORT:
+				handle_report(source, now);
+				break;
+			case QUERY_ADVANCE:
+				break;
+			case QUERY_UNLOCK:
+				source->state = SOURCE_FINISHED;
+				break;
+		}
+	}
+	database_clear(&source->database);
+}
+
+/* With the lock and without a query under way: which is next? */
+static void
+choose_query(Source *source, Millis now)
+{
+	bool		hungry = !source->finishing && now >= source->next_fetch &&
+		delivery_wanted(source->delivery, now) > 0;
+	const Report *report = delivery_report(source->delivery, now, hungry || source->finishing);
+
+	if (report)
+		tell(source, report, now);
+	else if (source->finishing)
+	{
+		if (!delivery_in_flight(source->delivery))
+			ask_unlock(source);
+	}
+	else if (now >= source->next_due)
+		ask_due(source);
+	else if (hungry)
+		ask_events(source, delivery_wanted(source->delivery, now));
+	else if (source->subscription->filtered && source->idle && now >= source->next_advance)
+	{
+		source->next_advance = now + ADVANCE_INTERVAL;
+		ask_advance(source);
+	}
+}
+
+static void
+work(Source *source, Millis now)
+{
+	if (database_notified(&source->database))
+		source->next_fetch = now;
+	if (!source->finishing)
+		delivery_send(source->delivery, now);
+	if (source->database.state == DATABASE_READY)
+		choose_query(source, now);
+}
+
+void
+source_step(Source *source, Millis now)
+{
+	Database   *database = &source->database;
+
+	database_step(database, now);
+	if (source->state != SOURCE_OFF && source->state != SOURCE_FINISHED && database->state == DATABASE_CLOSED)
+		lost(source, now);
+	if (database->state == DATABASE_DONE)
+		handle_results(source, now);
+
+	switch (source->state)
+	{
+		case SOURCE_OFF:
+			if (source->finishing)
+				source->state = SOURCE_FINISHED;
+			else if (now >= source->next_connect)
+			{
+				char	   *application_name = xformat("commerce-relay %s", source->subscription->name);
+
+				database_connect(database, source->config->dbname, application_name);
+				free(application_name);
+				source->state = SOURCE_CONNECTING;
+			}
+			break;
+		case SOURCE_CONNECTING:
+			if (source->finishing)
+				source->state = SOURCE_FINISHED;
+			else if (database->state == DATABASE_READY)
+				ask_lock(source);
+			break;
+		case SOURCE_STANDBY:
+			if (source->finishing)
+				source->state = SOURCE_FINISHED;
+			else if (now >= source->next_lock)
+				ask_lock(source);
+			break;
+		case SOURCE_WORKING:
+			work(source, now);
+			break;
+		case SOURCE_LOCKING:
+		case SOURCE_FINISHED:
+			break;
+	}
+}
+
+static void
+sooner(Millis *deadline, Millis other)
+{
+	if (other < *deadline)
+		*deadline = other;
+}
+
+Millis
+source_deadline(const Source *source, Millis now)
+{
+	const Database *database = &source->database;
+	Millis		deadline = NEVER;
+
+	if (database->state == DATABASE_BUSY || database->state == DATABASE_CONNECTING)
+		deadline = database->deadline;
+	switch (source->state)
+	{
+		case SOURCE_OFF:
+			return source->next_connect;
+		case SOURCE_STANDBY:
+			return source->next_lock;
+		case SOURCE_WORKING:
+			sooner(&deadline, delivery_deadline(source->delivery, now));
+			if (database->state == DATABASE_READY)
+			{
+				sooner(&deadline, source->next_due);
+				if (delivery_wanted(source->delivery, now) > 0)
+					sooner(&deadline, source->next_fetch);
+			}
+			return deadline;
+		case SOURCE_CONNECTING:
+		case SOURCE_LOCKING:
+			return deadline;
+		case SOURCE_FINISHED:
+			break;
+	}
+	return NEVER;
+}
+
+bool
+source_descriptor(const Source *source, struct curl_waitfd *descriptor)
+{
+	return database_descriptor(&source->database, descriptor);
+}
+
+void
+source_wake_parked(Source *source)
+{
+	source->next_due = 0;
+}
+
+void
+source_finish(Source *source)
+{
+	source->finishing = true;
+}
+
+bool
+source_finished(const Source *source)
+{
+	return source->state == SOURCE_FINISHED;
+}
+
+bool
+source_idle(const Source *source, bool *all_done)
+{
+	Millis		now = clock_now();
+
+	*all_done = false;
+	if (source->state == SOURCE_STANDBY || source->state == SOURCE_FINISHED)
+		return true;
+	if (source->state != SOURCE_WORKING || source->database.state != DATABASE_READY ||
+		delivery_in_flight(source->delivery) || now >= source->next_due)
+		return false;
+	if (delivery_waits(source->delivery, now))
+		return true;
+	*all_done = !delivery_blocked(source->delivery);
+	return source->idle && delivery_empty(source->delivery);
+}
+
+void
+source_close(Source *source)
+{
+	delivery_close(source->delivery);
+	database_close(&source->database);
+	source->sink->operations->close(source->sink);
+	subscription_free(source->subscription);
+	free(source->database.error);
+	free(source);
+}

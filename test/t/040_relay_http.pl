@@ -1,0 +1,291 @@
+# commerce-relay to an HTTP endpoint that behaves and misbehaves.
+
+use strict;
+use warnings;
+use Digest::SHA qw(hmac_sha256);
+use HttpSink;
+use MIME::Base64;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Relay qw(wait_until);
+use Test::More;
+
+plan skip_all => 'commerce-relay was not built' if system('command -v commerce-relay >/dev/null') != 0;
+
+my $node = PostgreSQL::Test::Cluster->new('relay_http');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION commerce;
+	CREATE ROLE relay LOGIN;
+	SELECT commerce.grant_relay('relay');
+});
+
+my $folder = $node->basedir;
+my $subscriptions = 0;
+
+# A subscription, its endpoint and its relay
+sub scene
+{
+	my (%settings) = @_;
+	my $name = 's' . ++$subscriptions;
+	my $sink = HttpSink->new(folder => $folder, answer => $settings{answer} // sub { 200 });
+	$sink->start;
+	$node->safe_psql('postgres', sprintf q{
+		SELECT commerce.subscribe('%s', from_start => false);
+		SELECT commerce.set_http_sink('%s', '%s', %s, batch_size => %d, max_attempts => %d)},
+		$name, $name, $settings{url} // $sink->url,
+		$settings{secret} ? "'$settings{secret}'" : 'NULL', $settings{batch} // 1, $settings{attempts} // 10);
+	my $relay = Relay->new(
+		node => $node, user => 'relay', config => $settings{config} // '',
+		arguments => [ '-s' => $name, @{ $settings{arguments} // [] } ]);
+	return ($name, $sink, $relay);
+}
+
+my $users = 0;
+
+# Makes users, with two events each; returns their ids.
+sub make_events
+{
+	my ($count) = @_;
+	my @ids;
+	for (1 .. $count)
+	{
+		$users++;
+		push @ids, $node->safe_psql('postgres', qq{
+			SELECT commerce.create_user('user $users', 'user$users\@example.com') AS id \\gset
+			SELECT :id FROM commerce.charge_balance(:id, 1000)});
+	}
+	return @ids;
+}
+
+# The ids of the events that were written for these users, in order
+sub written
+{
+	my (@users) = @_;
+	return split /\n/, $node->safe_psql('postgres', sprintf q{
+		SELECT id FROM commerce.outbox WHERE aggregatetype = 'User' AND aggregateid = ANY ('{%s}')
+		ORDER BY era, key, position}, join ',', @users);
+}
+
+# The ids of a sink's events of some users, each at its first arrival
+sub arrived
+{
+	my ($sink, @users) = @_;
+	my %wanted = map { ("User/$_" => 1) } @users;
+	my %seen;
+	return grep { !$seen{$_}++ } map { $_->{id} } grep { $wanted{ $_->{subject} } } $sink->events;
+}
+
+sub status
+{
+	my ($name, $column) = @_;
+	return $node->safe_psql('postgres', "SELECT $column FROM commerce.subscription_status WHERE name = '$name'");
+}
+
+sub is_all_in_order
+{
+	my ($sink, $users, $what) = @_;
+	for my $user (@$users)
+	{
+		my @written = written($user);
+		my @arrived = arrived($sink, $user);
+		return fail("$what: user $user got @arrived and not @written") if "@arrived" ne "@written";
+	}
+	return pass($what);
+}
+
+sub wait_for_events
+{
+	my ($sink, @users) = @_;
+	my $count = written(@users);
+	return wait_until(sub { arrived($sink, @users) >= $count });
+}
+
+{
+	my $secret = 'whsec_' . encode_base64('0123456789abcdefghijklmnop', '');
+	my ($name, $sink, $relay) = scene(
+		secret => 'hook',
+		config => "[secret hook]\nkey = $secret\nheader = X-Shop: 한국\n");
+	my ($user) = make_events(1);
+	is($relay->run('--once'), 0, '--once ends with status 0');
+	my @requests = $sink->requests;
+	is(scalar @requests, 2, 'each event is a request of its own');
+	is_all_in_order($sink, [$user], 'what was written arrives');
+
+	my ($request) = @requests;
+	my $headers = $request->{headers};
+	my ($event) = @{ $request->{events} };
+	my $row = $node->safe_psql('postgres', qq{
+		SELECT payload FROM commerce.outbox WHERE id = '$event->{id}'});
+	is($headers->{'content-type'}, 'application/cloudevents+json; charset=utf-8', 'it is a CloudEvent');
+	is_deeply(
+		[ @$event{qw(specversion source type subject partitionkey datacontenttype)} ],
+		[ '1.0', '/commerce', 'UserCreated', "User/$user", $user, 'application/json' ], 'with its attributes');
+	like($event->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, 'and an RFC 3339 time');
+	is_deeply($event->{data}, JSON::PP::decode_json($row), 'and the payload');
+	is($headers->{'webhook-id'}, $event->{id}, 'webhook-id is the id of the event');
+	cmp_ok(abs($headers->{'webhook-timestamp'} - time), '<', 120, 'webhook-timestamp is now');
+	is($headers->{'webhook-signature'},
+		'v1,' . encode_base64(hmac_sha256(
+			"$headers->{'webhook-id'}.$headers->{'webhook-timestamp'}.$request->{body}",
+			decode_base64(substr $secret, 6)), ''), 'webhook-signature is right');
+	is($headers->{'x-shop'}, '한국', 'a header of the file is sent');
+	is(status($name, "delivered || ' ' || failures || ' ' || lag_events"), '2 0 0', 'and the counters tell of it');
+
+	is($relay->run('--once'), 0, '--once with nothing to do');
+	is(scalar $sink->requests, 2, 'sends nothing');
+}
+
+{
+	my ($name, $sink, $relay) = scene(batch => 50, secret => 'hook',
+		config => "[secret hook]\nkey = whsec_" . encode_base64('x' x 24, '') . "\n");
+	my @users = make_events(20);
+	is($relay->run('--once'), 0, 'batches');
+	my @requests = $sink->requests;
+	is(scalar @requests, 1, '40 events are one request');
+	is($requests[0]{headers}{'content-type'}, 'application/cloudevents-batch+json; charset=utf-8', 'of CloudEvents in a batch');
+	is_deeply([ map { $_->{id} } $sink->events ], [ written(@users) ], 'in order');
+	like($requests[0]{headers}{'webhook-id'}, qr/^batch_[0-9a-f]{32}$/, 'with an id of its own');
+}
+
+{
+	my $poison;
+	my ($name, $sink, $relay) = scene(attempts => 3, answer => sub {
+		my ($request) = @_;
+		my $event = $request->{events}[0];
+		$poison //= $event->{subject};
+		return $event->{subject} eq $poison && $event->{type} eq 'UserCreated' ? { status => 500, body => "no\1\xff" } : 200;
+	});
+	my @users = make_events(5);
+	$relay->start;
+	ok(wait_for_events($sink, @users), 'an event that always fails holds back nothing but its aggregate');
+	ok(wait_until(sub { status($name, 'dead_letters') == 1 }), 'and is a dead letter in the end');
+	my @first = map { $_->{type} } grep { $_->{subject} eq "User/$users[0]" } $sink->events;
+	is("@first", 'UserCreated UserCreated UserCreated BalanceCharged', 'the event behind it waits for that');
+	is(status($name, 'last_error'), 'status 500: no??', 'the error is kept, and readable');
+	is(status($name, 'parked'), 0, 'nothing is parked any more');
+
+	$sink->stop;
+	$sink->start(answer => sub { 200 });
+	$node->safe_psql('postgres', "SELECT commerce.redeliver('$name')");
+	ok(wait_until(sub { status($name, 'dead_letters') == 0 && status($name, 'parked') == 0 }), 'redeliver() tries it again');
+	is($relay->stop, 0, 'SIGTERM ends it with status 0');
+}
+
+{
+	my $count = 0;
+	my ($name, $sink, $relay) = scene(answer => sub {
+		my ($request) = @_;
+		return 200 if $request->{events}[0]{type} ne 'UserCreated';
+		return $count++ < 3 ? 500 : 200;
+	});
+	my ($user) = make_events(1);
+	$relay->start;
+	ok(wait_for_events($sink, $user), 'an event that fails three times arrives');
+	is(join(' ', map { $_->{type} } $sink->events), 'UserCreated UserCreated UserCreated UserCreated BalanceCharged',
+		'and the one behind it after it');
+	$relay->stop;
+}
+
+{
+	my ($name, $sink, $relay) = scene(answer => sub {
+		my ($request) = @_;
+		return $request->{number} == 1 ? { status => 429, headers => { 'Retry-After' => 2 } } : 200;
+	}, arguments => [ '-o' => 'max_requests=1' ]);
+	my @users = make_events(3);
+	$relay->start;
+	ok(wait_for_events($sink, @users), 'after status 429 all arrives');
+	my @requests = $sink->requests;
+	cmp_ok($requests[1]{at} - $requests[0]{at}, '>', 1.9, 'not before the Retry-After is over');
+	is_all_in_order($sink, \@users, 'and in order');
+	$relay->stop;
+}
+
+{
+	my ($name, $sink, $relay) = scene(answer => sub { 410 });
+	my ($user) = make_events(1);
+	$relay->start;
+	ok(wait_until(sub { status($name, 'state') eq 'PAUSED' }), '410 pauses the subscription');
+	is(status($name, 'dead_letters + parked'), 0, 'and the event is neither parked nor dead');
+	ok(wait_until(sub { status($name, 'delivering_pid') eq '' }), 'the lock is given back');
+	my $before = $sink->requests;
+	$sink->stop;
+	$sink->start(answer => sub { 200 });
+	$node->safe_psql('postgres', "SELECT commerce.resume_subscription('$name')");
+	ok(wait_until(sub { status($name, 'delivered') == 2 }), 'resume_subscription() has it delivered by the running relay');
+	is_all_in_order($sink, [$user], 'in order');
+	$relay->stop;
+}
+
+for my $answer ('silence', 'half', 'close', 302)
+{
+	my ($name, $sink, $relay) = scene(
+		answer => sub {
+			my ($request) = @_;
+			return $request->{number} <= 2 ? { status => $answer, headers => { Location => '/elsewhere' } } : 200;
+		},
+		arguments => [ '-o' => 'timeout=300ms' ]);
+	my @users = make_events(3);
+	$relay->start;
+	ok(wait_for_events($sink, @users), "answer $answer: all arrives in the end");
+	ok(wait_until(sub { status($name, 'delivered') == 6 }), "answer $answer: and is acknowledged");
+	is(status($name, 'failures'), 2, "answer $answer: two attempts failed");
+	is_all_in_order($sink, \@users, "answer $answer: in order");
+	is(scalar(grep { $_->{path} ne '/events' } $sink->requests), 0, "answer $answer: no redirect is followed");
+	$relay->stop;
+}
+
+{
+	my ($name, $sink, $relay) = scene(batch => 100, answer => sub {
+		my ($request) = @_;
+		return (grep { $_->{type} eq 'UserCreated' && $_->{data}{name} =~ /7$/ } @{ $request->{events} }) ? 400 : 200;
+	}, attempts => 2);
+	my @users = make_events(40);
+	$relay->start;
+	ok(wait_until(sub { status($name, 'dead_letters') == 4 && status($name, 'lag_events + parked') == 0 }),
+		'of a batch, the events that fail are found');
+	is(status($name, 'delivered'), 76, 'and all others are delivered');
+	my %ids;
+	my %contents;
+	for my $request ($sink->requests)
+	{
+		$contents{ $request->{headers}{'webhook-id'} }{ join ' ', map { $_->{id} } @{ $request->{events} } } = 1;
+	}
+	is(scalar(grep { keys %$_ > 1 } values %contents), 0, 'requests with the same webhook-id have the same events');
+	$relay->stop;
+}
+
+{
+	my ($name, $sink, $relay) = scene();
+	my ($dead_name, $dead_sink) = scene();
+	$dead_sink->stop;
+	my $both = Relay->new(node => $node, user => 'relay', arguments => [ '-s' => $name, '-s' => $dead_name ]);
+	my @users = make_events(30);
+	$both->start;
+	ok(wait_for_events($sink, @users), 'a dead endpoint delays no other');
+	ok(wait_until(sub { $both->log =~ /subscription $dead_name: the endpoint fails again and again/ }),
+		'and is left alone for a time');
+	cmp_ok(status($dead_name, 'parked'), '<', 60, 'with not all of its events parked');
+	$dead_sink->start;
+	ok(wait_for_events($dead_sink, @users), 'when it comes back, it gets everything');
+	is_all_in_order($dead_sink, \@users, 'in order');
+	is($both->stop, 0, 'and the relay ends as it should');
+}
+
+{
+	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 0.5 } });
+	my @users = make_events(2);
+	$relay->start;
+	wait_until(sub { $sink->requests >= 2 });
+	is($relay->stop, 0, 'SIGTERM while requests are under way');
+	is(status($name, 'delivered'), 2, 'waits for their answers');
+	my @before = $sink->requests;
+	is(scalar @before, 2, 'and sends nothing new');
+	is($relay->run('--once'), 0, 'the rest comes later');
+	is_all_in_order($sink, \@users, 'in order');
+}
+
+$node->stop;
+done_testing();
