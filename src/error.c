@@ -70,6 +70,20 @@ request_header(const char *name)
 	return fcinfo->isnull ? NULL : TextDatumGetCString(value);
 }
 
+/* The weight of a language range such as "ko-KR; q=0.9" (RFC 9110), 1 when it has none. */
+static double
+range_weight(const char *range)
+{
+	for (const char *parameter = range; (parameter = strchr(parameter, ';')) != NULL;)
+	{
+		parameter++;
+		parameter += strspn(parameter, " \t");
+		if (pg_strncasecmp(parameter, "q=", 2) == 0)
+			return strtod(parameter + 2, NULL);
+	}
+	return 1.0;
+}
+
 /*
  * The language to speak: that of the request's Accept-Language with the highest weight of those we
  * know; without a request, or when it names none, commerce.language.
@@ -88,8 +102,7 @@ request_speaks_korean(void)
 		return false;
 	while (rest != NULL && (range = strsep(&rest, ",")) != NULL)
 	{
-		char	   *weight = strstr(range, ";q=");
-		double		q = weight ? strtod(weight + 3, NULL) : 1.0;
+		double		q = range_weight(range);
 		bool		is_korean;
 
 		range += strspn(range, " \t");

@@ -5,6 +5,9 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF grant_app.role IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+	END IF;
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
@@ -36,6 +39,9 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF revoke_app.role IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+	END IF;
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce FROM %s', revoke_app.role);
