@@ -149,13 +149,14 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 {
 	StockMove	move = {PG_GETARG_INT64(0), PG_GETARG_INT64(1), 0};
 	FullTransactionId folded = FullTransactionIdFromU64(0);
-	Datum		values[4];
+	Datum		values[5];
 
 	values[0] = Int64GetDatum(move.product_id);
 	values[1] = Int64GetDatum(move.units);
 	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(U64FromFullTransactionId(folded) + 1));	/* mark */
 	values[3] = BoolGetDatum(move.units == 0);	/* depleted */
-	row_insert("stock", 4, values, NULL);
+	values[4] = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));	/* event_key */
+	row_insert("stock", 5, values, NULL);
 	if (move.units > 0)
 		write_entries(&move, 1, 1, "INITIAL", NULL, folded);
 	PG_RETURN_VOID();

@@ -45,13 +45,15 @@ CREATE TABLE commerce.stock (
 	product_id bigint PRIMARY KEY REFERENCES commerce.products,
 	on_hand    bigint NOT NULL DEFAULT 0,
 	mark       xid8 NOT NULL DEFAULT '0',
-	depleted   boolean NOT NULL DEFAULT false
+	depleted   boolean NOT NULL DEFAULT false,
+	event_key  xid8 NOT NULL DEFAULT '0'
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE commerce.stock IS
 	'folded stock: what is available is on_hand plus the entries of stock_entries not folded yet. No order updates it';
 COMMENT ON COLUMN commerce.stock.on_hand IS 'sum of the folded entries; what is available is told by available_stock()';
 COMMENT ON COLUMN commerce.stock.mark IS 'entries of transactions below this id are folded into on_hand';
 COMMENT ON COLUMN commerce.stock.depleted IS 'nothing was left at the last fold (a StockDepleted event went out)';
+COMMENT ON COLUMN commerce.stock.event_key IS 'key of the last outbox event of this product';
 SELECT pg_catalog.pg_extension_config_dump('commerce.stock', '');
 
 CREATE TABLE commerce.stock_entries (
@@ -311,16 +313,20 @@ BEGIN
 			FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE commerce.stock s
-		SET on_hand = s.on_hand + due.finished, mark = greatest(s.mark, h.xmin), depleted = due.is_depleted
+		SET on_hand = s.on_hand + due.finished, mark = greatest(s.mark, h.xmin), depleted = due.is_depleted,
+			event_key = CASE WHEN due.is_depleted AND NOT due.was_depleted
+							 THEN greatest(s.event_key, pg_catalog.pg_current_xact_id()) ELSE s.event_key END
 		FROM due CROSS JOIN horizon h
 		WHERE s.product_id = due.product_id
-		RETURNING s.product_id, due.is_depleted AND NOT due.was_depleted AS now_depleted
+		RETURNING s.product_id, s.event_key, due.is_depleted AND NOT due.was_depleted AS now_depleted
 	LOOP
 		folded := folded + 1;
 		IF moved.now_depleted THEN
-			PERFORM commerce.write_event('Product', moved.product_id::text, 'StockDepleted',
-				pg_catalog.jsonb_build_object('product_id', moved.product_id),
-				pg_catalog.pg_current_xact_id());
+			PERFORM commerce.write_event('Product', p.id::text, 'StockDepleted',
+				pg_catalog.jsonb_build_object('product_id', p.id, 'seller_id', p.seller_id, 'name', p.name,
+					'category', p.category, 'price', p.price, 'status', p.status),
+				moved.event_key)
+			FROM commerce.products p WHERE p.id = moved.product_id;
 		END IF;
 	END LOOP;
 	RETURN folded;

@@ -24,6 +24,7 @@ BEGIN
 	UPDATE commerce.coupon_issues SET xid = '0' WHERE xid >= present;
 	UPDATE commerce.order_item_events SET xid = '0' WHERE xid >= present;
 	UPDATE commerce.users SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce.stock SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.orders SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.coupon_issues SET event_key = '0' WHERE event_key >= present;
 
