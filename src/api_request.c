@@ -192,19 +192,35 @@ json_integer(const ApiArgument *argument, const JsonbValue *value)
 }
 
 static Datum
-json_integers(const ApiArgument *argument, const JsonbValue *value)
+json_text(const ApiArgument *argument, Oid type, const JsonbValue *value)
 {
+	if (value->type != jbvString)
+		raise_error(ERROR_INVALID_REQUEST, "%s must be a string", argument->name);
+	return read_text(argument, type, pnstrdup(value->val.string.val, value->val.string.len));
+}
+
+static Datum
+json_array(const ApiArgument *argument, const JsonbValue *value)
+{
+	bool		of_text = (argument->type == TEXTARRAYOID);
 	JsonbContainer *container;
 	int			n;
 	Datum	   *elements;
 
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		raise_error(ERROR_INVALID_REQUEST, "%s must be an array of whole numbers", argument->name);
+		raise_error(ERROR_INVALID_REQUEST, "%s must be an array of %s", argument->name,
+					of_text ? "strings" : "whole numbers");
 	container = value->val.binary.data;
 	n = JsonContainerSize(container);
 	elements = palloc(Max(n, 1) * sizeof(Datum));
 	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(json_integer(argument, getIthJsonbValueFromContainer(container, i)));
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(container, i);
+
+		elements[i] = of_text ? json_text(argument, TEXTOID, element) : Int64GetDatum(json_integer(argument, element));
+	}
+	if (of_text)
+		return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
@@ -227,13 +243,12 @@ json_value(const ApiArgument *argument, JsonbValue *value)
 				raise_error(ERROR_INVALID_REQUEST, "%s must be true or false", argument->name);
 			return BoolGetDatum(value->val.boolean);
 		case INT8ARRAYOID:
-			return json_integers(argument, value);
+		case TEXTARRAYOID:
+			return json_array(argument, value);
 		case JSONBOID:
 			return JsonbPGetDatum(JsonbValueToJsonb(value));
 		default:
-			if (value->type != jbvString)
-				raise_error(ERROR_INVALID_REQUEST, "%s must be a string", argument->name);
-			return read_text(argument, argument->type, pnstrdup(value->val.string.val, value->val.string.len));
+			return json_text(argument, argument->type, value);
 	}
 }
 

@@ -108,7 +108,9 @@ INSERT INTO commerce.api_endpoints
 	(name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
 WITH completion (kind, query) AS (VALUES
 	('order', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_id'' ORDER BY i.seq) '
-			  'FROM commerce.order_items i WHERE i.order_id = ($1->>''id'')::bigint))'))
+			  'FROM commerce.order_items i WHERE i.order_id = ($1->>''id'')::bigint))'),
+	('order_sheet', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_sheet_id'' ORDER BY i.seq) '
+					'FROM commerce.order_sheet_items i WHERE i.order_sheet_id = ($1->>''id'')::uuid))'))
 SELECT e.name, coalesce(e.function, e.name), e.roles::commerce.api_role[], e.reads, e.as_caller, e.optional::text[],
 	   e.result, c.query, e.location, e.summary, e.example::jsonb
 FROM (VALUES
@@ -127,8 +129,20 @@ FROM (VALUES
 	('place_order', NULL, '{BUYER}', false, true, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
 	 'orders and pays, or, with payment_method EXTERNAL, holds stock and coupons until the payment is confirmed',
 	 '{"items": [{"product_id": 1, "quantity": 2, "coupon_issue_id": 1}], "coupon_issue_ids": [2], "payment_method": "BALANCE"}'),
+	('create_order_sheet', NULL, '{BUYER}', false, true, '{}', NULL, 'order_sheet', '/order_sheets?id=eq.{id}',
+	 'prices what the caller wants to order; holds neither stock nor coupons',
+	 '{"items": [{"product_id": 1, "quantity": 2}], "coupon_issue_ids": [2]}'),
+	('place_sheet_order', NULL, '{BUYER}', false, false, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
+	 'makes the order of a sheet, at its price', '{"order_sheet_id": "7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e", "payment_method": "BALANCE"}'),
 	('get_order', 'api_get_order', '{BUYER,ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'an order with its items, their history, coupons and payments', '{"order_id": 1}'),
+	('cancel_order', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	 'cancels all that is left of an order, before anything of it is dispatched, and refunds it', '{"order_id": 1, "note": "changed my mind"}'),
+	('cancel_order_item', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	 'cancels units of an order item before dispatch and refunds them', '{"order_item_id": 1, "quantity": 1, "note": "one too many"}'),
+	('change_item_status', NULL, '{BUYER,SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'takes an order item, or part of it, to its next status: a buyer confirms, or asks for a cancellation, a return or an exchange; a seller dispatches, delivers, and accepts or refuses what a buyer asks for',
+	 '{"order_item_id": 1, "new_status": "RETURN_REQUESTED", "note": "too small", "quantity": 1}'),
 	-- a seller's own; an administrator's all
 	('create_product', NULL, '{SELLER,ADMIN}', false, false, '{seller_id}', 'product_id', NULL, '/rpc/get_product?product_id={product_id}',
 	 'puts a product on sale', '{"name": "Mug", "price": 12000, "stock": 100, "description": "350 ml", "category": "kitchen", "discount": 1000, "shipping_fee": 3000, "max_per_order": 10}'),
@@ -155,6 +169,10 @@ FROM (VALUES
 	 'takes an unused coupon from a user', '{"coupon_issue_id": 1, "note": "abuse"}'),
 	('expire_coupons', NULL, '{ADMIN}', false, false, '{}', 'expired', NULL, NULL,
 	 'marks overdue coupons', '{"max_rows": 1000}'),
+	('confirm_payment', NULL, '{ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	 'takes a payment provider''s answer for an order', '{"order_id": 1, "succeeded": true, "provider_event_id": "evt-1"}'),
+	('expire_pending_orders', NULL, '{ADMIN}', false, false, '{}', 'expired', NULL, NULL,
+	 'cancels orders whose time to pay is over', '{"max_rows": 1000}'),
 	('refresh_popular_products', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
 	 'counts best sellers anew', '{}'),
 	('run_job', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
@@ -164,7 +182,31 @@ FROM (VALUES
 	('unschedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
 	 'takes the periodic jobs out of pg_cron', '{}'),
 	('check_invariants', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
-	 'proves the books: what does not hold; empty when all is well', '{}')
+	 'proves the books: what does not hold; empty when all is well', '{}'),
+	('subscribe', NULL, '{ADMIN}', false, false, '{}', 'position', NULL, NULL,
+	 'makes a subscription to events', '{"name": "warehouse", "event_types": ["DeliveryRequested"], "from_start": true}'),
+	('unsubscribe', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'deletes a subscription', '{"subscription": "warehouse"}'),
+	('fetch_events', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	 'the next events of a subscription after its cursor', '{"subscription": "warehouse", "max_events": 100}'),
+	('ack_events', NULL, '{ADMIN}', false, false, '{}', 'cursor', NULL, NULL,
+	 'says that the events up to a position are dealt with', '{"subscription": "warehouse", "up_to": "00000001-0000000000000300-0000000000000001"}'),
+	('seek_subscription', NULL, '{ADMIN}', false, false, '{}', 'cursor', NULL, NULL,
+	 'sets the cursor of a subscription', '{"subscription": "warehouse", "to_time": "2026-12-01T00:00:00+09:00"}'),
+	('pause_subscription', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'stops a subscription''s events', '{"subscription": "warehouse", "reason": "moving"}'),
+	('resume_subscription', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'ends a pause', '{"subscription": "warehouse"}'),
+	('set_http_sink', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'lets the relay POST a subscription''s events to a URL', '{"subscription": "warehouse", "url": "https://warehouse.example/events", "secret_name": "warehouse", "batch_size": 10}'),
+	('set_kafka_sink', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'lets the relay produce a subscription''s events to a Kafka topic', '{"subscription": "warehouse", "brokers": "kafka.example:9092", "topic": "orders"}'),
+	('remove_sink', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'leaves a subscription to clients that fetch', '{"subscription": "warehouse"}'),
+	('redeliver', NULL, '{ADMIN}', false, false, '{}', 'events', NULL, NULL,
+	 'hands dead letters to the relay again', '{"subscription": "warehouse"}'),
+	('discard_dead_letters', NULL, '{ADMIN}', false, false, '{}', 'events', NULL, NULL,
+	 'deletes dead letters', '{"subscription": "warehouse"}')
 ) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
 LEFT JOIN completion c ON c.kind = e.completion;
 
@@ -202,6 +244,7 @@ CREATE VIEW commerce.api_calls AS
 	CROSS JOIN LATERAL (
 		SELECT CASE WHEN e.result IS NOT NULL THEN pg_catalog.format('jsonb_build_object(%L, r)', e.result)
 					WHEN f.prorettype = 'jsonb'::regtype THEN 'r'
+					WHEN f.prorettype = 'void'::regtype THEN 'NULL::jsonb'
 					ELSE 'to_jsonb(r) - ''{event_key,xid}''::text[]' END AS value) v;
 COMMENT ON VIEW commerce.api_calls IS 'internal: how a function of commerce_api is carried out; what only the extension uses of a row is left out';
 

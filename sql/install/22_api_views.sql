@@ -114,6 +114,30 @@ CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
 	WHERE (SELECT commerce.current_admin());
 COMMENT ON VIEW commerce_api.job_status IS 'the periodic jobs, when each ran last, and its last error; for administrators';
 
+CREATE VIEW commerce_api.order_item_transitions WITH (security_invoker = true) AS
+	SELECT t.from_status, t.to_status, t.actor, t.whole_order FROM commerce.order_item_transitions t;
+COMMENT ON VIEW commerce_api.order_item_transitions IS 'every step that an order item can take, and who may make it';
+
+CREATE VIEW commerce_api.subscriptions WITH (security_invoker = true) AS
+	SELECT s.name, s.state, s.paused_at, s.pause_reason, s.sink, s.destination, s.event_types, s.cursor, s.lag_events,
+		   s.lag_seconds, s.parked, s.dead_letters, s.attempts, s.delivered, s.failures, s.last_success_at,
+		   s.last_error, s.last_error_at
+	FROM commerce.subscription_status s
+	WHERE (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.subscriptions IS 'every subscription to events: how far it is behind, and how its deliveries go; for administrators';
+
+CREATE VIEW commerce_api.dead_letters WITH (security_invoker = true) AS
+	SELECT d.subscription, commerce.format_position(d.era, d.key, d.position) AS "position", d.id, d.type,
+		   d.aggregatetype, d.aggregateid, d.payload, d.created_at, d.attempts, d.last_error, d.died_at
+	FROM commerce.dead_letters d;
+COMMENT ON VIEW commerce_api.dead_letters IS 'events that the relay has given up; for administrators';
+
+CREATE VIEW commerce_api.outbox_segments WITH (security_invoker = true) AS
+	SELECT s.segment, s.newest_event_at, s.bytes, s.retained_until, s.held_by
+	FROM commerce.outbox_segments s
+	WHERE (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.outbox_segments IS 'the daily segments of the outbox that have events in them; for administrators';
+
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
 CREATE TABLE commerce.api_relations (
@@ -126,7 +150,7 @@ COMMENT ON TABLE commerce.api_relations IS 'which rows of the tables and views o
 COMMENT ON COLUMN commerce.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
 
 INSERT INTO commerce.api_relations (relation, api_role, condition)
-WITH catalogue (relation) AS (VALUES ('product_list'), ('coupon_list'), ('sellers'), ('coupons')),
+WITH catalogue (relation) AS (VALUES ('product_list'), ('coupon_list'), ('sellers'), ('coupons'), ('order_item_transitions')),
 	shop (relation, buyer, seller) AS (VALUES
 	('users', 'id = (SELECT commerce.current_user_id())', 'id = (SELECT commerce.current_user_id())'),
 	('balance_entries', 'user_id = (SELECT commerce.current_user_id())', NULL),
@@ -147,7 +171,8 @@ CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS 
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
 UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce.current_admin())' FROM shop s
-UNION ALL SELECT 'job_status', 'ADMIN', NULL
+UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments')) AS v (relation)
+UNION ALL SELECT 'dead_letters', 'ADMIN', '(SELECT commerce.current_admin())'
 UNION ALL VALUES
 	('products', 'ANONYMOUS'::commerce.api_role, 'status = ''ON_SALE'''),
 	('products', 'BUYER', 'status = ''ON_SALE'''),

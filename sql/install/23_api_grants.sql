@@ -35,8 +35,17 @@ BEGIN
 		EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce_api TO %I', granted.role);
 		-- all of them: each says itself whom it serves, and so with the right error
 		EXECUTE pg_catalog.format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA commerce_api TO %I', granted.role);
+		-- functions in policies and views are called with the caller's rights
 		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION commerce.current_user_id(), commerce.current_seller_id(), '
-			'commerce.current_admin(), commerce.popular_products(int, int) TO %I', granted.role);
+			'commerce.current_admin() TO %I', granted.role);
+		EXECUTE (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', f.oid::regprocedure, granted.role), '; ')
+				 FROM pg_catalog.pg_rewrite w
+				 JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
+				 JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid AND f.pronamespace = 'commerce'::regnamespace
+				 WHERE w.ev_class IN (SELECT v.view FROM commerce.api_views v WHERE v.api_role = granted.api_role
+									  UNION ALL
+									  SELECT pg_catalog.format('commerce.%I', a.relation)::regclass
+									  FROM commerce.api_relations a WHERE a.api_role = granted.api_role));
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON %s TO %I', v.view, granted.role), '; ')
 				 FROM commerce.api_views v WHERE v.api_role = granted.api_role);
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON commerce.%I TO %I', a.relation, granted.role), '; ')

@@ -31,10 +31,39 @@ SELECT is(r.status, 404, 'a discontinued product') FROM tap.http('anon', 'get_pr
 SELECT is(jsonb_array_length(r.data), 1, 'a set is an array') FROM tap.http('buyer 1', 'usable_coupons') r;
 SELECT is(r.data, '[]', 'an empty one too') FROM tap.http('buyer 2', 'usable_coupons') r;
 
+-- a sheet, the order made of it, and its life
+SELECT is(r.status, 201, 'a sheet is 201'), is(r.headers->>'Location', '/order_sheets?id=eq.' || (r.data->>'id'), 'with a Location'),
+	   is(r.data->'items'->0->>'line_total', '9500', 'and priced lines'), ok(set_config('tap.sheet', r.data->>'id', false) <> '', 'and an id')
+FROM tap.http('buyer 2', 'create_order_sheet', '{"items": [{"product_id": 3, "quantity": 2}]}') r;
+SELECT is(r.status, 404, 'somebody else''s sheet is not found')
+FROM tap.http('buyer 1', 'place_sheet_order', jsonb_build_object('order_sheet_id', current_setting('tap.sheet'))) r;
+SELECT is(r.status, 201, 'its own makes an order'), is(jsonb_array_length(r.data->'items'), 1, 'with its items'),
+	   ok(set_config('tap.item', r.data->'items'->0->>'id', false) <> '', 'of some id'), ok(set_config('tap.order', r.data->>'id', false) <> '', 'too')
+FROM tap.http('buyer 2', 'place_sheet_order', jsonb_build_object('order_sheet_id', current_setting('tap.sheet'))) r;
+SELECT is(r.code, 'ORDER_SHEET_USED', 'once')
+FROM tap.http('buyer 2', 'place_sheet_order', jsonb_build_object('order_sheet_id', current_setting('tap.sheet'))) r;
+SELECT is(r.status, 404, 'another buyer does not find it') FROM tap.http('buyer 1', 'cancel_order', jsonb_build_object('order_id', current_setting('tap.order')::int)) r;
+SELECT is(r.status, 404, 'nor its item')
+FROM tap.http('buyer 1', 'change_item_status', jsonb_build_object('order_item_id', current_setting('tap.item')::int, 'new_status', 'CANCELLED')) r;
+SELECT is(r.status, 404, 'nor does another seller')
+FROM tap.http('seller 3', 'change_item_status', jsonb_build_object('order_item_id', current_setting('tap.item')::int, 'new_status', 'DISPATCHED')) r;
+SELECT is(r.data->>'status', 'PARTIALLY_CANCELLED', 'a part of it cancelled'), is(jsonb_array_length(r.data->'items'), 2, 'is split off')
+FROM tap.http('buyer 2', 'cancel_order_item', jsonb_build_object('order_item_id', current_setting('tap.item')::int, 'quantity', 1)) r;
+SELECT is(r.code, 'INVALID_STATE_TRANSITION', 'a buyer does not dispatch')
+FROM tap.http('buyer 2', 'change_item_status', jsonb_build_object('order_item_id', current_setting('tap.item')::int, 'new_status', 'DISPATCHED')) r;
+SELECT is(r.data->>'status', s.status, format('%s: %s', s.caller, s.status))
+FROM (VALUES ('seller 4', 'DISPATCHED'), ('seller 4', 'IN_TRANSIT'), ('admin 5', 'DELIVERED'), ('buyer 2', 'RETURN_REQUESTED'), ('seller 4', 'RETURN_PROCESSING'), ('seller 4', 'RETURNED')) s (caller, status)
+CROSS JOIN LATERAL tap.http(s.caller, 'change_item_status', jsonb_build_object('order_item_id', current_setting('tap.item')::int, 'new_status', s.status)) r;
+SELECT is(e.actor::text || e.actor_id, 'SELLER2', 'a seller''s steps carry the seller''s id') FROM commerce.order_item_events e
+WHERE e.order_item_id = current_setting('tap.item')::int AND e.event = 'DISPATCHED';
+SELECT is(r.data->>'status', 'REFUNDED', 'all of it came back') FROM tap.http('buyer 2', 'get_order', jsonb_build_object('order_id', current_setting('tap.order'))) r;
+SELECT is(r.data->>'status', 'PAID', 'a payment is confirmed by an administrator') FROM tap.http('admin 5', 'confirm_payment', '{"order_id": 2, "succeeded": true, "provider_event_id": "e1"}') r;
+SELECT is(r.data->>'status', 'REFUNDED', 'and cancelled by its buyer') FROM tap.http('buyer 1', 'cancel_order', '{"order_id": 2}') r;
+
 -- Idempotency-Key
 SELECT is(r.status, 201, 'first with a key'), ok(NOT r.headers ? 'Idempotent-Replayed', 'is no replay')
 FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity": 1}]}', '{"idempotency-key": "k"}') r;
-SELECT is(r.status, 200, 'again with the key'), is(r.headers->>'Idempotent-Replayed', 'true', 'is a replay'), is(r.data->>'id', '3', 'of the same order'),
+SELECT is(r.status, 200, 'again with the key'), is(r.headers->>'Idempotent-Replayed', 'true', 'is a replay'), is(r.data->>'id', '4', 'of the same order'),
 	   is(jsonb_array_length(r.data->'items'), 1, 'with its items')
 FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity": 1}]}', '{"idempotency-key": "k"}') r;
 SELECT is(r.status, 200, 'a charge after it'), ok(NOT r.headers ? 'Idempotent-Replayed', 'is no replay')
