@@ -13,6 +13,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
 CREATE TABLE commerce.sales_fold (
 	mark xid8 NOT NULL
 );
+CREATE UNIQUE INDEX sales_fold_one_row ON commerce.sales_fold ((true));
 COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; one row, written at the first refresh';
 SELECT pg_catalog.pg_extension_config_dump('commerce.sales_fold', '');
 
@@ -53,10 +54,8 @@ BEGIN
 	ORDER BY 1, 2
 	ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + EXCLUDED.units;
 	GET DIAGNOSTICS written = ROW_COUNT;
-	UPDATE commerce.sales_fold f SET mark = greatest(f.mark, fold_sales.horizon);
-	IF NOT FOUND THEN
-		INSERT INTO commerce.sales_fold (mark) VALUES (fold_sales.horizon);
-	END IF;
+	INSERT INTO commerce.sales_fold AS f (mark) VALUES (fold_sales.horizon)
+	ON CONFLICT ((true)) DO UPDATE SET mark = greatest(f.mark, EXCLUDED.mark);
 	RETURN written;
 END
 $$;

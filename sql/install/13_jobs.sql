@@ -40,6 +40,9 @@ DECLARE
 	written bigint;
 	failure text;
 BEGIN
+	IF run_job.name IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be null');
+	END IF;
 	SELECT * INTO job FROM commerce.jobs j WHERE j.name = run_job.name;
 	IF NOT FOUND THEN
 		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('job %s', run_job.name));
@@ -68,7 +71,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.run_job(text) IS
-	'runs a job of commerce.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. Errors: ENTITY_NOT_FOUND';
+	'runs a job of commerce.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.try_lock_job(name text)
 RETURNS boolean

@@ -1,0 +1,98 @@
+-- check_invariants(): every way to break the books by hand is reported, and by its name.
+-- role: postgres
+
+SELECT no_plan();
+SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
+SELECT commerce.create_user('Lee', 'lee@example.com') AS lee \gset
+SELECT commerce.charge_balance(:kim, 1000000) \g /dev/null
+SELECT commerce.charge_balance(:kim, 1000) \g /dev/null
+SELECT commerce.create_product(NULL, 'cup', 1000, 100, shipping_fee => 2500) AS cup \gset
+SELECT commerce.create_product(NULL, 'pot', 3000, 100) AS pot \gset
+SELECT commerce.create_coupon('c', 'FIXED', 100, 2, valid_days => 1) AS coupon \gset
+SELECT id AS issue FROM commerce.claim_coupon(:kim, :coupon) \gset
+SELECT id AS unused FROM commerce.claim_coupon(:lee, :coupon) \gset
+SELECT commerce.create_coupon('f', 'FREE_SHIPPING', 0, 5, valid_days => 1) AS free \gset
+SELECT id AS free_issue FROM commerce.claim_coupon(:kim, :free) \gset
+SELECT id AS o FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":2},{"product_id":%s,"quantity":1}]', :cup, :pot)::jsonb, ARRAY[:issue, :free_issue]::bigint[]) \gset
+SELECT id AS pending FROM commerce.place_order(:lee, format('[{"product_id":%s,"quantity":1}]', :pot)::jsonb, payment_method => 'EXTERNAL') \gset
+SELECT fold_all() \g /dev/null
+SELECT commerce.adjust_stock(:cup, 5) \g /dev/null
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
+
+CREATE TEMP TABLE seen (invariant text);
+-- Does the damage, and undoes it. reports: the invariants that must be reported; others may be.
+CREATE FUNCTION pg_temp.reports(invariants text[], damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	got text[];
+	missing text[];
+BEGIN
+	BEGIN
+		EXECUTE damage;
+		SELECT coalesce(array_agg(c.invariant), '{}') INTO got FROM commerce.check_invariants() c WHERE c.violations > 0;
+		RAISE EXCEPTION USING ERRCODE = 'OK000';
+	EXCEPTION WHEN SQLSTATE 'OK000' THEN
+		NULL;
+	END;
+	INSERT INTO pg_temp.seen SELECT unnest(got);
+	missing := ARRAY(SELECT unnest(invariants) EXCEPT SELECT unnest(got));
+	RETURN tap.is(missing, '{}'::text[], left(damage, 100) || ' is reported');
+END
+$$;
+
+SELECT pg_temp.reports(ARRAY[invariant], replace(replace(replace(replace(replace(replace(replace(replace(damage,
+	':kim', :'kim'), ':lee', :'lee'), ':cup', :'cup'), ':coupon', :'coupon'), ':issue', :'issue'), ':unused', :'unused'), ':pending', :'pending'), ':o', :'o'))
+FROM (VALUES
+	('balance is the sum of its entries', 'UPDATE commerce.users SET balance = balance + 1 WHERE id = :kim'),
+	('balance is the sum of its entries', 'UPDATE commerce.users SET balance = 1 WHERE id = :lee'),
+	('balance is the sum of its entries', 'DELETE FROM commerce.balance_entries WHERE user_id = :kim'),
+	('balance_after is the running sum of the entries', 'UPDATE commerce.balance_entries SET balance_after = balance_after + 1 WHERE user_id = :kim AND order_id IS NOT NULL'),
+	('balance_after is the running sum of the entries', 'UPDATE commerce.balance_entries SET amount = amount + CASE WHEN order_id IS NULL THEN 1 ELSE -2 END WHERE user_id = :kim'),
+	('stock is never negative', 'INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:cup, -1000, ''ADJUST'')'),
+	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce.stock SET on_hand = on_hand + 1 WHERE product_id = :cup'),
+	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce.stock SET mark = ''18446744073709551615'' WHERE product_id = :cup'),
+	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce.stock SET mark = ''0'' WHERE product_id = :cup'),
+	('folded and unfolded stock is the sum of all entries', 'DELETE FROM commerce.stock WHERE product_id = :cup'),
+	('a coupon is not issued more often than its quantity', 'UPDATE commerce.coupons SET quantity = 1 WHERE id = :coupon'),
+	('folded and unfolded quota is the quantity less all issues', 'UPDATE commerce.coupon_quota SET on_hand = on_hand + 1 WHERE coupon_id = :coupon'),
+	('folded and unfolded quota is the quantity less all issues', 'UPDATE commerce.coupon_quota SET mark = ''0'' WHERE coupon_id = :coupon'),
+	('folded and unfolded quota is the quantity less all issues', 'DELETE FROM commerce.coupon_quota WHERE coupon_id = :coupon'),
+	('a coupon is used by at most one live order', 'UPDATE commerce.coupon_issues SET status = ''ACTIVE'', used_at = NULL, used_order_id = NULL WHERE id = :issue'),
+	('a coupon is used by at most one live order', 'UPDATE commerce.coupon_issues SET used_order_id = :pending WHERE id = :issue'),
+	('a coupon is used by at most one live order', 'UPDATE commerce.coupon_issues SET status = ''USED'', used_at = now(), used_order_id = :o WHERE id = :unused'),
+	('a coupon is used by at most one live order', 'DROP INDEX commerce.order_coupons_live_key; INSERT INTO commerce.order_coupons VALUES (:pending, :issue, 100, NULL)'),
+	('a coupon is used by at most one live order', 'UPDATE commerce.order_coupons SET restored_at = now() WHERE coupon_issue_id = :issue'),
+	('payment amount follows from the totals', 'ALTER TABLE commerce.orders DROP CONSTRAINT orders_payment_amount_check; UPDATE commerce.orders SET payment_amount = payment_amount + 1 WHERE id = :o'),
+	('items add up to their order', 'UPDATE commerce.orders SET items_total = items_total + 1, payment_amount = payment_amount + 1 WHERE id = :o'),
+	('items add up to their order', 'UPDATE commerce.orders SET order_discount = order_discount + 1, payment_amount = payment_amount - 1 WHERE id = :o'),
+	('items add up to their order', 'UPDATE commerce.orders SET shipping_discount = shipping_discount - 1 WHERE id = :o'),
+	('items add up to their order', 'UPDATE commerce.order_items SET order_discount_share = order_discount_share - 1 WHERE order_id = :o AND seq = 1'),
+	('items add up to their order', 'UPDATE commerce.order_items SET shipping_fee = shipping_fee + 1 WHERE order_id = :o AND seq = 1'),
+	('items add up to their order', 'UPDATE commerce.order_items SET quantity = 3, line_total = unit_final * 3 WHERE order_id = :o AND seq = 1'),
+	('items add up to their order', 'UPDATE commerce.order_items SET order_id = :pending, seq = 2 WHERE order_id = :o AND seq = 2'),
+	('payments are what the order says was paid', 'UPDATE commerce.payments SET amount = amount + 1 WHERE order_id = :o'),
+	('payments are what the order says was paid', 'UPDATE commerce.payments SET status = ''FAILED'' WHERE order_id = :o'),
+	('payments are what the order says was paid', 'UPDATE commerce.payments SET status = ''COMPLETED'' WHERE order_id = :pending'),
+	('payments are what the order says was paid', 'DELETE FROM commerce.payments WHERE order_id = :o'),
+	('refunds are what the order says was refunded', 'UPDATE commerce.orders SET refunded_amount = 1 WHERE id = :o'),
+	('refunds are what the order says was refunded', 'INSERT INTO commerce.payments (order_id, kind, method, status, amount) VALUES (:o, ''REFUND'', ''BALANCE'', ''COMPLETED'', 1)'),
+	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET amount = amount - 1 WHERE order_id = :o'),
+	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET order_id = NULL WHERE order_id = :o'),
+	('balance payments and refunds are in the balance entries', 'UPDATE commerce.payments SET amount = amount + 1 WHERE order_id = :o'),
+	('order status agrees with its items', 'UPDATE commerce.orders SET status = ''COMPLETED'' WHERE id = :o'),
+	('order status agrees with its items', 'UPDATE commerce.orders SET status = ''PAID'', expires_at = NULL WHERE id = :pending'),
+	('order status agrees with its items', 'UPDATE commerce.order_items SET status = ''CANCELLED'' WHERE order_id = :o AND seq = 1'),
+	('order status agrees with its items', 'DELETE FROM commerce.order_item_events; UPDATE commerce.stock_entries SET order_item_id = NULL; DELETE FROM commerce.order_items WHERE order_id = :pending'),
+	('an item''s status is its last event', 'UPDATE commerce.order_items SET status = ''DISPATCHED'' WHERE order_id = :o AND seq = 1'),
+	('an item''s status is its last event', 'DELETE FROM commerce.order_item_events WHERE event = ''PREPARING'''),
+	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET delta = delta - 1 WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :o)'),
+	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET order_item_id = NULL WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :pending)')
+) AS t (invariant, damage);
+
+-- the check itself
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the damage was undone');
+SET ROLE shop;
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'an application may ask');
+BEGIN READ ONLY;
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'in a read-only transaction');
+COMMIT;
+SELECT * FROM finish();
