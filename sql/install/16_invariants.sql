@@ -21,6 +21,15 @@ AS $$
 			 LEFT JOIN LATERAL (SELECT sum(e.delta) AS total, sum(e.delta) FILTER (WHERE e.xid >= s.mark) AS unfolded
 								FROM commerce.stock_entries e WHERE e.product_id = p.id) e ON true
 			 WHERE s.product_id IS NULL OR s.on_hand + coalesce(e.unfolded, 0) <> coalesce(e.total, 0))
+		UNION ALL SELECT 'stock went out for the units of an order',
+			(SELECT count(*) FROM
+			 (SELECT i.order_id, i.product_id,
+					 sum(i.quantity) FILTER (WHERE i.status NOT IN ('CANCELLED', 'RETURNED')) AS units
+			  FROM commerce.order_items i GROUP BY 1, 2) o
+			 FULL JOIN (SELECT i.order_id, e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e
+						JOIN commerce.order_items i ON i.id = e.order_item_id GROUP BY 1, 2) e
+				ON e.order_id = o.order_id AND e.product_id = o.product_id
+			 WHERE coalesce(o.units, 0) <> -coalesce(e.total, 0))
 		UNION ALL SELECT 'a coupon is not issued more often than its quantity',
 			(SELECT count(*) FROM commerce.coupons c
 			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
