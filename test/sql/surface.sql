@@ -77,7 +77,7 @@ ORDER BY 1, 2;
 SELECT c.oid::regclass AS not_dumped FROM pg_class c
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'S')
   AND c.oid NOT IN (SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'commerce')
-  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions')
+  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions', 'api_endpoints', 'api_relations')
 ORDER BY 1;
 
 -- no dump of a part only
