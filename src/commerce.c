@@ -8,6 +8,7 @@
 
 #include "escrow_counters.h"
 #include "guc.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -18,4 +19,5 @@ _PG_init(void)
 {
 	guc_define();
 	counters_init();
+	worker_init();
 }

@@ -46,6 +46,7 @@ typedef struct CounterTable
 	int			used;			/* counters of the array that have a key */
 	int			hand;			/* where the search for one to evict goes on */
 	int64		evictions;
+	pg_atomic_uint64 lost;		/* evictions of counters that wanted folding */
 	pg_atomic_uint64 generations[GENERATIONS];
 } CounterTable;
 
@@ -107,6 +108,7 @@ start_memory(void)
 		table->used = 0;
 		table->hand = 0;
 		table->evictions = 0;
+		pg_atomic_init_u64(&table->lost, 0);
 		for (int i = 0; i < GENERATIONS; i++)
 			pg_atomic_init_u64(&table->generations[i], 1);
 	}
@@ -205,6 +207,8 @@ find_room(void)
 		{
 			hash_search(places, &counter->key, HASH_REMOVE, NULL);
 			table->evictions++;
+			if (counter->unfolded > 0)
+				pg_atomic_fetch_add_u64(&table->lost, 1);
 			return index;
 		}
 	}
@@ -284,6 +288,74 @@ counters_look(const CounterKey *key, int64 *available, int64 *in_flight)
 	return known;
 }
 
+static int
+used_counters(void)
+{
+	int			used;
+
+	LWLockAcquire(table->lock, LW_SHARED);
+	used = table->used;
+	LWLockRelease(table->lock);
+	return used;
+}
+
+int
+counters_to_fold(Oid journal, int64 least, int64 **ids, int64 **sold_out, int *nsold_out)
+{
+	int			nids = 0;
+	int			used = used_counters();
+
+	*ids = MemoryContextAllocHuge(CurrentMemoryContext, used * sizeof(int64));
+	*sold_out = MemoryContextAllocHuge(CurrentMemoryContext, used * sizeof(int64));
+	*nsold_out = 0;
+	for (int i = 0; i < used; i++)
+	{
+		Counter    *counter = counter_at(i);
+		int64		id;
+		bool		empty;
+		bool		due;
+
+		/* a key changes under the mutex as well */
+		SpinLockAcquire(&counter->mutex);
+		id = counter->key.id;
+		empty = counter->loaded && counter->available == 0 && counter->in_flight == 0;
+		due = counter->key.database == MyDatabaseId && counter->key.journal == journal &&
+			counter->unfolded > 0 && (empty || counter->unfolded >= least);
+		if (due)
+			counter->unfolded = 0;
+		SpinLockRelease(&counter->mutex);
+		if (due)
+			(*ids)[nids++] = id;
+		if (due && empty)
+			(*sold_out)[(*nsold_out)++] = id;
+	}
+	return nids;
+}
+
+void
+counters_fold_again(const CounterKey *key)
+{
+	CounterPlace *place;
+
+	LWLockAcquire(table->lock, LW_SHARED);
+	place = hash_search(places, key, HASH_FIND, NULL);
+	if (place)
+	{
+		Counter    *counter = counter_at(place->index);
+
+		SpinLockAcquire(&counter->mutex);
+		counter->unfolded++;
+		SpinLockRelease(&counter->mutex);
+	}
+	LWLockRelease(table->lock);
+}
+
+uint64
+counters_lost(void)
+{
+	return table ? pg_atomic_read_u64(&table->lost) : 0;
+}
+
 void
 counter_set_holder(Counter *counter, int process, bool holds)
 {
@@ -331,33 +403,24 @@ Datum
 commerce_escrow_counters(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			used;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (table == NULL)
 		return (Datum) 0;
-	for (int i = 0; i < commerce_escrow_max_resources; i++)
+	used = used_counters();
+	for (int i = 0; i < used; i++)
 	{
 		Counter    *counter = counter_at(i);
 		Counter		copy;
-		bool		current = false;
-		bool		used;
-		int64		evictions;
+		bool		current;
 		Datum		values[8];
 		bool		nulls[8] = {false};
 
-		LWLockAcquire(table->lock, LW_SHARED);
-		used = i < table->used;
-		evictions = table->evictions;
-		if (used)
-		{
-			SpinLockAcquire(&counter->mutex);
-			memcpy(&copy, counter, sizeof(Counter));
-			current = is_current(counter);
-			SpinLockRelease(&counter->mutex);
-		}
-		LWLockRelease(table->lock);
-		if (!used)
-			break;
+		SpinLockAcquire(&counter->mutex);
+		memcpy(&copy, counter, sizeof(Counter));
+		current = is_current(counter);
+		SpinLockRelease(&counter->mutex);
 		if (copy.key.database != MyDatabaseId)
 			continue;
 
@@ -369,7 +432,7 @@ commerce_escrow_counters(PG_FUNCTION_ARGS)
 		values[4] = Int32GetDatum(copy.pins);
 		values[5] = Int32GetDatum(copy.waiters);
 		values[6] = Int64GetDatum(copy.loads);
-		values[7] = Int64GetDatum(evictions);
+		values[7] = Int64GetDatum(table->evictions);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -58,6 +58,19 @@ extern void counters_make_stale(void);
 /* Grows whenever somebody else has written; 0 without shared memory. */
 extern uint64 counters_generation(void);
 
+/*
+ * Collects the ids of a journal's counters in this database that want folding, in a palloc'd array: those
+ * of which at least `least` transactions wrote since the last fold, and those that have just sold out,
+ * which are in *sold_out too.  They count as folded from now on.
+ */
+extern int	counters_to_fold(Oid journal, int64 least, int64 **ids, int64 **sold_out, int *nsold_out);
+
+/* A resource was not folded to the end. */
+extern void counters_fold_again(const CounterKey *key);
+
+/* Grows when a counter that wanted folding was evicted. */
+extern uint64 counters_lost(void);
+
 /* A process's bit; the caller holds the counter's mutex. */
 extern void counter_set_holder(Counter *counter, int process, bool holds);
 

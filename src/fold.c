@@ -3,19 +3,108 @@
  *	  Adding journal rows of transactions that have ended to the narrow rows.
  *
  * One folder at a time: the lock comes first, then the snapshot, whose xmin becomes the new mark.  What
- * is available does not change, so nobody waits for a fold.
+ * is available does not change, so nobody waits for a fold.  It is not needed for anything to be right:
+ * it bounds how many rows are summed when a counter is loaded or stock is shown.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 
 #include "compat.h"
+#include "escrow_counters.h"
+#include "escrow_rows.h"
+#include "fold.h"
 #include "gate.h"
 #include "spi_util.h"
 
 PG_FUNCTION_INFO_V1(commerce_fold);
+
+/* Keeps other folders out until the transaction ends. */
+static void
+begin_fold(void)
+{
+	LOCKTAG		tag;
+
+	gate_enter("fold()");
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+int64
+fold_all(void)
+{
+	static SqlStatement fold = {
+		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded "
+		"FROM commerce.fold_stock(NULL, NULL) s, commerce.fold_quota(NULL) q", 0, {0}
+	};
+	int64		folded;
+
+	begin_fold();
+	SPI_connect();
+	gate_own_write_begin();
+	sql_execute_latest(&fold, NULL, NULL);
+	gate_own_write_end();
+	folded = sql_int64(0, 1);
+	SPI_finish();
+	return folded;
+}
+
+/* Folds some resources of a kind; returns how many are unfinished, and notes them to be folded again. */
+static int64
+fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_out, int nsold_out)
+{
+	static SqlStatement fold[] = {
+		[ESCROW_STOCK] = {
+			"SELECT u FROM commerce.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
+			2, {INT8ARRAYOID, INT8ARRAYOID}
+		},
+		[ESCROW_QUOTA] = {
+			"SELECT u FROM commerce.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
+			1, {INT8ARRAYOID}
+		},
+	};
+	CounterKey	key = {MyDatabaseId, rows_journal(kind), 0};
+	Datum		values[2];
+	uint64		unfinished;
+
+	if (nids == 0)
+		return 0;
+	values[0] = sql_int8_array(ids, nids);
+	values[1] = sql_int8_array(sold_out, nsold_out);
+	SPI_connect();
+	gate_own_write_begin();
+	unfinished = sql_execute_latest(&fold[kind], values, NULL);
+	gate_own_write_end();
+	for (uint64 row = 0; row < unfinished; row++)
+	{
+		key.id = sql_int64(row, 1);
+		counters_fold_again(&key);
+	}
+	SPI_finish();
+	return unfinished;
+}
+
+int64
+fold_some(int64 least)
+{
+	static const EscrowKind kinds[] = {ESCROW_STOCK, ESCROW_QUOTA};
+	int64		unfinished = 0;
+
+	begin_fold();
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+	{
+		int64	   *ids;
+		int64	   *sold_out;
+		int			nsold_out;
+		int			nids = counters_to_fold(rows_journal(kinds[i]), least, &ids, &sold_out, &nsold_out);
+
+		unfinished += fold_resources(kinds[i], ids, nids, sold_out, nsold_out);
+	}
+	return unfinished;
+}
 
 /*
  * fold()
@@ -26,19 +115,5 @@ PG_FUNCTION_INFO_V1(commerce_fold);
 Datum
 commerce_fold(PG_FUNCTION_ARGS)
 {
-	static SqlStatement fold_all = {"SELECT commerce.fold_stock() OPERATOR(pg_catalog.+) commerce.fold_quota()", 0, {0}};
-	LOCKTAG		tag;
-	int64		folded;
-
-	gate_enter("fold()");
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-
-	SPI_connect();
-	gate_own_write_begin();
-	sql_execute_latest(&fold_all, NULL, NULL);
-	gate_own_write_end();
-	folded = sql_int64(0, 1);
-	SPI_finish();
-	PG_RETURN_INT64(folded);
+	PG_RETURN_INT64(fold_all());
 }

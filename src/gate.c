@@ -40,6 +40,7 @@
 #include "escrow_counters.h"
 #include "gate.h"
 #include "spi_util.h"
+#include "worker.h"
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
@@ -57,6 +58,7 @@ static bool rebased = false;	/* by the running transaction */
 /* The outermost level at which the running transaction has written past the extension; 0: it has not. */
 static int	foreign_level = 0;
 
+static bool entered = false;	/* the running transaction has called an operation */
 static int	own_write_depth = 0;
 static bool callbacks_registered = false;
 
@@ -77,6 +79,8 @@ gate_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			if (foreign_level > 0)
 				counters_make_stale();
+			if (event == XACT_EVENT_COMMIT && entered)
+				worker_wake();
 			break;
 		case XACT_EVENT_ABORT:
 			forget_on_abort();
@@ -88,6 +92,7 @@ gate_xact_callback(XactEvent event, void *arg)
 	{
 		rebased = false;
 		foreign_level = 0;
+		entered = false;
 	}
 }
 
@@ -208,6 +213,7 @@ gate_enter(const char *operation)
 	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
 	check_origin(gate);
+	entered = true;
 }
 
 int32

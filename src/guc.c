@@ -24,6 +24,7 @@ int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
 int			commerce_escrow_max_resources = 65536;
 int			commerce_language = LANGUAGE_ENGLISH;
+int			commerce_maintenance_interval = 1000;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
 int			commerce_sheet_ttl = 900;
@@ -101,6 +102,11 @@ guc_define(void)
 							 "Over HTTP the request's Accept-Language comes first.",
 							 &commerce_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("commerce.maintenance_interval",
+							"Time between two rounds of the maintenance worker in a database that is in use.",
+							"A round folds the journals and frees what is overdue.",
+							&commerce_maintenance_interval, 1000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.outbox_retention",
 							"How long events stay in the outbox at least.",
 							"They stay longer while a subscription has not had them, and until the end of their day (UTC).",

@@ -15,6 +15,7 @@ extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
 extern int	commerce_escrow_max_resources;
 extern int	commerce_language;
+extern int	commerce_maintenance_interval;
 extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;
 extern int	commerce_sheet_ttl;

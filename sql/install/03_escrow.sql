@@ -68,3 +68,27 @@ LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_fold';
 COMMENT ON FUNCTION commerce.fold() IS
 	'adds finished journal entries to stock.on_hand and coupon_quota.on_hand and returns how many products and coupons it moved; never changes what is available';
+
+CREATE VIEW commerce.horizon AS
+	SELECT h.kind, h.database, h.holder, h.since, h.xid, pg_catalog.age(coalesce(h.xid, h.xmin)) AS age,
+		   h.xid IS NOT NULL AS holds_folding, h.detail
+	FROM (SELECT 'session' AS kind, a.datname AS database, a.pid::text AS holder, a.xact_start AS since,
+				 a.backend_xid AS xid, a.backend_xmin AS xmin,
+				 pg_catalog.concat_ws(' ', a.usename, a.application_name, a.state) AS detail
+		  FROM pg_catalog.pg_stat_activity a
+		  WHERE (a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL) AND a.pid <> pg_catalog.pg_backend_pid()
+		  UNION ALL
+		  SELECT 'prepared', p.database, p.gid, p.prepared, p.transaction, NULL, p.owner
+		  FROM pg_catalog.pg_prepared_xacts p
+		  UNION ALL
+		  SELECT 'slot', s.database, s.slot_name, NULL, NULL, coalesce(s.xmin, s.catalog_xmin),
+				 CASE WHEN s.active THEN 'active' ELSE 'inactive' END
+		  FROM pg_catalog.pg_replication_slots s
+		  WHERE s.xmin IS NOT NULL OR s.catalog_xmin IS NOT NULL) h
+	ORDER BY holds_folding DESC, age DESC;
+COMMENT ON VIEW commerce.horizon IS
+	'what holds the transaction id horizon back, in all databases, the oldest first. Events written after a transaction that has an id, and is still running, are not delivered, and entries not folded, until it ends. Other sessions'' transactions are shown to superusers and members of pg_read_all_stats';
+COMMENT ON COLUMN commerce.horizon.kind IS 'session, prepared (a prepared transaction) or slot (a replication slot)';
+COMMENT ON COLUMN commerce.horizon.holder IS 'process id for pg_terminate_backend(), name for ROLLBACK PREPARED, or name of the slot';
+COMMENT ON COLUMN commerce.horizon.age IS 'how many transaction ids have been given since';
+COMMENT ON COLUMN commerce.horizon.holds_folding IS 'holds back delivery and folding; the others only keep VACUUM from removing old rows';

@@ -290,34 +290,38 @@ $$;
 COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz) IS
 	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.fold_stock()
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION commerce.fold_stock(
+	product_ids bigint[], sold_out bigint[], OUT folded bigint, OUT unfinished bigint[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
 	moved record;
-	folded bigint := 0;
 BEGIN
+	folded := 0;
 	FOR moved IN
 		WITH horizon AS MATERIALIZED (
 			SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
 		), due AS (
-			SELECT s.product_id, s.depleted AS was_depleted, e.finished,
-				   s.on_hand + e.total <= 0 AS is_depleted
+			SELECT s.product_id, s.depleted AS was_depleted, f.finished,
+				   CASE WHEN fold_stock.product_ids IS NOT NULL THEN s.product_id = ANY (fold_stock.sold_out)
+						WHEN f.finished IS NULL THEN s.depleted
+						ELSE s.on_hand + f.finished
+							+ coalesce((SELECT sum(j.delta) FROM commerce.stock_entries j
+										WHERE j.product_id = s.product_id AND j.xid >= h.xmin), 0) <= 0
+				   END AS is_depleted
 			FROM commerce.stock s CROSS JOIN horizon h
 			CROSS JOIN LATERAL (
-				SELECT sum(j.delta) FILTER (WHERE j.xid < h.xmin) AS finished, sum(j.delta) AS total
-				FROM commerce.stock_entries j
-				WHERE j.product_id = s.product_id AND j.xid >= s.mark) e
-			WHERE e.finished IS NOT NULL
+				SELECT sum(j.delta) AS finished FROM commerce.stock_entries j
+				WHERE j.product_id = s.product_id AND j.xid >= s.mark AND j.xid < h.xmin) f
+			WHERE fold_stock.product_ids IS NULL OR s.product_id = ANY (fold_stock.product_ids)
 			FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE commerce.stock s
-		SET on_hand = s.on_hand + due.finished, mark = greatest(s.mark, h.xmin), depleted = due.is_depleted,
+		SET on_hand = s.on_hand + coalesce(due.finished, 0), mark = greatest(s.mark, h.xmin), depleted = due.is_depleted,
 			event_key = CASE WHEN due.is_depleted AND NOT due.was_depleted
 							 THEN greatest(s.event_key, pg_catalog.pg_current_xact_id()) ELSE s.event_key END
 		FROM due CROSS JOIN horizon h
-		WHERE s.product_id = due.product_id
+		WHERE s.product_id = due.product_id AND (due.finished IS NOT NULL OR due.is_depleted <> due.was_depleted)
 		RETURNING s.product_id, s.event_key, due.is_depleted AND NOT due.was_depleted AS now_depleted
 	LOOP
 		folded := folded + 1;
@@ -329,7 +333,11 @@ BEGIN
 			FROM commerce.products p WHERE p.id = moved.product_id;
 		END IF;
 	END LOOP;
-	RETURN folded;
+	unfinished := ARRAY(
+		SELECT p.product_id FROM pg_catalog.unnest(fold_stock.product_ids) p (product_id)
+		WHERE EXISTS (SELECT FROM commerce.stock s JOIN commerce.stock_entries j ON j.product_id = s.product_id AND j.xid >= s.mark
+					  WHERE s.product_id = p.product_id));
 END
 $$;
-COMMENT ON FUNCTION commerce.fold_stock() IS 'internal: the part of fold() that moves stock';
+COMMENT ON FUNCTION commerce.fold_stock(bigint[], bigint[]) IS
+	'internal: the part of fold() that moves stock, of all products (NULL) or of some, of which those in sold_out are known to have nothing left; returns how many it moved, and which of those given have entries left to fold';

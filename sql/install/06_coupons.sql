@@ -324,12 +324,9 @@ $$;
 COMMENT ON FUNCTION commerce.expire_coupons(int) IS
 	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Errors: INVALID_REQUEST';
 
-CREATE FUNCTION commerce.fold_quota()
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION commerce.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
-DECLARE
-	folded bigint;
 BEGIN
 	WITH horizon AS MATERIALIZED (
 		SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
@@ -339,7 +336,7 @@ BEGIN
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS finished FROM commerce.coupon_issues j
 			WHERE j.coupon_id = q.coupon_id AND j.xid >= q.mark AND j.xid < h.xmin) i
-		WHERE i.finished > 0
+		WHERE i.finished > 0 AND (fold_quota.coupon_ids IS NULL OR q.coupon_id = ANY (fold_quota.coupon_ids))
 		FOR NO KEY UPDATE OF q SKIP LOCKED
 	)
 	UPDATE commerce.coupon_quota q
@@ -347,7 +344,11 @@ BEGIN
 	FROM due CROSS JOIN horizon h
 	WHERE q.coupon_id = due.coupon_id;
 	GET DIAGNOSTICS folded = ROW_COUNT;
-	RETURN folded;
+	unfinished := ARRAY(
+		SELECT c.coupon_id FROM pg_catalog.unnest(fold_quota.coupon_ids) c (coupon_id)
+		WHERE EXISTS (SELECT FROM commerce.coupon_quota q JOIN commerce.coupon_issues j ON j.coupon_id = q.coupon_id AND j.xid >= q.mark
+					  WHERE q.coupon_id = c.coupon_id));
 END
 $$;
-COMMENT ON FUNCTION commerce.fold_quota() IS 'internal: the part of fold() that moves coupon quota';
+COMMENT ON FUNCTION commerce.fold_quota(bigint[]) IS
+	'internal: the part of fold() that moves coupon quota, of all coupons (NULL) or of some; returns how many it moved, and which of those given have issues left to fold';
