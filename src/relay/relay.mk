@@ -36,4 +36,11 @@ clean: clean-relay
 clean-relay:
 	rm -f $(RELAY) src/relay/*.o
 
-.PHONY: relay install-relay uninstall-relay clean-relay
+# Programs that the tests run
+relay-tests: build/relay-tests/unit
+
+build/relay-tests/unit: test/relay/unit.c $(filter-out src/relay/main.o,$(RELAY_OBJS))
+	mkdir -p $(@D)
+	$(CC) $(RELAY_CFLAGS) $(COPT) $(RELAY_CPPFLAGS) -Isrc/relay -o $@ $^ $(RELAY_LIBS)
+
+.PHONY: relay relay-tests install-relay uninstall-relay clean-relay

@@ -128,7 +128,8 @@ sub serve
 				push @later, [ time + ($answer->{after} // 0), $socket, $answer ];
 			}
 		}
-		for my $due (grep { $_->[0] <= time } @later)
+		my $now = time;
+		for my $due (grep { $_->[0] <= $now } @later)
 		{
 			my ($at, $socket, $answer) = @$due;
 			next unless exists $buffers{$socket};
@@ -137,7 +138,7 @@ sub serve
 			delete $buffers{$socket};
 			close $socket;
 		}
-		@later = grep { $_->[0] > time } @later;
+		@later = grep { $_->[0] > $now } @later;
 	}
 	return;
 }

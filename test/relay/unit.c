@@ -1,0 +1,123 @@
+/*
+ * unit.c
+ *	  Tests of those parts of commerce-relay that need neither a server nor an endpoint.  Prints TAP.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "cloudevent.h"
+#include "config.h"
+#include "webhook.h"
+
+static int	tests = 0;
+static int	failures = 0;
+
+static void
+ok(bool passed, const char *what)
+{
+	printf("%sok %d - %s\n", passed ? "" : "not ", ++tests, what);
+	failures += !passed;
+}
+
+static void
+is(const char *got, const char *expected, const char *what)
+{
+	bool		same = strcmp(got, expected) == 0;
+
+	ok(same, what);
+	if (!same)
+		printf("# got      %s\n# expected %s\n", got, expected);
+}
+
+/* The test vector of the specification's own libraries */
+static void
+test_signature(void)
+{
+	const char *body = "{\"test\": 2432232314}";
+	WebhookKey	keys[2];
+	char	   *signature;
+
+	ok(webhook_key_parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &keys[0]) == NULL, "a key is read");
+	signature = webhook_signature(keys, 1, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, strlen(body));
+	is(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", "the specification's test vector");
+	free(signature);
+
+	ok(webhook_key_parse("whsec_eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=", &keys[1]) == NULL && keys[1].length == 29,
+	   "a key with padding is read");
+	signature = webhook_signature(keys, 2, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, strlen(body));
+	ok(strncmp(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1,", 51) == 0 && strlen(signature) == 95,
+	   "two keys sign both");
+	free(signature);
+}
+
+static void
+test_bad_keys(void)
+{
+	static const char *const bad[] = {
+		"", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa",
+		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa!w",
+		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa==",
+		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	};
+	WebhookKey	key;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(webhook_key_parse(bad[i], &key) != NULL, "what is no key is refused");
+}
+
+static void
+test_cloudevent(void)
+{
+	Event	   *event = event_create("00000001-0000000000000002-0000000000000003", "an \"id\"", "Some\\Type", "Order",
+									 "line\n\x01", "{\"a\": 1}", "2026-01-31T00:00:00Z", 0);
+	Event	   *events[2] = {event, event};
+	Buffer		one = {0};
+	Buffer		batch = {0};
+	char	   *expected;
+
+	cloudevent_append(&one, event, "/shop");
+	is(one.data,
+	   "{\"specversion\":\"1.0\",\"id\":\"an \\\"id\\\"\",\"source\":\"/shop\",\"type\":\"Some\\\\Type\","
+	   "\"subject\":\"Order/line\\u000a\\u0001\",\"time\":\"2026-01-31T00:00:00Z\","
+	   "\"partitionkey\":\"line\\u000a\\u0001\",\"sequence\":\"00000001-0000000000000002-0000000000000003\","
+	   "\"datacontenttype\":\"application/json\",\"data\":{\"a\": 1}}",
+	   "an event as JSON, with what must be escaped");
+	cloudevent_append_batch(&batch, events, 2, "/shop");
+	expected = xformat("[%s,%s]", one.data, one.data);
+	is(batch.data, expected, "two events as an array");
+	free(expected);
+	buffer_free(&one);
+	buffer_free(&batch);
+	event_free(event);
+}
+
+static void
+test_settings(void)
+{
+	Config		config;
+	Millis		duration;
+
+	config_init(&config);
+	ok(config.nretries == 8 && config.retries[0] == 5000 && config.retries[4] == 7200000, "the default retries");
+	ok(config_set(&config, "retries", "1s, 2min 3h") == NULL && config.nretries == 3 && config.retries[2] == 10800000,
+	   "other retries");
+	ok(config_set(&config, "retries", "1s 2") != NULL, "a time without a unit is refused");
+	ok(config_set(&config, "fetch_size", "0") != NULL, "a number that is too small is refused");
+	ok(config_set(&config, "fetch_size", "12x") != NULL, "what is no number is refused");
+	ok(config_set(&config, "nonsense", "1") != NULL, "an unknown setting is refused");
+	ok(duration_parse("1d", &duration) && duration == 86400000, "a day");
+	ok(!duration_parse("-1s", &duration) && !duration_parse("s", &duration), "a time that is none is refused");
+}
+
+int
+main(void)
+{
+	test_signature();
+	test_bad_keys();
+	test_cloudevent();
+	test_settings();
+	printf("1..%d\n", tests);
+	return failures > 0;
+}
