@@ -1,0 +1,37 @@
+-- :orders paid orders of two lines each, spread over the last three days, with
+-- all that they would have left. Written past the extension, which is much
+-- faster and needs its triggers out of the way.
+\set ON_ERROR_STOP on
+BEGIN;
+SET LOCAL synchronous_commit = off;
+SET LOCAL session_replication_role = replica;
+ALTER TABLE commerce.stock_entries DISABLE TRIGGER gate_write;
+SELECT coalesce(max(id), 0) AS o FROM commerce.orders \gset
+SELECT coalesce(max(id), 0) AS i FROM commerce.order_items \gset
+SELECT max(id) AS users FROM commerce.users \gset
+SELECT max(id) AS products FROM commerce.products \gset
+
+INSERT INTO commerce.orders OVERRIDING SYSTEM VALUE
+SELECT :o + n, 1 + n % :users, 'PAID', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, '3'
+FROM generate_series(1, :orders) n CROSS JOIN LATERAL (SELECT now() - interval '70 hours' * n / :orders AS at) t;
+INSERT INTO commerce.order_items OVERRIDING SYSTEM VALUE
+SELECT :i + n, :o + (n + 1) / 2, 2 - n % 2, 1 + (n * 7919) % :products, 1 + (n * 7919 + 1) % 100, 'product', 'PREPARING',
+	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, NULL, NULL
+FROM generate_series(1, 2 * :orders) n;
+INSERT INTO commerce.order_item_events (order_item_id, from_status, event, quantity, at, actor, actor_id, xid)
+SELECT i.id, e.from_status, e.event, i.quantity, now(), e.actor, NULL, '3'
+FROM commerce.order_items i
+CROSS JOIN (VALUES (NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, 'BUYER'::commerce.actor_kind),
+				   ('PAID', 'PREPARING', 'SYSTEM')) e (from_status, event, actor)
+WHERE i.id > :i;
+INSERT INTO commerce.payments (order_id, kind, method, status, amount)
+SELECT id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;
+INSERT INTO commerce.balance_entries (user_id, kind, amount, balance_after, order_id)
+SELECT user_id, 'PAYMENT', -300, 0, id FROM commerce.orders WHERE id > :o;
+INSERT INTO commerce.stock_entries (product_id, delta, reason, order_item_id, xid)
+SELECT product_id, -quantity, 'ORDER', id, '3' FROM commerce.order_items WHERE id > :i;
+SELECT setval('commerce.orders_id_seq', :o + :orders), setval('commerce.order_items_id_seq', :i + 2 * :orders);
+ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_write;
+COMMIT;
+VACUUM ANALYZE;
+CHECKPOINT;

@@ -1,0 +1,4 @@
+\set user random(1, :users)
+\set a random(1, :products)
+\set b random(1, :products)
+SELECT id FROM plain.place_order(:user, ('[{"product_id": ' || :a || ', "quantity": 1}, {"product_id": ' || :b || ', "quantity": 2}]')::jsonb);
