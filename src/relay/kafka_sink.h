@@ -5,12 +5,13 @@
 #ifndef RELAY_KAFKA_SINK_H
 #define RELAY_KAFKA_SINK_H
 
-#include <curl/curl.h>
-
 #include "config.h"
 #include "sink.h"
 
-/* Keeps the subscription; NULL and *problem (malloc'ed) when librdkafka does not like its settings. */
+/* Keeps both; NULL and *problem (malloc'ed) when librdkafka does not like the settings. */
 extern Sink *kafka_sink_open(const Subscription *subscription, const Config *config, char **problem);
+
+/* Hands over what the brokers have answered. */
+extern void kafka_sinks_step(void);
 
 #endif

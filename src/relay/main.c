@@ -20,6 +20,8 @@
 
 #include "directory.h"
 #include "http_sink.h"
+#include "kafka.h"
+#include "kafka_sink.h"
 #include "log.h"
 #include "options.h"
 
@@ -67,19 +69,23 @@ wait_for_something(Directory *directory, Millis now)
 {
 	unsigned	count;
 	struct curl_waitfd *own = directory_descriptors(directory, &count);
-	struct curl_waitfd *all = xcalloc(count + 1, sizeof(struct curl_waitfd));
+	struct curl_waitfd *all = xcalloc(count + 2, sizeof(struct curl_waitfd));
 	Millis		timeout = directory_deadline(directory, now) - now;
 	char		bytes[64];
 
 	for (unsigned i = 0; i < count; i++)
 		all[i] = own[i];
 	all[count].fd = signal_pipe[0];
-	all[count].events = CURL_WAIT_POLLIN;
+	all[count++].events = CURL_WAIT_POLLIN;
+	if (kafka_descriptor(&all[count]))
+		count++;
 	if (timeout < 0)
 		timeout = 0;
-	http_wait(all, count + 1, timeout < MAX_WAIT ? timeout : MAX_WAIT);
+	http_wait(all, count, timeout < MAX_WAIT ? timeout : MAX_WAIT);
 	while (read(signal_pipe[0], bytes, sizeof(bytes)) > 0)
 		;
+	kafka_woken();
+	kafka_sinks_step();
 	free(all);
 }
 

@@ -37,7 +37,11 @@ clean-relay:
 	rm -f $(RELAY) src/relay/*.o
 
 # Programs that the tests run
-relay-tests: build/relay-tests/unit
+relay-tests: build/relay-tests/unit build/relay-tests/mock_kafka
+
+build/relay-tests/mock_kafka: test/relay/mock_kafka.c
+	mkdir -p $(@D)
+	$(CC) $(RELAY_CFLAGS) $(COPT) -o $@ $< -lrdkafka
 
 build/relay-tests/unit: test/relay/unit.c $(filter-out src/relay/main.o,$(RELAY_OBJS))
 	mkdir -p $(@D)
