@@ -75,6 +75,46 @@ $$;
 COMMENT ON FUNCTION commerce.api_get_order(bigint, commerce.actor_kind, bigint) IS
 	'internal: a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
 
+CREATE FUNCTION commerce.api_shop_status()
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_build_object(
+		'as_of', pg_catalog.statement_timestamp(),
+		'version', (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'commerce'),
+		'orders', (SELECT pg_catalog.jsonb_build_object(
+						'last_minute', count(*) FILTER (WHERE o.created_at > pg_catalog.statement_timestamp() - interval '1 minute'),
+						'last_hour', count(*),
+						'won_last_hour', coalesce(sum(o.payment_amount) FILTER (WHERE o.paid_at IS NOT NULL), 0),
+						'pending_payment', count(*) FILTER (WHERE o.status = 'PENDING_PAYMENT'))
+				   FROM commerce.orders o
+				   -- ids grow with time: what is recent is at the end of the primary key
+				   WHERE o.id > coalesce((SELECT max(l.id) FROM commerce.orders l), 0) - 1000000
+					 AND o.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
+		'orders_per_minute', (SELECT coalesce(pg_catalog.jsonb_agg(coalesce(c.orders, 0) ORDER BY m.n DESC), '[]')
+				   FROM pg_catalog.generate_series(0, 29) AS m (n)
+				   LEFT JOIN (SELECT (extract(epoch FROM pg_catalog.statement_timestamp() - o.created_at) / 60)::int AS n, count(*) AS orders
+							  FROM commerce.orders o
+							  WHERE o.id > coalesce((SELECT max(l.id) FROM commerce.orders l), 0) - 1000000
+								AND o.created_at > pg_catalog.statement_timestamp() - interval '30 minutes'
+							  GROUP BY 1) c ON c.n = m.n),
+		'sheets', (SELECT pg_catalog.jsonb_build_object('last_hour', count(*), 'ordered', count(s.consumed_order_id))
+				   FROM commerce.order_sheets s WHERE s.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
+		'escrow', (SELECT pg_catalog.jsonb_build_object('counters', count(*), 'in_flight', coalesce(sum(e.in_flight), 0),
+						'waiters', coalesce(sum(e.waiters), 0)) FROM commerce.escrow e),
+		'horizon', (SELECT pg_catalog.to_jsonb(h) FROM (SELECT t.kind, t.database, t.holder, t.since, t.age FROM commerce.horizon t
+																WHERE t.holds_folding LIMIT 1) h),
+		'popular_products', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) ORDER BY p.rank), '[]')
+				   FROM commerce.popular_products() p),
+		'subscriptions', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) ORDER BY s.name), '[]')
+				   FROM (SELECT t.name, t.state, t.destination, t.lag_events, t.lag_seconds, t.dead_letters, t.last_error
+						 FROM commerce.subscription_status t) s),
+		'jobs', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(j) ORDER BY j.name), '[]')
+				 FROM (SELECT t.name, t.schedule, t.last_finished_at, t.last_rows, t.failures, t.last_error
+					   FROM commerce.job_status t) j))
+$$;
+COMMENT ON FUNCTION commerce.api_shop_status() IS 'internal: what an operator looks at first';
+
 -- A seller's products and coupons, a buyer's sheets: somebody else's reads as not found.
 CREATE FUNCTION commerce.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
 RETURNS void
@@ -181,6 +221,8 @@ FROM (VALUES
 	 'hands the periodic jobs to pg_cron', '{}'),
 	('unschedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
 	 'takes the periodic jobs out of pg_cron', '{}'),
+	('shop_status', 'api_shop_status', '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	 'the state of the shop at a glance, as the page rpc/operator shows it', '{}'),
 	('check_invariants', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'proves the books: what does not hold; empty when all is well', '{}'),
 	('subscribe', NULL, '{ADMIN}', false, false, '{}', 'position', NULL, NULL,
@@ -209,6 +251,74 @@ FROM (VALUES
 	 'deletes dead letters', '{"subscription": "warehouse"}')
 ) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
 LEFT JOIN completion c ON c.kind = e.completion;
+
+CREATE TABLE commerce.api_notes (
+	argument    text PRIMARY KEY,
+	description text NOT NULL
+);
+COMMENT ON TABLE commerce.api_notes IS 'what the arguments of the functions of commerce_api mean; constant';
+INSERT INTO commerce.api_notes (argument, description) VALUES
+	('address', 'postal address'),
+	('amount', 'won: above 0, below 100 000 000, a multiple of 100'),
+	('batch_size', 'most events in one request; 1: each alone'),
+	('brokers', 'bootstrap servers, host:port, comma-separated'),
+	('business_name', 'name of the business'),
+	('category', 'category, any text'),
+	('coupon_id', 'the coupon'),
+	('coupon_issue_id', 'a coupon that a user holds'),
+	('coupon_issue_ids', 'coupons of the caller for the whole order: at most one that takes off the amount, and one for shipping'),
+	('cs_phone', 'telephone number of customer service'),
+	('delta', 'units: positive come in, negative go out'),
+	('description', 'description'),
+	('discount', 'instant discount, won per unit'),
+	('email', 'address such as kim@example.com, unique'),
+	('event_position', 'one event, by its position; left out: all'),
+	('event_types', 'only events of these types; left out: all'),
+	('from_start', 'begin with the oldest event there is, not with the next one'),
+	('issue_from', 'can be claimed from then on; left out: now'),
+	('issue_until', 'can be claimed until just before'),
+	('items', 'lines: product, how many, and a coupon of the caller for that product'),
+	('kind', 'how money is taken off'),
+	('max_attempts', 'an event that has failed so often becomes a dead letter'),
+	('max_discount', 'cap: most won that the coupon takes off'),
+	('max_events', 'at most so many'),
+	('max_per_order', 'most units in one order; left out: no limit'),
+	('max_rows', 'at most so many at once'),
+	('min_order_amount', 'won that the eligible lines must come to'),
+	('name', 'name'),
+	('new_status', 'the status to enter; order_item_transitions says which can follow which'),
+	('note', 'for the history'),
+	('order_id', 'the order'),
+	('order_item_id', 'a row of order_items'),
+	('order_sheet_id', 'a sheet of the caller'),
+	('payment_method', 'BALANCE: paid at once; EXTERNAL: a payment provider answers later'),
+	('phone', 'telephone number'),
+	('price', 'won per unit, before discounts'),
+	('product_id', 'the product'),
+	('provider_event_id', 'the payment provider''s own id of its answer: the same answer twice has one effect'),
+	('quantity', 'how many'),
+	('reason', 'shown with the subscription'),
+	('registration_number', 'business registration number, unique'),
+	('role', 'what the user is in the shop'),
+	('round_unit', 'a percentage is floored to a multiple of this many won'),
+	('secret_name', 'name of a secret in the relay''s own file'),
+	('seller_id', 'the seller; an administrator says which, or leaves it out for the shop itself'),
+	('shipping_fee', 'won, once per order line'),
+	('starts_at', 'from then on'),
+	('ends_at', 'until just before'),
+	('status', 'the status to set'),
+	('stock', 'units to begin with'),
+	('subscription', 'name of the subscription'),
+	('succeeded', 'whether the payment succeeded'),
+	('to_position', 'after this event'),
+	('to_time', 'with the first event written then or later'),
+	('topic', 'Kafka topic'),
+	('up_to', 'position of the last event that is dealt with, as fetch_events answered it'),
+	('url', 'where to POST events'),
+	('user_id', 'the user'),
+	('valid_days', 'an issued coupon expires so many days after its issue'),
+	('valid_until', 'an issued coupon expires at this moment'),
+	('value', 'won (FIXED), or percent 1 to 100 (PERCENT)');
 
 -- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
 -- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; SELLER, the caller when it is a

@@ -1,0 +1,46 @@
+-- role: postgres
+-- The OpenAPI document says what is there; node's validators look at its form (test/http).
+
+\ir api_helpers.psql
+SELECT no_plan();
+
+SELECT is(commerce.openapi(), commerce.build_openapi(), 'the stored document is the one that would be made now');
+SELECT is(commerce.openapi()->>'openapi', '3.1.0', 'OpenAPI 3.1');
+SELECT is(commerce.openapi()->'info'->>'version', (SELECT extversion FROM pg_extension WHERE extname = 'commerce'), 'of this version');
+SELECT is_empty(
+	$$SELECT name FROM commerce.api_endpoints e WHERE NOT commerce.openapi()->'paths'->('/rpc/' || e.name) ? CASE WHEN e.reads THEN 'get' ELSE 'post' END$$,
+	'every function is in it');
+SELECT is_empty(
+	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' AND NOT commerce.openapi()->'paths' ? ('/' || v.relname)$$,
+	'every view is in it');
+SELECT is_empty(
+	$$SELECT a.endpoint, a.argument FROM commerce.api_arguments a WHERE a.source IN ('BODY', 'SELLER')
+	  AND NOT EXISTS (SELECT FROM commerce.api_notes n WHERE n.argument = a.argument)$$, 'every argument is described');
+SELECT is_empty(
+	$$SELECT n.argument FROM commerce.api_notes n
+	  WHERE NOT EXISTS (SELECT FROM commerce.api_arguments a WHERE a.argument = n.argument AND a.source IN ('BODY', 'SELLER'))$$, 'nothing else is');
+SELECT is_empty(
+	$$SELECT e.name, k FROM commerce.api_endpoints e CROSS JOIN jsonb_object_keys(e.example) k
+	  WHERE NOT EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.argument = k AND a.source = 'BODY')$$, 'the examples name arguments that there are');
+SELECT is_empty(
+	$$SELECT c.code FROM commerce.error_codes() c
+	  WHERE c.code NOT IN (SELECT x.code FROM commerce.api_endpoints e, commerce.api_endpoint_errors(e.name) x)
+		AND c.code NOT IN ('RESERVATION_EXPIRED', 'REFUND_EXCEEDS_PAID')$$, 'every error can come from some function');
+SELECT is_empty(
+	$$SELECT DISTINCT r FROM (SELECT jsonb_path_query(commerce.openapi(), 'strict $.**."$ref"') #>> '{}' AS r) r
+	  WHERE commerce.openapi() #> string_to_array(substr(r.r, 3), '/') IS NULL$$, 'every reference leads somewhere');
+SELECT ok((SELECT array_agg(code) FROM commerce.api_endpoint_errors('place_sheet_order')) @> '{STOCK_NOT_ENOUGH,ORDER_SHEET_USED,PRICE_CHANGED}',
+		  'errors "of place_order()" are those of place_order');
+
+-- GET /
+BEGIN;
+SELECT tap.become('anon', 'GET', '/', '{"accept": "application/openapi+json"}') \g /dev/null
+SELECT tap.is(convert_from(commerce_api.root()::bytea, 'UTF8')::jsonb->>'openapi', '3.1.0', 'GET / is the document');
+SELECT tap.ok(current_setting('response.headers') LIKE '%application/openapi+json%', 'and says so');
+SELECT tap.become('anon', 'GET', '/', '{"accept": "text/html,*/*"}') \g /dev/null
+SELECT tap.ok(convert_from(commerce_api.root()::bytea, 'UTF8') LIKE '<!doctype html>%place_order%', 'for a browser it is a page');
+SELECT tap.ok(current_setting('response.headers') LIKE '%text/html%', 'and says so');
+SELECT tap.ok(commerce_api.operator()::text LIKE '<!doctype html>%', 'the operator''s page');
+ROLLBACK;
+SELECT is(commerce.api_html('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;', 'text in pages is escaped');
+SELECT * FROM finish();
