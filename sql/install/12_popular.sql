@@ -14,7 +14,7 @@ CREATE TABLE commerce.sales_fold (
 	mark xid8 NOT NULL
 );
 CREATE UNIQUE INDEX sales_fold_one_row ON commerce.sales_fold ((true));
-COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; one row, written at the first refresh';
+COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; at most one row, written when the first sales are folded';
 SELECT pg_catalog.pg_extension_config_dump('commerce.sales_fold', '');
 
 CREATE TABLE commerce.popular_products (
@@ -54,7 +54,9 @@ BEGIN
 	ORDER BY 1, 2
 	ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + EXCLUDED.units;
 	GET DIAGNOSTICS written = ROW_COUNT;
-	INSERT INTO commerce.sales_fold AS f (mark) VALUES (fold_sales.horizon)
+	-- where nothing was sold there is no row: a dump that is being restored brings its own
+	INSERT INTO commerce.sales_fold AS f (mark)
+	SELECT fold_sales.horizon WHERE written > 0 OR EXISTS (SELECT FROM commerce.sales_fold)
 	ON CONFLICT ((true)) DO UPDATE SET mark = greatest(f.mark, EXCLUDED.mark);
 	RETURN written;
 END
