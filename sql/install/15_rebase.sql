@@ -27,6 +27,7 @@ BEGIN
 	UPDATE commerce.stock SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.orders SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.coupon_issues SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce.conversion_windows SET event_key = '0' WHERE event_key >= present;
 
 	WITH former AS (DELETE FROM commerce.origin RETURNING era)
 	INSERT INTO commerce.origin (system_identifier, era)

@@ -9,7 +9,7 @@ BEGIN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
 	END IF;
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
-	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
+	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.order_item_transitions, commerce.conversion_by_minute, commerce.conversion_by_hour, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
