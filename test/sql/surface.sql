@@ -77,7 +77,8 @@ ORDER BY 1, 2;
 SELECT c.oid::regclass AS not_dumped FROM pg_class c
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'S')
   AND c.oid NOT IN (SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'commerce')
-  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions', 'api_endpoints', 'api_relations')
+  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions')
+  AND (c.relname !~ '^api_' OR c.relname = 'api_roles')
 ORDER BY 1;
 
 -- no dump of a part only
@@ -87,7 +88,7 @@ SELECT unnest(x.extcondition) AS condition FROM pg_extension x WHERE x.extname =
 SELECT c.oid::regclass AS no_primary_key FROM pg_class c
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
-  AND c.relname NOT IN ('gate', 'origin', 'sales_fold')
+  AND c.relname NOT IN ('gate', 'origin', 'sales_fold', 'api_document')
 ORDER BY 1;
 
 -- tables that refer to one another in a circle cannot be restored
