@@ -36,12 +36,12 @@ FROM (VALUES
 WHERE NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = to_regclass('commerce.' || d.relation) AND c.attname = a.attribute)
 ORDER BY 1, 2;
 
--- money and quantities are bigint, times are timestamptz
+-- money and quantities are bigint, times are timestamptz; rates only are numeric
 SELECT c.oid::regclass, a.attname, a.atttypid::regtype
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'v')
   AND (a.atttypid IN ('float4'::regtype, 'float8'::regtype, 'money'::regtype, 'timestamp'::regtype)
-	   OR c.relkind <> 'v' AND a.atttypid = 'numeric'::regtype
+	   OR c.relkind <> 'v' AND a.atttypid = 'numeric'::regtype AND c.relname <> 'conversion_windows'
 	   OR a.attname ~ '(amount|total|price|fee|discount|balance|quantity)$' AND a.atttypid <> 'int8'::regtype)
 ORDER BY 1, 2;
 
