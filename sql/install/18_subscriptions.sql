@@ -449,6 +449,12 @@ BEGIN
 			PERFORM commerce.raise_error('INVALID_REQUEST',
 				pg_catalog.format('position %s is beyond the last event that can have been fetched', seek_subscription.to_position));
 		END IF;
+		IF EXISTS (SELECT FROM commerce.outbox_purged p
+				   WHERE ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)) THEN
+			PERFORM commerce.raise_error('INVALID_REQUEST',
+				pg_catalog.format('events after position %s were removed by retention', seek_subscription.to_position),
+				'to_time => ''-infinity'' goes to the oldest event that is left.');
+		END IF;
 	ELSE
 		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
 		FROM commerce.outbox e

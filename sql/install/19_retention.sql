@@ -1,5 +1,13 @@
 -- Retention of the outbox, and what to watch: views for subscriptions, segments and the horizon.
 
+CREATE TABLE commerce.outbox_purged (
+	era      int NOT NULL,
+	key      xid8 NOT NULL,
+	position bigint NOT NULL
+);
+COMMENT ON TABLE commerce.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
+SELECT pg_catalog.pg_extension_config_dump('commerce.outbox_purged', '');
+
 CREATE FUNCTION commerce.purge_outbox()
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -44,6 +52,12 @@ BEGIN
 			   AND commerce.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
 				EXECUTE pg_catalog.format('TRUNCATE TABLE %s', segment);
 				emptied := emptied + 1;
+				UPDATE commerce.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
+				WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
+				IF NOT EXISTS (SELECT FROM commerce.outbox_purged) THEN
+					INSERT INTO commerce.outbox_purged (era, key, position)
+					VALUES (newest.era, newest.key, newest.position);
+				END IF;
 			END IF;
 		EXCEPTION WHEN lock_not_available THEN
 			RAISE NOTICE 'segment % of the outbox is in use; it is left for the next time', n;
