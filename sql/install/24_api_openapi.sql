@@ -282,7 +282,9 @@ AS $$
 	CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(w.api_role ORDER BY w.api_role) AS roles FROM commerce.api_views w WHERE w.view = v.oid) r
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('headers', '{"Content-Range": {"$ref": "#/components/headers/Content-Range"}}'::jsonb,
 			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object('schema',
-				pg_catalog.jsonb_build_object('type', 'array', 'items', pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname))))) AS response) s
+				pg_catalog.jsonb_build_object('type', 'array', 'items', pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname))),
+				'application/vnd.pgrst.object+json', pg_catalog.jsonb_build_object('schema',
+				pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname)))) AS response) s
 	WHERE v.oid = api_view_path.view
 $$;
 COMMENT ON FUNCTION commerce.api_view_path(regclass) IS 'internal: the path item of a view';

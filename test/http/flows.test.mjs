@@ -1,0 +1,283 @@
+// The shop as a front end uses it: every role's work, by the ecosystem's own client and by plain fetch.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { admin, call, client, http, newBuyer, newCoupon, newProduct, newSeller, token, validated, base } from './shop.mjs';
+
+test('a visitor reads the catalogue', async () => {
+  const id = await newProduct({ name: 'visitor mug', price: 12000, discount: 2000, category: 'kitchen' });
+  const { data, error } = await client().from('products').select('id,name,price,price_now,stock,status').eq('id', id).single();
+  assert.equal(error, null);
+  assert.deepEqual(data, { id, name: 'visitor mug', price: 12000, price_now: 10000, stock: 100, status: 'ON_SALE' });
+});
+
+test('filters, ordering and pages are PostgREST\'s', async () => {
+  const seller = await newSeller();
+  for (const price of [300, 100, 200]) await newProduct({ price, seller_id: seller.sellerId });
+  const mine = () => client().from('products').select('price', { count: 'exact' }).eq('seller_id', seller.sellerId);
+  assert.deepEqual((await mine().order('price')).data.map((p) => p.price), [100, 200, 300]);
+  assert.deepEqual((await mine().gt('price', 150).order('price', { ascending: false })).data.map((p) => p.price), [300, 200]);
+  const page = await mine().order('price').range(1, 1);
+  assert.deepEqual([page.data.map((p) => p.price), page.count, page.status], [[200], 3, 206]);
+  assert.equal((await http(`/products?seller_id=eq.${seller.sellerId}&limit=2`)).headers.get('content-range'), '0-1/*');
+});
+
+test('a product by itself', async () => {
+  const id = await newProduct({ name: 'alone' });
+  const answer = await http(`/rpc/get_product?product_id=${id}`);
+  assert.deepEqual([answer.status, answer.code, answer.data.name], [200, 'SUCCESS', 'alone']);
+  assert.equal((await http('/rpc/get_product?product_id=999999999')).code, 'ENTITY_NOT_FOUND');
+  assert.equal((await http('/rpc/get_product?product_id=x')).code, 'INVALID_REQUEST');
+  assert.equal((await http('/rpc/get_product')).code, 'INVALID_REQUEST');
+});
+
+test('a product that nobody sells any more is gone from the catalogue', async () => {
+  const id = await newProduct();
+  assert.equal((await call(admin, 'set_product_status', { product_id: id, status: 'DISCONTINUED' })).status, 200);
+  assert.deepEqual((await http(`/products?id=eq.${id}`)).json, []);
+  assert.equal((await http(`/rpc/get_product?product_id=${id}`)).status, 404);
+});
+
+test('charging', async () => {
+  const buyer = await newBuyer(0);
+  const answer = await call(buyer.who, 'charge_balance', { amount: 5000 });
+  assert.deepEqual([answer.status, answer.json], [200, { code: 'SUCCESS', message: 'the request succeeded', data: { user_id: buyer.id, balance: 5000 } }]);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 5000);
+  assert.deepEqual((await client(buyer.who).from('balance_entries').select('kind,amount,balance_after')).data, [{ kind: 'CHARGE', amount: 5000, balance_after: 5000 }]);
+  for (const amount of [0, -100, 50, 150, 100000000]) assert.equal((await call(buyer.who, 'charge_balance', { amount })).code, 'INVALID_REQUEST');
+});
+
+test('an order is 201 with a Location that can be read', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct({ shipping_fee: 3000 });
+  const answer = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 2 }] });
+  assert.equal(answer.status, 201);
+  assert.equal(answer.headers.get('location'), `/rpc/get_order?order_id=${answer.data.id}`);
+  assert.match(answer.headers.get('vary'), /Accept-Language/);
+  assert.match(answer.headers.get('content-type'), /^application\/json/);
+  assert.deepEqual([answer.data.status, answer.data.payment_amount, answer.data.items.length], ['PAID', 23000, 1]);
+  const read = await http(answer.headers.get('location'), { who: buyer.who });
+  assert.deepEqual([read.status, read.data.id, read.data.items[0].history.map((e) => e.event)], [200, answer.data.id, ['PAID', 'PREPARING']]);
+});
+
+test('orders embed items, their history, products and sellers', async () => {
+  const buyer = await newBuyer();
+  const seller = await newSeller();
+  const product = await newProduct({ seller_id: seller.sellerId });
+  await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }] });
+  const { data, error } = await client(buyer.who).from('orders')
+    .select('status,order_items(quantity,order_item_events(event),products(name,sellers(business_name))),payments(amount)');
+  assert.equal(error, null);
+  assert.deepEqual(data, [{ status: 'PAID', payments: [{ amount: 10000 }],
+    order_items: [{ quantity: 1, order_item_events: [{ event: 'PAID' }, { event: 'PREPARING' }], products: { name: 'mug', sellers: { business_name: 'Mugs' } } }] }]);
+});
+
+test('a pending payment is 202, and its confirmation pays', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct();
+  const placed = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }], payment_method: 'EXTERNAL' });
+  assert.deepEqual([placed.status, placed.data.status], [202, 'PENDING_PAYMENT']);
+  const paid = await call(admin, 'confirm_payment', { order_id: placed.data.id, succeeded: true, provider_event_id: `e-${placed.data.id}` });
+  assert.deepEqual([paid.status, paid.data.status], [200, 'PAID']);
+  assert.equal((await call(buyer.who, 'confirm_payment', { order_id: placed.data.id, succeeded: true, provider_event_id: 'x' })).status, 403);
+});
+
+test('Idempotency-Key', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct();
+  const order = (quantity) => call(buyer.who, 'place_order', { items: [{ product_id: product, quantity }] }, { 'Idempotency-Key': 'k1' });
+  const first = await order(1);
+  const second = await order(1);
+  assert.deepEqual([first.status, second.status, second.data.id], [201, 200, first.data.id]);
+  assert.deepEqual([first.headers.get('idempotent-replayed'), second.headers.get('idempotent-replayed')], [null, 'true']);
+  const other = await order(2);
+  assert.deepEqual([other.status, other.code], [422, 'IDEMPOTENCY_KEY_REUSED']);
+  const together = await Promise.all(Array.from({ length: 5 }, () => call(buyer.who, 'charge_balance', { amount: 100 }, { 'Idempotency-Key': 'k2' })));
+  assert.deepEqual([...new Set(together.map((a) => a.status))], [200]);
+  assert.equal(together.filter((a) => a.headers.get('idempotent-replayed') === 'true').length, 4);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000 - 10000 + 100);
+});
+
+test('Prefer: tx=rollback is a free quote', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct();
+  const quote = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 3 }] }, { Prefer: 'tx=rollback' });
+  assert.deepEqual([quote.status, quote.data.payment_amount], [201, 30000]);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000);
+  assert.deepEqual((await http('/orders', { who: buyer.who })).json, []);
+  assert.equal((await client().from('products').select('stock').eq('id', product).single()).data.stock, 100);
+});
+
+test('coupons: claimed once, listed, used', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct();
+  const coupon = await newCoupon();
+  assert.equal((await client(buyer.who).from('coupons').select('remaining,status').eq('id', coupon).single()).data.remaining, 100);
+  const claimed = await call(buyer.who, 'claim_coupon', { coupon_id: coupon });
+  assert.deepEqual([claimed.status, claimed.data.status], [201, 'ACTIVE']);
+  assert.deepEqual((await http(claimed.headers.get('location'), { who: buyer.who })).json.map((c) => c.coupon_id), [coupon]);
+  assert.equal((await call(buyer.who, 'claim_coupon', { coupon_id: coupon })).code, 'COUPON_ALREADY_CLAIMED');
+  assert.deepEqual((await http('/rpc/usable_coupons', { who: buyer.who })).data.map((c) => c.id), [claimed.data.id]);
+  const order = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }], coupon_issue_ids: [claimed.data.id] });
+  assert.equal(order.data.payment_amount, 9000);
+  assert.deepEqual((await http('/rpc/usable_coupons', { who: buyer.who })).data, []);
+  assert.equal((await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }], coupon_issue_ids: [claimed.data.id] })).code, 'COUPON_NOT_USABLE');
+});
+
+test('the last coupon is sold out for the next', async () => {
+  const [one, two] = [await newBuyer(0), await newBuyer(0)];
+  const coupon = await newCoupon({ quantity: 1 });
+  assert.equal((await call(one.who, 'claim_coupon', { coupon_id: coupon })).status, 201);
+  const late = await call(two.who, 'claim_coupon', { coupon_id: coupon });
+  assert.deepEqual([late.status, late.code], [409, 'COUPON_SOLD_OUT']);
+  assert.equal((await client().from('coupons').select('status').eq('id', coupon).single()).data.status, 'EXHAUSTED');
+});
+
+test('an order sheet, and the order of it', async () => {
+  const buyer = await newBuyer();
+  const other = await newBuyer(0);
+  const product = await newProduct();
+  const sheet = await call(buyer.who, 'create_order_sheet', { items: [{ product_id: product, quantity: 1 }] });
+  assert.deepEqual([sheet.status, sheet.data.payment_amount, sheet.data.items[0].line_total], [201, 10000, 10000]);
+  assert.equal((await http(sheet.headers.get('location'), { who: buyer.who })).json.length, 1);
+  assert.deepEqual((await http(sheet.headers.get('location'), { who: other.who })).json, []);
+  assert.equal((await call(other.who, 'place_sheet_order', { order_sheet_id: sheet.data.id })).code, 'ENTITY_NOT_FOUND');
+  assert.equal((await call(buyer.who, 'place_sheet_order', { order_sheet_id: sheet.data.id })).status, 201);
+  assert.equal((await call(buyer.who, 'place_sheet_order', { order_sheet_id: sheet.data.id })).code, 'ORDER_SHEET_USED');
+  const dear = await call(buyer.who, 'create_order_sheet', { items: [{ product_id: product, quantity: 1 }] });
+  await call(admin, 'update_product', { product_id: product, price: 11000 });
+  assert.equal((await call(buyer.who, 'place_sheet_order', { order_sheet_id: dear.data.id })).code, 'PRICE_CHANGED');
+});
+
+test('what is refused has the code of the table', async () => {
+  const buyer = await newBuyer(100);
+  const product = await newProduct({ stock: 1, max_per_order: 5 });
+  const gone = await newProduct();
+  await call(admin, 'set_product_status', { product_id: gone, status: 'DISCONTINUED' });
+  const order = (id, quantity) => call(buyer.who, 'place_order', { items: [{ product_id: id, quantity }] });
+  for (const [answer, status, code] of [
+    [await order(product, 1), 409, 'BALANCE_NOT_ENOUGH'], [await order(product, 2), 409, 'STOCK_NOT_ENOUGH'],
+    [await order(product, 6), 409, 'PURCHASE_LIMIT_EXCEEDED'], [await order(gone, 1), 409, 'PRODUCT_NOT_ON_SALE'],
+    [await order(999999999, 1), 404, 'ENTITY_NOT_FOUND'], [await order(product, 0), 400, 'INVALID_REQUEST']]) {
+    assert.deepEqual([answer.status, answer.code], [status, code]);
+    assert.deepEqual(Object.keys(answer.json).sort(), ['code', 'details', 'hint', 'message']);
+  }
+});
+
+test('cancelling: a part, and all', async () => {
+  const buyer = await newBuyer();
+  const other = await newBuyer(0);
+  const product = await newProduct();
+  const { data: order } = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 3 }] });
+  assert.equal((await call(other.who, 'cancel_order', { order_id: order.id })).status, 404);
+  const part = await call(buyer.who, 'cancel_order_item', { order_item_id: order.items[0].id, quantity: 1 });
+  assert.deepEqual([part.data.status, part.data.refunded_amount, part.data.items.length], ['PARTIALLY_CANCELLED', 10000, 2]);
+  assert.equal((await call(buyer.who, 'cancel_order', { order_id: order.id, note: 'all of it' })).data.status, 'REFUNDED');
+  assert.equal((await call(buyer.who, 'cancel_order', { order_id: order.id })).code, 'INVALID_STATE_TRANSITION');
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000);
+});
+
+test('delivery, return, exchange, by whom they are made', async () => {
+  const buyer = await newBuyer();
+  const [seller, rival] = [await newSeller(), await newSeller()];
+  const product = await newProduct({ seller_id: seller.sellerId });
+  const { data: order } = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 3 }] });
+  const item = order.items[0].id;
+  const step = (who, new_status, more = {}) => call(who, 'change_item_status', { order_item_id: item, new_status, ...more });
+  assert.equal((await step(rival.who, 'DISPATCHED')).status, 404);
+  assert.equal((await step(buyer.who, 'DISPATCHED')).code, 'INVALID_STATE_TRANSITION');
+  for (const status of ['DISPATCHED', 'IN_TRANSIT', 'DELIVERED']) assert.equal((await step(seller.who, status)).data.status, status);
+  const returned = await step(buyer.who, 'RETURN_REQUESTED', { quantity: 1, note: 'too small' });
+  assert.deepEqual([returned.data.status, returned.data.quantity], ['RETURN_REQUESTED', 1]);
+  const exchanged = await step(buyer.who, 'EXCHANGE_REQUESTED', { quantity: 1 });
+  assert.equal(exchanged.data.status, 'EXCHANGE_REQUESTED');
+  assert.equal((await step(buyer.who, 'CONFIRMED')).data.status, 'CONFIRMED');
+  for (const status of ['RETURN_PROCESSING', 'RETURNED'])
+    assert.equal((await call(seller.who, 'change_item_status', { order_item_id: returned.data.id, new_status: status })).data.status, status);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000 - 20000);
+  const items = await client(seller.who).from('order_items').select('id,status,order_item_events(actor,event)').eq('order_id', order.id).order('id');
+  assert.deepEqual(items.data.map((i) => i.status).sort(), ['CONFIRMED', 'EXCHANGE_REQUESTED', 'RETURNED']);
+  assert.deepEqual((await client(rival.who).from('order_items').select('id').eq('order_id', order.id)).data, []);
+});
+
+test('a seller manages its own products, stock, promotions and coupons', async () => {
+  const [seller, rival] = [await newSeller(), await newSeller()];
+  const made = await call(seller.who, 'create_product', { name: 'cup', price: 5000, stock: 10 });
+  assert.equal(made.status, 201);
+  const id = made.data.product_id;
+  assert.equal((await call(seller.who, 'update_product', { product_id: id, price: 4000 })).data.price, 4000);
+  assert.equal((await call(seller.who, 'adjust_stock', { product_id: id, delta: -3, note: 'broken' })).data.available, 7);
+  assert.equal((await call(seller.who, 'create_promotion', { product_id: id, kind: 'PERCENT', value: 10, starts_at: '2020-01-01T00:00:00Z', ends_at: '2100-01-01T00:00:00Z' })).status, 201);
+  assert.equal((await call(seller.who, 'create_coupon', { name: 'c', kind: 'FIXED', value: 100, quantity: 1, valid_days: 1, product_id: id })).status, 201);
+  const { data } = await client(seller.who).from('my_products').select('price_now,stock,stock_entries(delta,reason,note),promotions(value)').eq('id', id).single();
+  assert.deepEqual(data, { price_now: 3600, stock: 7, promotions: [{ value: 10 }],
+    stock_entries: [{ delta: 10, reason: 'INITIAL', note: null }, { delta: -3, reason: 'ADJUST', note: 'broken' }] });
+  assert.equal((await call(rival.who, 'update_product', { product_id: id, price: 1 })).code, 'ENTITY_NOT_FOUND');
+  assert.equal((await call(seller.who, 'create_product', { name: 'x', price: 1, stock: 1, seller_id: rival.sellerId })).code, 'INVALID_REQUEST');
+  assert.deepEqual((await client(rival.who).from('my_products').select('id')).data, []);
+});
+
+test('an administrator: users, subscriptions, jobs, books', async () => {
+  const buyer = await newBuyer(0);
+  assert.equal((await call(admin, 'set_user_status', { user_id: buyer.id, status: 'SUSPENDED' })).data.status, 'SUSPENDED');
+  const refused = await call(buyer.who, 'charge_balance', { amount: 100 });
+  assert.deepEqual([refused.status, refused.code], [403, 'FORBIDDEN']);
+  const name = `test-${buyer.id}`;
+  assert.equal((await call(admin, 'subscribe', { name })).status, 200);
+  const events = await http(`/rpc/fetch_events?subscription=${name}&max_events=3`, { who: admin });
+  assert.equal(events.data.length, 3);
+  assert.equal((await call(admin, 'ack_events', { subscription: name, up_to: events.data[2].position })).status, 200);
+  assert.equal((await http('/subscriptions', { who: admin })).json.filter((s) => s.name === name).length, 1);
+  assert.equal((await call(admin, 'unsubscribe', { subscription: name })).status, 200);
+  assert.equal((await call(admin, 'run_job', { name: 'popular-products' })).status, 200);
+  assert.ok((await http('/job_status', { who: admin })).json.length > 3);
+  assert.deepEqual((await http('/rpc/check_invariants', { who: admin })).data, []);
+  const status = await http('/rpc/shop_status', { who: admin });
+  assert.ok(status.data.orders.last_hour >= 0 && status.data.jobs.length > 3);
+});
+
+test('best sellers', async () => {
+  await call(admin, 'refresh_popular_products');
+  const { data, error } = await client().from('popular_products').select('rank,units_sold,product(name)');
+  assert.equal(error, null);
+  assert.ok(data.length <= 5);
+  for (const row of data) assert.ok(row.product === null || row.product.name);
+});
+
+test('messages in the language that is asked for', async () => {
+  assert.equal((await http('/rpc/get_balance', { headers: { 'Accept-Language': 'ko-KR,ko;q=0.9' } })).json.message, '인증이 필요합니다.');
+  assert.equal((await http('/rpc/get_balance', { headers: { 'Accept-Language': 'en' } })).json.message, 'authentication is required');
+  assert.equal((await http('/rpc/get_balance', { headers: { 'Accept-Language': 'fr' } })).json.message, 'authentication is required');
+  const buyer = await newBuyer(0);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who, headers: { 'Accept-Language': 'ko' } })).json.message, '요청에 성공했습니다.');
+});
+
+test('a script of another origin may read our headers', async () => {
+  const buyer = await newBuyer();
+  const product = await newProduct();
+  const answer = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }] }, { Origin: 'https://shop.example' });
+  assert.match(answer.headers.get('access-control-expose-headers'), /Idempotent-Replayed/);
+  assert.equal(answer.headers.get('access-control-allow-origin'), '*');
+});
+
+test('the caller is the token\'s, whatever the request says', async () => {
+  const [buyer, other] = [await newBuyer(), await newBuyer()];
+  assert.equal((await call(buyer.who, 'charge_balance', { amount: 100, user_id: other.id })).code, 'INVALID_REQUEST');
+  assert.deepEqual((await http(`/balance_entries?user_id=eq.${other.id}`, { who: buyer.who })).json, []);
+  assert.equal((await http(`/users?id=eq.${other.id}`, { who: buyer.who })).json.length, 0);
+});
+
+test('views cannot be written', async () => {
+  const buyer = await newBuyer();
+  for (const [method, path] of [['POST', '/balance_entries'], ['PATCH', `/users?id=eq.${buyer.id}`], ['DELETE', '/orders?id=gt.0']]) {
+    const answer = await http(path, { who: buyer.who, method, body: { amount: 5, balance: 5, status: 'PAID' } });
+    assert.ok(answer.status === 403 || answer.status === 400 || answer.status === 405, `${method} ${path}: ${answer.status} ${answer.text}`);
+  }
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000);
+});
+
+test('a token with a numeric subject', async () => {
+  const buyer = await newBuyer(0);
+  const response = await validated(`${base}/rpc/get_balance`, { headers: { Authorization: `Bearer ${token({ role: 'api_buyer', sub: String(buyer.id), iss: 'somebody' })}` } });
+  assert.equal(response.status, 200);
+});

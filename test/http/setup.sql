@@ -1,0 +1,3 @@
+-- The database of the HTTP tests: the roles of test/pgtap/setup.sql are let in, and one administrator is there.
+SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin');
+SELECT commerce.create_user('Ann', 'ann@example.com', role => 'ADMIN');
