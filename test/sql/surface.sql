@@ -88,7 +88,7 @@ SELECT unnest(x.extcondition) AS condition FROM pg_extension x WHERE x.extname =
 SELECT c.oid::regclass AS no_primary_key FROM pg_class c
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
-  AND c.relname NOT IN ('gate', 'origin', 'sales_fold', 'api_document')
+  AND c.relname NOT IN ('gate', 'origin', 'outbox_purged', 'sales_fold', 'api_document')
 ORDER BY 1;
 
 -- tables that refer to one another in a circle cannot be restored
