@@ -497,10 +497,13 @@ escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
 	TakeResult	result = TAKEN;
 
 	if (!counters_exist())
-		rows_lock(kind, id);
-	else if (!gate_foreign())
+	{
+		*available = rows_lock_and_sum(kind, id);
+		return *available >= units;
+	}
+	if (!gate_foreign())
 		holding = hold(kind, id);
-	if (!counters_exist() || gate_foreign())
+	if (gate_foreign())
 	{
 		*available = rows_sum(kind, id, true);
 		return *available >= units;

@@ -14,6 +14,12 @@ extern Oid	rows_journal(EscrowKind kind);
 extern void rows_lock(EscrowKind kind, int64 id);
 
 /*
+ * Locks a narrow row and sums the resource's units, own ones included.  Where there are no counters there
+ * is no worker either; so it also folds a journal that has grown long.
+ */
+extern int64 rows_lock_and_sum(EscrowKind kind, int64 id);
+
+/*
  * Sums a resource's units under a snapshot taken now, those that this transaction has taken or given
  * included or not.  Rebases first when the narrow row's mark is not of this cluster's past.
  */

@@ -22,15 +22,27 @@
 
 PG_FUNCTION_INFO_V1(commerce_fold);
 
-/* Keeps other folders out until the transaction ends. */
-static void
-begin_fold(void)
+/* Keeps other folders out until the transaction ends; false: there is one, and not to be waited for. */
+static bool
+lock_fold(bool wait)
 {
 	LOCKTAG		tag;
 
-	gate_enter("fold()");
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+fold_try_lock(void)
+{
+	return lock_fold(false);
+}
+
+static void
+begin_fold(void)
+{
+	gate_enter("fold()");
+	(void) lock_fold(true);
 }
 
 int64
