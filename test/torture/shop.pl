@@ -10,47 +10,12 @@
 
 use strict;
 use warnings;
-use DBI;
-use File::Temp;
 use JSON::PP;
-use Storable;
 use Test::More;
 use Time::HiRes qw(sleep);
-
-my $clients = $ENV{TORTURE_CLIENTS} || 16;
-my $rounds = $ENV{TORTURE_ROUNDS} || 150;
-my $seed = $ENV{TORTURE_SEED} || 1;
-note "$clients clients, $rounds rounds each, seed $seed";
+use Torture qw($clients $rounds connect_to_shop note_error one pick reconnect run table transaction);
 
 my $users = $clients < 40 ? 40 : $clients;
-my $dir = File::Temp->newdir;
-
-# Errors that a client must be ready for. 57014: cancelled; 57P01 and 08*: terminated.
-my %expected = map { $_ => 1 }
-  qw(SH001 SH002 SH004 SH005 SH007 SH008 SH014 SH016 SH429 40001 40P01 57014);
-
-sub connect_to_shop
-{
-	my ($name) = @_;
-	my $db = DBI->connect('dbi:Pg:', undef, undef, { RaiseError => 1, PrintError => 0, AutoCommit => 1 });
-	$db->do("SET application_name = '$name'");
-	return $db;
-}
-
-# Another connection in place of one that is lost, or that is to be lost.
-sub reconnect
-{
-	my ($shop) = @_;
-	$shop->{db}{InactiveDestroy} = 1 unless eval { $shop->{db}->disconnect };
-	$shop->{db} = connect_to_shop('torture client');
-	return $shop->{db};
-}
-
-sub one
-{
-	my ($db, $sql, @values) = @_;
-	return ($db->selectrow_array($sql, undef, @values))[0];
-}
 
 # ---------------------------------------------------------------------------
 # The shop: products of much and of little stock, coupons of much and of
@@ -88,8 +53,6 @@ $db->disconnect;
 # What a client does. Each deed makes one call and returns what is to be
 # remembered if it is committed.
 
-sub pick { return $_[ rand @_ ] }
-
 sub order
 {
 	my ($shop) = @_;
@@ -104,7 +67,8 @@ sub order
 		push @items, { product_id => pick(2, 3, 7, 8, (4, 5, 6) x 3), quantity => 1 + int rand 3 } for 0 .. rand 4;
 	}
 	$units{ $_->{product_id} } += $_->{quantity} for @items;
-	@coupons = pick(@{ $shop->{coupons}{$user} }) if $shop->{coupons}{$user} && rand() < 0.5;
+	my @claimed = map { $_->{id} } grep { $_->{what} eq 'claim' && $_->{user} == $user } @{ $shop->{memory} };
+	@coupons = pick(@claimed) if @claimed && rand() < 0.5;
 
 	# what is asked with a key must be the same for everybody who uses it
 	if (rand() < 0.2)
@@ -159,79 +123,7 @@ sub by_hand
 	return { what => 'adjust', product => $product, delta => 2 };
 }
 
-# Notes the error, and lets what is not expected be seen.
-sub note_error
-{
-	my ($shop, $error) = @_;
-	my $state = $shop->{db}->state || '-----';
-	$shop->{errors}{$state}++;
-	push @{ $shop->{surprises} }, "$state $error" unless $expected{$state} || !$shop->{db}->ping;
-	return $state;
-}
-
-# One transaction. Afterwards everything in it is remembered, or nothing.
-sub transaction
-{
-	my ($shop, @deeds) = @_;
-	my $db = $shop->{db};
-	my $alone = @deeds == 1;
-	my ($xid, @done);
-	my $committed = eval {
-		$db->begin_work;
-		$db->do('SET TRANSACTION ISOLATION LEVEL ' . pick(('READ COMMITTED') x 3, 'REPEATABLE READ', 'SERIALIZABLE'));
-		$db->do('SET LOCAL statement_timeout = ' . (1 + int rand 20)) if rand() < 0.1;
-		for my $deed (@deeds)
-		{
-			my $savepoint = !$alone && rand() < 0.5;
-			$db->do('SAVEPOINT s') if $savepoint;
-			my $result = eval { $deed->($shop) };
-			if (!$result)
-			{
-				my $error = $@;
-				die $error if !$savepoint || !$db->ping;
-				note_error($shop, $error);
-				$db->do('ROLLBACK TO s');
-				next;
-			}
-			if ($savepoint && rand() < 0.3)
-			{
-				$db->do('ROLLBACK TO s');
-				next;
-			}
-			$db->do('RELEASE s') if $savepoint && rand() < 0.5;
-			push @done, $result;
-		}
-		if (rand() < 0.15)
-		{
-			$db->rollback;
-			return 0;
-		}
-		$xid = one($db, 'SELECT pg_current_xact_id_if_assigned()::text');
-		$db->commit;
-		1;
-	};
-	if (!defined $committed)
-	{
-		my $state = note_error($shop, $@);
-
-		# sold out, said to somebody who held nothing: final
-		push @{ $shop->{sold_out} }, $state if $alone && ($state eq 'SH001' || $state eq 'SH004') && $shop->{first_only};
-		return if $db->{AutoCommit};
-		return if $db->ping && eval { $db->rollback };
-		# the connection is gone; was it before or after the commit?
-		$db = reconnect($shop);
-		return unless defined $xid;
-		my $status;
-		sleep 0.01 until ($status = one($db, 'SELECT pg_xact_status($1::xid8)', $xid)) ne 'in progress';
-		$committed = $status eq 'committed';
-	}
-	return unless $committed;
-	push @{ $shop->{memory} }, @done;
-	push @{ $shop->{coupons}{ $_->{user} } }, $_->{id} for grep { $_->{what} eq 'claim' } @done;
-	return;
-}
-
-# The last units of what is never given back, in a transaction with nothing else.
+# The last unit of what is never given back, in a transaction with nothing else.
 sub last_unit
 {
 	my ($shop) = @_;
@@ -254,7 +146,8 @@ sub last_coupon
 # refused because somebody else has bought it, which is checked in the end.
 sub single_units
 {
-	my ($shop, $number) = @_;
+	my ($shop) = @_;
+	my $number = $shop->{number};
 	for my $n (0 .. $singles - 1)
 	{
 		next if ($n + $number) % $clients > 2;
@@ -287,124 +180,52 @@ sub single_units
 	return;
 }
 
-sub client
+sub play_round
 {
-	my ($number) = @_;
-	srand($seed * 1000 + $number);
-	my $shop = { db => connect_to_shop('torture opening'), memory => [], coupons => {}, errors => {}, surprises => [], sold_out => [], refused_single => [] };
-	single_units($shop, $number);
-	$shop->{db}->do("SET application_name = 'torture client'");
-	for my $round (1 .. $rounds)
+	my ($shop) = @_;
+	my $dice = rand;
+	if ($dice < 0.15)
 	{
-		my $dice = rand;
-		$shop->{round} = $round;
-		$shop->{first_only} = 0;
-		if ($dice < 0.15)
-		{
-			$shop->{first_only} = 1;
-			transaction($shop, pick(\&last_unit, \&last_coupon));
-		}
-		elsif ($dice < 0.65)
-		{
-			transaction($shop, pick((\&order) x 5, (\&charge) x 2, \&claim, \&adjust));
-		}
-		elsif ($dice < 0.95)
-		{
-			transaction($shop, map { pick((\&order) x 4, \&charge, \&claim, \&adjust) } 0 .. rand 4);
-		}
-		elsif ($dice < 0.97)
-		{
-			# a writer by hand has nothing else in its transaction: what holds
-			# the gate as an order must not ask for it as somebody else
-			transaction($shop, \&by_hand);
-		}
-		else
-		{
-			# a client that vanishes with a transaction open
-			eval {
-				$shop->{db}->begin_work;
-				order($shop);
-				1;
-			} or note_error($shop, $@);
-			reconnect($shop);
-		}
+		# sold out, said to somebody who holds nothing: final
+		my $state = transaction($shop, pick(\&last_unit, \&last_coupon)) // '';
+		push @{ $shop->{sold_out} }, $state if $state =~ /^SH00[14]$/;
 	}
-	my $result = { map { $_ => $shop->{$_} } qw(memory errors surprises sold_out refused_single) };
-	Storable::store($result, "$dir/$number");
+	elsif ($dice < 0.65)
+	{
+		transaction($shop, pick((\&order) x 5, (\&charge) x 2, \&claim, \&adjust));
+	}
+	elsif ($dice < 0.95)
+	{
+		transaction($shop, map { pick((\&order) x 4, \&charge, \&claim, \&adjust) } 0 .. rand 4);
+	}
+	elsif ($dice < 0.97)
+	{
+		# a writer by hand has nothing else in its transaction: what holds
+		# the gate as an order must not ask for it as somebody else
+		transaction($shop, \&by_hand);
+	}
+	else
+	{
+		# a client that vanishes with a transaction open
+		eval {
+			$shop->{db}->begin_work;
+			order($shop);
+			1;
+		} or note_error($shop, $@);
+		reconnect($shop);
+	}
 	return;
 }
 
-# Folds, refreshes, cancels and terminates until told to stop.
-sub disturber
-{
-	my ($number, $until) = @_;
-	srand($seed * 1000 + 900 + $number);
-	my $db = connect_to_shop('torture disturber');
-	my ($runs, @surprises) = (0);
-	while (!-e $until)
-	{
-		my $sql = pick(
-			('SELECT commerce.fold()') x 2,
-			'SELECT commerce.refresh_popular_products()',
-			'SELECT commerce.expire_coupons()',
-			'SELECT count(*) FROM commerce.product_list',
-			q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-			  WHERE application_name = 'torture client' AND datname = current_database() AND state = 'active' ORDER BY random() LIMIT 1},
-			q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			  WHERE application_name = 'torture client' AND datname = current_database() AND state <> 'idle' ORDER BY random() LIMIT 1});
-		eval { $db->do($sql); $runs++; 1 }
-		  or $expected{ $db->state } or push @surprises, $db->state . " $sql: $@";
-		my $violated = eval { one($db, 'SELECT string_agg(invariant, $1) FROM commerce.check_invariants()', ', ') };
-		push @surprises, "in the middle of it: $violated" if defined $violated;
-		sleep 0.02;
-	}
-	Storable::store({ runs => $runs, surprises => \@surprises }, "$dir/disturber$number");
-	return;
-}
-
-# ---------------------------------------------------------------------------
-
-sub start
-{
-	my ($body, @arguments) = @_;
-	my $pid = fork // die $!;
-	return $pid if $pid;
-	eval { $body->(@arguments); 1 } or print STDERR "# $@";
-	require POSIX;
-	POSIX::_exit($@ ? 1 : 0);
-}
-
-my @disturbers = map { start(\&disturber, $_, "$dir/stop") } 1, 2;
-my @pids = map { start(\&client, $_) } 1 .. $clients;
-my $ended_well = 0;
-for my $pid (@pids)
-{
-	waitpid $pid, 0;
-	$ended_well++ if $? == 0;
-}
-open my $stop, '>', "$dir/stop" or die $!;
-close $stop;
-for my $pid (@disturbers)
-{
-	waitpid $pid, 0;
-	$ended_well++ if $? == 0;
-}
-is($ended_well, $clients + 2, 'every client came to its end');
-
-my @results = map { Storable::retrieve("$dir/$_") } grep { -e "$dir/$_" } 1 .. $clients;
-my @disturbed = map { Storable::retrieve("$dir/disturber$_") } grep { -e "$dir/disturber$_" } 1, 2;
-my @memory = map { @{ $_->{memory} } } @results;
-my %errors;
-for my $result (@results)
-{
-	$errors{$_} += $result->{errors}{$_} for keys %{ $result->{errors} };
-}
-my %deeds;
-$deeds{ $_->{what} }++ for @memory;
-note 'committed: ', join ', ', map { "$_ $deeds{$_}" } sort keys %deeds;
-note 'errors: ', join ', ', map { "$_ $errors{$_}" } sort keys %errors;
-note 'runs of folding, refreshing, cancelling and terminating: ', join ' and ', map { $_->{runs} } @disturbed;
-is_deeply([ map { @{ $_->{surprises} } } @results, @disturbed ], [], 'nobody met an error that is not to be expected');
+my ($results, $memory) = run(
+	opening => \&single_units,
+	round   => \&play_round,
+	disturb => [
+		('SELECT commerce.fold()') x 2, 'SELECT commerce.refresh_popular_products()',
+		'SELECT commerce.expire_coupons()', 'SELECT count(*) FROM commerce.product_list' ],
+	expect => [qw(40P01 SH001 SH002 SH004 SH005 SH007 SH008 SH014 SH016 SH429)]);
+my @results = @$results;
+my @memory = @$memory;
 
 # The same key: the same order, remembered once.
 my (%by_key, @orders, @charges, $differing);
@@ -442,40 +263,34 @@ $charged{ $_->{user} } += $_->{amount} for @charges;
 $adjusted{ $_->{product} } += $_->{delta} for grep { $_->{what} eq 'adjust' } @memory;
 $claimed{ $_->{coupon} }++ for grep { $_->{what} eq 'claim' } @memory;
 
-sub table
-{
-	my ($sql) = @_;
-	return { map { $_->[0] => 0 + $_->[1] } @{ $db->selectall_arrayref($sql) } };
-}
-
 is_deeply([ map { $_->[0] } @{ $db->selectall_arrayref('SELECT id FROM commerce.orders ORDER BY id') } ],
 	[ sort { $a <=> $b } map { $_->{id} } @orders ], 'the orders are those that the clients saw committed');
-is_deeply(table('SELECT user_id, sum(payment_amount) FROM commerce.orders GROUP BY 1'), \%paid, 'and cost what they saw');
-is_deeply(table('SELECT id, balance FROM commerce.users'),
+is_deeply(table($db, 'SELECT user_id, sum(payment_amount) FROM commerce.orders GROUP BY 1'), \%paid, 'and cost what they saw');
+is_deeply(table($db, 'SELECT id, balance FROM commerce.users'),
 	{ map { $_ => 3000000 + ($charged{$_} // 0) - ($paid{$_} // 0) } 1 .. $users }, 'balances: what was charged less what was paid');
-is_deeply(table(q{SELECT product_id, -sum(delta) FROM commerce.stock_entries WHERE reason = 'ORDER' GROUP BY 1}), \%sold,
+is_deeply(table($db, q{SELECT product_id, -sum(delta) FROM commerce.stock_entries WHERE reason = 'ORDER' GROUP BY 1}), \%sold,
 	'units sold: no unit lost, none counted twice');
-is_deeply(table('SELECT id, commerce.available_stock(id) FROM commerce.products'),
+is_deeply(table($db, 'SELECT id, commerce.available_stock(id) FROM commerce.products'),
 	{ map { $_ => $stock{$_} + ($adjusted{$_} // 0) - ($sold{$_} // 0) } keys %stock }, 'units left: what was there, came and went');
-is_deeply(table('SELECT coupon_id, count(*) FROM commerce.coupon_issues GROUP BY 1'), \%claimed, 'coupons: those that the clients saw');
-is_deeply(table(q{SELECT used_order_id, id FROM commerce.coupon_issues WHERE status = 'USED'}),
+is_deeply(table($db, 'SELECT coupon_id, count(*) FROM commerce.coupon_issues GROUP BY 1'), \%claimed, 'coupons: those that the clients saw');
+is_deeply(table($db, q{SELECT used_order_id, id FROM commerce.coupon_issues WHERE status = 'USED'}),
 	{ map { $_->{id} => 0 + $_->{coupon} } grep { defined $_->{coupon} } @orders }, 'coupons used: by those orders');
 is(one($db, 'SELECT count(*) FROM (SELECT id FROM commerce.outbox GROUP BY 1 HAVING count(*) > 1) d'), 0, 'no event twice');
 is(one($db, q{SELECT count(*) FROM commerce.outbox WHERE type = 'OrderCreated'}), scalar @orders, 'an event for each order, and no other');
 
 # "Sold out" was never said too early: what cannot come back is all gone.
-my %sold_out = map { $_ => 1 } map { @{ $_->{sold_out} } } @results;
+my %sold_out = map { $_ => 1 } map { @{ $_->{sold_out} // [] } } @results;
 ok($sold_out{SH001} && $sold_out{SH004}, 'the last unit and the last coupon were asked for');
 is($sold{1} // 0, $stock{1}, 'nobody was refused while a unit was left') if $sold_out{SH001};
 is($claimed{1} // 0, $quota{1}, 'nobody was refused while a coupon was left') if $sold_out{SH004};
 
-my %refused_single = map { $_ => 1 } map { @{ $_->{refused_single} } } @results;
+my %refused_single = map { $_ => 1 } map { @{ $_->{refused_single} // [] } } @results;
 cmp_ok(scalar(keys %refused_single), '>', $singles / 10, 'single units were asked for more than once');
 is_deeply([ grep { !$sold{$_} } sort keys %refused_single ], [], 'and nobody was refused one that was not sold');
 
 # Sales are counted once, whenever they were folded.
 $db->do('SELECT commerce.refresh_popular_products()');
-is_deeply(table('SELECT product_id, sum(units) FROM commerce.product_daily_sales GROUP BY 1'), \%sold, 'best sellers count every unit once');
+is_deeply(table($db, 'SELECT product_id, sum(units) FROM commerce.product_daily_sales GROUP BY 1'), \%sold, 'best sellers count every unit once');
 $db->do('SELECT commerce.fold()');
 is_deeply($db->selectall_arrayref('SELECT invariant, violations FROM commerce.check_invariants()'), [], 'and the books are right when folded');
 $db->disconnect;
