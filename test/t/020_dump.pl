@@ -132,7 +132,10 @@ for (@restores)
 	is($node->safe_psql('shop', q{SELECT id FROM commerce.place_order(1, '[{"product_id":4,"quantity":1,"coupon_issue_id":2}]', '{1}', 'order')}), 5,
 		"$name: an idempotency key is known");
 	fails_with($node, 'shop', 'SELECT commerce.charge_balance(5, 100)', '42501', "$name: a suspended user is suspended");
+	is($node->safe_psql('shop', q{SELECT status FROM commerce.set_user_status(5, 'ACTIVE')}), 'ACTIVE', "$name: and can be let in again");
 	is($node->safe_psql('shop', q{SELECT status FROM commerce.confirm_payment(6, true, 'provider-1')}), 'PAID', "$name: a pending order can be paid");
+	is($node->safe_psql('shop', 'SELECT status FROM commerce.revoke_coupon(3)'), 'REVOKED', "$name: a coupon can be revoked");
+	is($node->safe_psql('shop', 'SELECT balance FROM commerce.charge_balance(5, 100000)'), 1100000, "$name: a balance can be charged");
 
 	# Counted once, in one order
 	$node->poll_query_until('shop', q{
@@ -145,6 +148,9 @@ for (@restores)
 	is($node->safe_psql('shop', q{
 		SELECT string_agg(type, ' ' ORDER BY era, key, position) FROM commerce.outbox WHERE aggregatetype = 'Order' AND aggregateid = '6'}),
 		'OrderCreated PaymentRequested PaymentCompleted DeliveryRequested', "$name: an order's events are in order across the eras");
+	is($node->safe_psql('shop', q{
+		SELECT count(*) FROM commerce.outbox
+		WHERE era = (SELECT era FROM commerce.origin) AND key >= pg_snapshot_xmax(pg_current_snapshot())}), 0, "$name: no event waits for a transaction id that is far away");
 	is($node->safe_psql('shop', q{
 		SELECT count(*) FROM (SELECT created_at, lag(created_at) OVER (ORDER BY era, key, position) AS former FROM commerce.outbox) o
 		WHERE created_at < former - interval '1 minute'}), 0, "$name: so are all others");

@@ -1,0 +1,188 @@
+-- Examples of docs/reference.md, run by scripts/reference in this order in a new database, each in a session
+-- of its own. "hidden" is run and not shown, "quiet" shows no output, "not run" is shown only.
+
+-- [create_user]
+SELECT commerce.create_user('Kim Minji', 'minji@example.com', phone => '010-1234-5678');
+
+-- [create_seller]
+SELECT commerce.create_user('Potter', 'potter@example.com', role => 'SELLER');
+SELECT commerce.create_seller(2, 'Icheon Kiln', '123-45-67890', cs_phone => '031-123-4567');
+
+-- [set_user_status]
+SELECT id, status FROM commerce.set_user_status(2, 'SUSPENDED');
+SELECT id, status FROM commerce.set_user_status(2, 'ACTIVE');
+
+-- [charge_balance]
+SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026-01-05');
+-- sent again: done once, answered the same
+SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026-01-05');
+
+-- [get_balance]
+SELECT * FROM commerce.get_balance(1);
+
+-- [create_product]
+SELECT commerce.create_product(1, 'Teapot', price => 32000, stock => 10, discount => 2000, shipping_fee => 3000);
+SELECT commerce.create_product(NULL, 'Green tea', price => 9000, stock => 100, max_per_order => 20);
+
+-- [update_product]
+SELECT name, price, discount FROM commerce.update_product(2, price => 9500, discount => 500);
+
+-- [set_product_status]
+SELECT id, status FROM commerce.set_product_status(2, 'DISCONTINUED');
+SELECT id, status FROM commerce.set_product_status(2, 'ON_SALE');
+
+-- [create_promotion]
+SELECT commerce.create_promotion(1, 'PERCENT', 10, starts_at => now(), ends_at => now() + interval '1 week');
+SELECT name, price, discount_now, price_now FROM commerce.product_list WHERE id = 1;
+
+-- [adjust_stock]
+SELECT commerce.adjust_stock(1, -1, note => 'broken');
+
+-- [available_stock]
+SELECT commerce.available_stock(1);
+
+-- [create_coupon]
+-- 10 % off the whole order, at most 5000 won, floored to 100 won; the first 100 users have it for 30 days
+SELECT commerce.create_coupon('Welcome', 'PERCENT', 10, quantity => 100, valid_days => 30,
+                              max_discount => 5000, round_unit => 100);
+-- 1000 won off each teapot
+SELECT commerce.create_coupon('Teapot week', 'FIXED', 1000, quantity => 50, valid_until => '2099-12-31', product_id => 1);
+-- one seller's shipping for nothing
+SELECT commerce.create_coupon('Free shipping', 'FREE_SHIPPING', 0, quantity => 50, valid_days => 7, seller_id => 1);
+
+-- [claim_coupon]
+SELECT id, name, status FROM commerce.claim_coupon(user_id => 1, coupon_id => 1);
+SELECT id, name, status FROM commerce.claim_coupon(user_id => 1, coupon_id => 2);
+
+-- [usable_coupons]
+SELECT id, coupon_id, name, kind, value FROM commerce.usable_coupons(1);
+
+-- [stop_coupon]
+SELECT id, name, stopped_at IS NOT NULL AS stopped FROM commerce.stop_coupon(3);
+
+-- [revoke_coupon hidden]
+SELECT commerce.create_coupon('Mistake', 'FIXED', 999999, quantity => 1, valid_days => 30);
+SELECT commerce.claim_coupon(1, 4);
+
+-- [revoke_coupon]
+SELECT id, status FROM commerce.revoke_coupon(3, note => 'issued by mistake');
+
+-- [expire_coupons]
+SELECT commerce.expire_coupons();
+
+-- [place_order]
+-- two teapots with their coupon, three packs of tea, and a coupon for the whole
+SELECT id, status, items_total, item_discount_total, order_discount, shipping_total, payment_amount
+FROM commerce.place_order(1, '[{"product_id": 1, "quantity": 2, "coupon_issue_id": 2},
+                               {"product_id": 2, "quantity": 3}]', '{1}', idempotency_key => 'order-1');
+SELECT seq, product_name, status, quantity, unit_final, line_total, order_discount_share
+FROM commerce.order_items WHERE order_id = 1 ORDER BY seq;
+
+-- [place_order]
+-- paid elsewhere: stock is held until confirm_payment(), or for commerce.payment_ttl
+SELECT id, status, payment_amount
+FROM commerce.place_order(1, '[{"product_id": 2, "quantity": 1}]', payment_method => 'EXTERNAL');
+
+-- [create_order_sheet]
+SELECT payment_amount, expires_at - created_at AS time_to_live
+FROM commerce.create_order_sheet(1, '[{"product_id": 2, "quantity": 2}]');
+
+-- [place_sheet_order]
+SELECT id AS sheet FROM commerce.create_order_sheet(1, '[{"product_id": 2, "quantity": 2}]') \gset
+SELECT id, status, payment_amount FROM commerce.place_sheet_order(:'sheet');
+
+-- [confirm_payment]
+SELECT id, status FROM commerce.confirm_payment(2, true, provider_event_id => 'evt_1');
+
+-- [expire_pending_orders]
+SELECT commerce.expire_pending_orders();
+
+-- [change_item_status]
+-- the seller of item 1 hands one of two units to the carrier: they become items of their own
+SELECT id, seq, status, quantity FROM commerce.change_item_status(1, 'DISPATCHED', 'SELLER', 1, quantity => 1);
+
+-- [cancel_order]
+SELECT id, status, refunded_amount FROM commerce.cancel_order(2, 'BUYER', 1, note => 'changed my mind');
+
+-- [cancel_order_item]
+SELECT id, status, refunded_amount FROM commerce.cancel_order_item(2, 1, 'BUYER', 1);
+
+-- [confirm_delivered_items]
+SELECT commerce.confirm_delivered_items();
+
+-- [refresh_popular_products hidden]
+DO $$
+BEGIN
+	LOOP
+		PERFORM commerce.refresh_popular_products();
+		EXIT WHEN (SELECT f.mark FROM commerce.sales_fold f) > (SELECT max(e.xid) FROM commerce.order_item_events e);
+		PERFORM pg_sleep(0.02);
+	END LOOP;
+END
+$$;
+
+-- [refresh_popular_products quiet]
+SELECT commerce.refresh_popular_products();
+
+-- [popular_products]
+SELECT rank, product_id, name, price, units_sold FROM commerce.popular_products();
+
+-- [local_date]
+SELECT commerce.local_date('2026-01-05 16:00:00Z');
+
+-- [subscribe quiet]
+SELECT commerce.subscribe('warehouse', event_types => '{DeliveryRequested}');
+
+-- [fetch_events quiet]
+SELECT position, type, aggregateid, payload FROM commerce.fetch_events('warehouse', max_events => 100);
+
+-- [ack_events quiet]
+SELECT commerce.ack_events('warehouse', up_to => position)
+FROM commerce.fetch_events('warehouse', max_events => 100) ORDER BY position DESC LIMIT 1;
+
+-- [seek_subscription quiet]
+SELECT commerce.seek_subscription('warehouse', to_time => now() - interval '1 hour');
+
+-- [pause_subscription quiet]
+SELECT commerce.pause_subscription('warehouse', reason => 'stocktaking');
+
+-- [resume_subscription quiet]
+SELECT commerce.resume_subscription('warehouse');
+
+-- [unsubscribe quiet]
+SELECT commerce.unsubscribe('warehouse');
+
+-- [check_invariants]
+SELECT * FROM commerce.check_invariants();
+
+-- [fold quiet]
+SELECT commerce.fold();
+
+-- [run_job quiet]
+SELECT commerce.run_job('popular-products');
+
+-- [schedule_jobs not run]
+SELECT commerce.schedule_jobs();
+
+-- [unschedule_jobs not run]
+SELECT commerce.unschedule_jobs();
+
+-- [purge_idempotency_keys]
+SELECT commerce.purge_idempotency_keys();
+
+-- [grant_app not run]
+CREATE ROLE shop_backend LOGIN;
+SELECT commerce.grant_app('shop_backend');
+
+-- [revoke_app not run]
+SELECT commerce.revoke_app('shop_backend');
+
+-- [grant_relay not run]
+CREATE ROLE relay LOGIN;
+SELECT commerce.grant_relay('relay');
+
+-- [grant_api not run]
+SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin', authenticator => 'authenticator');
+
+-- [error_codes]
+SELECT http_status, code, sqlstate, message FROM commerce.error_codes() LIMIT 3;
