@@ -5,6 +5,7 @@
 #include "database.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,16 +15,22 @@
 #define QUERY_TIMEOUT	60000
 
 static void
+set_error(Database *database, const char *why)
+{
+	size_t		length;
+
+	free(database->error);
+	database->error = xstrdup(why);
+	length = strlen(database->error);
+	while (length > 0 && database->error[length - 1] == '\n')
+		database->error[--length] = '\0';
+}
+
+static void
 fail(Database *database, const char *why)
 {
-	char	   *error = xstrdup(why);
-	size_t		length = strlen(error);
-
-	while (length > 0 && error[length - 1] == '\n')
-		error[--length] = '\0';
+	set_error(database, why);
 	database_close(database);
-	free(database->error);
-	database->error = error;
 }
 
 void
@@ -53,6 +60,16 @@ database_query(Database *database, const char *sql)
 		fail(database, PQerrorMessage(database->connection));
 }
 
+void
+database_query_with(Database *database, const char *sql, const char *parameter)
+{
+	database->state = DATABASE_BUSY;
+	database->deadline = clock_now() + QUERY_TIMEOUT;
+	if (!PQsendQueryParams(database->connection, sql, 1, NULL, &parameter, NULL, NULL, 0) ||
+		PQflush(database->connection) < 0)
+		fail(database, PQerrorMessage(database->connection));
+}
+
 static void
 step_connecting(Database *database)
 {
@@ -78,29 +95,40 @@ step_connecting(Database *database)
 }
 
 static void
-step_busy(Database *database)
+keep_result(Database *database, PGresult *result)
 {
-	PGresult   *result;
+	ExecStatusType status = PQresultStatus(result);
 
-	while (!PQisBusy(database->connection))
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
 	{
-		ExecStatusType status;
-
-		result = PQgetResult(database->connection);
-		if (result == NULL)
-		{
-			database->state = DATABASE_DONE;
-			return;
-		}
-		status = PQresultStatus(result);
-		if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-		{
-			fail(database, PQresultErrorMessage(result));
-			PQclear(result);
-			return;
-		}
 		database->results = xrealloc(database->results, sizeof(PGresult *) * (size_t) (database->nresults + 1));
 		database->results[database->nresults++] = result;
+	}
+	else
+	{
+		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+		set_error(database, PQresultErrorMessage(result));
+		snprintf(database->sqlstate, sizeof(database->sqlstate), "%s", sqlstate ? sqlstate : "XX000");
+		PQclear(result);
+	}
+}
+
+static void
+step_busy(Database *database)
+{
+	while (!PQisBusy(database->connection))
+	{
+		PGresult   *result = PQgetResult(database->connection);
+
+		if (result != NULL)
+			keep_result(database, result);
+		else if (PQstatus(database->connection) == CONNECTION_BAD)
+			fail(database, database->sqlstate[0] ? database->error : PQerrorMessage(database->connection));
+		else
+			database->state = database->sqlstate[0] ? DATABASE_FAILED : DATABASE_DONE;
+		if (result == NULL)
+			return;
 	}
 }
 
@@ -111,6 +139,7 @@ database_step(Database *database, Millis now)
 	{
 		case DATABASE_CLOSED:
 		case DATABASE_DONE:
+		case DATABASE_FAILED:
 			return;
 		case DATABASE_CONNECTING:
 			step_connecting(database);
@@ -135,7 +164,8 @@ database_clear(Database *database)
 	free(database->results);
 	database->results = NULL;
 	database->nresults = 0;
-	if (database->state == DATABASE_DONE)
+	database->sqlstate[0] = '\0';
+	if (database->state == DATABASE_DONE || database->state == DATABASE_FAILED)
 		database->state = DATABASE_READY;
 }
 
@@ -147,6 +177,27 @@ database_close(Database *database)
 		PQfinish(database->connection);
 	database->connection = NULL;
 	database->state = DATABASE_CLOSED;
+}
+
+void
+database_wait(Database *database)
+{
+	DatabaseState before = database->state;
+
+	while (database->state == before)
+	{
+		struct curl_waitfd descriptor;
+
+		if (database_descriptor(database, &descriptor))
+		{
+			struct pollfd poll_one = {.fd = descriptor.fd};
+
+			poll_one.events = (short) ((descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : 0) |
+									   (descriptor.events & CURL_WAIT_POLLIN ? POLLIN : 0));
+			poll(&poll_one, 1, 1000);
+		}
+		database_step(database, clock_now());
+	}
 }
 
 bool

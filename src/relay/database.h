@@ -16,7 +16,8 @@ typedef enum DatabaseState
 	DATABASE_CONNECTING,
 	DATABASE_READY,
 	DATABASE_BUSY,				/* a query is under way */
-	DATABASE_DONE				/* its results are there */
+	DATABASE_DONE,				/* its results are there */
+	DATABASE_FAILED				/* it has failed; the connection has not */
 } DatabaseState;
 
 typedef struct Database
@@ -27,7 +28,8 @@ typedef struct Database
 	Millis		deadline;		/* of what is under way */
 	PGresult  **results;		/* of each statement of the query */
 	int			nresults;
-	char	   *error;			/* why it was closed, or NULL */
+	char	   *error;			/* why it was closed, or the query has failed; or NULL */
+	char		sqlstate[6];	/* of a query that has failed */
 } Database;
 
 /*
@@ -39,13 +41,16 @@ extern void database_connect(Database *database, const char *conninfo, const cha
 /* Begins a query of one or several statements; several are one transaction. */
 extern void database_query(Database *database, const char *sql);
 
-/*
- * Does what can be done without waiting.  An error of a query closes the connection, as does a server that
- * does not answer in time.
- */
+/* Begins a query of one statement with one parameter. */
+extern void database_query_with(Database *database, const char *sql, const char *parameter);
+
+/* Does what can be done without waiting.  A server that does not answer in time loses the connection. */
 extern void database_step(Database *database, Millis now);
 
-/* Gives up the results: from DATABASE_DONE to DATABASE_READY. */
+/* Waits until a query is done or has failed, or a connection is made or lost; for the beginning. */
+extern void database_wait(Database *database);
+
+/* Gives up the results: from DATABASE_DONE or DATABASE_FAILED to DATABASE_READY. */
 extern void database_clear(Database *database);
 
 extern void database_close(Database *database);

@@ -8,7 +8,6 @@
  */
 #include "directory.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +213,8 @@ step_list(Directory *directory, Millis now)
 	Database   *database = &directory->database;
 
 	database_step(database, now);
+	if (database->state == DATABASE_FAILED)
+		database_close(database);
 	switch (database->state)
 	{
 		case DATABASE_CLOSED:
@@ -240,6 +241,7 @@ step_list(Directory *directory, Millis now)
 			break;
 		case DATABASE_CONNECTING:
 		case DATABASE_BUSY:
+		case DATABASE_FAILED:
 			break;
 	}
 }
@@ -251,27 +253,14 @@ directory_load(Directory *directory)
 	int			problems = 0;
 
 	database_connect(database, directory->config->dbname, "commerce-relay");
-	while (database->state != DATABASE_DONE)
+	database_wait(database);
+	if (database->state == DATABASE_READY)
 	{
-		struct curl_waitfd descriptor;
-
-		if (database->state == DATABASE_READY)
-			ask_list(directory);
-		if (database_descriptor(database, &descriptor))
-		{
-			struct pollfd poll_one = {.fd = descriptor.fd};
-
-			poll_one.events = (short) ((descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : 0) |
-									   (descriptor.events & CURL_WAIT_POLLIN ? POLLIN : 0));
-			poll(&poll_one, 1, 1000);
-		}
-		database_step(database, clock_now());
-		if (database->state == DATABASE_CLOSED)
-		{
-			log_error("%s", database->error);
-			return false;
-		}
+		ask_list(directory);
+		database_wait(database);
 	}
+	if (database->state != DATABASE_DONE)
+		log_fatal("%s", database->error);
 	use_list(directory);
 	directory->asking = false;
 	directory->next_list = clock_now() + directory->config->poll_interval;

@@ -16,8 +16,8 @@ typedef struct Directory Directory;
 extern Directory *directory_open(const Config *config, char *const *only, int nonly);
 
 /*
- * Asks the server for the first time, and waits for it.  What is wrong is logged; false when there was
- * anything.  Nothing is delivered yet.
+ * Asks the server for the first time, and waits for it; the program ends when it cannot be asked.  What is
+ * wrong with subscriptions is logged; false when there was anything.  Nothing is delivered yet.
  */
 extern bool directory_load(Directory *directory);
 

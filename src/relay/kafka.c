@@ -32,6 +32,8 @@ kafka_conf(const char *brokers, const Secret *secret, char **problem)
 	rd_kafka_conf_set_log_cb(conf, log_kafka);
 	kafka_conf_set(conf, "client.id", "commerce-relay");
 	kafka_conf_set(conf, "bootstrap.servers", brokers);
+	/* what comes after this wins */
+	kafka_conf_set(conf, "session.timeout.ms", "10000");
 	for (int i = 0; secret && i < secret->kafka.count; i++)
 	{
 		const Property *property = &secret->kafka.items[i];

@@ -24,6 +24,7 @@
 #include "kafka_sink.h"
 #include "log.h"
 #include "options.h"
+#include "payment_source.h"
 
 #define MAX_WAIT		1000
 
@@ -65,11 +66,11 @@ catch_signals(void)
 }
 
 static void
-wait_for_something(Directory *directory, Millis now)
+wait_for_something(Directory *directory, const PaymentSource *payments, Millis now)
 {
 	unsigned	count;
 	struct curl_waitfd *own = directory_descriptors(directory, &count);
-	struct curl_waitfd *all = xcalloc(count + 2, sizeof(struct curl_waitfd));
+	struct curl_waitfd *all = xcalloc(count + 3, sizeof(struct curl_waitfd));
 	Millis		timeout = directory_deadline(directory, now) - now;
 	char		bytes[64];
 
@@ -79,6 +80,13 @@ wait_for_something(Directory *directory, Millis now)
 	all[count++].events = CURL_WAIT_POLLIN;
 	if (kafka_descriptor(&all[count]))
 		count++;
+	if (payments)
+	{
+		if (payment_source_descriptor(payments, &all[count]))
+			count++;
+		if (payment_source_deadline(payments) - now < timeout)
+			timeout = payment_source_deadline(payments) - now;
+	}
 	if (timeout < 0)
 		timeout = 0;
 	http_wait(all, count, timeout < MAX_WAIT ? timeout : MAX_WAIT);
@@ -91,7 +99,7 @@ wait_for_something(Directory *directory, Millis now)
 
 /* Returns the exit status. */
 static int
-run(Directory *directory, bool once)
+run(Directory *directory, PaymentSource *payments, bool once)
 {
 	bool		stopping = false;
 	bool		all_done = true;
@@ -112,9 +120,13 @@ run(Directory *directory, bool once)
 			stopping = true;
 			stop_by = now + MAX_FINISH;
 			directory_finish(directory);
+			if (payments)
+				payment_source_finish(payments);
 		}
 		directory_step(directory, now);
-		if (stopping && directory_finished(directory))
+		if (payments)
+			payment_source_step(payments, now);
+		if (stopping && directory_finished(directory) && (payments == NULL || payment_source_finished(payments)))
 			return once && !all_done ? 3 : 0;
 		if (once && !stopping && directory_idle(directory, &all_done))
 		{
@@ -122,7 +134,7 @@ run(Directory *directory, bool once)
 			directory_finish(directory);
 			continue;
 		}
-		wait_for_something(directory, now);
+		wait_for_something(directory, payments, now);
 	}
 }
 
@@ -132,6 +144,7 @@ main(int argc, char **argv)
 	Options		options;
 	Config		config;
 	Directory  *directory;
+	PaymentSource *payments = NULL;
 	int			status;
 
 	options_read(argc, argv, &options, &config);
@@ -142,12 +155,17 @@ main(int argc, char **argv)
 	directory = directory_open(&config, options.subscriptions, options.nsubscriptions);
 	if (!directory_load(directory))
 		return 2;
+	/* payment results never end: --once is for events */
+	if (config.payments.topic && !options.once && (payments = payment_source_open(&config)) == NULL)
+		return 2;
 	if (options.check)
 	{
 		log_info("configuration and connection are in order");
 		return 0;
 	}
-	status = run(directory, options.once);
+	status = run(directory, payments, options.once);
 	directory_close(directory);
+	if (payments)
+		payment_source_close(payments);
 	return status;
 }

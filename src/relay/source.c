@@ -485,6 +485,8 @@ source_step(Source *source, Millis now)
 	Database   *database = &source->database;
 
 	database_step(database, now);
+	if (database->state == DATABASE_FAILED)
+		database_close(database);
 	if (source->state != SOURCE_OFF && source->state != SOURCE_FINISHED && database->state == DATABASE_CLOSED)
 		lost(source, now);
 	if (database->state == DATABASE_DONE)
