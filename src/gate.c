@@ -79,7 +79,7 @@ gate_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			if (foreign_level > 0)
 				counters_make_stale();
-			if (event == XACT_EVENT_COMMIT && entered)
+			if (event == XACT_EVENT_COMMIT && entered && TransactionIdIsValid(GetTopTransactionIdIfAny()))
 				worker_wake();
 			break;
 		case XACT_EVENT_ABORT:

@@ -104,8 +104,8 @@ guc_define(void)
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.maintenance_interval",
 							"Time between two rounds of the maintenance worker in a database that is in use.",
-							"A round folds the journals and frees what is overdue.",
-							&commerce_maintenance_interval, 1000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS,
+							"A round folds the journals and frees what is overdue; 0 turns rounds off.",
+							&commerce_maintenance_interval, 1000, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.outbox_retention",
 							"How long events stay in the outbox at least.",

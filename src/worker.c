@@ -93,7 +93,6 @@ typedef struct WorkerState
 
 static WorkerState *state = NULL;
 static Slot *my_slot = NULL;	/* of this backend's database */
-static bool is_maintenance = false;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -201,7 +200,7 @@ worker_wake(void)
 {
 	int			process;
 
-	if (state == NULL || is_maintenance)
+	if (state == NULL)
 		return;
 	if (my_slot == NULL || my_slot->database != MyDatabaseId)
 		my_slot = find_slot(MyDatabaseId);
@@ -216,7 +215,6 @@ worker_wake(void)
 static void
 start_process(void)
 {
-	is_maintenance = true;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -467,6 +465,39 @@ wake_relays(void)
 	run_sql(&notify);
 }
 
+/* When the next order expires for which no payment has come; NEVER: there is none. */
+static TimestampTz next_expiry = NEVER;
+
+static void
+find_next_expiry(void)
+{
+	static SqlStatement find = {
+		"SELECT pg_catalog.min(o.expires_at) FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT'",
+		0, {0}
+	};
+	bool		isnull;
+	Datum		next;
+
+	sql_execute_latest(&find, NULL, NULL);
+	next = sql_datum(0, 1, &isnull);
+	next_expiry = isnull ? NEVER : DatumGetTimestampTz(next);
+}
+
+static void
+expire_orders(void)
+{
+	static SqlStatement expire = {"SELECT commerce.expire_pending_orders()", 0, {0}};
+
+	SPI_connect();
+	find_next_expiry();
+	if (next_expiry <= GetCurrentTimestamp())
+	{
+		sql_execute(&expire, NULL, NULL);
+		find_next_expiry();
+	}
+	SPI_finish();
+}
+
 static void
 fold_everything(void)
 {
@@ -509,6 +540,7 @@ commerce_worker_main(Datum arg)
 	TimestampTz last_news;
 	TimestampTz last_round = 0;
 	TimestampTz last_sweep;
+	TimestampTz now;
 
 	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(Oid));
 	start_process();
@@ -526,19 +558,21 @@ commerce_worker_main(Datum arg)
 	while (in_use)
 	{
 		bool		news = pg_atomic_exchange_u32(&my_slot->news, 0) != 0;
-		TimestampTz now = GetCurrentTimestamp();
 		bool		leaving;
 
+		now = GetCurrentTimestamp();
 		if (news)
 		{
 			last_news = now;
 			(void) run_task("waking relays", wake_relays);
 		}
 		leaving = TimestampDifferenceExceeds(last_news, now, LINGER_MS);
-		if (leaving || TimestampDifferenceExceeds(last_round, now, commerce_maintenance_interval))
+		if (commerce_maintenance_interval > 0 &&
+			(leaving || TimestampDifferenceExceeds(last_round, now, commerce_maintenance_interval)))
 		{
 			bool		sweep = leaving || TimestampDifferenceExceeds(last_sweep, now, SWEEP_MS);
 
+			(void) run_task("expiring orders", expire_orders);
 			do_fold(sweep);
 			last_round = now;
 			if (sweep)
@@ -550,13 +584,17 @@ commerce_worker_main(Datum arg)
 		if (news)
 			sleep_until_woken(NAP_MS, 0);
 		else
-			sleep_until_woken(Min(commerce_maintenance_interval, LINGER_MS), WL_LATCH_SET);
+			sleep_until_woken(commerce_maintenance_interval > 0 ? Min(commerce_maintenance_interval, LINGER_MS) : LINGER_MS,
+							  WL_LATCH_SET);
 	}
 
-	/* what could not be folded yet is tried again */
+	/* what could not be done yet is tried again */
+	now = GetCurrentTimestamp();
 	my_slot->unused = !in_use;
-	if (in_use && (unfinished > 0 || my_slot->fold_all))
-		my_slot->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SWEEP_MS);
-	else
-		my_slot->due = NEVER;
+	my_slot->due = NEVER;
+	if (!in_use || commerce_maintenance_interval == 0)
+		return;
+	my_slot->due = Max(next_expiry, TimestampTzPlusMilliseconds(now, commerce_maintenance_interval));
+	if (unfinished > 0 || my_slot->fold_all)
+		my_slot->due = Min(my_slot->due, TimestampTzPlusMilliseconds(now, SWEEP_MS));
 }

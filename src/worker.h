@@ -10,7 +10,7 @@ extern void worker_init(void);
 
 /*
  * Tells that a transaction of this database has committed something: events to be delivered, entries to
- * be folded.  Called after the commit; cheap, and does not throw.
+ * be folded, orders that will expire.  Called after the commit; cheap, and does not throw.
  */
 extern void worker_wake(void);
 

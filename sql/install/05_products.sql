@@ -304,7 +304,6 @@ BEGIN
 		), due AS (
 			SELECT s.product_id, s.depleted AS was_depleted, f.finished,
 				   CASE WHEN fold_stock.product_ids IS NOT NULL THEN s.product_id = ANY (fold_stock.sold_out)
-						WHEN f.finished IS NULL THEN s.depleted
 						ELSE s.on_hand + f.finished
 							+ coalesce((SELECT sum(j.delta) FROM commerce.stock_entries j
 										WHERE j.product_id = s.product_id AND j.xid >= h.xmin), 0) <= 0
@@ -313,7 +312,8 @@ BEGIN
 			CROSS JOIN LATERAL (
 				SELECT sum(j.delta) AS finished FROM commerce.stock_entries j
 				WHERE j.product_id = s.product_id AND j.xid >= s.mark AND j.xid < h.xmin) f
-			WHERE fold_stock.product_ids IS NULL OR s.product_id = ANY (fold_stock.product_ids)
+			WHERE (fold_stock.product_ids IS NULL OR s.product_id = ANY (fold_stock.product_ids))
+			  AND (f.finished IS NOT NULL OR s.product_id = ANY (fold_stock.sold_out) <> s.depleted)
 			FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
 		UPDATE commerce.stock s
@@ -321,7 +321,7 @@ BEGIN
 			event_key = CASE WHEN due.is_depleted AND NOT due.was_depleted
 							 THEN greatest(s.event_key, pg_catalog.pg_current_xact_id()) ELSE s.event_key END
 		FROM due CROSS JOIN horizon h
-		WHERE s.product_id = due.product_id AND (due.finished IS NOT NULL OR due.is_depleted <> due.was_depleted)
+		WHERE s.product_id = due.product_id
 		RETURNING s.product_id, s.event_key, due.is_depleted AND NOT due.was_depleted AS now_depleted
 	LOOP
 		folded := folded + 1;
