@@ -33,6 +33,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -41,6 +42,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -407,8 +409,15 @@ look_for_commerce(void)
 {
 	static SqlStatement find_origin = {"SELECT FROM commerce.origin o LIMIT 1", 0, {0}};
 
+	Oid			extension = get_extension_oid("commerce", true);
+
 	in_use = false;
-	if (!OidIsValid(get_extension_oid("commerce", true)))
+	if (!OidIsValid(extension))
+		return;
+
+	/* keeps DROP EXTENSION out for the rest of the task */
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	if (get_extension_oid("commerce", true) != extension)
 		return;
 	SPI_connect();
 	in_use = sql_execute(&find_origin, NULL, NULL) > 0;
