@@ -7,7 +7,7 @@ CREATE TABLE commerce.product_daily_sales (
 	units      bigint NOT NULL,
 	PRIMARY KEY (day, product_id)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment, in commerce.timezone) and product, less units cancelled later';
+COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment, in commerce.timezone) and product, less units cancelled later; at most the greatest bigint';
 SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
 
 CREATE TABLE commerce.sales_fold (
@@ -44,7 +44,7 @@ BEGIN
 	SELECT coalesce((SELECT f.mark FROM commerce.sales_fold f), '0') INTO former;
 	INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
 	SELECT commerce.local_date(o.paid_at), i.product_id,
-		   sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
+		   least(sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END), 9223372036854775807)
 	FROM commerce.order_item_events e
 	JOIN commerce.order_items i ON i.id = e.order_item_id
 	JOIN commerce.orders o ON o.id = i.order_id
@@ -52,7 +52,7 @@ BEGIN
 	  AND e.xid >= former AND e.xid < fold_sales.horizon
 	GROUP BY 1, 2
 	ORDER BY 1, 2
-	ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + EXCLUDED.units;
+	ON CONFLICT (day, product_id) DO UPDATE SET units = least(d.units::numeric + EXCLUDED.units, 9223372036854775807);
 	GET DIAGNOSTICS written = ROW_COUNT;
 	-- where nothing was sold there is no row: a dump that is being restored brings its own
 	INSERT INTO commerce.sales_fold AS f (mark)
@@ -69,7 +69,7 @@ RETURNS TABLE (rank int, product_id bigint, units_sold bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.row_number() OVER (ORDER BY s.units DESC, s.product_id)::int, s.product_id, s.units
-	FROM (SELECT d.product_id, sum(d.units)::bigint AS units
+	FROM (SELECT d.product_id, least(sum(d.units), 9223372036854775807)::bigint AS units
 		  FROM commerce.product_daily_sales d
 		  WHERE d.day BETWEEN commerce.local_date() - (rank_products.days - 1) AND commerce.local_date()
 		  GROUP BY d.product_id) s
