@@ -132,7 +132,7 @@ ask_lock(Source *source)
 	 */
 	buffer_append(&sql,
 						 "SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
-						 "SET synchronous_commit = off; SET statement_timeout = '50s'; "
+						 "SET synchronous_commit = off; SET jit = off; SET statement_timeout = '50s'; "
 						 "LISTEN commerce_outbox; "
 						 "SELECT commerce.lock_subscription(");
 	append_literal(source, &sql, source->subscription->name);
