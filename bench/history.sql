@@ -13,11 +13,11 @@ SELECT max(id) AS products FROM commerce.products \gset
 
 INSERT INTO commerce.orders OVERRIDING SYSTEM VALUE
 SELECT :o + n, 1 + n % :users, 'PAID', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, '3'
-FROM generate_series(1, :orders) n CROSS JOIN LATERAL (SELECT now() - interval '70 hours' * n / :orders AS at) t;
+FROM generate_series(1::bigint, :orders) n CROSS JOIN LATERAL (SELECT now() - interval '70 hours' * n / :orders AS at) t;
 INSERT INTO commerce.order_items OVERRIDING SYSTEM VALUE
 SELECT :i + n, :o + (n + 1) / 2, 2 - n % 2, 1 + (n * 7919) % :products, 1 + (n * 7919 + 1) % 100, 'product', 'PREPARING',
 	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, NULL, NULL
-FROM generate_series(1, 2 * :orders) n;
+FROM generate_series(1::bigint, 2 * :orders) n;
 INSERT INTO commerce.order_item_events (order_item_id, from_status, event, quantity, at, actor, actor_id, xid)
 SELECT i.id, e.from_status, e.event, i.quantity, now(), e.actor, NULL, '3'
 FROM commerce.order_items i

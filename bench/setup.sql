@@ -1,5 +1,6 @@
 -- The shop that is measured: :users users with enough balance, :products
--- products of 100 sellers with enough stock, one coupon; and its copy in plain.
+-- products of 100 sellers with enough stock; and its copy in plain. With
+-- :claimants, that many users can claim coupons.
 \set ON_ERROR_STOP on
 CREATE EXTENSION commerce;
 
@@ -9,7 +10,9 @@ SELECT count(commerce.create_seller(n, 'seller ' || n, 'registration ' || n)) FR
 SELECT count(commerce.charge_balance(n, 99999900)) FROM generate_series(1, :users) n;
 SELECT count(commerce.create_product(n % 100 + 1, 'product ' || n, 100, 1000000000, shipping_fee => 0, discount => n % 3))
 FROM generate_series(1, :products) n;
-SELECT commerce.create_coupon('first come', 'FIXED', 1000, 1000000000, valid_days => 30);
+INSERT INTO commerce.users (name, email)
+SELECT 'claimant ' || n, 'claimant' || n || '@example.com' FROM generate_series(:users + 1, :claimants) n;
+SELECT count(commerce.create_coupon('first come ' || n, 'FIXED', 1000, 1000000000, valid_days => 30)) FROM generate_series(1, 40) n;
 SELECT commerce.fold();
 
 \ir plpgsql.sql

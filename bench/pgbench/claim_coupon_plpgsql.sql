@@ -1,0 +1,4 @@
+-- every client has 10 000 users of its own, and lets each claim once
+\set n :n + 1
+\set user 1 + :client_id * 10000 + :n
+SELECT id FROM plain.claim_coupon(:user, :coupon);
