@@ -16,7 +16,8 @@ COMMENT ON COLUMN commerce.origin.system_identifier IS 'of pg_control_system()';
 COMMENT ON COLUMN commerce.origin.era IS 'number of the outbox''s era that this cluster writes';
 SELECT pg_catalog.pg_extension_config_dump('commerce.origin', '');
 
--- Row triggers for writes that do not come from the extension's own functions.
+-- Triggers for writes that do not come from the extension's own functions: of rows, which replication
+-- fires as well, and of statements, so that the gate is taken before a row that an order may want.
 CREATE FUNCTION commerce.gate_foreign_write()
 RETURNS trigger
 LANGUAGE C
@@ -27,9 +28,9 @@ COMMENT ON FUNCTION commerce.gate_foreign_write() IS
 CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.origin
 	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.origin
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.origin
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_truncate;
+ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_statement;
 
 CREATE FUNCTION commerce.reload_counters()
 RETURNS void

@@ -80,15 +80,15 @@ ALTER TABLE commerce.products ENABLE ALWAYS TRIGGER gate_delete;
 CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock
 	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.stock
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.stock
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_truncate;
+ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_statement;
 CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock_entries
 	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.stock_entries
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.stock_entries
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_truncate;
+ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_statement;
 
 -- Rows of the stock tables are written by C alone, which owns them.
 CREATE FUNCTION commerce.open_stock(product_id bigint, units bigint)

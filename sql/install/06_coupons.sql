@@ -85,15 +85,15 @@ ALTER TABLE commerce.coupons ENABLE ALWAYS TRIGGER gate_delete;
 CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.coupon_quota
 	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.coupon_quota ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.coupon_quota
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.coupon_quota
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.coupon_quota ENABLE ALWAYS TRIGGER gate_truncate;
+ALTER TABLE commerce.coupon_quota ENABLE ALWAYS TRIGGER gate_statement;
 CREATE TRIGGER gate_write BEFORE INSERT OR DELETE OR UPDATE OF id, coupon_id, xid ON commerce.coupon_issues
 	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_truncate BEFORE TRUNCATE ON commerce.coupon_issues
+CREATE TRIGGER gate_statement BEFORE DELETE OR UPDATE OF id, coupon_id, xid OR TRUNCATE ON commerce.coupon_issues
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_truncate;
+ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_statement;
 
 CREATE FUNCTION commerce.open_quota(coupon_id bigint, quantity bigint)
 RETURNS void
