@@ -50,6 +50,7 @@ seller_of(const OrderItem *item)
 	return item->line->product->seller_id;
 }
 
+/* The arguments actor, actor_id and note; an id that nobody can have is not the same as none. */
 static Actor
 get_actor(Datum kind, bool no_id, Datum id, bool no_note, Datum note)
 {
@@ -57,6 +58,8 @@ get_actor(Datum kind, bool no_id, Datum id, bool no_note, Datum note)
 
 	actor.kind = DatumGetCString(DirectFunctionCall1(enum_out, kind));
 	actor.id = no_id ? 0 : DatumGetInt64(id);
+	if (!no_id && actor.id < 1)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "actor " INT64_FORMAT, actor.id);
 	actor.note = no_note ? NULL : TextDatumGetCString(note);
 	return actor;
 }

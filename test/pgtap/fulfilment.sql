@@ -160,6 +160,12 @@ SELECT * FROM commerce.set_user_status(:kim, 'SUSPENDED') \g /dev/null
 SELECT lives_ok(format('SELECT commerce.cancel_order(%s, ''BUYER'', %s)', :o, :kim), 'a suspended buyer may cancel, and is refunded');
 SELECT * FROM commerce.set_user_status(:kim, 'ACTIVE') \g /dev/null
 
+-- An actor_id that nobody can have is nobody's, and not the trusted caller's NULL
+SELECT id AS o FROM commerce.place_order(:kim, pg_temp.items(:own, 1)) \gset
+SELECT refuses(format('SELECT commerce.cancel_order(%s, ''BUYER'', 0)', :o), 'ENTITY_NOT_FOUND', 'buyer 0 has no order');
+SELECT refuses(format('SELECT commerce.cancel_order_item(%s, 1, ''SELLER'', 0)', pg_temp.item(:o, 1)), 'ENTITY_NOT_FOUND', 'seller 0 has no item');
+SELECT refuses(format('SELECT commerce.change_item_status(%s, ''CANCELLED'', ''BUYER'', -1)', pg_temp.item(:o, 1)), 'ENTITY_NOT_FOUND', 'nor has buyer -1');
+
 -- An order paid outside: the money is asked back
 SELECT id AS o FROM commerce.place_order(:lee, pg_temp.items(:pot, 2), payment_method => 'EXTERNAL') \gset
 SELECT refuses(format('SELECT commerce.cancel_order_item(%s, 1, ''BUYER'')', pg_temp.item(:o, 1)), 'INVALID_STATE_TRANSITION', 'no part of a pending order can be cancelled');
