@@ -152,6 +152,8 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	init_range_table(writer->estate, rte);
 	writer->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
+	/* where triggers that fire after rows find it, and do not open the table again */
+	writer->estate->es_opened_result_relations = list_make1(writer->target);
 	result_rel_checks(writer->target) = find_checks(writer->rel);
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	drop_own_triggers(writer->target);
