@@ -1,0 +1,95 @@
+-- Events as a data platform reads them: through a subscription, and nothing else.
+-- From them alone it knows every order, account and coupon as the shop does.
+-- role: postgres
+-- Postgres only moves clocks by hand.
+
+SELECT no_plan();
+SELECT commerce.subscribe('platform');
+SET ROLE shop;
+SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
+SELECT commerce.create_user('Lee', 'lee@example.com') AS lee \gset
+SELECT commerce.create_user('Boss', 'boss@example.com', role => 'ADMIN') AS boss \gset
+SELECT commerce.create_seller(commerce.create_user('Potter', 'potter@example.com', role => 'SELLER'), 'Kiln', '1') AS kiln \gset
+SELECT commerce.create_product(:kiln, 'Cup', 1000, 100, shipping_fee => 300, discount => 50) AS cup \gset
+SELECT commerce.create_product(NULL, 'Pot', 7000, 3) AS pot \gset
+SELECT commerce.charge_balance(:kim, 1000000), commerce.charge_balance(:lee, 50000);
+SELECT commerce.create_coupon('used', 'FIXED', 500, 100, valid_days => 10) AS used \gset
+SELECT commerce.create_coupon('restored', 'FIXED', 700, 100, valid_days => 10) AS restored \gset
+SELECT commerce.create_coupon('expired', 'PERCENT', 7, 100, valid_days => 10) AS expired \gset
+SELECT commerce.create_coupon('revoked', 'FREE_SHIPPING', 0, 100, valid_days => 10) AS revoked \gset
+SELECT (commerce.claim_coupon(:kim, :used)).id AS used \gset
+SELECT (commerce.claim_coupon(:kim, :restored)).id AS restored \gset
+SELECT (commerce.claim_coupon(:kim, :expired)).id AS expired \gset
+SELECT (commerce.claim_coupon(:kim, :revoked)).id AS revoked \gset
+SELECT (commerce.revoke_coupon(:revoked, :boss, 'misuse')).status;
+
+-- paid at once, with a coupon; one of its cups is cancelled, the rest goes to the buyer
+SELECT format('[{"product_id": %s, "quantity": 3}, {"product_id": %s, "quantity": 1}]', :cup, :pot) AS both \gset
+SELECT (commerce.place_order(:kim, :'both', ARRAY[:used::bigint])).id AS o \gset
+SELECT id AS cups FROM commerce.order_items WHERE order_id = :o AND product_id = :cup \gset
+SELECT (commerce.cancel_order_item(:cups, 1, 'BUYER', :kim)).status;
+SELECT (commerce.change_item_status(id, s::commerce.order_item_status, 'ADMIN', :boss)).status
+FROM commerce.order_items, unnest('{DISPATCHED,IN_TRANSIT,DELIVERED}'::text[]) WITH ORDINALITY u (s, n)
+WHERE order_id = :o AND status <> 'CANCELLED' ORDER BY n, id;
+-- of a sheet, cancelled whole
+SELECT (commerce.place_sheet_order((commerce.create_order_sheet(:kim, :'both', ARRAY[:restored::bigint])).id)).id AS s \gset
+SELECT (commerce.cancel_order(:s, 'BUYER', :kim, 'changed my mind')).status;
+-- paid outside: yes, no, and yes with a cancellation after
+SELECT (commerce.confirm_payment((commerce.place_order(:lee, :'both', payment_method => 'EXTERNAL')).id, true, 'p1')).id AS x \gset
+SELECT (commerce.cancel_order(:x, 'BUYER', :lee)).status;
+SELECT (commerce.confirm_payment((commerce.place_order(:lee, :'both', payment_method => 'EXTERNAL')).id, false, 'p2')).status;
+-- pending, and all pots sold
+SELECT (commerce.place_order(:kim, format('[{"product_id": %s, "quantity": 2}]', :pot)::jsonb, payment_method => 'EXTERNAL')).status;
+RESET ROLE;
+UPDATE commerce.coupon_issues SET expires_at = now() - interval '1 second' WHERE id = :expired;
+SELECT commerce.expire_coupons();
+SELECT fold_all();
+
+-- what the platform reads
+SELECT settle();
+CREATE TEMP TABLE e AS SELECT * FROM commerce.fetch_events('platform', 1000);
+SELECT set_eq('SELECT id FROM e', 'SELECT id FROM commerce.outbox', 'the platform has every event');
+SELECT set_eq(
+	'SELECT DISTINCT type, aggregatetype FROM e',
+	$$SELECT type, aggregatetype FROM commerce.event_types WHERE type <> 'ConversionAlert'$$,
+	'every type there is was written (but an alert), about what event_types says');
+
+-- what it makes of them: the newest event of each aggregate
+CREATE TEMP TABLE orders AS
+SELECT DISTINCT ON (aggregateid) aggregateid::bigint AS id, payload FROM e
+WHERE aggregatetype = 'Order' AND type <> 'DeliveryRequested' ORDER BY aggregateid, position DESC;
+SELECT is(count(*), 5::bigint, 'five orders') FROM orders;
+SELECT is_empty(
+	$$SELECT o.id, k.key, o.payload -> k.key, to_jsonb(l) -> k.key
+	  FROM orders o JOIN commerce.order_list l USING (id)
+	  CROSS JOIN unnest('{user_id,status,payment_method,created_at,paid_at,expires_at,items_total,item_discount_total,order_discount,shipping_discount,shipping_total,payment_amount,refunded_amount}'::text[]) k (key)
+	  WHERE CASE WHEN k.key LIKE '%\_at' THEN (o.payload ->> k.key)::timestamptz IS DISTINCT FROM (to_jsonb(l) ->> k.key)::timestamptz
+				 ELSE o.payload -> k.key IS DISTINCT FROM to_jsonb(l) -> k.key END$$,
+	'an order''s last event has the order as it is');
+SELECT is_empty(
+	$$SELECT o.id, i.item, o.payload -> 'items' FROM orders o JOIN commerce.order_list l USING (id)
+	  CROSS JOIN jsonb_array_elements(l.items) i (item) WHERE NOT o.payload -> 'items' @> jsonb_build_array(i.item - 'delivered_at')$$,
+	'with every item, as it is, with its prices, discounts and seller (when it was delivered, its own event says)');
+SELECT is_empty(
+	$$SELECT o.id FROM orders o JOIN commerce.order_list l USING (id) WHERE jsonb_array_length(o.payload -> 'items') <> jsonb_array_length(l.items)$$,
+	'and no other');
+SELECT set_eq(
+	$$SELECT DISTINCT ON (aggregateid) aggregateid::bigint, payload ->> 'status', (payload ->> 'used_order_id')::bigint
+	  FROM e WHERE aggregatetype = 'CouponIssue' ORDER BY aggregateid, position DESC$$,
+	'SELECT id, status::text, used_order_id FROM commerce.coupon_issues',
+	'a coupon''s last event has the coupon as it is');
+SELECT results_eq(
+	$$SELECT aggregateid::bigint, sum((payload ->> 'amount')::bigint)::bigint FROM e WHERE type = 'BalanceCharged' GROUP BY 1 ORDER BY 1$$,
+	$$SELECT user_id, sum(amount)::bigint FROM commerce.balance_entries WHERE kind = 'CHARGE' GROUP BY 1 ORDER BY 1$$,
+	'charges add up');
+SELECT results_eq(
+	$$SELECT payload ->> 'name', (payload ->> 'product_id')::bigint, payload -> 'seller_id' = 'null' FROM e WHERE type = 'StockDepleted'$$,
+	format($$VALUES ('Pot', %s::bigint, true)$$, :pot), 'the product that is sold out is named');
+SELECT is_empty(
+	$$SELECT FROM (SELECT type, lag(type) OVER (PARTITION BY aggregatetype, aggregateid ORDER BY position) AS before FROM e) f
+	  WHERE (type IN ('UserCreated', 'OrderCreated', 'CouponIssued', 'OrderSheetCreated')) <> (before IS NULL AND type <> 'StockDepleted')$$,
+	'every aggregate begins with its beginning');
+SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
+SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;
+
+SELECT * FROM finish();
