@@ -63,6 +63,7 @@ demo:
 	@scripts/demo
 
 stop-demo:
+	@scripts/demo-rest stop
 	@CLUSTER=demo scripts/cluster stop
 
 bench:
