@@ -98,6 +98,8 @@ SELECT commerce.expire_pending_orders() \g /dev/null
 SELECT * FROM commerce.place_order(:kim, pg_temp.items(:last, 2)) \g /dev/null
 SELECT results_eq(format('SELECT status::text, refunded_amount FROM commerce.confirm_payment(%s, true, ''t3'')', :o), $$VALUES ('CANCELLED', 2300::bigint)$$, 'a late success without stock stays cancelled');
 SELECT is(commerce.available_stock(:cup), 8::bigint, 'what was taken of the first product is back');
+SELECT id AS all FROM commerce.place_order(:kim, pg_temp.items(:cup, 8)) \gset
+SELECT lives_ok(format('SELECT commerce.cancel_order(%s, ''BUYER'')', :all), 'all of it can be ordered');
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentFailed OrderCancelled RefundRequested', 'the money is asked back');
 -- a success after the time, but before anybody noticed: the stock is still held
 SELECT id AS o FROM commerce.place_order(:lee, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset

@@ -13,6 +13,7 @@ use File::Temp;
 use JSON::PP;
 use Storable;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 my $clients = $ENV{RACES_CLIENTS} || 12;
 my $rounds = $ENV{RACES_ROUNDS} || 400;
@@ -110,7 +111,7 @@ my %deeds = (
 					(SELECT id FROM commerce.orders WHERE status = 'PENDING_PAYMENT' ORDER BY random() LIMIT 3 FOR UPDATE SKIP LOCKED)});
 	},
 	expire => sub { my ($shop) = @_; $shop->do('SELECT commerce.expire_pending_orders()') },
-	auto_confirm => sub { my ($shop) = @_; $shop->do('SET commerce.auto_confirm_after = 0; SELECT commerce.confirm_delivered_items()') });
+	auto_confirm => sub { my ($shop) = @_; $shop->do('SELECT commerce.confirm_delivered_items()') });
 my @choice = map { ($_->[0]) x $_->[1] }
   [ place => 8 ], [ sheet => 1 ], [ use_sheet => 2 ], [ confirm => 5 ], [ cancel => 2 ], [ cancel_item => 2 ], [ step => 6 ], [ overdue => 2 ], [ expire => 1 ], [ auto_confirm => 1 ];
 
@@ -119,17 +120,28 @@ sub client
 	my ($number) = @_;
 	srand($seed * 1000 + $number);
 	my $shop = connect_to_shop();
+	$shop->do('SET commerce.auto_confirm_after = 0');
 	my (%done, %errors, @surprises);
 	for (1 .. $rounds)
 	{
 		my $deed = pick(@choice);
-		if (eval { $deeds{$deed}->($shop); 1 })
+		# now and then the locks are held for a while, in a transaction of one deed
+		my $slowly = rand() < 0.3;
+		if (eval {
+				$shop->begin_work if $slowly;
+				$deeds{$deed}->($shop);
+				sleep 0.004 if $slowly;
+				$shop->commit if $slowly;
+				1;
+			})
 		{
 			$done{$deed}++;
 			next;
 		}
-		$errors{ $shop->state }++;
-		push @surprises, "$deed: " . $shop->state . " $@" unless $expected{ $shop->state };
+		my $state = $shop->state;
+		$errors{$state}++;
+		push @surprises, "$deed: $state $@" unless $expected{$state};
+		$shop->rollback if $slowly;
 	}
 	Storable::store({ done => \%done, errors => \%errors, surprises => \@surprises }, "$dir/$number");
 	return;
@@ -175,6 +187,7 @@ is(one(q{SELECT count(*) FROM (SELECT order_id FROM commerce.payments WHERE kind
 is(one(q{SELECT count(*) FROM (SELECT consumed_order_id FROM commerce.order_sheets WHERE consumed_order_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1) s}), 0, 'no order is of two sheets');
 is(one(q{SELECT count(*) FROM commerce.orders o WHERE (SELECT e.payload ->> 'status' FROM commerce.outbox e WHERE e.aggregatetype = 'Order' AND e.aggregateid = o.id::text
 		 AND e.type <> 'DeliveryRequested' ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1) <> o.status::text}), 0, 'the last event of each order says what it is');
+is(one(q{SELECT count(*) FROM commerce.outbox WHERE aggregatetype = 'Order' AND key::text::bigint < xmin::text::bigint}), 0, 'no event has a key below the transaction that wrote it');
 $db->do('UPDATE commerce.orders SET expires_at = now() WHERE expires_at IS NOT NULL');
 one('SELECT commerce.expire_pending_orders()');
 is(one('SELECT count(*) FROM commerce.products p WHERE commerce.available_stock(p.id) <>
