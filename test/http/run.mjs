@@ -49,11 +49,10 @@ try {
   const secret = randomBytes(32).toString('hex');
   const [port, admin, proxy] = [await freePort(), await freePort(), await freePort()];
   const direct = `http://127.0.0.1:${port}`;
-  const postgrest = start(process.env.POSTGREST ?? 'postgrest', [], {
+  // the configuration that we recommend
+  const postgrest = start(process.env.POSTGREST ?? 'postgrest', [join(here, '../../deploy/postgrest.conf')], {
     PGRST_DB_URI: `host=${process.env.PGHOST} port=${process.env.PGPORT} dbname=${process.env.PGDATABASE} user=authenticator`,
-    PGRST_DB_SCHEMAS: 'commerce_api', PGRST_DB_EXTRA_SEARCH_PATH: '', PGRST_DB_ANON_ROLE: 'api_anon',
-    PGRST_DB_ROOT_SPEC: 'root', PGRST_DB_TX_END: 'commit-allow-override', PGRST_DB_POOL: '8', PGRST_JWT_SECRET: secret,
-    PGRST_SERVER_HOST: '127.0.0.1', PGRST_SERVER_PORT: String(port), PGRST_ADMIN_SERVER_PORT: String(admin), PGRST_LOG_LEVEL: 'warn',
+    PGRST_DB_ANON_ROLE: 'api_anon', PGRST_JWT_SECRET: secret, PGRST_SERVER_HOST: '127.0.0.1', PGRST_SERVER_PORT: String(port), PGRST_ADMIN_SERVER_PORT: String(admin), PGRST_LOG_LEVEL: 'warn',
   });
   await ready(postgrest, `http://127.0.0.1:${admin}/ready`, 'PostgREST');
 
