@@ -28,23 +28,28 @@ BEGIN
 			USING ERRCODE = 'active_sql_transaction',
 				  DETAIL = 'After it has waited for a lock it must see what was committed meanwhile.';
 	END IF;
-	-- what a subscription does not want must not hold anything back
-	FOR filtered IN SELECT s.name FROM commerce.subscriptions s WHERE s.event_types IS NOT NULL ORDER BY s.name LOOP
-		PERFORM commerce.advance_subscription(filtered);
-	END LOOP;
-
 	FOR n IN 0..15 LOOP
 		CONTINUE WHEN commerce.segment_end(n) + retention > pg_catalog.clock_timestamp();
 		segment := pg_catalog.format('commerce.outbox_%s', n);
 		SELECT * INTO newest FROM commerce.newest_event(n);
 		CONTINUE WHEN newest.key IS NULL;
-		holders := commerce.outbox_holders(newest.era, newest.key, newest.position);
-		IF holders IS NOT NULL THEN
-			RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
-				USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
-			CONTINUE;
-		END IF;
 		BEGIN
+			-- what a subscription does not want must not hold anything back
+			FOR filtered IN
+				SELECT s.name FROM commerce.subscriptions s
+				WHERE s.event_types IS NOT NULL
+				  AND ROW (s.era, s.key, s.position) < ROW (newest.era, newest.key, newest.position)
+				ORDER BY s.name
+			LOOP
+				PERFORM commerce.advance_subscription(filtered);
+			END LOOP;
+			holders := commerce.outbox_holders(newest.era, newest.key, newest.position);
+			IF holders IS NOT NULL THEN
+				RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
+					USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
+				CONTINUE;
+			END IF;
+
 			EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', segment);
 			-- again, now that nobody can write there
 			SELECT * INTO newest FROM commerce.newest_event(n);
@@ -60,7 +65,9 @@ BEGIN
 				END IF;
 			END IF;
 		EXCEPTION WHEN lock_not_available THEN
+			-- and what is behind it, since readers wait for the locks that we have by now
 			RAISE NOTICE 'segment % of the outbox is in use; it is left for the next time', n;
+			EXIT;
 		END;
 	END LOOP;
 	RETURN emptied;

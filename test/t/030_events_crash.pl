@@ -13,7 +13,6 @@ my $node = PostgreSQL::Test::Cluster->new('shop');
 $node->init;
 # nobody else writes WAL out meanwhile
 $node->append_conf('postgresql.conf', <<'END');
-fsync = on
 synchronous_commit = off
 wal_writer_delay = 10s
 wal_writer_flush_after = 1GB
