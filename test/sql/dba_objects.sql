@@ -1,0 +1,84 @@
+-- A DBA's triggers and constraints on tables that are written without the executor.
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+
+CREATE TABLE public.seen (n int GENERATED ALWAYS AS IDENTITY, what text);
+CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.seen (what)
+	VALUES (format('%s %s %s: %s items seen', TG_WHEN, TG_OP, regexp_replace(TG_TABLE_NAME, '\d+', 'N'), (SELECT count(*) FROM commerce.order_items WHERE product_name LIKE 'dba%')));
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER dba_before BEFORE INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.see();
+CREATE TRIGGER dba_after AFTER INSERT ON commerce.order_items FOR EACH ROW EXECUTE FUNCTION public.see();
+CREATE TRIGGER dba_when AFTER INSERT ON commerce.order_items FOR EACH ROW WHEN (NEW.quantity > 1) EXECUTE FUNCTION public.see();
+CREATE CONSTRAINT TRIGGER dba_deferred AFTER INSERT ON commerce.stock_entries DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION public.see();
+CREATE TRIGGER dba_outbox AFTER INSERT ON commerce.outbox FOR EACH ROW EXECUTE FUNCTION public.see();
+CREATE TRIGGER dba_disabled AFTER INSERT ON commerce.payments FOR EACH ROW EXECUTE FUNCTION public.see();
+ALTER TABLE commerce.payments DISABLE TRIGGER dba_disabled;
+
+SELECT commerce.create_user('Kim', 'triggers@example.com') AS kim \gset
+SELECT commerce.create_product(NULL, 'dba cup', 100, 10) AS cup \gset
+SELECT commerce.create_product(NULL, 'dba pot', 100, 10) AS pot \gset
+SELECT commerce.charge_balance(:kim, 10000) IS NOT NULL AS charged;
+TRUNCATE public.seen RESTART IDENTITY;
+BEGIN;
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1},{"product_id":%s,"quantity":2}]', :cup, :pot)::jsonb);
+SELECT what, count(*) FROM public.seen GROUP BY 1 ORDER BY min(n);
+TRUNCATE public.seen;
+COMMIT;
+SELECT what, count(*) FROM public.seen GROUP BY 1 ORDER BY min(n);
+
+-- one that changes a row, and one that refuses it
+CREATE FUNCTION public.rename() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.product_name := upper(NEW.product_name);
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER dba_rename BEFORE INSERT ON commerce.order_items FOR EACH ROW EXECUTE FUNCTION public.rename();
+SELECT id AS o FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb) \gset
+SELECT product_name FROM commerce.order_items WHERE order_id = :o;
+CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'not today';
+END
+$$;
+CREATE TRIGGER dba_refuse AFTER INSERT ON commerce.payments FOR EACH ROW EXECUTE FUNCTION public.refuse();
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+DROP TRIGGER dba_refuse ON commerce.payments;
+SELECT commerce.available_stock(:cup);
+
+-- a constraint that is added, in a session that has written to the table before, and taken away again
+ALTER TABLE commerce.order_items ADD CONSTRAINT dba_check CHECK (quantity <= 3);
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":4}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+ALTER TABLE commerce.order_items DROP CONSTRAINT dba_check;
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":4}]', :cup)::jsonb);
+-- so with a column, and with an index that is unique
+ALTER TABLE commerce.orders ADD COLUMN channel text;
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+SELECT (commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb, idempotency_key => 'column')).id
+	 = (commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb, idempotency_key => 'column')).id AS replayed;
+ALTER TABLE commerce.orders DROP COLUMN channel;
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+CREATE UNIQUE INDEX dba_unique ON commerce.order_items (product_id) WHERE product_id = :pot AND quantity = 5;
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb);
+SELECT commerce.adjust_stock(:pot, 10);
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+SELECT commerce.available_stock(:pot);
+SELECT * FROM commerce.check_invariants();
+
+DROP INDEX commerce.dba_unique;
+DROP TRIGGER dba_before ON commerce.orders;
+DROP TRIGGER dba_after ON commerce.order_items;
+DROP TRIGGER dba_when ON commerce.order_items;
+DROP TRIGGER dba_rename ON commerce.order_items;
+DROP TRIGGER dba_deferred ON commerce.stock_entries;
+DROP TRIGGER dba_outbox ON commerce.outbox;
+DROP TRIGGER dba_disabled ON commerce.payments;
+DROP FUNCTION public.see(), public.rename(), public.refuse();
+DROP TABLE public.seen;
