@@ -635,7 +635,7 @@ delivery_report(Delivery *delivery, Millis now, bool at_once)
 {
 	Report	   *report = &delivery->report;
 	bool		any = delivery->failed.count > 0 || delivery->finished.count > 0 ||
-		delivery->not_delivered > 0 || delivery->gone ||
+		delivery->not_delivered > 0 || delivery->gone || (at_once && delivery->delivered > 0) ||
 		(delivery->queue_first && passable(delivery->queue_first));
 
 	if (delivery->reporting || !any)

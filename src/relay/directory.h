@@ -29,7 +29,7 @@ extern Millis directory_deadline(const Directory *directory, Millis now);
 /* The descriptors to wait for; the array belongs to the directory. */
 extern struct curl_waitfd *directory_descriptors(Directory *directory, unsigned *count);
 
-/* Lets every source end; directory_finished() says when they have. */
+/* Lets every source end; directory_finished() says when there is none. */
 extern void directory_finish(Directory *directory);
 extern bool directory_finished(const Directory *directory);
 

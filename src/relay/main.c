@@ -153,7 +153,8 @@ main(int argc, char **argv)
 	http_start();
 
 	directory = directory_open(&config, options.subscriptions, options.nsubscriptions);
-	if (!directory_load(directory))
+	/* one wrong subscription does not keep the others from being delivered */
+	if (!directory_load(directory) && (options.check || directory_finished(directory)))
 		return 2;
 	/* payment results never end: --once is for events */
 	if (config.payments.topic && !options.once && (payments = payment_source_open(&config)) == NULL)

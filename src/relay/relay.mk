@@ -28,9 +28,11 @@ endif
 install-relay: relay
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(RELAY) '$(DESTDIR)$(bindir)/'
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_DATA) src/relay/commerce-relay.1 '$(DESTDIR)$(mandir)/man1/'
 
 uninstall-relay:
-	rm -f '$(DESTDIR)$(bindir)/commerce-relay'
+	rm -f '$(DESTDIR)$(bindir)/commerce-relay' '$(DESTDIR)$(mandir)/man1/commerce-relay.1'
 
 clean: clean-relay
 clean-relay:

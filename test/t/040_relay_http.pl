@@ -275,6 +275,46 @@ for my $answer ('silence', 'half', 'close', 302)
 }
 
 {
+	my ($name, $sink, $relay) = scene(secret => 'nobody');
+	is($relay->run('--check'), 2, 'a secret that the file does not have is told at once');
+	like($relay->log, qr/no section \[secret nobody\]/, 'by its name');
+	my ($other_name, $other_sink) = scene();
+	my ($user) = make_events(1);
+	$relay = Relay->new(node => $node, user => 'relay', arguments => [ '-s' => $name, '-s' => $other_name ]);
+	is($relay->run('--once'), 3, 'and leaves its events');
+	is_all_in_order($other_sink, [$user], 'but not those of others');
+	$node->safe_psql('postgres', "SELECT commerce.unsubscribe('$name')");
+
+	$relay = Relay->new(node => $node, user => 'relay', config => <<'END');
+[relay]
+timeout = 5
+nonsense = 1
+[secret a]
+key = whsec_short
+header = Content-Type: text/plain
+[nothing]
+END
+	is($relay->run, 2, 'a wrong file is told before anything runs');
+	my @lines = $relay->log =~ /relay\.\d+\.conf:(\d+): /g;
+	is("@lines", '2 3 5 6 7', 'every line of it that is wrong');
+
+	$relay->write_config("[relay]\ntimeout = 5s\n");
+	chmod 0604, $relay->{file};
+	is($relay->run('--check'), 2, 'a file that others can read is refused');
+
+	my ($example) = slurp_file('docs/relay.md') =~ /```ini\n(.*?)```/s;
+	$example =~ s/whsec_\.\.\./'whsec_' . encode_base64('x' x 24, '')/e;
+	$example =~ s/\[payments\].*//s;
+	$relay = Relay->new(node => $node, user => 'relay', config => $example, arguments => [ '-s' => 'none' ]);
+	is($relay->run('--check'), 0, 'the file in docs/relay.md is right') or diag($relay->log);
+
+	$relay = Relay->new(node => $node, user => 'nobody_at_all');
+	is($relay->run, 1, 'a server that lets nobody in is status 1');
+	is(system('commerce-relay', '--nonsense') >> 8, 2, 'an unknown option is status 2');
+	is(scalar(() = `commerce-relay --help` =~ /^  +(-\w|--\w)/mg), 8, 'the help has every option');
+}
+
+{
 	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 0.5 } });
 	my @users = make_events(2);
 	$relay->start;
