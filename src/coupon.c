@@ -333,6 +333,24 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	outbox_write(&event, 1);
 }
 
+/* Raises an error if the user has the coupon by now, whatever this transaction's snapshot shows. */
+static void
+refuse_second_claim(const Issue *issue)
+{
+	static SqlStatement find_issue = {
+		"SELECT FROM commerce.coupon_issues i "
+		"WHERE i.user_id OPERATOR(pg_catalog.=) $1 AND i.coupon_id OPERATOR(pg_catalog.=) $2",
+		2, {INT8OID, INT8OID}
+	};
+	Datum		values[2] = {Int64GetDatum(issue->user_id), Int64GetDatum(issue->coupon_id)};
+
+	SPI_connect();
+	if (sql_execute_latest(&find_issue, values, NULL) > 0)
+		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
+					issue->coupon_id, issue->user_id);
+	SPI_finish();
+}
+
 /*
  * claim_coupon(user_id bigint, coupon_id bigint)
  *
@@ -389,9 +407,14 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 	issue.expires_at = sql_int64(0, 6);
 	SPI_finish();
 
-	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available) ||
-		!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
+	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available))
 		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
+	if (!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
+	{
+		/* we may have waited for a claim of this very user */
+		refuse_second_claim(&issue);
+		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
+	}
 	issue_id = commerce_nextval("coupon_issues_id_seq");
 	row = insert_issue_row(&issue, issue_id);
 	write_issued_event(&issue, issue_id);
