@@ -119,7 +119,7 @@ start_server() {
 			shared_preload_libraries = '$libraries'
 			cron.database_name = 'shop'
 			cron.use_background_workers = on
-			max_connections = 200
+			max_connections = 250
 			max_worker_processes = 32
 			max_prepared_transactions = 10
 			timezone = 'UTC'
