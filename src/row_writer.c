@@ -1,8 +1,9 @@
 /*
  * row_writer.c
  *	  Inserting rows into the extension's tables without the executor, as the logical replication
- *	  worker applies rows: indexes, constraints, row security of nobody, and triggers are served;
- *	  planning and executor start-up, which cost more than the row, are saved.
+ *	  worker applies rows: indexes, constraints, row security of nobody, and row triggers are served;
+ *	  planning and executor start-up, which cost more than the row, are saved.  Statement triggers do not
+ *	  fire, and defaults are not filled in.
  *
  * Two kinds of trigger are left out.  Foreign-key checks: every reference that is written here is to a
  * row that the same transaction has read, locked or written, and a row that is referred to cannot go
