@@ -39,13 +39,14 @@ clean-relay:
 	rm -f $(RELAY) src/relay/*.o
 
 # Programs that the tests run
-relay-tests: build/relay-tests/unit build/relay-tests/mock_kafka
+relay-tests: $(addprefix build/relay-tests/,unit delivery_model mock_kafka)
 
 build/relay-tests/mock_kafka: test/relay/mock_kafka.c
 	mkdir -p $(@D)
 	$(CC) $(RELAY_CFLAGS) $(COPT) -o $@ $< -lrdkafka
 
-build/relay-tests/unit: test/relay/unit.c $(filter-out src/relay/main.o,$(RELAY_OBJS))
+build/relay-tests/unit build/relay-tests/delivery_model: \
+build/relay-tests/%: test/relay/%.c $(filter-out src/relay/main.o,$(RELAY_OBJS))
 	mkdir -p $(@D)
 	$(CC) $(RELAY_CFLAGS) $(COPT) $(RELAY_CPPFLAGS) -Isrc/relay -o $@ $^ $(RELAY_LIBS)
 

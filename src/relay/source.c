@@ -22,6 +22,7 @@
 #include "log.h"
 
 #define MAX_DUE			500		/* parked events asked for at a time */
+#define DUE_SLACK		20
 #define ADVANCE_INTERVAL 10000
 #define RECONNECT_MIN	1000
 #define RECONNECT_MAX	15000
@@ -222,8 +223,9 @@ tell(Source *source, const Report *report, Millis now)
 		buffer_append(&sql, ", ");
 		append_literal(source, &sql, event->error);
 		buffer_printf(&sql, ", pg_catalog.clock_timestamp() + '%lld ms'::interval); ", (long long) delay);
-		if (now + delay < source->next_due)
-			source->next_due = now + delay;
+		/* the server counts from when it gets this */
+		if (now + delay + DUE_SLACK < source->next_due)
+			source->next_due = now + delay + DUE_SLACK;
 	}
 	if (report->parked.count > 0)
 	{
