@@ -88,6 +88,13 @@ FROM (VALUES
 	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET order_item_id = NULL WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :pending)')
 ) AS t (invariant, damage);
 
+-- none is left out
+CREATE TEMP VIEW named AS SELECT replace(m[1], $$''$$, $$'$$) AS invariant
+	FROM pg_proc p, regexp_matches(p.prosrc, $$SELECT '((?:[^']|'')+)',\s*\(SELECT count$$, 'g') m
+	WHERE p.oid = 'commerce.check_invariants'::regproc;
+SELECT cmp_ok((SELECT count(*) FROM named), '>=', 15::bigint, 'the invariants are found in the source');
+SELECT is_empty('SELECT invariant FROM named EXCEPT SELECT invariant FROM pg_temp.seen', 'each has been seen broken');
+
 -- the check itself
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the damage was undone');
 SET ROLE shop;
