@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "error.h"
 #include "guc.h"
 
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
@@ -145,8 +146,6 @@ commerce_local_date(PG_FUNCTION_ARGS)
 
 	if (TIMESTAMP_NOT_FINITE(at) ||
 		timestamp2tm(at, &tz, &tm, &fsec, NULL, timezone_in_force) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
+		raise_error(ERROR_INVALID_REQUEST, "the moment has no calendar day");
 	PG_RETURN_DATEADT(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE);
 }

@@ -20,4 +20,4 @@ RETURNS date
 LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_local_date';
 COMMENT ON FUNCTION commerce.local_date(timestamptz) IS
-	'the calendar day of a moment in commerce.timezone; without an argument: today';
+	'the calendar day of a moment in commerce.timezone; without an argument: today. Errors: INVALID_REQUEST';

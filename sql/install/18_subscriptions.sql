@@ -647,7 +647,7 @@ AS $$
 	JOIN commerce.subscriptions s ON s.name = due_events.subscription AND s.paused_at IS NULL
 	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.clock_timestamp()
 	ORDER BY e.era, e.key, e.position
-	LIMIT due_events.max_events
+	LIMIT greatest(due_events.max_events, 0)
 $$;
 COMMENT ON FUNCTION commerce.due_events(text, int) IS
 	'parked events to deliver now, in order: those of every aggregate of which the first is due. An event that fails holds back the later ones of its aggregate';
