@@ -1,5 +1,5 @@
--- REST: what can be read. Views run with the caller's rights, so the row security that grant_api() puts on
--- the tables decides which rows there are; they name each table's columns plainly, so that PostgREST finds
+-- REST: what can be read. Views run with the caller's rights, so the row security of the tables
+-- decides which rows there are; they name each table's columns plainly, so that PostgREST finds
 -- the foreign keys. What remains of stock and coupons comes from views of commerce that run with their owner's
 -- rights: the journals behind are for nobody else.
 
@@ -177,7 +177,28 @@ UNION ALL VALUES
 	('products', 'ANONYMOUS'::commerce.api_role, 'status = ''ON_SALE'''),
 	('products', 'BUYER', 'status = ''ON_SALE'''),
 	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce.current_seller_id())'),
-	('products', 'ADMIN', NULL);
+	('products', 'ADMIN', 'true');
+
+-- Row security. Everybody else is left as granted. A role that may use commerce_api sees no row until
+-- grant_api() has made its own policy for it: a dump has grants in it, but not policies on an extension's
+-- tables, and a restored database must not show more than it did.
+DO $$
+DECLARE
+	guarded text;
+BEGIN
+	FOR guarded IN SELECT DISTINCT a.relation FROM commerce.api_relations a WHERE a.condition IS NOT NULL ORDER BY 1 LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE commerce.%I ENABLE ROW LEVEL SECURITY', guarded);
+		EXECUTE pg_catalog.format('CREATE POLICY commerce_as_granted ON commerce.%I USING (true) WITH CHECK (true)', guarded);
+		EXECUTE pg_catalog.format($policy$
+			CREATE POLICY commerce_guard ON commerce.%I AS RESTRICTIVE USING ((SELECT
+				NOT pg_catalog.has_schema_privilege('commerce_api', 'USAGE')
+				OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN pg_catalog.unnest(p.polroles) AS r (role)
+						   WHERE p.polrelid = %L::regclass AND NOT p.polpermissive AND r.role <> 0
+							 AND pg_catalog.pg_has_role(r.role, 'USAGE'))))$policy$,
+			guarded, 'commerce.' || guarded);
+	END LOOP;
+END
+$$;
 
 -- A view is for a role when each relation that it reads is; one is empty for the others.
 CREATE VIEW commerce.api_views AS

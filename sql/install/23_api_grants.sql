@@ -1,8 +1,5 @@
 -- REST: letting database roles in. The extension creates none; the DBA names them.
---
--- Row security is switched on here and not by the install script: pg_dump takes policies of an extension's
--- tables into a dump, and would make twice on restore what CREATE EXTENSION had made already. A permissive
--- policy for everybody and restrictive ones for the roles named here leave other roles as they were.
+-- Each gets a policy of its own on each table, so that the planner sees one plain condition.
 
 CREATE FUNCTION commerce.grant_api(anon name, buyer name, seller name, admin name, authenticator name DEFAULT 'authenticator')
 RETURNS void
@@ -53,15 +50,6 @@ BEGIN
 	END LOOP;
 
 	FOR granted IN
-		SELECT DISTINCT a.relation FROM commerce.api_relations a
-		WHERE a.condition IS NOT NULL
-		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p
-						  WHERE p.polrelid = pg_catalog.format('commerce.%I', a.relation)::regclass AND p.polname = 'commerce_as_granted')
-	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE commerce.%I ENABLE ROW LEVEL SECURITY', granted.relation);
-		EXECUTE pg_catalog.format('CREATE POLICY commerce_as_granted ON commerce.%I USING (true) WITH CHECK (true)', granted.relation);
-	END LOOP;
-	FOR granted IN
 		SELECT a.relation, a.condition, r.role
 		FROM commerce.api_relations a JOIN commerce.api_roles r ON r.api_role = a.api_role
 		WHERE a.condition IS NOT NULL AND r.role = ANY (everybody)
@@ -73,7 +61,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_api(name, name, name, name, name) IS
-	'lets database roles in over REST: anonymous visitors, buyers, sellers, administrators, and the role that PostgREST connects as and becomes one of them by; can be repeated, and with other roles. For a superuser. Errors: ENTITY_NOT_FOUND, INVALID_REQUEST';
+	'lets database roles in over REST: anonymous visitors, buyers, sellers, administrators, and the role that PostgREST connects as and becomes one of them by; can be repeated, and with other roles, and is to be repeated after a dump was restored: until then these roles see no rows. For a superuser. Errors: ENTITY_NOT_FOUND, INVALID_REQUEST';
 
 CREATE FUNCTION commerce.revoke_api(role name)
 RETURNS void
@@ -95,16 +83,8 @@ BEGIN
 	LOOP
 		EXECUTE pg_catalog.format('DROP POLICY %I ON %s', ('commerce_api_' || revoke_api.role)::name, policy.relation);
 	END LOOP;
-	IF NOT EXISTS (SELECT FROM commerce.api_roles) THEN
-		FOR policy IN
-			SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p WHERE p.polname = 'commerce_as_granted'
-		LOOP
-			EXECUTE pg_catalog.format('DROP POLICY commerce_as_granted ON %s', policy.relation);
-			EXECUTE pg_catalog.format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', policy.relation);
-		END LOOP;
-	END IF;
 	NOTIFY pgrst, 'reload schema';
 END
 $$;
 COMMENT ON FUNCTION commerce.revoke_api(name) IS
-	'takes back from one role what grant_api() granted, except its membership in PostgREST''s role; with the last role row security is switched off again. Errors: ENTITY_NOT_FOUND';
+	'takes back from one role what grant_api() granted, except its membership in PostgREST''s role. Errors: ENTITY_NOT_FOUND';
