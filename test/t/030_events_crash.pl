@@ -30,7 +30,12 @@ $node->safe_psql('postgres', q{
 sub crash
 {
 	my $postmaster = $node->{_pid};
-	my @children = split ' ', qx(ps -o pid= --ppid $postmaster);
+	my @children;
+	for my $file (glob '/proc/[0-9]*/stat')
+	{
+		open my $process, '<', $file or next;
+		push @children, $1 if (<$process> // '') =~ /^(\d+) \(.*\) \S $postmaster /;
+	}
 	$node->kill9;
 	kill 'KILL', @children;
 	usleep(10_000) while grep { kill 0, $_ } @children;
