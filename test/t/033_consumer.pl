@@ -49,6 +49,7 @@ for (1 .. 8)
 	$consumer->signal('KILL');
 	$consumer->finish;
 }
+$node->poll_query_until('postgres', 'SELECT count(*) >= 50 FROM commerce.balance_entries');
 append_to_file("$folder/enough", '');
 $_->finish for @writers;
 is($output, '', 'the consumer had no errors until it was killed');
@@ -73,7 +74,8 @@ is($node->safe_psql('warehouse', 'SELECT user_id, won, charges FROM charged ORDE
 # The consumer's database is restored from a backup of its first half.
 my $half = $node->safe_psql('postgres', q{
 	SELECT commerce.format_position(era, key, position) FROM commerce.outbox
-	WHERE type = 'BalanceCharged' ORDER BY era, key, position OFFSET 100 LIMIT 1});
+	WHERE type = 'BalanceCharged' ORDER BY era, key, position
+	OFFSET (SELECT count(*) / 2 FROM commerce.balance_entries) LIMIT 1});
 $node->safe_psql('warehouse', "TRUNCATE charged; UPDATE progress SET position = '$half'");
 $node->safe_psql('postgres', "SELECT commerce.seek_subscription('warehouse', to_position => '$half')");
 command_ok([ $^X, "$folder/consumer.pl", @dsn ], 'after a seek it reads on from there');
