@@ -96,8 +96,11 @@ find_checks(Relation rel)
 		return checks->expressions;
 	if (!found)
 		checks->context = NULL;
+
+	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
 	if (checks->context)
-		MemoryContextDelete(checks->context);
+		MemoryContextSetParent(checks->context, TopTransactionContext);
+	checks->context = NULL;
 	checks->valid = false;
 	checks->context = AllocSetContextCreate(CacheMemoryContext, "commerce CHECK constraints", ALLOCSET_SMALL_SIZES);
 	checks->expressions = compile_checks(constr, checks->context);
