@@ -422,6 +422,8 @@ delivery_send(Delivery *delivery, Millis now)
 		if (request == NULL)
 			return;
 		request->next = delivery->requests;
+		if (request->next)
+			request->next->previous = request;
 		delivery->requests = request;
 		delivery->nrequests++;
 		delivery->sink->operations->send(delivery->sink, request);
@@ -432,11 +434,13 @@ static void
 forget_request(Request *request)
 {
 	Delivery   *delivery = request->delivery;
-	Request   **link = &delivery->requests;
 
-	while (*link != request)
-		link = &(*link)->next;
-	*link = request->next;
+	if (request->previous)
+		request->previous->next = request->next;
+	else
+		delivery->requests = request->next;
+	if (request->next)
+		request->next->previous = request->previous;
 	delivery->nrequests--;
 	free(request);
 }

@@ -28,6 +28,7 @@ typedef struct Request
 {
 	struct Delivery *delivery;
 	struct Request *next;		/* of the delivery */
+	struct Request *previous;
 	void	   *sink_state;		/* the sink's own */
 	int			nevents;
 	Event	   *events[];
