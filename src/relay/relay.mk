@@ -36,7 +36,7 @@ uninstall-relay:
 
 clean: clean-relay
 clean-relay:
-	rm -f $(RELAY) src/relay/*.o
+	rm -f $(RELAY) src/relay/*.o build/relay-tests/*
 
 # Programs that the tests run
 relay-tests: $(addprefix build/relay-tests/,unit delivery_model mock_kafka)
