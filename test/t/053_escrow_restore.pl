@@ -118,7 +118,7 @@ for my $preload (1, 0)
 		UPDATE commerce.stock SET mark = '99999999' WHERE product_id = 3;
 		ALTER TABLE commerce.stock ENABLE TRIGGER ALL;
 		ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_write;
-		ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_truncate;
+		ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_statement;
 		SELECT commerce.reload_counters()});
 	$new->safe_psql('postgres', 'SELECT commerce.adjust_stock(3, -9)');
 	$new->restart;
@@ -132,7 +132,7 @@ for my $preload (1, 0)
 		INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (3, -10, 'ADJUST');
 		ALTER TABLE commerce.stock_entries ENABLE TRIGGER ALL;
 		ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_write;
-		ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_truncate;
+		ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_statement;
 		SELECT commerce.reload_counters()});
 	refused($new, 'SELECT commerce.adjust_stock(3, -1)', 'SH001', 'reload_counters() reads what was written with triggers disabled');
 	check_books($new, 'reload_counters');
