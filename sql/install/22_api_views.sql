@@ -138,6 +138,18 @@ CREATE VIEW commerce_api.outbox_segments WITH (security_invoker = true) AS
 	WHERE (SELECT commerce.current_admin());
 COMMENT ON VIEW commerce_api.outbox_segments IS 'the daily segments of the outbox that have events in them; for administrators';
 
+CREATE VIEW commerce_api.conversion_by_hour WITH (security_invoker = true) AS
+	SELECT c.hour, c.sheets, c.matured, c.paid, c.percent
+	FROM commerce.conversion_by_hour c
+	WHERE (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.conversion_by_hour IS 'order sheets by the hour in which they were made, and how many became paid orders; for administrators';
+
+CREATE VIEW commerce_api.conversion_by_minute WITH (security_invoker = true) AS
+	SELECT c.minute, c.sheets, c.matured, c.paid, c.percent
+	FROM commerce.conversion_by_minute c
+	WHERE (SELECT commerce.current_admin());
+COMMENT ON VIEW commerce_api.conversion_by_minute IS 'order sheets by the minute in which they were made, and how many became paid orders; for administrators';
+
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
 CREATE TABLE commerce.api_relations (
@@ -171,7 +183,7 @@ CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS 
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
 UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce.current_admin())' FROM shop s
-UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments')) AS v (relation)
+UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments'), ('conversion_by_hour'), ('conversion_by_minute')) AS v (relation)
 UNION ALL SELECT 'dead_letters', 'ADMIN', '(SELECT commerce.current_admin())'
 UNION ALL VALUES
 	('products', 'ANONYMOUS'::commerce.api_role, 'status = ''ON_SALE'''),

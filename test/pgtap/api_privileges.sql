@@ -132,6 +132,16 @@ subscriptions buyer_1 42501
 subscriptions seller_3 42501
 subscriptions admin_5 1
 subscriptions admin_6 0
+conversion_by_hour anon 42501
+conversion_by_hour buyer_1 42501
+conversion_by_hour seller_3 42501
+conversion_by_hour admin_5 1
+conversion_by_hour admin_6 0
+conversion_by_minute anon 42501
+conversion_by_minute buyer_1 42501
+conversion_by_minute seller_3 42501
+conversion_by_minute admin_5 1
+conversion_by_minute admin_6 0
 dead_letters anon 42501
 dead_letters buyer_1 42501
 dead_letters seller_3 42501
