@@ -83,9 +83,8 @@ check_books($node, 'folded');
 # Relays are woken, orders notify nobody.
 {
 	my $listener = connect_to($node);
-	$listener->do('LISTEN commerce_outbox');
 	value(q{SELECT commerce.subscribe('relay')});
-	while ($listener->pg_notifies) { }
+	$listener->do('LISTEN commerce_outbox');
 	value('SELECT commerce.charge_balance(1, 100)');
 	my $notification;
 	wait_until(sub { $notification = $listener->pg_notifies }, 'a notification');
