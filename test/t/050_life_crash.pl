@@ -17,6 +17,8 @@ shared_preload_libraries = 'commerce'
 fsync = on
 restart_after_crash = on
 commerce.auto_confirm_after = 0
+# the worker would end the overdue order
+commerce.maintenance_interval = 0
 END
 $node->start;
 $node->safe_psql('postgres', q{
