@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
@@ -44,6 +45,7 @@ static const struct config_enum_entry language_options[] = {
 };
 
 PG_FUNCTION_INFO_V1(commerce_local_date);
+PG_FUNCTION_INFO_V1(commerce_setting);
 
 static bool
 check_timezone(char **newval, void **extra, GucSource source)
@@ -148,4 +150,19 @@ commerce_local_date(PG_FUNCTION_ARGS)
 		timestamp2tm(at, &tz, &tm, &fsec, NULL, timezone_in_force) != 0)
 		raise_error(ERROR_INVALID_REQUEST, "the moment has no calendar day");
 	PG_RETURN_DATEADT(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE);
+}
+
+/*
+ * setting(name text)
+ *
+ * What current_setting() says once the library is loaded, which calling this sees to.
+ */
+Datum
+commerce_setting(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (strncmp(name, "commerce.", strlen("commerce.")) != 0)
+		raise_error(ERROR_INVALID_REQUEST, "\"%s\" is not a setting of commerce", name);
+	return DirectFunctionCall1(show_config_by_name, PG_GETARG_DATUM(0));
 }

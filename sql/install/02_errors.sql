@@ -15,6 +15,13 @@ AS 'MODULE_PATHNAME', 'commerce_raise_error';
 COMMENT ON FUNCTION commerce.raise_error(text, text, text) IS
 	'internal: raises an error of error_codes() in the face the caller needs (SQLSTATE in SQL, PostgREST''s JSON over HTTP)';
 
+CREATE FUNCTION commerce.setting(name text)
+RETURNS text
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_setting';
+COMMENT ON FUNCTION commerce.setting(text) IS
+	'current_setting() of one of the extension''s own settings, which a session does not know before it has loaded the library';
+
 CREATE FUNCTION commerce.local_date(at timestamptz DEFAULT pg_catalog.now())
 RETURNS date
 LANGUAGE C STABLE STRICT PARALLEL SAFE

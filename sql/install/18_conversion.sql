@@ -60,7 +60,7 @@ RETURNS record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT sum(c.sheets)::bigint, sum(c.paid)::bigint
-	FROM pg_catalog.current_setting('commerce.timezone') AS zone (name)
+	FROM commerce.setting('commerce.timezone') AS zone (name)
 	CROSS JOIN pg_catalog.generate_series(1, 7) AS days (ago)
 	CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc('hour', at AT TIME ZONE zone.name)
 							   - pg_catalog.make_interval(days => days.ago) AS starts_at) AS hour
@@ -91,7 +91,7 @@ BEGIN
 	IF past.sheets >= enough THEN
 		judged.usual := 100.0 * past.paid / past.sheets;
 	END IF;
-	judged.threshold := greatest(pg_catalog.current_setting('commerce.conversion_floor')::numeric,
+	judged.threshold := greatest(commerce.setting('commerce.conversion_floor')::numeric,
 								 coalesce(0.6 * judged.usual, 0));
 	judged.verdict := CASE WHEN judged.sheets < enough THEN 'TOO_FEW'
 						   WHEN 100.0 * judged.paid / judged.sheets < judged.threshold THEN 'BAD'
@@ -122,7 +122,7 @@ RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	length CONSTANT interval := pg_catalog.current_setting('commerce.conversion_window')::interval;
+	length CONSTANT interval := commerce.setting('commerce.conversion_window')::interval;
 	seconds CONSTANT numeric := extract(epoch FROM length);
 	complete_until timestamptz;
 	next_start timestamptz;
@@ -132,7 +132,7 @@ BEGIN
 	LOCK TABLE commerce.conversion_windows IN SHARE ROW EXCLUSIVE MODE;
 	-- the last window in which no sheet can be used any more
 	complete_until := pg_catalog.to_timestamp(seconds * pg_catalog.floor(
-		extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.current_setting('commerce.sheet_ttl')::interval) / seconds));
+		extract(epoch FROM pg_catalog.clock_timestamp() - commerce.setting('commerce.sheet_ttl')::interval) / seconds));
 	SELECT pg_catalog.to_timestamp(seconds * pg_catalog.ceil(extract(epoch FROM max(w.ends_at)) / seconds)) INTO next_start
 	FROM commerce.conversion_windows w;
 	-- after a pause, what is long past is nobody's alarm

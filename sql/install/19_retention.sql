@@ -16,7 +16,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
 AS $$
 #variable_conflict use_column
 DECLARE
-	retention interval := pg_catalog.current_setting('commerce.outbox_retention')::interval;
+	retention interval := commerce.setting('commerce.outbox_retention')::interval;
 	filtered text;
 	segment text;
 	newest record;
@@ -146,7 +146,7 @@ AS $$
 	SELECT n.segment,
 		   newest.created_at,
 		   pg_catalog.pg_total_relation_size(pg_catalog.format('commerce.outbox_%s', n.segment)),
-		   commerce.segment_end(n.segment) + pg_catalog.current_setting('commerce.outbox_retention')::interval,
+		   commerce.segment_end(n.segment) + commerce.setting('commerce.outbox_retention')::interval,
 		   commerce.outbox_holders(newest.era, newest.key, newest.position)
 	FROM pg_catalog.generate_series(0, 15) n (segment)
 	CROSS JOIN LATERAL commerce.newest_event(n.segment) newest
