@@ -108,7 +108,9 @@ is($relay->run('--check'), 0, 'with the privilege all is well');
 	ok(wait_until(sub { orders('PAID', @orders) == @orders }), 'kill -9 of the relay and a crash of the server lose no result');
 	is($relay->stop, 0, 'SIGTERM ends it with status 0');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM commerce.check_invariants()'), 0, 'and the books are right');
-	is(scalar $kafka->messages('refused'), 4, 'and nothing was refused');
+	# what was refused shortly before the kill may be refused again: its offset was not committed yet
+	my %refused = map { $_->{headers}{origin} => 1 } $kafka->messages('refused');
+	is(scalar(keys %refused), 4, 'and nothing more was refused');
 }
 
 $node->stop;
