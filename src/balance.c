@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -25,6 +26,7 @@
 #include "idempotency.h"
 #include "json_writer.h"
 #include "outbox.h"
+#include "row_reader.h"
 #include "row_writer.h"
 #include "spi_util.h"
 
@@ -32,28 +34,28 @@
 #define CHARGE_UNIT		100
 #define ENTRY_COLUMNS	8
 
+#define USERS_STATUS	8			/* column of commerce.users */
+
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
 
 void
 user_require_active(int64 user_id, bool lock)
 {
-	static SqlStatement read_user = {
-		"SELECT u.status FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
-	};
-	static SqlStatement lock_user = {
-		"SELECT u.status FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
-		1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(user_id);
-	const char *status;
+	RowReader	reader;
+	bool		isnull;
 
-	SPI_connect();
-	if (sql_execute(lock ? &lock_user : &read_user, &id, NULL) == 0)
+	if (lock)
+		(void) user_lock(user_id, false);
+	row_push_snapshot();
+	row_reader_open(&reader, "users", "users_pkey", 1);
+	row_reader_seek(&reader, &user_id);
+	if (!row_reader_next(&reader))
 		raise_error(ERROR_ENTITY_NOT_FOUND, "user " INT64_FORMAT, user_id);
-	status = sql_text(0, 1);
-	if (strcmp(status, "ACTIVE") != 0)
-		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", user_id, status);
-	SPI_finish();
+	if (!row_enum_is(&reader, USERS_STATUS, "user_status", "ACTIVE"))
+		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", user_id,
+					DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull))));
+	row_reader_close(&reader);
+	PopActiveSnapshot();
 }
 
 bool

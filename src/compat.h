@@ -30,6 +30,13 @@
 	ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
+/* Begins to scan a table by an index. */
+#if PG_VERSION_NUM >= 180000
+#define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
 /* CHECK constraints of a table that is being written to; 18 knows some that are not enforced. */
 #if PG_VERSION_NUM >= 180000
 #define result_rel_checks(target) ((target)->ri_CheckConstraintExprs)

@@ -16,6 +16,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -27,10 +29,25 @@
 #include "gate.h"
 #include "json_writer.h"
 #include "outbox.h"
+#include "row_reader.h"
 #include "row_writer.h"
 #include "spi_util.h"
 
 #define ISSUE_COLUMNS	14
+
+/* Columns of commerce.coupons. */
+enum
+{
+	COUPONS_NAME = 2,
+	COUPONS_DESCRIPTION = 3,
+	COUPONS_KIND = 4,
+	COUPONS_VALUE = 5,
+	COUPONS_ISSUE_FROM = 13,
+	COUPONS_ISSUE_UNTIL = 14,
+	COUPONS_VALID_DAYS = 15,
+	COUPONS_VALID_UNTIL = 16,
+	COUPONS_STOPPED_AT = 17,
+};
 
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
 PG_FUNCTION_INFO_V1(commerce_open_quota);
@@ -258,6 +275,13 @@ typedef struct Issue
 	TimestampTz expires_at;
 } Issue;
 
+static void
+refuse_second_claim(const Issue *issue)
+{
+	raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
+				issue->coupon_id, issue->user_id);
+}
+
 /* Inserts the row and returns it; that the user has one already is found by the unique constraint. */
 static Datum
 insert_issue_row(const Issue *issue, int64 issue_id)
@@ -301,8 +325,7 @@ insert_issue_row(const Issue *issue, int64 issue_id)
 
 		/* another error takes its place: nothing is swallowed, the transaction still aborts */
 		FlushErrorState();
-		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
-					issue->coupon_id, issue->user_id);
+		refuse_second_claim(issue);
 	}
 	PG_END_TRY();
 	return row;
@@ -333,22 +356,71 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	outbox_write(&event, 1);
 }
 
-/* Raises an error if the user has the coupon by now, whatever this transaction's snapshot shows. */
-static void
-refuse_second_claim(const Issue *issue)
+/* Whether the user has the coupon, as the active snapshot shows it. */
+static bool
+has_claimed(const Issue *issue)
 {
-	static SqlStatement find_issue = {
-		"SELECT FROM commerce.coupon_issues i "
-		"WHERE i.user_id OPERATOR(pg_catalog.=) $1 AND i.coupon_id OPERATOR(pg_catalog.=) $2",
-		2, {INT8OID, INT8OID}
-	};
-	Datum		values[2] = {Int64GetDatum(issue->user_id), Int64GetDatum(issue->coupon_id)};
+	int64		keys[2] = {issue->user_id, issue->coupon_id};
+	RowReader	issues;
+	bool		found;
 
-	SPI_connect();
-	if (sql_execute_latest(&find_issue, values, NULL) > 0)
-		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
-					issue->coupon_id, issue->user_id);
-	SPI_finish();
+	row_reader_open(&issues, "coupon_issues", "coupon_issues_user_coupon_key", 2);
+	row_reader_seek(&issues, keys);
+	found = row_reader_next(&issues);
+	row_reader_close(&issues);
+	return found;
+}
+
+/* The moment so many days from now, at the same time of the day in commerce.timezone. */
+static TimestampTz
+days_from_now(int32 days)
+{
+	Interval	interval = {0, days, 0};
+	Datum		zone = CStringGetTextDatum(GetConfigOption("commerce.timezone", false, false));
+	Datum		local = DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+
+	local = DirectFunctionCall2(timestamp_pl_interval, local, IntervalPGetDatum(&interval));
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, local));
+}
+
+/* Whether a coupon can be claimed now, but for its quota. */
+static bool
+is_open(RowReader *coupon)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return row_is_null(coupon, COUPONS_STOPPED_AT) &&
+		row_int64(coupon, COUPONS_ISSUE_FROM) <= now &&
+		(row_is_null(coupon, COUPONS_ISSUE_UNTIL) || row_int64(coupon, COUPONS_ISSUE_UNTIL) > now) &&
+		(row_is_null(coupon, COUPONS_VALID_UNTIL) || row_int64(coupon, COUPONS_VALID_UNTIL) > now);
+}
+
+/* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
+static void
+read_coupon(Issue *issue)
+{
+	RowReader	coupon;
+	bool		isnull;
+
+	row_push_snapshot();
+	row_reader_open(&coupon, "coupons", "coupons_pkey", 1);
+	row_reader_seek(&coupon, &issue->coupon_id);
+	if (!row_reader_next(&coupon))
+		raise_error(ERROR_ENTITY_NOT_FOUND, "coupon " INT64_FORMAT, issue->coupon_id);
+	if (has_claimed(issue))
+		refuse_second_claim(issue);
+	if (!is_open(&coupon))
+		raise_error(ERROR_COUPON_NOT_CLAIMABLE, "coupon " INT64_FORMAT, issue->coupon_id);
+	issue->name = row_text(&coupon, COUPONS_NAME);
+	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
+	issue->kind = DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&coupon, COUPONS_KIND, &isnull)));
+	issue->value = row_int64(&coupon, COUPONS_VALUE);
+	if (row_is_null(&coupon, COUPONS_VALID_UNTIL))
+		issue->expires_at = days_from_now(DatumGetInt32(row_datum(&coupon, COUPONS_VALID_DAYS, &isnull)));
+	else
+		issue->expires_at = row_int64(&coupon, COUPONS_VALID_UNTIL);
+	row_reader_close(&coupon);
+	PopActiveSnapshot();
 }
 
 /*
@@ -359,25 +431,9 @@ refuse_second_claim(const Issue *issue)
 Datum
 commerce_claim_coupon(PG_FUNCTION_ARGS)
 {
-	static SqlStatement read_coupon = {
-		"SELECT c.name, c.description, c.kind, c.value, "
-		"c.stopped_at IS NULL AND c.issue_from OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
-		"  AND (c.issue_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE "
-		"  AND (c.valid_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) IS NOT FALSE, "
-		"coalesce(c.valid_until, "
-		"  pg_catalog.timezone(commerce.setting('commerce.timezone'), "
-		"    pg_catalog.timezone(commerce.setting('commerce.timezone'), pg_catalog.now()) "
-		"    OPERATOR(pg_catalog.+) pg_catalog.make_interval(days => c.valid_days))), "
-		"EXISTS (SELECT FROM commerce.coupon_issues i WHERE i.user_id OPERATOR(pg_catalog.=) $2 "
-		"  AND i.coupon_id OPERATOR(pg_catalog.=) c.id) "
-		"FROM commerce.coupons c WHERE c.id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, INT8OID}
-	};
-	MemoryContext caller = CurrentMemoryContext;
 	Issue		issue = {0};
 	int64		issue_id;
 	int64		available;
-	Datum		ids[2];
 	Datum		row;
 
 	gate_enter("claim_coupon()");
@@ -389,30 +445,16 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 	issue.coupon_id = PG_GETARG_INT64(1);
 
 	user_require_active(issue.user_id, false);
-	ids[0] = Int64GetDatum(issue.coupon_id);
-	ids[1] = Int64GetDatum(issue.user_id);
-	SPI_connect();
-	if (sql_execute(&read_coupon, ids, NULL) == 0)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "coupon " INT64_FORMAT, issue.coupon_id);
-	if (sql_bool(0, 7))
-		raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
-					issue.coupon_id, issue.user_id);
-	if (!sql_bool(0, 5))
-		raise_error(ERROR_COUPON_NOT_CLAIMABLE, "coupon " INT64_FORMAT, issue.coupon_id);
-	issue.name = MemoryContextStrdup(caller, sql_text(0, 1));
-	if (!sql_is_null(0, 2))
-		issue.description = MemoryContextStrdup(caller, sql_text(0, 2));
-	issue.kind = MemoryContextStrdup(caller, sql_text(0, 3));
-	issue.value = sql_int64(0, 4);
-	issue.expires_at = sql_int64(0, 6);
-	SPI_finish();
-
+	read_coupon(&issue);
 	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available))
 		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
 	if (!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
 	{
 		/* we may have waited for a claim of this very user */
-		refuse_second_claim(&issue);
+		PushActiveSnapshot(GetLatestSnapshot());
+		if (has_claimed(&issue))
+			refuse_second_claim(&issue);
+		PopActiveSnapshot();
 		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
 	}
 	issue_id = commerce_nextval("coupon_issues_id_seq");

@@ -6,75 +6,85 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "fmgr.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
+#include "access/xact.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "error.h"
 #include "product.h"
-#include "spi_util.h"
+#include "row_reader.h"
+
+/* Columns of commerce.products. */
+enum
+{
+	PRODUCTS_SELLER_ID = 2,
+	PRODUCTS_NAME = 3,
+	PRODUCTS_PRICE = 5,
+	PRODUCTS_DISCOUNT = 6,
+	PRODUCTS_SHIPPING_FEE = 7,
+	PRODUCTS_MAX_PER_ORDER = 8,
+	PRODUCTS_STATUS = 10,
+};
+
+/* Columns of commerce.promotions. */
+enum
+{
+	PROMOTIONS_KIND = 3,
+	PROMOTIONS_VALUE = 4,
+	PROMOTIONS_STARTS_AT = 5,
+	PROMOTIONS_ENDS_AT = 6,
+};
+
+/* What a product's best running promotion takes off a unit's price; 0 when none runs. */
+static int64
+best_promotion(RowReader *promotions, int64 product_id, int64 price)
+{
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+	int64		best = 0;
+
+	row_reader_seek(promotions, &product_id);
+	while (row_reader_next(promotions))
+	{
+		int64		value = row_int64(promotions, PROMOTIONS_VALUE);
+
+		if (row_int64(promotions, PROMOTIONS_STARTS_AT) > now || row_int64(promotions, PROMOTIONS_ENDS_AT) <= now)
+			continue;
+		if (!row_enum_is(promotions, PROMOTIONS_KIND, "coupon_kind", "FIXED"))
+			value = pricing_percent_of(price, value);
+		best = Max(best, value);
+	}
+	return best;
+}
 
 Product *
 product_read(const int64 *ids, int n)
 {
-	static SqlStatement read_products = {
-		"SELECT p.id, coalesce(p.seller_id, 0), p.name, p.price, "
-		"greatest(p.discount, (SELECT pg_catalog.max(CASE m.kind WHEN 'FIXED' THEN m.value "
-		"  ELSE (p.price OPERATOR(pg_catalog./) 100) OPERATOR(pg_catalog.*) m.value OPERATOR(pg_catalog.+) "
-		"       ((p.price OPERATOR(pg_catalog.%) 100) OPERATOR(pg_catalog.*) m.value OPERATOR(pg_catalog./) 100) END) "
-		"  FROM commerce.promotions m WHERE m.product_id OPERATOR(pg_catalog.=) p.id "
-		"  AND m.starts_at OPERATOR(pg_catalog.<=) pg_catalog.statement_timestamp() "
-		"  AND m.ends_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())), "
-		"p.shipping_fee, coalesce(p.max_per_order, 0), p.status OPERATOR(pg_catalog.=) 'ON_SALE' "
-		"FROM commerce.products p WHERE p.id OPERATOR(pg_catalog.=) ANY ($1)",
-		1, {INT8ARRAYOID}
-	};
-	MemoryContext caller = CurrentMemoryContext;
 	Product    *products = palloc0(n * sizeof(Product));
-	Datum	   *elements = palloc(n * sizeof(Datum));
-	Datum		array;
-	uint64		found;
+	RowReader	rows;
+	RowReader	promotions;
 
+	row_push_snapshot();
+	row_reader_open(&rows, "products", "products_pkey", 1);
+	row_reader_open(&promotions, "promotions", "promotions_product_id_idx", 1);
 	for (int i = 0; i < n; i++)
 	{
-		products[i].id = ids[i];
-		elements[i] = Int64GetDatum(ids[i]);
+		Product    *product = &products[i];
+
+		row_reader_seek(&rows, &ids[i]);
+		if (!row_reader_next(&rows))
+			raise_error(ERROR_ENTITY_NOT_FOUND, "product " INT64_FORMAT, ids[i]);
+		product->id = ids[i];
+		product->seller_id = row_int64(&rows, PRODUCTS_SELLER_ID);
+		product->name = row_text(&rows, PRODUCTS_NAME);
+		product->price = row_int64(&rows, PRODUCTS_PRICE);
+		product->reduction = Max(row_int64(&rows, PRODUCTS_DISCOUNT), best_promotion(&promotions, ids[i], product->price));
+		product->shipping_fee = row_int64(&rows, PRODUCTS_SHIPPING_FEE);
+		product->max_per_order = row_int64(&rows, PRODUCTS_MAX_PER_ORDER);
+		product->on_sale = row_enum_is(&rows, PRODUCTS_STATUS, "product_status", "ON_SALE");
 	}
-	array = PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-
-	SPI_connect();
-	found = sql_execute(&read_products, &array, NULL);
-	for (uint64 row = 0; row < found; row++)
-	{
-		int64		id = sql_int64(row, 1);
-		int			low = 0;
-		int			high = n - 1;
-		Product    *product;
-
-		while (low < high)
-		{
-			int			middle = (low + high) / 2;
-
-			if (products[middle].id < id)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		product = &products[low];
-		product->seller_id = sql_int64(row, 2);
-		product->name = MemoryContextStrdup(caller, sql_text(row, 3));
-		product->price = sql_int64(row, 4);
-		product->reduction = sql_int64(row, 5);
-		product->shipping_fee = sql_int64(row, 6);
-		product->max_per_order = sql_int64(row, 7);
-		product->on_sale = sql_bool(row, 8);
-	}
-	SPI_finish();
-
-	for (int i = 0; i < n; i++)
-		if (products[i].name == NULL)
-			raise_error(ERROR_ENTITY_NOT_FOUND, "product " INT64_FORMAT, products[i].id);
+	row_reader_close(&promotions);
+	row_reader_close(&rows);
+	PopActiveSnapshot();
 	return products;
 }

@@ -1,0 +1,49 @@
+/*
+ * row_reader.h
+ *	  Reading rows of the extension's tables by an index, without the executor.
+ */
+#ifndef COMMERCE_ROW_READER_H
+#define COMMERCE_ROW_READER_H
+
+#include "access/genam.h"
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+
+typedef struct RowReader
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	int			nkeys;
+} RowReader;
+
+/* What is read from here to PopActiveSnapshot() is read as by one statement that begins now. */
+extern void row_push_snapshot(void);
+
+/*
+ * Opens a table of schema commerce to be read, under the active snapshot, by the first nkeys columns of
+ * an index, all of them bigint.
+ */
+extern void row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys);
+
+/* Goes before the first row with these values. */
+extern void row_reader_seek(RowReader *reader, const int64 *keys);
+
+/* Goes to the next row; false when there is none. */
+extern bool row_reader_next(RowReader *reader);
+
+extern void row_reader_close(RowReader *reader);
+
+/* A column, from 1, of the row; what is not passed by value lives until the next row. */
+extern Datum row_datum(RowReader *reader, int column, bool *isnull);
+extern int64 row_int64(RowReader *reader, int column);	/* null is 0 */
+extern bool row_is_null(RowReader *reader, int column);
+
+/* The same as a string of its own in the current memory context; NULL for null. */
+extern char *row_text(RowReader *reader, int column);
+
+/* Whether an enum's column has a label of its type. */
+extern bool row_enum_is(RowReader *reader, int column, const char *type, const char *label);
+
+#endif
