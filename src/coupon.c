@@ -152,24 +152,31 @@ UsedCoupon *
 coupon_read_used(int64 order_id, int *n)
 {
 	static SqlStatement read = {
-		"SELECT u.coupon_issue_id, c.scope, coalesce(c.seller_id, 0) "
+		"SELECT u.coupon_issue_id, c.scope, coalesce(c.seller_id, 0), u.restored_at IS NULL "
 		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
 		"JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id "
-		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 AND u.restored_at IS NULL ORDER BY u.coupon_issue_id",
+		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY u.coupon_issue_id",
 		1, {INT8OID}
 	};
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		id = Int64GetDatum(order_id);
 	UsedCoupon *coupons;
+	int			found;
 
 	SPI_connect();
-	*n = (int) sql_execute(&read, &id, NULL);
-	coupons = MemoryContextAlloc(caller, (*n + 1) * sizeof(UsedCoupon));
-	for (int i = 0; i < *n; i++)
+	found = (int) sql_execute(&read, &id, NULL);
+	coupons = MemoryContextAlloc(caller, (found + 1) * sizeof(UsedCoupon));
+	*n = 0;
+	for (int i = 0; i < found; i++)
 	{
-		coupons[i].issue_id = sql_int64(i, 1);
-		coupons[i].scope = find_label(scope_labels, lengthof(scope_labels), sql_text(i, 2));
-		coupons[i].seller_id = sql_int64(i, 3);
+		UsedCoupon *coupon = &coupons[*n];
+
+		if (!sql_bool(i, 4))
+			continue;
+		coupon->issue_id = sql_int64(i, 1);
+		coupon->scope = find_label(scope_labels, lengthof(scope_labels), sql_text(i, 2));
+		coupon->seller_id = sql_int64(i, 3);
+		(*n)++;
 	}
 	SPI_finish();
 	return coupons;

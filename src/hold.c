@@ -15,12 +15,14 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "balance.h"
 #include "compat.h"
 #include "coupon.h"
 #include "hold.h"
+#include "row_reader.h"
 #include "spi_util.h"
 
 #define MAX_IN_THE_WAY	1000
@@ -129,17 +131,17 @@ hold_end_overdue(int max_orders)
 {
 	static SqlStatement find = {
 		"SELECT o.id FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() ORDER BY o.expires_at LIMIT $1",
-		1, {INT8OID}
+		"AND o.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY o.expires_at LIMIT $2",
+		2, {TIMESTAMPTZOID, INT8OID}
 	};
 	MemoryContext context = CurrentMemoryContext;
-	Datum		limit = Int64GetDatum(max_orders);
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
 	Order	  **orders;
 	int64	   *ids;
 	int			n;
 
 	SPI_connect();
-	n = (int) sql_execute(&find, &limit, NULL);
+	n = (int) sql_execute(&find, values, NULL);
 	ids = copy_ids(n, context);
 	SPI_finish();
 
@@ -178,6 +180,22 @@ lock_products(Order *const *orders, int n, const Quote *quote)
 	stock_lock(ids, count);
 }
 
+/* Whether any order at all is overdue; where these are ended in time, mostly none is. */
+static bool
+any_is_overdue(TimestampTz now)
+{
+	RowReader	orders;
+	bool		found;
+
+	row_push_snapshot();
+	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
+	row_reader_seek_until(&orders, now);
+	found = row_reader_next(&orders);
+	row_reader_close(&orders);
+	PopActiveSnapshot();
+	return found;
+}
+
 int
 hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 buyer_id)
 {
@@ -186,14 +204,20 @@ hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 b
 		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.order_id "
 		"WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
 		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() ORDER BY i.order_id LIMIT $2",
-		2, {INT8ARRAYOID, INT8OID}
+		"AND o.expires_at OPERATOR(pg_catalog.<=) $2 ORDER BY i.order_id LIMIT $3",
+		3, {INT8ARRAYOID, TIMESTAMPTZOID, INT8OID}
 	};
 	MemoryContext context = CurrentMemoryContext;
-	Datum		values[2] = {sql_int8_array(product_ids, n), Int64GetDatum(MAX_IN_THE_WAY)};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3];
 	Order	  **orders;
 	int64	   *ids;
 
+	if (!any_is_overdue(now))
+		return 0;
+	values[0] = sql_int8_array(product_ids, n);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int64GetDatum(MAX_IN_THE_WAY);
 	SPI_connect();
 	n = (int) sql_execute(&find, values, NULL);
 	ids = copy_ids(n, context);

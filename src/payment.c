@@ -135,10 +135,10 @@ static bool
 was_given_up(const Order *order)
 {
 	static SqlStatement find = {
-		"SELECT FROM commerce.order_items i JOIN commerce.order_item_events e "
-		"ON e.order_item_id OPERATOR(pg_catalog.=) i.id "
-		"WHERE i.order_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) 'CANCELLED' "
-		"AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM' LIMIT 1",
+		"SELECT FROM commerce.order_items i, LATERAL (SELECT FROM commerce.order_item_events e "
+		"  WHERE e.order_item_id OPERATOR(pg_catalog.=) i.id AND e.event OPERATOR(pg_catalog.=) 'CANCELLED' "
+		"  AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM' LIMIT 1) e "
+		"WHERE i.order_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}
 	};
 	Datum		id = Int64GetDatum(order->id);

@@ -17,6 +17,7 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "row_reader.h"
@@ -50,6 +51,15 @@ row_reader_seek(RowReader *reader, const int64 *keys)
 	for (int i = 0; i < reader->nkeys; i++)
 		ScanKeyInit(&scan_keys[i], i + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(keys[i]));
 	index_rescan(reader->scan, scan_keys, reader->nkeys, NULL, 0);
+}
+
+void
+row_reader_seek_until(RowReader *reader, TimestampTz until)
+{
+	ScanKeyData scan_key;
+
+	ScanKeyInit(&scan_key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
+	index_rescan(reader->scan, &scan_key, 1, NULL, 0);
 }
 
 bool

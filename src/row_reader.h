@@ -6,6 +6,7 @@
 #define COMMERCE_ROW_READER_H
 
 #include "access/genam.h"
+#include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "utils/relcache.h"
 
@@ -23,12 +24,15 @@ extern void row_push_snapshot(void);
 
 /*
  * Opens a table of schema commerce to be read, under the active snapshot, by the first nkeys columns of
- * an index, all of them bigint.
+ * an index.
  */
 extern void row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys);
 
-/* Goes before the first row with these values. */
+/* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);
+
+/* Goes before the first row of those up to a moment, by a column that is timestamptz. */
+extern void row_reader_seek_until(RowReader *reader, TimestampTz until);
 
 /* Goes to the next row; false when there is none. */
 extern bool row_reader_next(RowReader *reader);

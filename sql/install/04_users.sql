@@ -191,6 +191,7 @@ COMMENT ON FUNCTION commerce.charge_balance(bigint, bigint, text) IS
 CREATE FUNCTION commerce.get_balance(INOUT user_id bigint, OUT balance bigint)
 RETURNS record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 BEGIN
 	IF get_balance.user_id IS NULL THEN

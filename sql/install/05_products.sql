@@ -107,6 +107,7 @@ COMMENT ON FUNCTION commerce.adjust_stock(bigint, bigint, text) IS
 CREATE FUNCTION commerce.available_stock(product_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	available bigint;

@@ -222,7 +222,7 @@ COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
 
 CREATE FUNCTION commerce.usable_coupons(user_id bigint)
 RETURNS SETOF commerce.coupon_issues
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -295,10 +295,12 @@ COMMENT ON FUNCTION commerce.revoke_coupon(bigint, bigint, text) IS
 CREATE FUNCTION commerce.expire_coupons(max_rows int DEFAULT 10000)
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
 	issue commerce.coupon_issues;
+	as_of timestamptz := pg_catalog.clock_timestamp();
 	expired int := 0;
 BEGIN
 	PERFORM commerce.begin_write();
@@ -309,7 +311,7 @@ BEGIN
 		UPDATE commerce.coupon_issues i
 		SET status = 'EXPIRED', event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id())
 		FROM (SELECT d.id FROM commerce.coupon_issues d
-			  WHERE d.status = 'ACTIVE' AND d.expires_at <= pg_catalog.clock_timestamp()
+			  WHERE d.status = 'ACTIVE' AND d.expires_at <= as_of
 			  ORDER BY d.expires_at LIMIT expire_coupons.max_rows
 			  FOR NO KEY UPDATE SKIP LOCKED) due
 		WHERE i.id = due.id

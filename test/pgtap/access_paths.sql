@@ -1,0 +1,76 @@
+-- What an operation reads does not grow with the shop: no table is read from end to end, also when plans
+-- were made while it was empty, and a sweep reads what is due.
+-- role: postgres
+-- Who looks at what statements read is a DBA.
+
+SELECT no_plan();
+
+-- Every operation once, which makes its plans, on tables that are known to be empty.
+VACUUM ANALYZE;
+CREATE FUNCTION pg_temp.everything() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	buyer bigint := commerce.create_user('a', 'a' || gen_random_uuid() || '@example.com');
+	product bigint := commerce.create_product(NULL, 'p', 1000, 10);
+	coupon bigint := commerce.create_coupon('c', 'FIXED', 100, 10, valid_days => 7);
+	made bigint;
+	item bigint;
+	sheet uuid;
+	items jsonb := jsonb_build_array(jsonb_build_object('product_id', product, 'quantity', 2));
+BEGIN
+	PERFORM commerce.charge_balance(buyer, 1000000, 'key');
+	made := (commerce.place_order(buyer, items, ARRAY[(commerce.claim_coupon(buyer, coupon)).id], 'key')).id;
+	SELECT i.id INTO item FROM commerce.order_items i WHERE i.order_id = made AND i.seq = 1;
+	PERFORM commerce.change_item_status(item, 'DISPATCHED', 'SELLER', quantity => 1);
+	PERFORM commerce.cancel_order_item(item, 1, 'BUYER', buyer);
+	made := (commerce.place_order(buyer, items)).id;
+	PERFORM commerce.cancel_order(made, 'BUYER', buyer);
+	made := (commerce.place_order(buyer, items, payment_method => 'EXTERNAL')).id;
+	PERFORM commerce.confirm_payment(made, true, 'yes ' || made);
+	made := (commerce.place_order(buyer, items, payment_method => 'EXTERNAL')).id;
+	PERFORM commerce.confirm_payment(made, false, 'no ' || made);
+	PERFORM commerce.confirm_payment(made, true, 'late ' || made);
+	sheet := (commerce.create_order_sheet(buyer, items)).id;
+	PERFORM commerce.place_sheet_order(sheet, 'sheet');
+	PERFORM commerce.adjust_stock(product, 1);
+	PERFORM commerce.adjust_stock(product, -1);
+	BEGIN
+		PERFORM commerce.place_order(buyer, jsonb_build_array(jsonb_build_object('product_id', product, 'quantity', 1000)));
+	EXCEPTION WHEN SQLSTATE 'SH001' THEN
+		NULL;
+	END;
+	PERFORM commerce.usable_coupons(buyer), commerce.get_balance(buyer), commerce.available_stock(product);
+	PERFORM commerce.expire_pending_orders(), commerce.expire_coupons(), commerce.confirm_delivered_items();
+END
+$$;
+SELECT lives_ok('SELECT pg_temp.everything()') FROM generate_series(1, 7);
+
+-- The shop grows, and nobody has analysed it yet.
+SELECT commerce.create_product(NULL, 'stock ' || n, 1000, 10) FROM generate_series(1, 300) n \g /dev/null
+SELECT commerce.create_coupon('coupon ' || n, 'FIXED', 100, 10, valid_days => 7) FROM generate_series(1, 300) n \g /dev/null
+SELECT commerce.create_user('u', n || '@example.com') FROM generate_series(1, 300) n \g /dev/null
+SELECT commerce.charge_balance(id, 10000) FROM commerce.users WHERE name = 'u' \g /dev/null
+SELECT commerce.create_promotion(id, 'PERCENT', 5, now(), now() + interval '1 day') FROM commerce.products WHERE name LIKE 'stock%' \g /dev/null
+SELECT commerce.place_order(u.id, jsonb_build_array(jsonb_build_object('product_id', p.id, 'quantity', 1)),
+		ARRAY[(commerce.claim_coupon(u.id, c.id)).id], 'first', m.method)
+FROM (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.users WHERE name = 'u') u
+JOIN (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.products WHERE name LIKE 'stock%') p USING (n)
+JOIN (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.coupons WHERE name LIKE 'coupon%') c USING (n),
+(VALUES ('EXTERNAL'::commerce.payment_method)) m(method) \g /dev/null
+SELECT commerce.claim_coupon(u.id, c.id)
+FROM (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.users WHERE name = 'u') u
+JOIN (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.coupons WHERE name LIKE 'coupon%') c ON c.n % 300 = (u.n + 1) % 300 \g /dev/null
+SELECT commerce.create_order_sheet(u.id, jsonb_build_array(jsonb_build_object('product_id', p.id, 'quantity', 1)))
+FROM (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.users WHERE name = 'u') u
+JOIN (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.products WHERE name LIKE 'stock%') p USING (n) \g /dev/null
+
+BEGIN;
+-- without foreign-key checks, whose plans are PostgreSQL's
+SET LOCAL session_replication_role = replica;
+CREATE TEMPORARY TABLE before AS SELECT relname, seq_tup_read, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE schemaname = 'commerce';
+SELECT lives_ok('SELECT pg_temp.everything()');
+SELECT is_empty($$SELECT relname, a.seq_tup_read - b.seq_tup_read FROM pg_stat_xact_user_tables a JOIN before b USING (relname)
+	WHERE a.schemaname = 'commerce' AND a.seq_tup_read - b.seq_tup_read >= 300$$, 'no operation reads a table from end to end');
+SELECT is_empty($$SELECT relname, a.idx_tup_fetch - b.idx_tup_fetch FROM pg_stat_xact_user_tables a JOIN before b USING (relname)
+	WHERE a.schemaname = 'commerce' AND a.idx_tup_fetch - b.idx_tup_fetch >= 300$$, 'nor an index');
+COMMIT;
+SELECT * FROM finish();
