@@ -315,11 +315,11 @@ counters_to_fold(Oid journal, int64 least, int64 **ids, int64 **sold_out, int *n
 		bool		empty;
 		bool		due;
 
-		/* a key changes under the mutex as well */
+		/* a key changes under the mutex as well; one that is not current waits until it is loaded again */
 		SpinLockAcquire(&counter->mutex);
 		id = counter->key.id;
-		empty = counter->loaded && counter->available == 0 && counter->in_flight == 0;
-		due = counter->key.database == MyDatabaseId && counter->key.journal == journal &&
+		empty = counter->available == 0 && counter->in_flight == 0;
+		due = counter->key.database == MyDatabaseId && counter->key.journal == journal && is_current(counter) &&
 			counter->unfolded > 0 && (empty || counter->unfolded >= least);
 		if (due)
 			counter->unfolded = 0;

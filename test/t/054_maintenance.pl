@@ -137,6 +137,20 @@ value('SELECT commerce.adjust_stock(1, 1)');
 wait_until(sub { value($unfolded) == 0 }, 'folding');
 pass('and on');
 
+# What was sold out when it was last sold has units again, written by hand.
+$node->append_conf('postgresql.conf', "commerce.maintenance_interval = 0\n");
+$node->reload;
+my $product = value(q{SELECT commerce.create_product(NULL, 'lamp', 10, 5)});
+wait_until(sub { !workers('postgres') }, 'the worker to go');
+value("SELECT commerce.adjust_stock($product, -5)");
+value("INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES ($product, 7, 'ADJUST')");
+$node->append_conf('postgresql.conf', "commerce.maintenance_interval = 100ms\n");
+$node->reload;
+value('SELECT commerce.adjust_stock(1, 1)');
+wait_until(sub { value($unfolded) == 0 }, 'folding');
+is(value("SELECT on_hand, depleted FROM commerce.stock WHERE product_id = $product"), '7|f',
+	'what was written by hand after the last unit was sold is not overlooked');
+
 # Other databases: they can be dropped and used as templates, and templates are left alone
 value('CREATE DATABASE other');
 $node->safe_psql('other', q{CREATE EXTENSION commerce; SELECT commerce.create_user('a', 'a@example.com')});
