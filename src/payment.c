@@ -6,7 +6,8 @@
  * first answer decides it.  Then:
  * - a success for an order that was given up meanwhile takes stock and coupons again, or, when these
  *   cannot be had, or when a person cancelled the order, asks for the money to be refunded;
- * - whatever comes for an order that was paid changes nothing;
+ * - whatever comes for an order that was paid changes nothing (providers announce one payment under several
+ *   ids: to refund what looks like a second payment would be to refund the first);
  * - a failure for an order that was given up is noted.
  * An answer that has the id of an earlier one is that answer again.
  *
