@@ -198,7 +198,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	move.product_id = PG_GETARG_INT64(0);
-	move.units = Abs(delta);
+	move.units = delta > 0 ? delta : -delta;
 	if (delta > 0)
 	{
 		escrow_give(ESCROW_STOCK, move.product_id, move.units);
