@@ -11,6 +11,11 @@
 
 #include "utils/wait_event.h"
 
+/* A function that does not return; before 18 there was an attribute for behind the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #else
@@ -18,16 +23,22 @@
 #define guc_malloc(elevel, size) malloc(size)
 #endif
 
-/* Makes one relation the range table of an executor state. */
+/* Makes one relation the range table of an executor state; from 16 on its privileges stand apart from it. */
+#if PG_VERSION_NUM >= 160000
+#define init_range_table(estate, rte) \
+	do { \
+		List	   *permissions = NIL; \
+		(void) addRTEPermissionInfo(&permissions, rte); \
+		exec_init_range_table(estate, rte, permissions); \
+	} while (0)
 #if PG_VERSION_NUM >= 180000
-#define init_range_table(estate, rte) \
-	ExecInitRangeTable(estate, list_make1(rte), NIL, bms_make_singleton(1))
-#elif PG_VERSION_NUM >= 160000
-#define init_range_table(estate, rte) \
-	ExecInitRangeTable(estate, list_make1(rte), NIL)
+#define exec_init_range_table(estate, rte, permissions) \
+	ExecInitRangeTable(estate, list_make1(rte), permissions, bms_make_singleton(1))
 #else
-#define init_range_table(estate, rte) \
-	ExecInitRangeTable(estate, list_make1(rte))
+#define exec_init_range_table(estate, rte, permissions) ExecInitRangeTable(estate, list_make1(rte), permissions)
+#endif
+#else
+#define init_range_table(estate, rte) ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
 /* Begins to scan a table by an index. */

@@ -5,6 +5,8 @@
 #ifndef COMMERCE_ERROR_H
 #define COMMERCE_ERROR_H
 
+#include "compat.h"
+
 typedef enum ErrorCode
 {
 #define ERROR_CODE(code, status, sqlstate, en, ko) ERROR_##code,
@@ -25,11 +27,9 @@ extern char *request_header(const char *name);
  * Raises an error with the detail that the format makes (a sentence fragment that names the things
  * concerned and their ids; NULL for none).
  */
-extern void raise_error(ErrorCode code, const char *detail_format,...)
-			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void raise_error(ErrorCode code, const char *detail_format,...) pg_attribute_printf(2, 3);
 
 /* The same with a ready detail and hint, each of which may be NULL. */
-extern void raise_error_hint(ErrorCode code, const char *detail, const char *hint)
-			pg_attribute_noreturn();
+pg_noreturn extern void raise_error_hint(ErrorCode code, const char *detail, const char *hint);
 
 #endif

@@ -8,6 +8,7 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "compat.h"
 #include "json_writer.h"
 #include "pricing.h"
 #include "stock.h"
@@ -132,8 +133,7 @@ extern OrderItem *order_split_item(Order *order, OrderItem *item, int64 quantity
 extern bool order_may_change(const OrderItem *item, const char *status, const Actor *actor, bool whole_order);
 
 /* Raises INVALID_STATE_TRANSITION. */
-extern void order_refuse_change(const OrderItem *item, const char *status, const Actor *actor)
-			pg_attribute_noreturn();
+pg_noreturn extern void order_refuse_change(const OrderItem *item, const char *status, const Actor *actor);
 
 /*
  * Gives n items, all of one status, another, with their history.  Raises INVALID_STATE_TRANSITION unless

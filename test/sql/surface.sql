@@ -147,7 +147,10 @@ SELECT name AS undescribed FROM pg_settings WHERE name LIKE 'commerce.%' AND coa
 SET commerce.no_such_setting = 1;
 SET commerce.timezone = 'Mars/Phobos';
 SET commerce.language = 'fr';
+-- versions word this differently
+\set VERBOSITY sqlstate
 SET commerce.payment_ttl = 0;
+\set VERBOSITY default
 SET commerce.timezone = 'America/New_York';
 SELECT commerce.local_date('2020-01-01 04:59:59Z'), commerce.local_date('2020-01-01 05:00:00Z');
 RESET commerce.timezone;
