@@ -58,8 +58,8 @@ format_position(const Position *position)
 {
 	char		buffer[POSITION_LENGTH + 1];
 
-	snprintf(buffer, sizeof(buffer), "%08x-" "%016" INT64_MODIFIER "x-" "%016" INT64_MODIFIER "x",
-			 position->era, position->key, position->position);
+	snprintf(buffer, sizeof(buffer), "%08x-%016llx-%016llx", position->era,
+			 (unsigned long long) position->key, (unsigned long long) position->position);
 	return cstring_to_text_with_len(buffer, POSITION_LENGTH);
 }
 
@@ -207,7 +207,7 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 	Datum		name;
 	int32		max_events;
 	Datum		values[7];
-	char		nulls[7] = "       ";
+	char		nulls[8] = "       ";
 	uint64		nrows;
 
 	if (PG_ARGISNULL(0))
