@@ -8,13 +8,18 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+typedef struct JsonLevel JsonLevel;
+
 typedef struct JsonWriter
 {
-	JsonbParseState *state;
-	JsonbValue *value;			/* of what was closed last */
+	JsonLevel  *level;			/* the container that is open */
+	JsonbValue *value;			/* the outermost one, once it is closed */
 } JsonWriter;
 
-/* key is NULL for an array's element and for the outermost value. */
+/*
+ * key is NULL for an array's element and for the outermost value, and otherwise unlike the object's others.
+ * Keys and texts must live until json_finish().
+ */
 extern void json_open_object(JsonWriter *writer, const char *key);
 extern void json_close_object(JsonWriter *writer);
 extern void json_open_array(JsonWriter *writer, const char *key);
@@ -24,6 +29,9 @@ extern void json_put_int(JsonWriter *writer, const char *key, int64 number);
 extern void json_put_id(JsonWriter *writer, const char *key, int64 id);	/* 0 is null */
 extern void json_put_text(JsonWriter *writer, const char *key, const char *text);	/* NULL is null */
 extern void json_put_time(JsonWriter *writer, const char *key, TimestampTz at);		/* 0 is null */
+
+/* Another writer, of an object that begins with what the outermost one, which is open, has so far. */
+extern JsonWriter json_fork(const JsonWriter *writer);
 
 /* The finished value. */
 extern Jsonb *json_finish(JsonWriter *writer);

@@ -95,12 +95,12 @@ order_write_event(const Order *order, const char *type, JsonWriter *json)
 	outbox_write(&event, 1);
 }
 
+/* An event that goes on from what all events of the order begin with. */
 static Event
-payment_event(const Order *order, const char *type, const char *member, const Payment *payment)
+payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment)
 {
-	JsonWriter	json = {0};
+	JsonWriter	json = json_fork(begun);
 
-	order_begin_event(&json, order);
 	json_open_object(&json, member);
 	json_put_int(&json, "id", payment->id);
 	json_put_text(&json, "method", payment_method_labels[payment->method]);
@@ -113,8 +113,11 @@ payment_event(const Order *order, const char *type, const char *member, const Pa
 void
 order_write_payment_event(const Order *order, const char *type, const char *member, const Payment *payment)
 {
-	Event		event = payment_event(order, type, member, payment);
+	JsonWriter	begun = {0};
+	Event		event;
 
+	order_begin_event(&begun, order);
+	event = payment_event(order, &begun, type, member, payment);
 	outbox_write(&event, 1);
 }
 
@@ -177,11 +180,11 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 
 /* Adds PaymentCompleted, and DeliveryRequested when the items go into preparation at once. */
 static int
-add_paid_events(const Order *order, const Payment *payment, Event *events)
+add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
 {
 	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
 
-	events[0] = payment_event(order, "PaymentCompleted", "payment", payment);
+	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment);
 	if (!commerce_auto_prepare)
 		return 1;
 	for (int i = 0; i < order->nitems; i++)
@@ -193,8 +196,10 @@ void
 order_write_paid(const Order *order, const Payment *payment)
 {
 	Event	   *events = palloc((order->nitems + 1) * sizeof(Event));
+	JsonWriter	begun = {0};
 
-	outbox_write(events, add_paid_events(order, payment, events));
+	order_begin_event(&begun, order);
+	outbox_write(events, add_paid_events(order, &begun, payment, events));
 }
 
 void
@@ -202,14 +207,16 @@ order_write_created(const Order *order)
 {
 	Event	   *events = palloc((order->nitems + 2) * sizeof(Event));
 	Payment		payment = order_first_payment(order);
-	JsonWriter	json = {0};
+	JsonWriter	begun = {0};
+	JsonWriter	created;
 	int			nevents = 1;
 
-	order_begin_event(&json, order);
-	events[0] = finish_event(order, "OrderCreated", &json);
+	order_begin_event(&begun, order);
+	created = json_fork(&begun);
+	events[0] = finish_event(order, "OrderCreated", &created);
 	if (order->paid_at)
-		nevents += add_paid_events(order, &payment, events + 1);
+		nevents += add_paid_events(order, &begun, &payment, events + 1);
 	else
-		events[nevents++] = payment_event(order, "PaymentRequested", "payment", &payment);
+		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", &payment);
 	outbox_write(events, nevents);
 }

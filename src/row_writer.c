@@ -13,9 +13,9 @@
  *
  * The caller has refused read-only transactions (gate_enter) before anything else.
  *
- * A table's CHECK constraints are compiled once per backend and kept until its definition changes: the
- * executor reads and plans their stored form anew for every statement, which for our tables costs as
- * much as the insert.
+ * A table's CHECK constraints, and the bounds of a partition, are compiled once per backend and kept until
+ * its definition changes: the executor reads and plans their stored form anew for every statement, which
+ * for our tables costs as much as the insert.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -41,7 +42,8 @@ typedef struct PreparedChecks
 	Oid			relid;			/* hash key */
 	bool		valid;
 	MemoryContext context;		/* of the executor state the expressions live in */
-	ExprState **expressions;
+	ExprState **expressions;	/* of each CHECK constraint */
+	ExprState  *partition;		/* of the partition's bounds, or NULL */
 } PreparedChecks;
 
 static HTAB *prepared_checks = NULL;
@@ -59,31 +61,32 @@ forget_checks(Datum arg, Oid relid)
 			checks->valid = false;
 }
 
-static ExprState **
-compile_checks(TupleConstr *constr, MemoryContext context)
+static void
+compile_checks(PreparedChecks *checks, Relation rel)
 {
-	MemoryContext caller = MemoryContextSwitchTo(context);
+	MemoryContext caller = MemoryContextSwitchTo(checks->context);
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	EState	   *estate = CreateExecutorState();
-	ExprState **expressions = palloc0(constr->num_check * sizeof(ExprState *));
+	int			n = constr ? constr->num_check : 0;
 
-	for (int i = 0; i < constr->num_check; i++)
+	checks->expressions = palloc0(n * sizeof(ExprState *));
+	for (int i = 0; i < n; i++)
 		if (check_is_enforced(&constr->check[i]))
-			expressions[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+			checks->expressions[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+	checks->partition = NULL;
+	if (rel->rd_rel->relispartition)
+		checks->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
 	MemoryContextSwitchTo(caller);
-	return expressions;
 }
 
-/* The compiled constraints of a table that is open and locked; NULL when it has none. */
-static ExprState **
+/* The compiled constraints of a table that is open and locked. */
+static PreparedChecks *
 find_checks(Relation rel)
 {
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	Oid			relid = RelationGetRelid(rel);
 	PreparedChecks *checks;
 	bool		found;
 
-	if (constr == NULL || constr->num_check == 0)
-		return NULL;
 	if (prepared_checks == NULL)
 	{
 		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedChecks)};
@@ -93,7 +96,7 @@ find_checks(Relation rel)
 	}
 	checks = hash_search(prepared_checks, &relid, HASH_ENTER, &found);
 	if (found && checks->valid)
-		return checks->expressions;
+		return checks;
 	if (!found)
 		checks->context = NULL;
 
@@ -103,9 +106,9 @@ find_checks(Relation rel)
 	checks->context = NULL;
 	checks->valid = false;
 	checks->context = AllocSetContextCreate(CacheMemoryContext, "commerce CHECK constraints", ALLOCSET_SMALL_SIZES);
-	checks->expressions = compile_checks(constr, checks->context);
+	compile_checks(checks, rel);
 	checks->valid = true;
-	return checks->expressions;
+	return checks;
 }
 
 /* Leaves out the triggers that the file's header names; the list is the caller's own copy. */
@@ -139,6 +142,7 @@ void
 row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	PreparedChecks *checks;
 
 	writer->rel = table_open(commerce_relation(table), RowExclusiveLock);
 	writer->ncolumns = ncolumns;
@@ -158,7 +162,9 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	result_rel_checks(writer->target) = find_checks(writer->rel);
+	checks = find_checks(writer->rel);
+	result_rel_checks(writer->target) = checks->expressions;
+	writer->target->ri_PartitionCheckExpr = checks->partition;
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	drop_own_triggers(writer->target);
 	writer->fires_after = writer->target->ri_TrigDesc && writer->target->ri_TrigDesc->trig_insert_after_row;
