@@ -26,8 +26,8 @@ sub books
 	my ($node, $database) = @_;
 	my @tables = split /\n/, $node->safe_psql($database, q{
 		SELECT c.oid::regclass FROM pg_class c
-		WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r' ORDER BY c.relname});
-	return $node->safe_psql($database, join ' UNION ALL ', map {
+		WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r'});
+	return join "\n", sort split /\n/, $node->safe_psql($database, join ' UNION ALL ', map {
 		qq{SELECT '$_ ' || count(*) || ' ' || md5(coalesce(string_agg(r::text, ';' ORDER BY r::text), '')) FROM $_ r}
 	} @tables);
 }
