@@ -8,6 +8,7 @@
 
 #include "escrow_counters.h"
 #include "guc.h"
+#include "spi_util.h"
 #include "worker.h"
 
 PG_MODULE_MAGIC;
@@ -18,6 +19,7 @@ void
 _PG_init(void)
 {
 	guc_define();
+	sql_init();
 	counters_init();
 	worker_init();
 }

@@ -15,11 +15,11 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
+#include "optimizer/planner.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -28,26 +28,28 @@
 
 #define LARGE_TABLE_ROWS	1000000.0
 
+/* Marks, among the options of a cursor, the statements that are ours; PostgreSQL passes it on. */
+#define CURSOR_OPT_LARGE_SHOP	(1 << 30)
+
+static planner_hook_type previous_planner_hook = NULL;
 static get_relation_info_hook_type previous_relation_info_hook = NULL;
+
+static bool planning_large_shop = false;
 
 static void
 prepare(SqlStatement *statement)
 {
 	SPIPlanPtr	plan;
 
+	if (statement->plan != NULL)
+		return;
 	plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes,
-							  CURSOR_OPT_GENERIC_PLAN);
+							  CURSOR_OPT_GENERIC_PLAN | CURSOR_OPT_LARGE_SHOP);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep the plan of \"%s\"", statement->sql);
 	statement->plan = plan;
-}
-
-static void
-disable(const char *name)
-{
-	(void) set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Tells the planner of tables as they are in a large shop, whatever they are now. */
@@ -58,6 +60,8 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 
 	if (previous_relation_info_hook)
 		previous_relation_info_hook(root, relid, inhparent, rel);
+	if (!planning_large_shop)
+		return;
 	rel->tuples = Max(rel->tuples, LARGE_TABLE_ROWS);
 	rel->pages = Max(rel->pages, LARGE_TABLE_ROWS / 100);
 	foreach(cell, rel->indexlist)
@@ -69,38 +73,60 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	}
 }
 
-/* Plans a statement for a large shop: the plan is kept when tables that are empty now have grown. */
-static void
-make_plan(SqlStatement *statement)
+static PlannedStmt *
+make_plan(Query *query, const char *sql, int options, ParamListInfo params)
 {
-	int			level = NewGUCNestLevel();
+	return previous_planner_hook ? previous_planner_hook(query, sql, options, params)
+		: standard_planner(query, sql, options, params);
+}
 
+static void
+disable(const char *name)
+{
+	(void) set_config_option(name, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Plans our statements for a large shop: such a plan is kept when tables that are empty now have grown.
+ * PostgreSQL decides when a kept plan is made again (a table was changed, the search_path is another),
+ * therefore this is the planner's hook.
+ */
+static PlannedStmt *
+plan_large_shop(Query *query, const char *sql, int options, ParamListInfo params)
+{
+	PlannedStmt *plan;
+	bool		outer = planning_large_shop;
+	int			level;
+
+	if (!(options & CURSOR_OPT_LARGE_SHOP))
+		return make_plan(query, sql, options, params);
+
+	level = NewGUCNestLevel();
 	disable("enable_seqscan");
 	disable("enable_hashjoin");
 	disable("enable_mergejoin");
 	disable("jit");
-	previous_relation_info_hook = get_relation_info_hook;
-	get_relation_info_hook = assume_large;
+	planning_large_shop = true;
 	PG_TRY();
 	{
-		ReleaseCachedPlan(SPI_plan_get_cached_plan(statement->plan), CurrentResourceOwner);
+		plan = make_plan(query, sql, options, params);
 	}
 	PG_FINALLY();
 	{
-		get_relation_info_hook = previous_relation_info_hook;
+		planning_large_shop = outer;
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, level);
+	return plan;
 }
 
-static void
-plan(SqlStatement *statement)
+void
+sql_init(void)
 {
-	if (statement->plan == NULL)
-		prepare(statement);
-	else if (SPI_plan_is_valid(statement->plan))
-		return;
-	make_plan(statement);
+	previous_planner_hook = planner_hook;
+	planner_hook = plan_large_shop;
+	previous_relation_info_hook = get_relation_info_hook;
+	get_relation_info_hook = assume_large;
 }
 
 static uint64
@@ -108,7 +134,7 @@ execute(SqlStatement *statement, Datum *values, const char *nulls, bool read_onl
 {
 	int			code;
 
-	plan(statement);
+	prepare(statement);
 	code = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
 	if (code < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
@@ -132,7 +158,7 @@ sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls)
 {
 	int			code;
 
-	plan(statement);
+	prepare(statement);
 
 	/* make our own writes visible to the snapshot */
 	CommandCounterIncrement();

@@ -17,6 +17,8 @@ typedef struct SqlStatement
 	SPIPlanPtr	plan;			/* filled at first use, kept for the backend's life */
 } SqlStatement;
 
+extern void sql_init(void);
+
 /*
  * Executes a statement within SPI_connect() … SPI_finish() and returns how many rows it gave or
  * changed; the rows are in SPI_tuptable.  nulls as in SPI_execute_plan, or NULL.
