@@ -200,11 +200,11 @@ int
 hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 buyer_id)
 {
 	static SqlStatement find = {
-		"SELECT DISTINCT i.order_id FROM commerce.order_items i "
-		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.order_id "
-		"WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.expires_at OPERATOR(pg_catalog.<=) $2 ORDER BY i.order_id LIMIT $3",
+		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
+		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
+		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
+		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id LIMIT $3",
 		3, {INT8ARRAYOID, TIMESTAMPTZOID, INT8OID}
 	};
 	MemoryContext context = CurrentMemoryContext;
