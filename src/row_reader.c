@@ -32,12 +32,31 @@ row_push_snapshot(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+/* Opens an index, after its table; one that is not valid, as while it is built, lacks rows. */
+static Relation
+open_index(const char *name)
+{
+	Relation	index = index_open(commerce_relation(name), AccessShareLock);
+
+	/* REINDEX CONCURRENTLY may have given the name to another meanwhile, which we know once it is open */
+	if (!index->rd_index->indisvalid)
+	{
+		index_close(index, NoLock);
+		index = index_open(commerce_relation(name), AccessShareLock);
+	}
+	if (!index->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index commerce.%s is not valid", name)));
+	return index;
+}
+
 void
 row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys)
 {
 	Assert(nkeys <= MAX_KEYS);
 	reader->rel = table_open(commerce_relation(table), AccessShareLock);
-	reader->index = index_open(commerce_relation(index), AccessShareLock);
+	reader->index = open_index(index);
 	reader->slot = table_slot_create(reader->rel, NULL);
 	reader->scan = begin_index_scan(reader->rel, reader->index, GetActiveSnapshot(), nkeys);
 	reader->nkeys = nkeys;

@@ -89,4 +89,8 @@ ALTER TABLE commerce.order_items ALTER product_id SET (n_distinct = 1);
 UPDATE commerce.orders SET expires_at = now() WHERE id = (SELECT max(id) FROM commerce.orders WHERE status = 'PENDING_PAYMENT');
 ANALYZE;
 SELECT is_empty('SELECT * FROM pg_temp.too_much_read()', 'nor when most orders are pending ones of one product');
+
+-- An index that is being built does not have every row yet.
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'commerce.promotions_product_id_idx'::regclass;
+SELECT throws_ok('SELECT pg_temp.everything()', '55000', 'index commerce.promotions_product_id_idx is not valid', 'no row is missed for an invalid index');
 SELECT * FROM finish();
