@@ -151,7 +151,7 @@ COMMENT ON FUNCTION commerce.outbox_horizon() IS
 
 CREATE FUNCTION commerce.last_readable(OUT era int, OUT key xid8, OUT "position" bigint)
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET jit = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -265,7 +265,7 @@ CREATE FUNCTION commerce.fetch_events(subscription text, max_events int DEFAULT 
 RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
 			   created_at timestamptz)
 LANGUAGE C STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET jit = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS 'MODULE_PATHNAME', 'commerce_fetch_events';
 COMMENT ON FUNCTION commerce.fetch_events(text, int) IS
 	'the next events of a subscription after its cursor, in order, at most max_events (up to 100000); the same again until ack_events(); none while it is paused. Writes nothing and works in a read-only transaction and on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
@@ -301,7 +301,7 @@ COMMENT ON FUNCTION commerce.ack_events(text, text) IS
 CREATE FUNCTION commerce.advance_subscription(subscription text)
 RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET jit = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -424,7 +424,7 @@ CREATE FUNCTION commerce.seek_subscription(
 	subscription text, to_position text DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET jit = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
