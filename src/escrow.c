@@ -69,7 +69,6 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -78,9 +77,9 @@
 #include "escrow_counters.h"
 #include "escrow_rows.h"
 #include "gate.h"
+#include "lock_wait.h"
 
 #define SLEEP_MS		200		/* on the condition variable */
-#define LOCK_WAIT_MS	250		/* for a holder, above deadlock_timeout */
 
 /* A resource that this transaction has a record of; key, journal first, is the hash table's. */
 typedef struct Resource
@@ -379,61 +378,10 @@ try_take(Holding *holding, int64 units, int64 *available)
 	return result;
 }
 
-/* How many ms are left until a time (0: no limit), at most `most`; raises the lock timeout when none. */
-static long
-time_left(TimestampTz until, long most)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (until == 0)
-		return most;
-	if (now >= until)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("canceling statement due to lock timeout")));
-	return Min(most, (until - now) / 1000 + 1);
-}
-
-/*
- * Waits until a process's transaction has ended, at most for timeout ms.  The lock manager knows no such
- * limit but lock_timeout, which is an error; hence the subtransaction.
- */
 static void
-wait_for_transaction(VirtualTransactionId vxid, long timeout)
+wait_for_transaction(const void *vxid)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	int			lock_timeout = LockTimeout;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		LockTimeout = timeout;
-		(void) VirtualXactLock(vxid, true);
-		/* the limit may have been reached when the lock was granted */
-		CHECK_FOR_INTERRUPTS();
-		LockTimeout = lock_timeout;
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		LockTimeout = lock_timeout;
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			ReThrowError(error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	(void) VirtualXactLock(*(const VirtualTransactionId *) vxid, true);
 }
 
 /*
@@ -441,7 +389,7 @@ wait_for_transaction(VirtualTransactionId vxid, long timeout)
  * returns which; -1 when nobody does any more.
  */
 static int
-wait_for_holder(Counter *counter, int last, TimestampTz until)
+wait_for_holder(Counter *counter, int last, TimestampTz end)
 {
 	int			process = counter_find_holder(counter, last);
 	VirtualTransactionId vxid;
@@ -452,7 +400,7 @@ wait_for_holder(Counter *counter, int last, TimestampTz until)
 
 	/* if it holds units still, that is its transaction, or a later one that holds some */
 	if (VirtualTransactionIdIsValid(vxid) && counter_is_holder(counter, process))
-		wait_for_transaction(vxid, time_left(until, DeadlockTimeout + LOCK_WAIT_MS));
+		(void) lock_wait(wait_for_transaction, &vxid, end);
 	return process;
 }
 
@@ -462,8 +410,7 @@ wait_and_take(Holding *holding, int64 units, int64 *available)
 {
 	static uint32 wait_event = 0;
 	Counter    *counter = holding->resource->counter;
-	TimestampTz until = LockTimeout > 0 ?
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LockTimeout) : 0;
+	TimestampTz end = lock_wait_end();
 	int			last = my_proc_number();
 	TakeResult	result;
 
@@ -478,10 +425,10 @@ wait_and_take(Holding *holding, int64 units, int64 *available)
 	ConditionVariablePrepareToSleep(&counter->changed);
 	while ((result = try_take(holding, units, available)) == NOT_NOW)
 	{
-		if (!ConditionVariableTimedSleep(&counter->changed, time_left(until, SLEEP_MS), wait_event))
+		if (!ConditionVariableTimedSleep(&counter->changed, lock_wait_left(end, SLEEP_MS), wait_event))
 			continue;
 		ConditionVariableCancelSleep();
-		last = wait_for_holder(counter, last < 0 ? my_proc_number() : last, until);
+		last = wait_for_holder(counter, last < 0 ? my_proc_number() : last, end);
 		ConditionVariablePrepareToSleep(&counter->changed);
 	}
 	ConditionVariableCancelSleep();
@@ -536,26 +483,45 @@ escrow_give(EscrowKind kind, int64 id, int64 units)
 	}
 }
 
-bool
-escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available)
+/*
+ * What is known of a resource without waiting: the units that this transaction can have at once, and those
+ * that others may give back.  False when there is no counter to rely on.
+ */
+static bool
+look(EscrowKind kind, int64 id, int64 *available, int64 *others)
 {
 	CounterKey	key = {MyDatabaseId, InvalidOid, id};
 	Resource   *resource = NULL;
-	int64		in_flight;
-	int64		mine = 0;
 
 	/* without a counter nothing is known before the row is locked */
 	if (!counters_exist() || gate_foreign())
 		return false;
 	key.journal = rows_journal(kind);
-	if (!counters_look(&key, available, &in_flight))
+	if (!counters_look(&key, available, others))
 		return false;
 	if (nholdings > 0)
 		resource = hash_search(resources, &key, HASH_FIND, NULL);
 	if (resource)
 	{
-		mine = taken_by_me(resource);
+		*others -= taken_by_me(resource);
 		*available += unspent_gives(resource);
 	}
-	return *available + in_flight - mine < units;
+	return true;
+}
+
+bool
+escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available)
+{
+	int64		others;
+
+	return look(kind, id, available, &others) && *available + others < units;
+}
+
+bool
+escrow_short_now(EscrowKind kind, int64 id, int64 units)
+{
+	int64		available;
+	int64		others;
+
+	return look(kind, id, &available, &others) && available < units;
 }

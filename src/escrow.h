@@ -31,4 +31,7 @@ extern void escrow_give(EscrowKind kind, int64 id, int64 units);
  */
 extern bool escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available);
 
+/* The same of units that cannot be had at once, whatever running transactions may give back. */
+extern bool escrow_short_now(EscrowKind kind, int64 id, int64 units);
+
 #endif

@@ -6,15 +6,23 @@
  * overdue orders: an order that is short of stock cancels those in its way by itself.
  *
  * Lock order: user's row, order's row, coupons by id, products by id.  Where several orders are ended
- * at once, users' and orders' rows that somebody else has are passed over and never waited for; a
- * coupon in use is locked by nobody who waits for anything; and the products of all of them are given
- * back together, by ascending id.
+ * at once, users' and orders' rows that somebody else has are passed over; a coupon in use is locked by
+ * nobody who waits for anything; and the products of all of them are given back together, by ascending id.
+ *
+ * What is passed over may be what a buyer needs: whoever has it may be ending it, and may roll that back.
+ * So a buyer who is short without it waits for him, and then looks again.  He does so before he locks or
+ * ends anything, and keeps no row that he got by waiting; therefore such buyers cannot block each other.
+ * One whom others have forestalled since has locked something, and waits no more.
+ * Having waited, he takes the first ones only, up to one that somebody has: of several who each need more
+ * than one order, and come at the same time, the one who gets the first goes on.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -22,6 +30,7 @@
 #include "compat.h"
 #include "coupon.h"
 #include "hold.h"
+#include "lock_wait.h"
 #include "row_reader.h"
 #include "spi_util.h"
 
@@ -99,20 +108,33 @@ hold_end(Order **orders, int n, const HoldEnd *end, Datum *row)
 		stock_give(order_stock_moves(items, nitems), nitems, end->stock_reason);
 }
 
-/* Locks those of some orders that are overdue still, and whose rows nobody else has. */
-static int
-lock_overdue(const int64 *ids, int n, Order **orders)
+/* What became of orders that were found to be overdue. */
+typedef struct Overdue
 {
-	int			locked = 0;
+	Order	  **orders;			/* locked, and overdue still */
+	int			norders;
+	bool		gone;			/* some were not overdue any more */
+	int64		busy;			/* the first one that somebody is working on; 0: none */
+} Overdue;
 
-	for (int i = 0; i < n; i++)
+/* Locks what nobody else has; without pass_over it looks no further than the first that somebody has. */
+static Overdue
+lock_overdue(const int64 *ids, int n, bool pass_over)
+{
+	Overdue		overdue = {palloc((n + 1) * sizeof(Order *)), 0, false, 0};
+
+	for (int i = 0; i < n && (pass_over || overdue.busy == 0); i++)
 	{
 		Order	   *order = order_lock(ids[i], true);
 
-		if (order && order->expires_at != 0 && order->expires_at <= GetCurrentTimestamp())
-			orders[locked++] = order;
+		if (order == NULL)
+			overdue.busy = overdue.busy ? overdue.busy : ids[i];
+		else if (order->expires_at != 0 && order->expires_at <= GetCurrentTimestamp())
+			overdue.orders[overdue.norders++] = order;
+		else
+			overdue.gone = true;
 	}
-	return locked;
+	return overdue;
 }
 
 /* Reads a result of ids within SPI_connect(), into the caller's memory. */
@@ -136,7 +158,7 @@ hold_end_overdue(int max_orders)
 	};
 	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
-	Order	  **orders;
+	Overdue		overdue;
 	int64	   *ids;
 	int			n;
 
@@ -145,10 +167,9 @@ hold_end_overdue(int max_orders)
 	ids = copy_ids(n, context);
 	SPI_finish();
 
-	orders = palloc((n + 1) * sizeof(Order *));
-	n = lock_overdue(ids, n, orders);
-	hold_end(orders, n, &hold_expired, NULL);
-	return n;
+	overdue = lock_overdue(ids, n, true);
+	hold_end(overdue.orders, overdue.norders, &hold_expired, NULL);
+	return overdue.norders;
 }
 
 static int
@@ -162,20 +183,20 @@ compare_ids(const void *a, const void *b)
 
 /* Locks the rows of all products that are about to be given or taken. */
 static void
-lock_products(Order *const *orders, int n, const Quote *quote)
+lock_products(const Overdue *overdue, const QuoteRequest *request)
 {
-	int			count = quote->nproducts;
+	int			count = request->nproducts;
 	int64	   *ids;
 
-	for (int i = 0; i < n; i++)
-		count += orders[i]->nitems;
+	for (int i = 0; i < overdue->norders; i++)
+		count += overdue->orders[i]->nitems;
 	ids = palloc(count * sizeof(int64));
 	count = 0;
-	for (int i = 0; i < quote->nproducts; i++)
-		ids[count++] = quote->products[i].id;
-	for (int i = 0; i < n; i++)
-		for (int j = 0; j < orders[i]->nitems; j++)
-			ids[count++] = orders[i]->items[j].line->product_id;
+	for (int i = 0; i < request->nproducts; i++)
+		ids[count++] = request->product_ids[i];
+	for (int i = 0; i < overdue->norders; i++)
+		for (int j = 0; j < overdue->orders[i]->nitems; j++)
+			ids[count++] = overdue->orders[i]->items[j].line->product_id;
 	qsort(ids, count, sizeof(int64), compare_ids);
 	stock_lock(ids, count);
 }
@@ -196,8 +217,9 @@ any_is_overdue(TimestampTz now)
 	return found;
 }
 
-int
-hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 buyer_id)
+/* The overdue orders that hold any of *n products; *n: how many. */
+static int64 *
+find_overdue_of(const int64 *product_ids, int *n)
 {
 	static SqlStatement find = {
 		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
@@ -210,27 +232,93 @@ hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 b
 	MemoryContext context = CurrentMemoryContext;
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[3];
-	Order	  **orders;
 	int64	   *ids;
 
 	if (!any_is_overdue(now))
-		return 0;
-	values[0] = sql_int8_array(product_ids, n);
+	{
+		*n = 0;
+		return NULL;
+	}
+	values[0] = sql_int8_array(product_ids, *n);
 	values[1] = TimestampTzGetDatum(now);
 	values[2] = Int64GetDatum(MAX_IN_THE_WAY);
 	SPI_connect();
-	n = (int) sql_execute(&find, values, NULL);
-	ids = copy_ids(n, context);
+	*n = (int) sql_execute(&find, values, NULL);
+	ids = copy_ids(*n, context);
 	SPI_finish();
-	if (n == 0)
-		return 0;
+	return ids;
+}
 
+/* Whether what is asked for is short even when the locked orders have let go. */
+static bool
+is_short_without(const Overdue *overdue, const QuoteRequest *request)
+{
+	int64	   *needed = palloc(request->nproducts * sizeof(int64));
+
+	memcpy(needed, request->units, request->nproducts * sizeof(int64));
+	for (int i = 0; i < overdue->norders; i++)
+		for (int j = 0; j < overdue->orders[i]->nitems; j++)
+		{
+			const QuoteLine *line = overdue->orders[i]->items[j].line;
+			const int64 *found = bsearch(&line->product_id, request->product_ids, request->nproducts, sizeof(int64),
+										 compare_ids);
+
+			if (found)
+				needed[found - request->product_ids] -= line->quantity;
+		}
+	for (int i = 0; i < request->nproducts; i++)
+		if (needed[i] > 0 && stock_is_short(request->product_ids[i], needed[i]))
+			return true;
+	return false;
+}
+
+HoldsInTheWay
+hold_end_in_the_way(const int64 *product_ids, int n, const QuoteRequest *request, int64 buyer_id, bool pass_over,
+					int64 *busy)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int64	   *ids = find_overdue_of(product_ids, &n);
+	Overdue		overdue;
+	HoldsInTheWay result;
+
+	if (n == 0)
+		return HOLDS_NONE;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	if (buyer_id != 0)
 		(void) user_lock(buyer_id, false);
-	orders = palloc(n * sizeof(Order *));
-	n = lock_overdue(ids, n, orders);
-	if (n > 0 && stock_locks_rows())
-		lock_products(orders, n, quote);
-	hold_end(orders, n, &hold_expired, NULL);
-	return n;
+	overdue = lock_overdue(ids, n, pass_over);
+	if (stock_locks_rows())
+		lock_products(&overdue, request);
+	if (overdue.busy != 0 && is_short_without(&overdue, request))
+		result = HOLDS_BUSY;
+	else if (overdue.norders > 0)
+		result = HOLDS_ENDED;
+	else
+		result = overdue.gone ? HOLDS_GONE : HOLDS_NONE;
+
+	/* nothing stays locked that is not needed: we may wait now */
+	if (result == HOLDS_ENDED)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (result == HOLDS_ENDED)
+		hold_end(overdue.orders, overdue.norders, &hold_expired, NULL);
+	*busy = overdue.busy;
+	return result;
+}
+
+static void
+lock_order(const void *id)
+{
+	(void) order_lock(*(const int64 *) id, false);
+}
+
+bool
+hold_wait(int64 order_id, TimestampTz end)
+{
+	return lock_wait(lock_order, &order_id, end);
 }

@@ -31,11 +31,24 @@ extern void hold_end(Order **orders, int n, const HoldEnd *end, Datum *row);
  */
 extern int	hold_end_overdue(int max_orders);
 
+typedef enum HoldsInTheWay
+{
+	HOLDS_NONE,
+	HOLDS_ENDED,
+	HOLDS_GONE,					/* somebody else has ended them meanwhile */
+	HOLDS_BUSY,					/* somebody is working on one that is needed; nothing was ended */
+} HoldsInTheWay;
+
 /*
- * The same for those that hold any of n products, which an order of this quote needs.  The buyer's row is
- * locked first, when there is something to do, unless buyer_id is 0: then the quote's products are
- * being taken already.
+ * The same for those that hold any of n products, which a request needs.  The buyer's row is locked first,
+ * unless buyer_id is 0: then the products are being taken already.  Without pass_over, only those are
+ * ended that come before the first one that somebody else is working on.  *busy, with HOLDS_BUSY: that
+ * first one, for hold_wait().
  */
-extern int	hold_end_overdue_of(const int64 *product_ids, int n, const Quote *quote, int64 buyer_id);
+extern HoldsInTheWay hold_end_in_the_way(const int64 *product_ids, int n, const QuoteRequest *request,
+										 int64 buyer_id, bool pass_over, int64 *busy);
+
+/* Waits for who is working on an order, until lock_wait_end(); false when he has not ended after a while. */
+extern bool hold_wait(int64 order_id, TimestampTz end);
 
 #endif

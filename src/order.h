@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "json_writer.h"
 #include "pricing.h"
+#include "quote.h"
 #include "stock.h"
 
 typedef enum PaymentMethod
@@ -60,6 +61,12 @@ typedef struct Actor
 extern const Actor actor_system;
 
 /* order.c */
+
+/*
+ * Where there may be a shortage, ends the overdue holds of pending orders; waits for who is working on
+ * one that is needed.  To be called before the user's row is locked.
+ */
+extern void order_make_way(int64 user_id, const QuoteRequest *request);
 
 /*
  * Makes an order of a quote: takes its stock, uses its coupons, and pays it from the balance, or, when

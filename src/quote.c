@@ -112,7 +112,7 @@ compare_positions(const void *a, const void *b)
 	return ((const QuoteLine *) a)->position - ((const QuoteLine *) b)->position;
 }
 
-/* Adds up lines of the same product and coupon, and lists the products. */
+/* Adds up lines of the same product and coupon, and lists the products with what is asked of each. */
 static void
 merge_lines(QuoteRequest *request)
 {
@@ -123,17 +123,18 @@ merge_lines(QuoteRequest *request)
 	for (int i = 0; i < request->nlines; i++)
 	{
 		QuoteLine  *last = kept > 0 ? &lines[kept - 1] : NULL;
+		int64	   *units;
 
-		if (last && last->product_id == lines[i].product_id && last->coupon_issue_id == lines[i].coupon_issue_id)
-		{
-			if (pg_add_s64_overflow(last->quantity, lines[i].quantity, &last->quantity))
-				raise_error(ERROR_INVALID_REQUEST, "the quantity of product " INT64_FORMAT " is out of range",
-							last->product_id);
-			continue;
-		}
 		if (last == NULL || last->product_id != lines[i].product_id)
 			request->product_ids[request->nproducts++] = lines[i].product_id;
-		lines[kept++] = lines[i];
+		units = &request->units[request->nproducts - 1];
+		if (pg_add_s64_overflow(*units, lines[i].quantity, units))
+			raise_error(ERROR_INVALID_REQUEST, "the quantity of product " INT64_FORMAT " is out of range",
+						lines[i].product_id);
+		if (last && last->product_id == lines[i].product_id && last->coupon_issue_id == lines[i].coupon_issue_id)
+			last->quantity += lines[i].quantity;
+		else
+			lines[kept++] = lines[i];
 	}
 	request->nlines = kept;
 	qsort(lines, kept, sizeof(QuoteLine), compare_positions);
@@ -155,6 +156,7 @@ parse_items(QuoteRequest *request, Jsonb *items)
 
 	request->lines = palloc0(n * sizeof(QuoteLine));
 	request->product_ids = palloc(n * sizeof(int64));
+	request->units = palloc0(n * sizeof(int64));
 	iterator = JsonbIteratorInit(&items->root);
 	(void) JsonbIteratorNext(&iterator, &value, true);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) == WJB_ELEM)
@@ -245,24 +247,21 @@ find_by_id(void *array, int n, size_t size, int64 id)
 	return bsearch(&id, array, n, size, compare_int64);
 }
 
-/* Gives each line its product, and sums what is asked of each. */
+/* Gives each line its product, and each product what is asked of it. */
 static void
-assign_products(Quote *quote)
+assign_products(Quote *quote, const int64 *units)
 {
 	for (int i = 0; i < quote->nlines; i++)
 	{
 		QuoteLine  *line = &quote->lines[i];
-		Product    *product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
 
-		line->product = product;
-		if (pg_add_s64_overflow(product->demand, line->quantity, &product->demand))
-			raise_error(ERROR_INVALID_REQUEST, "the quantity of product " INT64_FORMAT " is out of range",
-						product->id);
+		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
 	}
 	for (int i = 0; i < quote->nproducts; i++)
 	{
 		Product    *product = &quote->products[i];
 
+		product->demand = units[i];
 		if (!product->on_sale)
 			raise_error(ERROR_PRODUCT_NOT_ON_SALE, "product " INT64_FORMAT, product->id);
 		if (product->max_per_order > 0 && product->demand > product->max_per_order)
@@ -310,7 +309,7 @@ quote_make(int64 user_id, const QuoteRequest *request, bool lock_coupons)
 	quote->lines = request->lines;
 	quote->nproducts = request->nproducts;
 	quote->products = product_read(request->product_ids, request->nproducts);
-	assign_products(quote);
+	assign_products(quote, request->units);
 	if (request->ncoupons > 0)
 	{
 		quote->ncoupons = request->ncoupons;

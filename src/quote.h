@@ -18,6 +18,7 @@ typedef struct QuoteRequest
 	QuoteLine  *lines;			/* in the order of the request */
 	int			nproducts;
 	int64	   *product_ids;	/* ascending, distinct */
+	int64	   *units;			/* asked of each product */
 	int			ncoupons;
 	int64	   *coupon_issue_ids;	/* ascending, distinct: the lines' and the order's */
 	int			norder_coupons;

@@ -5,8 +5,7 @@
  * A sheet holds nothing: no stock, no coupon.  It says what an order would cost, and makes one order at
  * most, at that price or not at all.
  *
- * Lock order: gate, idempotency key, user's row, the sheet's row (in the place of an order's), coupons
- * by id, products by id.
+ * Lock order: gate, idempotency key, the sheet's row, user's row, coupons by id, products by id.
  */
 #include "postgres.h"
 
@@ -317,9 +316,10 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
-	user_require_active(user_id, true);
 	lock_sheet(sheet_id, &sheet);
 	request = quote_parse(sheet.items, sheet.coupon_issue_ids);
+	order_make_way(user_id, request);
+	user_require_active(user_id, true);
 	quote = quote_make(user_id, request, true);
 	require_same_price(sheet_id, &sheet, quote);
 	row = order_place(user_id, quote, method);

@@ -49,9 +49,20 @@ stock_locks_rows(void)
 bool
 stock_is_short(int64 product_id, int64 units)
 {
-	int64		available;
+	static SqlStatement find_short = {
+		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 "
+		"AND commerce.available_stock(s.product_id) OPERATOR(pg_catalog.<) $2",
+		2, {INT8OID, INT8OID}
+	};
+	Datum		values[2] = {Int64GetDatum(product_id), Int64GetDatum(units)};
+	bool		found;
 
-	return escrow_surely_short(ESCROW_STOCK, product_id, units, &available);
+	if (!stock_locks_rows())
+		return escrow_short_now(ESCROW_STOCK, product_id, units);
+	SPI_connect();
+	found = sql_execute_latest(&find_short, values, NULL) > 0;
+	SPI_finish();
+	return found;
 }
 
 void

@@ -18,7 +18,7 @@ typedef struct StockMove
  */
 extern bool stock_locks_rows(void);
 
-/* Whether units of a product are known not to be had, found out without waiting and without locks. */
+/* Whether units of a product are known not to be had at once, found out without waiting and without locks. */
 extern bool stock_is_short(int64 product_id, int64 units);
 
 /* Raises STOCK_NOT_ENOUGH when units of a product are known not to be had; changes nothing. */

@@ -163,6 +163,22 @@ sub waits
 }
 
 # ---------------------------------------------------------------------------
+# A buyer who waits for an overdue order: lock_timeout is for all of his waits together
+{
+	my $db = new_shop(stock => [1], users => 2);
+	my ($buyer, $busy) = map { connect_to($node) } 1 .. 2;
+	$db->do(q{SELECT commerce.place_order(2, '[{"product_id":1,"quantity":1}]', payment_method => 'EXTERNAL')});
+	$busy->begin_work;
+	$busy->do('SELECT commerce.charge_balance(2, 100)');
+	$db->do('UPDATE commerce.orders SET expires_at = now()');
+	$buyer->do(q{SET lock_timeout = '1500ms'});
+	eval { $buyer->do(q{SELECT commerce.place_order(1, '[{"product_id":1,"quantity":1}]')}) };
+	is($buyer->state, '55P03', 'overdue: lock_timeout ends the wait');
+	$busy->rollback;
+	$_->disconnect for $buyer, $busy;
+}
+
+# ---------------------------------------------------------------------------
 # PREPARE TRANSACTION, of orders and of writes by hand
 {
 	my $db = new_shop(stock => [10]);
