@@ -231,7 +231,7 @@ sql_int8_array(const int64 *values, int n)
 	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-Oid
+static Oid
 commerce_namespace(void)
 {
 	return get_namespace_oid("commerce", false);
@@ -247,7 +247,7 @@ commerce_relation(const char *name)
 	return relid;
 }
 
-Oid
+static Oid
 commerce_type(const char *name)
 {
 	Oid			typid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),

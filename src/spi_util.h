@@ -51,9 +51,7 @@ extern Datum sql_transfer(uint64 row, int col);
 extern Datum sql_int8_array(const int64 *values, int n);
 
 /* OIDs of the extension's own objects. */
-extern Oid	commerce_namespace(void);
 extern Oid	commerce_relation(const char *name);
-extern Oid	commerce_type(const char *name);
 extern Oid	commerce_enum_value(const char *type, const char *label);
 
 /* Next value of one of the extension's sequences. */
