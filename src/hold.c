@@ -18,11 +18,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -33,6 +31,7 @@
 #include "lock_wait.h"
 #include "row_reader.h"
 #include "spi_util.h"
+#include "subtransaction.h"
 
 #define MAX_IN_THE_WAY	1000
 
@@ -272,43 +271,55 @@ is_short_without(const Overdue *overdue, const QuoteRequest *request)
 	return false;
 }
 
+/* An attempt to lock the orders that are in a request's way. */
+typedef struct Attempt
+{
+	const int64 *ids;			/* of the orders */
+	int			n;
+	const QuoteRequest *request;
+	int64		buyer_id;		/* whose row is locked first, or 0 */
+	bool		pass_over;
+	Overdue		overdue;
+	HoldsInTheWay result;
+} Attempt;
+
+/* Answers whether anything was locked that is to be ended. */
+static bool
+lock_holds(void *arg)
+{
+	Attempt    *attempt = arg;
+	Overdue    *overdue = &attempt->overdue;
+
+	if (attempt->buyer_id != 0)
+		(void) user_lock(attempt->buyer_id, false);
+	*overdue = lock_overdue(attempt->ids, attempt->n, attempt->pass_over);
+	if (stock_locks_rows())
+		lock_products(overdue, attempt->request);
+	if (overdue->busy != 0 && is_short_without(overdue, attempt->request))
+		attempt->result = HOLDS_BUSY;
+	else if (overdue->norders > 0)
+		attempt->result = HOLDS_ENDED;
+	else
+		attempt->result = overdue->gone ? HOLDS_GONE : HOLDS_NONE;
+	return attempt->result == HOLDS_ENDED;
+}
+
 HoldsInTheWay
 hold_end_in_the_way(const int64 *product_ids, int n, const QuoteRequest *request, int64 buyer_id, bool pass_over,
 					int64 *busy)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	int64	   *ids = find_overdue_of(product_ids, &n);
-	Overdue		overdue;
-	HoldsInTheWay result;
+	Attempt		attempt = {NULL, 0, request, buyer_id, pass_over};
 
+	attempt.ids = find_overdue_of(product_ids, &n);
+	attempt.n = n;
 	if (n == 0)
 		return HOLDS_NONE;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	if (buyer_id != 0)
-		(void) user_lock(buyer_id, false);
-	overdue = lock_overdue(ids, n, pass_over);
-	if (stock_locks_rows())
-		lock_products(&overdue, request);
-	if (overdue.busy != 0 && is_short_without(&overdue, request))
-		result = HOLDS_BUSY;
-	else if (overdue.norders > 0)
-		result = HOLDS_ENDED;
-	else
-		result = overdue.gone ? HOLDS_GONE : HOLDS_NONE;
 
 	/* nothing stays locked that is not needed: we may wait now */
-	if (result == HOLDS_ENDED)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (result == HOLDS_ENDED)
-		hold_end(overdue.orders, overdue.norders, &hold_expired, NULL);
-	*busy = overdue.busy;
-	return result;
+	if (subtransaction_keep_if(lock_holds, &attempt))
+		hold_end(attempt.overdue.orders, attempt.overdue.norders, &hold_expired, NULL);
+	*busy = attempt.overdue.busy;
+	return attempt.result;
 }
 
 static void

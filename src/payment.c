@@ -21,7 +21,6 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -33,6 +32,7 @@
 #include "idempotency.h"
 #include "order.h"
 #include "spi_util.h"
+#include "subtransaction.h"
 
 #define MAX_EVENT_ID_LENGTH	255
 
@@ -168,34 +168,37 @@ take_stock_again(const StockMove *moves, int n)
 	return true;
 }
 
+/* What an order that was given up had. */
+typedef struct Given
+{
+	int64		order_id;
+	StockMove  *moves;
+	int			nmoves;
+} Given;
+
+/* Takes coupons and stock again; false, with some of it done, when something cannot be had. */
+static bool
+take_again(void *arg)
+{
+	const Given *given = arg;
+
+	if (!coupon_use_again(given->order_id) || !take_stock_again(given->moves, given->nmoves))
+		return false;
+	stock_record_taken(given->moves, given->nmoves);
+	return true;
+}
+
 /* Takes coupons and stock of an order that was given up, all of them or nothing. */
 static bool
 hold_again(Order *order)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
-	StockMove  *moves;
-	bool		held;
+	Given		given = {order->id, NULL, order->nitems};
 
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
-	moves = order_stock_moves(items, order->nitems);
-
-	/* what has been taken when something is short is given back by the subtransaction's end */
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	held = coupon_use_again(order->id) && take_stock_again(moves, order->nitems);
-	if (held)
-	{
-		stock_record_taken(moves, order->nitems);
-		ReleaseCurrentSubTransaction();
-	}
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return held;
+	given.moves = order_stock_moves(items, order->nitems);
+	return subtransaction_keep_if(take_again, &given);
 }
 
 /* A success for a cancelled order that was never paid. */

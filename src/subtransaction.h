@@ -1,0 +1,11 @@
+/*
+ * subtransaction.h
+ *	  Work that is undone when it was no use.
+ */
+#ifndef COMMERCE_SUBTRANSACTION_H
+#define COMMERCE_SUBTRANSACTION_H
+
+/* Calls a function in a subtransaction, which is rolled back when the function returns false or throws. */
+extern bool subtransaction_keep_if(bool (*work) (void *arg), void *arg);
+
+#endif
