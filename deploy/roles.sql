@@ -1,14 +1,28 @@
--- The database roles of REST, once for each database: psql -d shop -v password=… -f roles.sql
+-- The database roles of REST, and what they may do: to be run in the shop's database, as a superuser.
+-- Can be run again, for another database of the server or with another password: what is there is kept.
+-- The password that PostgREST connects with is psql's variable `password`, or else AUTHENTICATOR_PASSWORD.
+\set ON_ERROR_STOP on
 \if :{?password}
 \else
-	\echo 'Give the password that PostgREST connects with: -v password=…'
-	\quit
+	\getenv password AUTHENTICATOR_PASSWORD
 \endif
-CREATE ROLE web_anon;
-CREATE ROLE web_buyer;
-CREATE ROLE web_seller;
-CREATE ROLE web_admin;
-CREATE ROLE authenticator LOGIN NOINHERIT PASSWORD :'password';
+\if :{?password}
+\else
+	DO $$ BEGIN RAISE 'There is no password for PostgREST: set psql''s variable password, or AUTHENTICATOR_PASSWORD.'; END $$;
+\endif
+
+SELECT format('CREATE ROLE %I', role)
+FROM unnest(ARRAY['web_anon', 'web_buyer', 'web_seller', 'web_admin', 'authenticator']) AS role
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
+\gexec
+
+-- what has the password in it is not for the server's log
+BEGIN;
+SET LOCAL log_statement = 'none';
+SET LOCAL log_min_duration_statement = -1;
+SET LOCAL log_min_error_statement = 'panic';
+ALTER ROLE authenticator LOGIN NOINHERIT PASSWORD :'password';
+COMMIT;
 -- a request waits so long for a lock, and in all, and is then 429 SERVICE_BUSY
 ALTER ROLE authenticator SET lock_timeout = '2s';
 ALTER ROLE authenticator SET statement_timeout = '10s';
