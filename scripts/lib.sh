@@ -174,6 +174,20 @@ remove_work_dir_at_exit() {
 	trap 'exit 143' TERM HUP
 }
 
+# find_postgrest FOLDER: says which PostgREST to run: $POSTGREST, or that of the
+# PATH, or of scripts/install-postgrest; a copy in FOLDER when the user that is
+# to run it cannot reach it.
+find_postgrest() {
+	local found
+	found=$(command -v "${POSTGREST:-postgrest}") ||
+		{ [[ ! ${POSTGREST-} ]] && found=$(command -v "$PWD/build/bin/postgrest"); } || return 1
+	unprivileged test -x "$found" || {
+		install -m 755 "$found" "$1/postgrest"
+		found=$1/postgrest
+	}
+	echo "$found"
+}
+
 psql_quiet() {
 	"$bindir/psql" -X -q -v ON_ERROR_STOP=1 "$@"
 }
