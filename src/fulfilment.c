@@ -428,12 +428,7 @@ commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
 		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
 	values[0] = TimestampTzGetDatum(delivered_before);
 	values[1] = Int64GetDatum(PG_GETARG_INT32(0));
-	SPI_connect();
-	n = (int) sql_execute(&find, values, NULL);
-	ids = MemoryContextAlloc(caller, (n + 1) * sizeof(int64));
-	for (int i = 0; i < n; i++)
-		ids[i] = sql_int64(i, 1);
-	SPI_finish();
+	ids = sql_ids(&find, values, &n);
 
 	MemoryContextSwitchTo(one_order);
 	for (int i = 0; i < n; i++)

@@ -26,29 +26,15 @@ extern const HoldEnd hold_expired;
 extern void hold_end(Order **orders, int n, const HoldEnd *end, Datum *row);
 
 /*
+ * Locks an order that was found to be overdue, as order_lock() does; NULL when it is not overdue any more, or
+ * *busy: somebody else is working on it or its user.  Never waits.
+ */
+extern Order *hold_lock_overdue(int64 order_id, bool *busy);
+
+/*
  * Cancels at most max_orders overdue orders, the oldest first, that nobody else is working on, and
  * answers how many.
  */
 extern int	hold_end_overdue(int max_orders);
-
-typedef enum HoldsInTheWay
-{
-	HOLDS_NONE,
-	HOLDS_ENDED,
-	HOLDS_GONE,					/* somebody else has ended them meanwhile */
-	HOLDS_BUSY,					/* somebody is working on one that is needed; nothing was ended */
-} HoldsInTheWay;
-
-/*
- * The same for those that hold any of n products, which a request needs.  The buyer's row is locked first,
- * unless buyer_id is 0: then the products are being taken already.  Without pass_over, only those are
- * ended that come before the first one that somebody else is working on.  *busy, with HOLDS_BUSY: that
- * first one, for hold_wait().
- */
-extern HoldsInTheWay hold_end_in_the_way(const int64 *product_ids, int n, const QuoteRequest *request,
-										 int64 buyer_id, bool pass_over, int64 *busy);
-
-/* Waits for who is working on an order, until lock_wait_end(); false when he has not ended after a while. */
-extern bool hold_wait(int64 order_id, TimestampTz end);
 
 #endif

@@ -7,17 +7,22 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "lock_wait.h"
+#include "subtransaction.h"
 
 #define LONGER_MS	250			/* than deadlock_timeout */
+
+typedef struct Wait
+{
+	void		(*function) (const void *arg);
+	const void *arg;
+	int			limit;			/* ms */
+} Wait;
 
 TimestampTz
 lock_wait_end(void)
@@ -39,35 +44,28 @@ lock_wait_left(TimestampTz end, long most)
 	return Min(most, (end - now) / 1000 + 1);
 }
 
-bool
-lock_wait(void (*wait) (const void *arg), const void *arg, TimestampTz end)
+/* Answers false: what was locked is not kept. */
+static bool
+wait_for_locks(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	int			lock_timeout = LockTimeout;
-	int			limit = (int) lock_wait_left(end, DeadlockTimeout + LONGER_MS);
-	ErrorData  *error = NULL;
+	const Wait *wait = arg;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		LockTimeout = limit;
-		wait(arg);
-		/* the limit may have been reached when the lock was granted */
-		CHECK_FOR_INTERRUPTS();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
+	LockTimeout = wait->limit;
+	wait->function(wait->arg);
+	/* the limit may have been reached when the lock was granted */
+	CHECK_FOR_INTERRUPTS();
+	return false;
+}
+
+bool
+lock_wait(void (*function) (const void *arg), const void *arg, TimestampTz end)
+{
+	Wait		wait = {function, arg, (int) lock_wait_left(end, DeadlockTimeout + LONGER_MS)};
+	int			lock_timeout = LockTimeout;
+	ErrorData  *error;
+
+	(void) subtransaction_try(wait_for_locks, &wait, &error);
 	LockTimeout = lock_timeout;
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return true;
 	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)

@@ -17,6 +17,6 @@ extern long lock_wait_left(TimestampTz end, long most);
  * Calls a function that waits for locks, and gives back what it has locked.  Returns false when that took
  * longer than deadlock_timeout: deadlocks are found, and raised, before.
  */
-extern bool lock_wait(void (*wait) (const void *arg), const void *arg, TimestampTz end);
+extern bool lock_wait(void (*function) (const void *arg), const void *arg, TimestampTz end);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * One call is one order is one transaction: everything is checked, taken, paid and written, or nothing
  * is.  Lock order: gate, idempotency key, user's row, coupons by id, products by id.  On a shortage
- * overdue holds are ended, and waited for, before the user's row is locked (hold.c).
+ * overdue orders are ended, and waited for, before the user's row is locked (make_way.c).
  *
  * When several things are wrong, the error is the first of: the request's form, the key, the user, the
  * products (in the catalogue, on sale, purchase limit), the coupons, the stock, the balance.
@@ -25,9 +25,8 @@
 #include "error.h"
 #include "gate.h"
 #include "guc.h"
-#include "hold.h"
 #include "idempotency.h"
-#include "lock_wait.h"
+#include "make_way.h"
 #include "order.h"
 #include "outbox.h"
 #include "quote.h"
@@ -35,47 +34,6 @@
 #include "stock.h"
 
 PG_FUNCTION_INFO_V1(commerce_place_order);
-
-/*
- * Without shared memory a shortage is not known before the products are locked, and that is too late:
- * other products may have to be given back, which comes first in the order of locks.
- */
-void
-order_make_way(int64 user_id, const QuoteRequest *request)
-{
-	int64	   *ids = palloc(request->nproducts * sizeof(int64));
-	TimestampTz end = lock_wait_end();
-	bool		pass_over = true;
-	HoldsInTheWay holds;
-
-	do
-	{
-		int64		busy;
-		int			n = 0;
-
-		for (int i = 0; i < request->nproducts; i++)
-			if (stock_locks_rows() || stock_is_short(request->product_ids[i], request->units[i]))
-				ids[n++] = request->product_ids[i];
-		holds = n > 0 ? hold_end_in_the_way(ids, n, request, user_id, pass_over, &busy) : HOLDS_NONE;
-		if (holds == HOLDS_BUSY)
-			pass_over = !hold_wait(busy, end);
-	} while (holds == HOLDS_BUSY || holds == HOLDS_GONE);
-	pfree(ids);
-}
-
-/* The same for one product that others have been quicker to take; does not wait.  False: it was no use. */
-static bool
-make_way_again(Product *product)
-{
-	QuoteRequest request = {.nproducts = 1, .product_ids = &product->id, .units = &product->demand};
-	HoldsInTheWay holds;
-	int64		busy;
-
-	if (stock_locks_rows())
-		return false;
-	holds = hold_end_in_the_way(&product->id, 1, &request, 0, true, &busy);
-	return holds == HOLDS_ENDED || holds == HOLDS_GONE;
-}
 
 static void
 take_stock(const Quote *quote)
@@ -85,7 +43,7 @@ take_stock(const Quote *quote)
 		Product    *product = &quote->products[i];
 
 		while (!stock_try_take(product->id, product->demand))
-			if (!make_way_again(product))
+			if (!make_way_at_once(product->id, product->demand))
 			{
 				stock_take(product->id, product->demand);
 				break;
@@ -239,7 +197,7 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
-	order_make_way(user_id, request);
+	make_way(user_id, request);
 	user_require_active(user_id, request->ncoupons > 0);
 	row = order_place(user_id, quote_make(user_id, request, true), method);
 	idempotency_end(&call, row);

@@ -63,12 +63,6 @@ extern const Actor actor_system;
 /* order.c */
 
 /*
- * Where there may be a shortage, ends the overdue holds of pending orders; waits for who is working on
- * one that is needed.  To be called before the user's row is locked.
- */
-extern void order_make_way(int64 user_id, const QuoteRequest *request);
-
-/*
  * Makes an order of a quote: takes its stock, uses its coupons, and pays it from the balance, or, when
  * method is PAYMENT_EXTERNAL, holds it until the payment is confirmed.  Writes all of its rows and
  * events.  Returns the orders row as a composite datum.  The user's row is locked when the quote has

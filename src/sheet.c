@@ -24,6 +24,7 @@
 #include "guc.h"
 #include "idempotency.h"
 #include "json_writer.h"
+#include "make_way.h"
 #include "order.h"
 #include "outbox.h"
 #include "quote.h"
@@ -318,7 +319,7 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 
 	lock_sheet(sheet_id, &sheet);
 	request = quote_parse(sheet.items, sheet.coupon_issue_ids);
-	order_make_way(user_id, request);
+	make_way(user_id, request);
 	user_require_active(user_id, true);
 	quote = quote_make(user_id, request, true);
 	require_same_price(sheet_id, &sheet, quote);

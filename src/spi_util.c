@@ -231,6 +231,21 @@ sql_int8_array(const int64 *values, int n)
 	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+int64 *
+sql_ids(SqlStatement *statement, Datum *values, int *n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int64	   *ids;
+
+	SPI_connect();
+	*n = (int) sql_execute(statement, values, NULL);
+	ids = MemoryContextAlloc(caller, *n * sizeof(int64));
+	for (int i = 0; i < *n; i++)
+		ids[i] = sql_int64(i, 1);
+	SPI_finish();
+	return ids;
+}
+
 static Oid
 commerce_namespace(void)
 {

@@ -34,6 +34,12 @@ extern uint64 sql_read(SqlStatement *statement, Datum *values, const char *nulls
  */
 extern uint64 sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls);
 
+/*
+ * Executes a statement, and answers the first column (bigint) of its *n rows in the current memory.  Connects
+ * by itself.
+ */
+extern int64 *sql_ids(SqlStatement *statement, Datum *values, int *n);
+
 /* Column col (from 1) of row number row (from 0) of the last result. */
 extern Datum sql_datum(uint64 row, int col, bool *isnull);
 extern int64 sql_int64(uint64 row, int col);	/* must not be null */

@@ -15,13 +15,13 @@
 #include "subtransaction.h"
 
 bool
-subtransaction_keep_if(bool (*work) (void *arg), void *arg)
+subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
 	volatile bool keep = false;
 
+	*error = NULL;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -31,7 +31,7 @@ subtransaction_keep_if(bool (*work) (void *arg), void *arg)
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
+		*error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
@@ -41,7 +41,16 @@ subtransaction_keep_if(bool (*work) (void *arg), void *arg)
 		RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return keep;
+}
+
+bool
+subtransaction_keep_if(bool (*work) (void *arg), void *arg)
+{
+	ErrorData  *error;
+	bool		kept = subtransaction_try(work, arg, &error);
+
 	if (error != NULL)
 		ReThrowError(error);
-	return keep;
+	return kept;
 }

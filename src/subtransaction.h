@@ -8,4 +8,7 @@
 /* Calls a function in a subtransaction, which is rolled back when the function returns false or throws. */
 extern bool subtransaction_keep_if(bool (*work) (void *arg), void *arg);
 
+/* The same, but does not throw what the function throws: answers false with the error, else NULL, in *error. */
+extern bool subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error);
+
 #endif

@@ -1,0 +1,252 @@
+/*
+ * make_way.c
+ *	  Overdue orders give way to a request that is short of what they hold.
+ *
+ * Nobody is told that a product is sold out while overdue orders hold what he asks for: these are ended
+ * first.  Whoever else is at work on one of them (ends it, confirms its payment, charges its buyer) may
+ * roll that back; so a request that is short without it waits for him, and then looks again.
+ *
+ * An attempt runs in a subtransaction.  It locks the buyer's row and those overdue orders that nobody
+ * has; when that is enough, or all there is, they are ended, and when somebody has to be waited for,
+ * everything is let go.  So a buyer waits before he has locked or ended anything, and keeps no row that he
+ * got by waiting: such buyers cannot block each other.  One whom others forestall when he takes his
+ * products has locked something, and waits no more (make_way_at_once()).
+ *
+ * Having waited, a buyer takes the first orders only, up to one that somebody has: of several who each
+ * need more than one, and come at the same time, the one who gets the first goes on.
+ *
+ * Lock order: as hold.c's, the buyer's row first.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "balance.h"
+#include "compat.h"
+#include "hold.h"
+#include "lock_wait.h"
+#include "make_way.h"
+#include "row_reader.h"
+#include "spi_util.h"
+#include "subtransaction.h"
+
+#define MAX_IN_THE_WAY	1000
+
+/* An attempt to lock the overdue orders that are in a request's way. */
+typedef struct Attempt
+{
+	const QuoteRequest *request;
+	int64		buyer_id;		/* whose row is locked first; 0: nobody's */
+	bool		pass_over;		/* what somebody has; else the first such order is the last one looked at */
+	int64	   *order_ids;		/* that were found, ascending */
+	int			norder_ids;
+
+	/* what came of it */
+	Order	  **orders;			/* locked, and overdue still */
+	int			norders;
+	int64	   *missing;		/* units asked of each product, less what these orders hold */
+	int64		busy;			/* the first order that somebody has; 0: none */
+	bool		gone;			/* some order was not overdue any more */
+	bool		blocked;		/* the request is short without what somebody has */
+} Attempt;
+
+/* Whether any order at all is overdue; where these are ended in time, mostly none is. */
+static bool
+any_is_overdue(TimestampTz now)
+{
+	RowReader	orders;
+	bool		found;
+
+	row_push_snapshot();
+	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
+	row_reader_seek_until(&orders, now);
+	found = row_reader_next(&orders);
+	row_reader_close(&orders);
+	PopActiveSnapshot();
+	return found;
+}
+
+/* Finds the overdue orders that hold any of n products. */
+static void
+find_orders(Attempt *attempt, const int64 *product_ids, int n)
+{
+	static SqlStatement find = {
+		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
+		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
+		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
+		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id LIMIT $3",
+		3, {INT8ARRAYOID, TIMESTAMPTZOID, INT8OID}
+	};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3];
+
+	attempt->norder_ids = 0;
+	if (!any_is_overdue(now))
+		return;
+	values[0] = sql_int8_array(product_ids, n);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int64GetDatum(MAX_IN_THE_WAY);
+	attempt->order_ids = sql_ids(&find, values, &attempt->norder_ids);
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		ia = *(const int64 *) a;
+	int64		ib = *(const int64 *) b;
+
+	return ia < ib ? -1 : ia > ib;
+}
+
+static void
+add_order(Attempt *attempt, Order *order)
+{
+	const QuoteRequest *request = attempt->request;
+
+	attempt->orders[attempt->norders++] = order;
+	for (int i = 0; i < order->nitems; i++)
+	{
+		const QuoteLine *line = order->items[i].line;
+		const int64 *found = bsearch(&line->product_id, request->product_ids, request->nproducts, sizeof(int64),
+									 compare_ids);
+
+		if (found)
+			attempt->missing[found - request->product_ids] -= line->quantity;
+	}
+}
+
+static void
+lock_orders(Attempt *attempt)
+{
+	for (int i = 0; i < attempt->norder_ids && (attempt->pass_over || attempt->busy == 0); i++)
+	{
+		bool		busy;
+		Order	   *order = hold_lock_overdue(attempt->order_ids[i], &busy);
+
+		if (order != NULL)
+			add_order(attempt, order);
+		else if (!busy)
+			attempt->gone = true;
+		else if (attempt->busy == 0)
+			attempt->busy = attempt->order_ids[i];
+	}
+}
+
+/* Locks the rows of all products that are about to be given or taken. */
+static void
+lock_products(const Attempt *attempt)
+{
+	const QuoteRequest *request = attempt->request;
+	int			n = request->nproducts;
+	int64	   *ids;
+
+	for (int i = 0; i < attempt->norders; i++)
+		n += attempt->orders[i]->nitems;
+	ids = palloc(n * sizeof(int64));
+	n = request->nproducts;
+	memcpy(ids, request->product_ids, n * sizeof(int64));
+	for (int i = 0; i < attempt->norders; i++)
+		for (int j = 0; j < attempt->orders[i]->nitems; j++)
+			ids[n++] = attempt->orders[i]->items[j].line->product_id;
+	stock_lock(ids, n);
+}
+
+/* Whether the request is short even when the locked orders have let go. */
+static bool
+is_short(const Attempt *attempt)
+{
+	const QuoteRequest *request = attempt->request;
+
+	for (int i = 0; i < request->nproducts; i++)
+		if (attempt->missing[i] > 0 && stock_is_short(request->product_ids[i], attempt->missing[i]))
+			return true;
+	return false;
+}
+
+/* Locks what is to be ended; false when that is nothing, or somebody has to be waited for. */
+static bool
+lock_what_is_needed(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	if (attempt->buyer_id != 0)
+		(void) user_lock(attempt->buyer_id, false);
+	lock_orders(attempt);
+	if (stock_locks_rows())
+		lock_products(attempt);
+	attempt->blocked = (attempt->busy != 0 && is_short(attempt));
+	return attempt->norders > 0 && !attempt->blocked;
+}
+
+/*
+ * Ends the overdue orders that hold any of n products, unless the request is blocked, and answers whether
+ * it has ended some.
+ */
+static bool
+try_to_end(Attempt *attempt, const int64 *product_ids, int n)
+{
+	const QuoteRequest *request = attempt->request;
+
+	attempt->norders = 0;
+	attempt->busy = 0;
+	attempt->gone = attempt->blocked = false;
+	find_orders(attempt, product_ids, n);
+	if (attempt->norder_ids == 0)
+		return false;
+
+	attempt->orders = palloc(attempt->norder_ids * sizeof(Order *));
+	attempt->missing = palloc(request->nproducts * sizeof(int64));
+	memcpy(attempt->missing, request->units, request->nproducts * sizeof(int64));
+	if (!subtransaction_keep_if(lock_what_is_needed, attempt))
+		return false;
+	hold_end(attempt->orders, attempt->norders, &hold_expired, NULL);
+	return true;
+}
+
+static void
+lock_order(const void *id)
+{
+	(void) order_lock(*(const int64 *) id, false);
+}
+
+/*
+ * Without shared memory a shortage is not known before the products are locked, and that is too late:
+ * other products may have to be given back, which comes first in the order of locks.
+ */
+void
+make_way(int64 user_id, const QuoteRequest *request)
+{
+	Attempt		attempt = {.request = request, .buyer_id = user_id, .pass_over = true};
+	TimestampTz end = lock_wait_end();
+	int64	   *ids = palloc(request->nproducts * sizeof(int64));
+	bool		ended;
+
+	do
+	{
+		int			n = 0;
+
+		for (int i = 0; i < request->nproducts; i++)
+			if (stock_locks_rows() || stock_is_short(request->product_ids[i], request->units[i]))
+				ids[n++] = request->product_ids[i];
+		if (n == 0)
+			return;
+		ended = try_to_end(&attempt, ids, n);
+		if (attempt.blocked)
+			attempt.pass_over = !lock_wait(lock_order, &attempt.busy, end);
+	} while (attempt.blocked || (attempt.gone && !ended));
+}
+
+bool
+make_way_at_once(int64 product_id, int64 units)
+{
+	QuoteRequest request = {.nproducts = 1, .product_ids = &product_id, .units = &units};
+	Attempt		attempt = {.request = &request, .pass_over = true};
+
+	if (stock_locks_rows())
+		return false;
+	return try_to_end(&attempt, &product_id, 1) || (attempt.gone && !attempt.blocked);
+}

@@ -1,0 +1,22 @@
+/*
+ * make_way.h
+ *	  Overdue orders give way to a request that is short of what they hold.
+ */
+#ifndef COMMERCE_MAKE_WAY_H
+#define COMMERCE_MAKE_WAY_H
+
+#include "quote.h"
+
+/*
+ * Where a user's request may be short, ends the overdue orders in its way; waits for who is at work on
+ * one that is needed.  To be called before the user's row is locked.
+ */
+extern void make_way(int64 user_id, const QuoteRequest *request);
+
+/*
+ * The same for units of one product that others have been quicker to take, while products are being
+ * taken; does not wait.  False: it was no use to try.
+ */
+extern bool make_way_at_once(int64 product_id, int64 units);
+
+#endif
