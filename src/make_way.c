@@ -217,12 +217,13 @@ lock_order(const void *id)
  * Without shared memory a shortage is not known before the products are locked, and that is too late:
  * other products may have to be given back, which comes first in the order of locks.
  */
-void
+bool
 make_way(int64 user_id, const QuoteRequest *request)
 {
 	Attempt		attempt = {.request = request, .buyer_id = user_id, .pass_over = true};
 	TimestampTz end = lock_wait_end();
 	int64	   *ids = palloc(request->nproducts * sizeof(int64));
+	bool		found = false;
 	bool		ended;
 
 	do
@@ -233,11 +234,13 @@ make_way(int64 user_id, const QuoteRequest *request)
 			if (stock_locks_rows() || stock_is_short(request->product_ids[i], request->units[i]))
 				ids[n++] = request->product_ids[i];
 		if (n == 0)
-			return;
+			break;
 		ended = try_to_end(&attempt, ids, n);
+		found = found || attempt.norder_ids > 0;
 		if (attempt.blocked)
 			attempt.pass_over = !lock_wait(lock_order, &attempt.busy, end);
 	} while (attempt.blocked || (attempt.gone && !ended));
+	return found;
 }
 
 bool

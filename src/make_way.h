@@ -9,9 +9,10 @@
 
 /*
  * Where a user's request may be short, ends the overdue orders in its way; waits for who is at work on
- * one that is needed.  To be called before the user's row is locked.
+ * one that is needed.  To be called before the user's row is locked.  False: there were none, so it has
+ * waited for nobody.
  */
-extern void make_way(int64 user_id, const QuoteRequest *request);
+extern bool make_way(int64 user_id, const QuoteRequest *request);
 
 /*
  * The same for units of one product that others have been quicker to take, while products are being

@@ -197,8 +197,10 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
-	make_way(user_id, request);
-	user_require_active(user_id, request->ncoupons > 0);
+	/* who may not order is told so before he waits for anybody, and again when he has */
+	user_require_active(user_id, false);
+	if (make_way(user_id, request) || request->ncoupons > 0)
+		user_require_active(user_id, request->ncoupons > 0);
 	row = order_place(user_id, quote_make(user_id, request, true), method);
 	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);

@@ -317,9 +317,11 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
+	/* who may not order is told so before he waits for anybody */
+	user_require_active(user_id, false);
 	lock_sheet(sheet_id, &sheet);
 	request = quote_parse(sheet.items, sheet.coupon_issue_ids);
-	make_way(user_id, request);
+	(void) make_way(user_id, request);
 	user_require_active(user_id, true);
 	quote = quote_make(user_id, request, true);
 	require_same_price(sheet_id, &sheet, quote);
