@@ -22,7 +22,9 @@
  * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
  * become stale before it.
  *
- * Lock order of every operation: gate, idempotency key, user row, coupons by id, products by id.
+ * Lock order of every operation: gate, idempotency key (or the id of a provider's event), the order
+ * sheet's row, the user's row, the order's row, coupons by id, products by id.  An order that needs overdue
+ * ones to be ended waits for them between the sheet and its user (make_way.c).
  */
 #include "postgres.h"
 

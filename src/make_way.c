@@ -9,8 +9,9 @@
  * An attempt runs in a subtransaction.  It locks the buyer's row and those overdue orders that nobody
  * has; when that is enough, or all there is, they are ended, and when somebody has to be waited for,
  * everything is let go.  So a buyer waits before he has locked or ended anything, and keeps no row that he
- * got by waiting: such buyers cannot block each other.  One whom others forestall when he takes his
- * products has locked something, and waits no more (make_way_at_once()).
+ * got by waiting: such buyers cannot block each other.  (The row of the order sheet that he may have is
+ * wanted by nobody but who places the same sheet.)  One whom others forestall when he takes his products
+ * has locked something, and waits no more (make_way_at_once()).
  *
  * Having waited, a buyer takes the first orders only, up to one that somebody has: of several who each
  * need more than one, and come at the same time, the one who gets the first goes on.
