@@ -5,6 +5,10 @@
  * Every unit that comes or goes is an append-only row of stock_entries.  Units are taken and given
  * through escrow.c, which keeps the sum from falling below zero without updating a row.
  *
+ * Nobody fills a product up to more than MAX_STOCK units.  There may be more: by units that orders give
+ * back, and by those that several have added at the same time, each for himself.  But as many as can be
+ * connected do not come to what a bigint cannot hold; so sums need no check of their own.
+ *
  * Lock order: products by ascending id, after users and coupons.
  */
 #include "postgres.h"
@@ -12,7 +16,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/int.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -28,6 +31,7 @@
 #include "stock.h"
 
 #define ENTRY_COLUMNS	8
+#define MAX_STOCK		INT64CONST(1000000000000)	/* units; times MaxBackends is far from bigint's end */
 
 PG_FUNCTION_INFO_V1(commerce_adjust_stock);
 PG_FUNCTION_INFO_V1(commerce_open_stock);
@@ -153,7 +157,7 @@ stock_give(const StockMove *moves, int nmoves, const char *reason)
  *
  * Gives a product that this transaction has created its narrow row and, when units > 0, its first
  * entry, which is folded from birth: nobody else can know the product yet, so no counter has to be
- * pinned, and any number of products can be made in one transaction.
+ * pinned, and any number of products can be made in one transaction.  Raises INVALID_REQUEST.
  */
 Datum
 commerce_open_stock(PG_FUNCTION_ARGS)
@@ -162,6 +166,8 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 	FullTransactionId folded = FullTransactionIdFromU64(0);
 	Datum		values[5];
 
+	if (PG_ARGISNULL(1) || move.units < 0 || move.units > MAX_STOCK)
+		raise_error(ERROR_INVALID_REQUEST, "stock must be from 0 to " INT64_FORMAT, MAX_STOCK);
 	values[0] = Int64GetDatum(move.product_id);
 	values[1] = Int64GetDatum(move.units);
 	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(U64FromFullTransactionId(folded) + 1));	/* mark */
@@ -176,7 +182,7 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 /*
  * adjust_stock(product_id bigint, delta bigint, note text)
  *
- * Adds delta units, or takes them off, and returns what is available after.
+ * Adds delta units, up to MAX_STOCK, or takes them off, and returns what is available after.
  */
 Datum
 commerce_adjust_stock(PG_FUNCTION_ARGS)
@@ -217,8 +223,9 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 		sql_execute_latest(&available_stock, &id, NULL);
 		available = sql_int64(0, 1);
 		SPI_finish();
-		if (pg_add_s64_overflow(available, delta, &after))
-			raise_error(ERROR_INVALID_REQUEST, "stock of product " INT64_FORMAT " would be out of range", move.product_id);
+		if (available > MAX_STOCK - delta)
+			raise_error(ERROR_INVALID_REQUEST, "product " INT64_FORMAT ": the stock would be above " INT64_FORMAT,
+						move.product_id, MAX_STOCK);
 	}
 	else
 		stock_take(move.product_id, move.units);

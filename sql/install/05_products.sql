@@ -95,14 +95,14 @@ CREATE FUNCTION commerce.open_stock(product_id bigint, units bigint)
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_open_stock';
-COMMENT ON FUNCTION commerce.open_stock(bigint, bigint) IS 'internal: gives a new product its stock row and first entry';
+COMMENT ON FUNCTION commerce.open_stock(bigint, bigint) IS 'internal: gives a new product its stock row and first entry. Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce.adjust_stock(product_id bigint, delta bigint, note text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_adjust_stock';
 COMMENT ON FUNCTION commerce.adjust_stock(bigint, bigint, text) IS
-	'adds units to a product''s stock, or takes them off, and returns what is available after. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, STOCK_NOT_ENOUGH';
+	'adds units to a product''s stock, or takes them off, and returns what is available after; nothing is added above 1 000 000 000 000. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, STOCK_NOT_ENOUGH';
 
 CREATE FUNCTION commerce.available_stock(product_id bigint)
 RETURNS bigint
@@ -142,9 +142,6 @@ BEGIN
 	PERFORM commerce.begin_write();
 	PERFORM commerce.check_product(create_product.name, create_product.price, create_product.discount,
 								   create_product.shipping_fee, create_product.max_per_order);
-	IF create_product.stock IS NULL OR create_product.stock < 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'stock must be 0 or more');
-	END IF;
 	IF create_product.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
 		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_product.seller_id));

@@ -33,11 +33,18 @@ SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quan
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
 
 -- The greatest stock, and over it
-SELECT commerce.create_product(NULL, 'sand', 0, 9223372036854775807) AS sand \gset
-SELECT refuses(format('SELECT commerce.adjust_stock(%s, 1)', :sand), 'INVALID_REQUEST', 'stock beyond bigint');
-SELECT lives_ok(pg_temp.buy(:kim, :sand, 9223372036854775807), 'all of bigint is ordered at once');
+SELECT commerce.create_product(NULL, 'sand', 0, 1000000000000) AS sand \gset
+SELECT refuses(format('SELECT commerce.adjust_stock(%s, 1)', :sand), 'INVALID_REQUEST', 'more than the greatest stock');
+SELECT is(detail_of(format('SELECT commerce.adjust_stock(%s, 1)', :sand)), format('product %s: the stock would be above 1000000000000', :sand), 'the detail says how much that is');
+SELECT lives_ok(pg_temp.buy(:kim, :sand, 1000000000000), 'all of it is ordered at once');
 SELECT is(commerce.available_stock(:sand), 0::bigint, 'and then there is none');
-SELECT is(commerce.adjust_stock(:sand, 9223372036854775807), 9223372036854775807, 'as much can come again');
+SELECT is(commerce.adjust_stock(:sand, 1000000000000), 1000000000000, 'as much can come again');
+-- what an order gives back comes on top of it
+SELECT is((commerce.cancel_order(max(id), 'BUYER')).status, 'REFUNDED', 'the order is cancelled') FROM commerce.orders;
+SELECT is(commerce.available_stock(:sand), 2000000000000, 'its units are back');
+SELECT refuses(format('SELECT commerce.adjust_stock(%s, 1)', :sand), 'INVALID_REQUEST', 'to add to more than the greatest stock');
+SELECT is(commerce.adjust_stock(:sand, -1500000000000), 500000000000, 'to take off is not limited');
+SELECT is(commerce.adjust_stock(:sand, 500000000000), 1000000000000, 'to fill up is, again');
 
 -- To the last unit, and not one more; what was refused holds nothing back.
 SELECT lives_ok(pg_temp.buy(:kim, :cup, 4), 'four of six');
