@@ -57,20 +57,10 @@ parse_integer(const char *digits, int64 *number)
 static int64
 token_user_id(void)
 {
-	const char *claims = GetConfigOption("request.jwt.claims", true, false);
-	LOCAL_FCINFO(fcinfo, 2);
-	Datum		subject;
+	const char *subject = request_member("request.jwt.claims", "sub");
 	int64		user_id;
 
-	if (claims == NULL || claims[0] == '\0')
-		return 0;
-	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(claims);
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = CStringGetTextDatum("sub");
-	fcinfo->args[1].isnull = false;
-	subject = json_object_field_text(fcinfo);
-	if (fcinfo->isnull || !parse_integer(TextDatumGetCString(subject), &user_id) || user_id < 1)
+	if (subject == NULL || !parse_integer(subject, &user_id) || user_id < 1)
 		return 0;
 	return user_id;
 }

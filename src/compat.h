@@ -57,6 +57,13 @@
 #define check_is_enforced(check) true
 #endif
 
+/* A lexer of JSON in the database's encoding that looks into strings; from 17 on it may be given its memory. */
+#if PG_VERSION_NUM >= 170000
+#define make_json_lexer(json) makeJsonLexContextCstringLen(NULL, json, strlen(json), GetDatabaseEncoding(), true)
+#else
+#define make_json_lexer(json) makeJsonLexContextCstringLen(json, strlen(json), GetDatabaseEncoding(), true)
+#endif
+
 /* A wait event's name in pg_stat_activity; before 17 it is just "Extension". */
 #if PG_VERSION_NUM >= 170000
 #define new_wait_event(name) WaitEventExtensionNew(name)

@@ -11,6 +11,7 @@
 
 #include <stdarg.h>
 
+#include "common/jsonapi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -42,6 +43,7 @@ static const ErrorInfo error_table[] = {
 
 PG_FUNCTION_INFO_V1(commerce_error_codes);
 PG_FUNCTION_INFO_V1(commerce_raise_error);
+PG_FUNCTION_INFO_V1(commerce_request_header);
 
 bool
 request_is_http(void)
@@ -53,21 +55,28 @@ request_is_http(void)
 }
 
 char *
-request_header(const char *name)
+request_member(const char *setting, const char *name)
 {
-	const char *headers = GetConfigOption("request.headers", true, false);
+	const char *object = GetConfigOption(setting, true, false);
 	LOCAL_FCINFO(fcinfo, 2);
 	Datum		value;
 
-	if (headers == NULL || headers[0] == '\0')
+	/* anybody can set it to anything */
+	if (object == NULL || pg_parse_json(make_json_lexer(pstrdup(object)), &nullSemAction) != JSON_SUCCESS)
 		return NULL;
 	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(headers);
+	fcinfo->args[0].value = CStringGetTextDatum(object);
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[1].value = CStringGetTextDatum(name);
 	fcinfo->args[1].isnull = false;
 	value = json_object_field_text(fcinfo);
 	return fcinfo->isnull ? NULL : TextDatumGetCString(value);
+}
+
+char *
+request_header(const char *name)
+{
+	return request_member("request.headers", name);
 }
 
 /* The weight of a language range such as "ko-KR; q=0.9" (RFC 9110), 1 when it has none. */
@@ -214,6 +223,21 @@ commerce_raise_error(PG_FUNCTION_ARGS)
 							 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
 							 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	elog(ERROR, "unknown error code \"%s\"", name);
+}
+
+/*
+ * request_header(name text)
+ *
+ * For the extension's functions that are written in SQL.
+ */
+Datum
+commerce_request_header(PG_FUNCTION_ARGS)
+{
+	char	   *value = request_header(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (value == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(value));
 }
 
 /*

@@ -20,6 +20,12 @@ extern bool request_is_http(void);
 /* Whether messages are to be in Korean, not English. */
 extern bool request_speaks_korean(void);
 
+/*
+ * Member of the JSON object in one of PostgREST's settings, as palloc'd text; NULL when there is none, or
+ * when what is set is something else.
+ */
+extern char *request_member(const char *setting, const char *name);
+
 /* Value of a request header (name in lower case), palloc'd, or NULL. */
 extern char *request_header(const char *name);
 

@@ -15,6 +15,13 @@ AS 'MODULE_PATHNAME', 'commerce_raise_error';
 COMMENT ON FUNCTION commerce.raise_error(text, text, text) IS
 	'internal: raises an error of error_codes() in the face the caller needs (SQLSTATE in SQL, PostgREST''s JSON over HTTP)';
 
+CREATE FUNCTION commerce.request_header(name text)
+RETURNS text
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_request_header';
+COMMENT ON FUNCTION commerce.request_header(text) IS
+	'internal: value of a header (name in lower case) of the HTTP request that PostgREST is serving';
+
 CREATE FUNCTION commerce.setting(name text)
 RETURNS text
 LANGUAGE C STABLE STRICT PARALLEL SAFE

@@ -46,7 +46,7 @@ RETURNS commerce_api."*/*"
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	accept text := nullif(pg_catalog.current_setting('request.headers', true), '')::json ->> 'accept';
+	accept text := commerce.request_header('accept');
 	page boolean := coalesce(accept, '') ~ 'text/html';
 BEGIN
 	PERFORM pg_catalog.set_config('response.headers', pg_catalog.jsonb_build_array(

@@ -40,6 +40,9 @@ SELECT tap.ok(current_setting('response.headers') LIKE '%application/openapi+jso
 SELECT tap.become('anon', 'GET', '/', '{"accept": "text/html,*/*"}') \g /dev/null
 SELECT tap.ok(convert_from(commerce_api.root()::bytea, 'UTF8') LIKE '<!doctype html>%place_order%', 'for a browser it is a page');
 SELECT tap.ok(current_setting('response.headers') LIKE '%text/html%', 'and says so');
+SELECT set_config('request.headers', 'accept: text/html', true) \g /dev/null
+SELECT tap.lives_ok('SELECT commerce_api.root()', 'headers that are not JSON are none');
+SELECT tap.ok(current_setting('response.headers') LIKE '%application/openapi+json%', 'and ask for no page');
 SELECT tap.ok(commerce_api.operator()::text LIKE '<!doctype html>%', 'the operator''s page');
 ROLLBACK;
 SELECT is(commerce.api_html('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;', 'text in pages is escaped');

@@ -77,7 +77,17 @@ BEGIN
 END
 $$;
 SELECT headers, pg_temp.status_with(headers)
-FROM unnest(ARRAY['{}', '{"accept-language":null}', '{"accept-language":["ko"]}', '{"accept-language":7}', '[]', '7', 'null']) AS headers;
+FROM unnest(ARRAY['{}', '{"accept-language":null}', '{"accept-language":["ko"]}', '{"accept-language":7}', '[]', '7', 'null',
+	'accept-language: ko', '{"accept-language":"ko"', '{"accept-language":"ko"} {}', '{"accept-language":"\u0000"}', '{"accept-language":"\ud800"}', ' ']) AS headers;
+-- claims of such a shape are nobody's
+CREATE FUNCTION pg_temp.user_with(claims text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('request.jwt.claims', claims, true);
+	RETURN commerce.current_user_id();
+END
+$$;
+SELECT claims, pg_temp.user_with(claims)
+FROM unnest(ARRAY['{"sub":"7"}', '{"sub":7}', '{"sub":"7"', 'sub: 7', '{"sub":"7","\ud800":1}', '7', '{"sub":"-7"}', '{"sub":"7 "}', '{"sub":null}', '{}', '']) AS claims;
 
 -- a session that PostgREST has used before
 SELECT set_config('request.method', '', false), set_config('request.headers', '', false);
