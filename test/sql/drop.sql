@@ -39,4 +39,6 @@ SELECT * FROM commerce.check_invariants();
 SELECT count(*), max(id) FROM commerce.users;
 SELECT count(*), max(era) FROM commerce.origin;
 DROP EXTENSION commerce;
+-- without CASCADE: it is empty
+DROP SCHEMA commerce;
 CREATE EXTENSION commerce;
