@@ -14,6 +14,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -74,6 +76,8 @@ end_order(Order *order, OrderItem **items, const HoldEnd *end)
 void
 hold_end(Order **orders, int n, const HoldEnd *end, Datum *row)
 {
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
 	OrderItem **items;
 	int			nitems = 0;
 
@@ -83,12 +87,17 @@ hold_end(Order **orders, int n, const HoldEnd *end, Datum *row)
 	nitems = 0;
 	for (int i = 0; i < n; i++)
 	{
-		Datum		saved = end_order(orders[i], items + nitems, end);
+		Datum		saved;
 
-		nitems += orders[i]->nitems;
+		MemoryContextSwitchTo(one_order);
+		saved = end_order(orders[i], items + nitems, end);
+		MemoryContextSwitchTo(caller);
 		if (row)
-			*row = saved;
+			*row = datumCopy(saved, false, -1);
+		MemoryContextReset(one_order);
+		nitems += orders[i]->nitems;
 	}
+	MemoryContextDelete(one_order);
 	if (nitems > 0)
 		stock_give(order_stock_moves(items, nitems), nitems, end->stock_reason);
 }

@@ -7,11 +7,11 @@
  * roll that back; so a request that is short without it waits for him, and then looks again.
  *
  * An attempt runs in a subtransaction.  It locks the buyer's row and those overdue orders that nobody
- * has; when that is enough, or all there is, they are ended, and when somebody has to be waited for,
- * everything is let go.  So a buyer waits before he has locked or ended anything, and keeps no row that he
- * got by waiting: such buyers cannot block each other.  (The row of the order sheet that he may have is
- * wanted by nobody but who places the same sheet.)  One whom others forestall when he takes his products
- * has locked something, and waits no more (make_way_at_once()).
+ * has, as many as are needed, and then ends them; or it lets everything go, when somebody has to be waited
+ * for, or when the request cannot be served even so.  So a buyer waits before he has locked or ended
+ * anything, and keeps no row that he got by waiting: such buyers cannot block each other.  (The row of the
+ * order sheet that he may have is wanted by nobody but who places the same sheet.)  One whom others
+ * forestall when he takes his products has locked something, and waits no more (make_way_at_once()).
  *
  * Having waited, a buyer takes the first orders only, up to one that somebody has: of several who each
  * need more than one, and come at the same time, the one who gets the first goes on.
@@ -34,7 +34,7 @@
 #include "spi_util.h"
 #include "subtransaction.h"
 
-#define MAX_IN_THE_WAY	1000
+#define BATCH	1000			/* orders that are locked before it is seen whether they are enough */
 
 /* An attempt to lock the overdue orders that are in a request's way. */
 typedef struct Attempt
@@ -79,18 +79,17 @@ find_orders(Attempt *attempt, const int64 *product_ids, int n)
 		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
 		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
 		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id LIMIT $3",
-		3, {INT8ARRAYOID, TIMESTAMPTZOID, INT8OID}
+		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id",
+		2, {INT8ARRAYOID, TIMESTAMPTZOID}
 	};
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[3];
+	Datum		values[2];
 
 	attempt->norder_ids = 0;
 	if (!any_is_overdue(now))
 		return;
 	values[0] = sql_int8_array(product_ids, n);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = Int64GetDatum(MAX_IN_THE_WAY);
 	attempt->order_ids = sql_ids(&find, values, &attempt->norder_ids);
 }
 
@@ -120,6 +119,18 @@ add_order(Attempt *attempt, Order *order)
 	}
 }
 
+/* Whether a product is short, as stock.h finds it out, even when the locked orders have let go. */
+static bool
+any_is(bool (*is_short) (int64 product_id, int64 units), const Attempt *attempt)
+{
+	const QuoteRequest *request = attempt->request;
+
+	for (int i = 0; i < request->nproducts; i++)
+		if (attempt->missing[i] > 0 && is_short(request->product_ids[i], attempt->missing[i]))
+			return true;
+	return false;
+}
+
 static void
 lock_orders(Attempt *attempt)
 {
@@ -129,7 +140,11 @@ lock_orders(Attempt *attempt)
 		Order	   *order = hold_lock_overdue(attempt->order_ids[i], &busy);
 
 		if (order != NULL)
+		{
 			add_order(attempt, order);
+			if (attempt->norders % BATCH == 0 && !any_is(stock_is_short, attempt))
+				break;
+		}
 		else if (!busy)
 			attempt->gone = true;
 		else if (attempt->busy == 0)
@@ -156,19 +171,7 @@ lock_products(const Attempt *attempt)
 	stock_lock(ids, n);
 }
 
-/* Whether the request is short even when the locked orders have let go. */
-static bool
-is_short(const Attempt *attempt)
-{
-	const QuoteRequest *request = attempt->request;
-
-	for (int i = 0; i < request->nproducts; i++)
-		if (attempt->missing[i] > 0 && stock_is_short(request->product_ids[i], attempt->missing[i]))
-			return true;
-	return false;
-}
-
-/* Locks what is to be ended; false when that is nothing, or somebody has to be waited for. */
+/* Locks what is to be ended; false when that is nothing, or would be no use, or somebody has to be waited for. */
 static bool
 lock_what_is_needed(void *arg)
 {
@@ -179,8 +182,8 @@ lock_what_is_needed(void *arg)
 	lock_orders(attempt);
 	if (stock_locks_rows())
 		lock_products(attempt);
-	attempt->blocked = (attempt->busy != 0 && is_short(attempt));
-	return attempt->norders > 0 && !attempt->blocked;
+	attempt->blocked = (attempt->busy != 0 && any_is(stock_is_short, attempt));
+	return attempt->norders > 0 && !attempt->blocked && !any_is(stock_is_surely_short, attempt);
 }
 
 /*

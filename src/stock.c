@@ -69,6 +69,14 @@ stock_is_short(int64 product_id, int64 units)
 	return found;
 }
 
+bool
+stock_is_surely_short(int64 product_id, int64 units)
+{
+	int64		available;
+
+	return escrow_surely_short(ESCROW_STOCK, product_id, units, &available);
+}
+
 void
 stock_refuse_if_short(int64 product_id, int64 units)
 {

@@ -21,7 +21,10 @@ extern bool stock_locks_rows(void);
 /* Whether units of a product are known not to be had at once, found out without waiting and without locks. */
 extern bool stock_is_short(int64 product_id, int64 units);
 
-/* Raises STOCK_NOT_ENOUGH when units of a product are known not to be had; changes nothing. */
+/* The same of units that cannot be had whatever becomes of running transactions. */
+extern bool stock_is_surely_short(int64 product_id, int64 units);
+
+/* Raises STOCK_NOT_ENOUGH for these; changes nothing. */
 extern void stock_refuse_if_short(int64 product_id, int64 units);
 
 /* Takes units of a product for this transaction, or raises STOCK_NOT_ENOUGH; products by ascending id. */

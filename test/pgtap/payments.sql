@@ -129,6 +129,16 @@ SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:last, 1), payment
 SELECT pg_temp.overdue(:o1);
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:last, 2)), 'STOCK_NOT_ENOUGH', 'two of one');
 SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id = %s', :o1), $$VALUES ('PENDING_PAYMENT')$$, 'an order that failed has freed nothing');
+-- many of one unit each: as many are ended as are needed, and some more
+SELECT commerce.create_product(NULL, 'Rush', 10, 2100) AS rush \gset
+SELECT commerce.place_order(:lee, pg_temp.items(:rush, 1), payment_method => 'EXTERNAL') FROM generate_series(1, 2100) \g /dev/null
+SELECT pg_temp.overdue(o.id) FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id WHERE i.product_id = :rush \g /dev/null
+SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:rush, 2101)), 'STOCK_NOT_ENOUGH', 'one more than overdue orders hold');
+SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L)', :kim, pg_temp.items(:rush, 1001)), $$VALUES ('PAID')$$, 'what a thousand and one overdue orders hold');
+SELECT is(commerce.available_stock(:rush) + count(*), 2100 - 1001::bigint, 'nothing is lost') FROM commerce.order_items i WHERE i.product_id = :rush AND i.status = 'PENDING_PAYMENT';
+SELECT ok(count(*) > 0, 'not all of them are ended') FROM commerce.order_items i WHERE i.product_id = :rush AND i.status = 'PENDING_PAYMENT';
+SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L)', :kim, pg_temp.items(:rush, 1099)), $$VALUES ('PAID')$$, 'and what the rest do');
+SELECT is(commerce.available_stock(:rush), 0::bigint, 'to the last unit');
 -- one's own, and within a transaction
 SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L, payment_method => ''EXTERNAL'')', :lee, pg_temp.items(:last, 1)), $$VALUES ('PENDING_PAYMENT')$$, 'a buyer''s own overdue order is in the way no more');
 
