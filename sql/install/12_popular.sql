@@ -11,11 +11,21 @@ COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment
 SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
 
 CREATE TABLE commerce.sales_fold (
-	mark xid8 NOT NULL
+	mark xid8 PRIMARY KEY
 );
 CREATE UNIQUE INDEX sales_fold_one_row ON commerce.sales_fold ((true));
 COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; at most one row, written when the first sales are folded';
 SELECT pg_catalog.pg_extension_config_dump('commerce.sales_fold', '');
+
+CREATE TABLE commerce.unfolded_sales (
+	day        date NOT NULL,
+	product_id bigint NOT NULL REFERENCES commerce.products,
+	units      bigint NOT NULL,
+	PRIMARY KEY (day, product_id)
+);
+COMMENT ON TABLE commerce.unfolded_sales IS
+	'what the last refresh has seen of sales and cancellations that cannot be folded yet, because an older transaction was running, or they were its own transaction''s';
+SELECT pg_catalog.pg_extension_config_dump('commerce.unfolded_sales', '');
 
 CREATE TABLE commerce.popular_products (
 	rank       int PRIMARY KEY,
@@ -33,36 +43,50 @@ LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_lock_sales';
 COMMENT ON FUNCTION commerce.lock_sales() IS 'internal: lets one transaction at a time fold sales';
 
+CREATE FUNCTION commerce.sales_between(first xid8, horizon xid8)
+RETURNS TABLE (day date, product_id bigint, units numeric)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce.local_date(o.paid_at), i.product_id, sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
+	FROM commerce.order_item_events e
+	JOIN commerce.order_items i ON i.id = e.order_item_id
+	JOIN commerce.orders o ON o.id = i.order_id
+	WHERE (e.event = 'PAID' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT'))
+	  AND e.xid >= sales_between.first AND e.xid < sales_between.horizon
+	GROUP BY 1, 2
+	ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION commerce.sales_between(xid8, xid8) IS
+	'internal: units sold, less units cancelled, by the transactions from first to before horizon';
+
 CREATE FUNCTION commerce.fold_sales(horizon xid8)
 RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	former xid8;
-	written int;
+	watermark xid8 := coalesce((SELECT f.mark FROM commerce.sales_fold f), '0');
+	folded int;
+	unfolded int;
 BEGIN
-	SELECT coalesce((SELECT f.mark FROM commerce.sales_fold f), '0') INTO former;
 	INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
-	SELECT commerce.local_date(o.paid_at), i.product_id,
-		   least(sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END), 9223372036854775807)
-	FROM commerce.order_item_events e
-	JOIN commerce.order_items i ON i.id = e.order_item_id
-	JOIN commerce.orders o ON o.id = i.order_id
-	WHERE (e.event = 'PAID' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT'))
-	  AND e.xid >= former AND e.xid < fold_sales.horizon
-	GROUP BY 1, 2
-	ORDER BY 1, 2
+	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce.sales_between(watermark, fold_sales.horizon) s
 	ON CONFLICT (day, product_id) DO UPDATE SET units = least(d.units::numeric + EXCLUDED.units, 9223372036854775807);
-	GET DIAGNOSTICS written = ROW_COUNT;
+	GET DIAGNOSTICS folded = ROW_COUNT;
+	watermark := greatest(watermark, fold_sales.horizon);
 	-- where nothing was sold there is no row: a dump that is being restored brings its own
 	INSERT INTO commerce.sales_fold AS f (mark)
-	SELECT fold_sales.horizon WHERE written > 0 OR EXISTS (SELECT FROM commerce.sales_fold)
-	ON CONFLICT ((true)) DO UPDATE SET mark = greatest(f.mark, EXCLUDED.mark);
-	RETURN written;
+	SELECT watermark WHERE folded > 0 OR EXISTS (SELECT FROM commerce.sales_fold)
+	ON CONFLICT ((true)) DO UPDATE SET mark = EXCLUDED.mark;
+
+	DELETE FROM commerce.unfolded_sales;
+	INSERT INTO commerce.unfolded_sales (day, product_id, units)
+	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce.sales_between(watermark, '18446744073709551615') s;
+	GET DIAGNOSTICS unfolded = ROW_COUNT;
+	RETURN folded + unfolded;
 END
 $$;
 COMMENT ON FUNCTION commerce.fold_sales(xid8) IS
-	'internal: adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark';
+	'internal: adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark; those from there on that can be seen are written to unfolded_sales';
 
 CREATE FUNCTION commerce.rank_products(days int, top int)
 RETURNS TABLE (rank int, product_id bigint, units_sold bigint)
@@ -70,7 +94,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.row_number() OVER (ORDER BY s.units DESC, s.product_id)::int, s.product_id, s.units
 	FROM (SELECT d.product_id, least(sum(d.units), 9223372036854775807)::bigint AS units
-		  FROM commerce.product_daily_sales d
+		  FROM (TABLE commerce.product_daily_sales UNION ALL TABLE commerce.unfolded_sales) d
 		  WHERE d.day BETWEEN commerce.local_date() - (rank_products.days - 1) AND commerce.local_date()
 		  GROUP BY d.product_id) s
 	JOIN commerce.products p ON p.id = s.product_id
@@ -79,7 +103,7 @@ AS $$
 	LIMIT rank_products.top
 $$;
 COMMENT ON FUNCTION commerce.rank_products(int, int) IS
-	'internal: sums product_daily_sales over the days up to today and ranks the products that can be bought; ties by product id';
+	'internal: sums product_daily_sales and unfolded_sales over the days up to today and ranks the products that can be bought; ties by product id';
 
 CREATE FUNCTION commerce.refresh_popular_products()
 RETURNS int

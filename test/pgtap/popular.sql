@@ -18,22 +18,6 @@ BEGIN
 	RETURN o;
 END
 $$;
--- refreshes until what was committed is counted: a transaction that runs anywhere on the server holds it back
-CREATE FUNCTION pg_temp.refresh() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	deadline timestamptz := clock_timestamp() + interval '60 seconds';
-	newest xid8 := (SELECT max(xid) FROM commerce.order_item_events);
-BEGIN
-	LOOP
-		PERFORM commerce.refresh_popular_products();
-		EXIT WHEN newest IS NULL OR (SELECT mark FROM commerce.sales_fold) > newest;
-		IF clock_timestamp() > deadline THEN
-			RAISE EXCEPTION 'something holds the watermark back';
-		END IF;
-		PERFORM pg_sleep(0.02);
-	END LOOP;
-END
-$$;
 CREATE FUNCTION pg_temp.ranking(days int DEFAULT 3, top int DEFAULT 5) RETURNS text LANGUAGE sql
 AS $$SELECT string_agg(format('%s:%s=%s', rank, name, units_sold), ' ' ORDER BY rank) FROM commerce.popular_products(days, top)$$;
 SELECT is_empty('SELECT * FROM commerce.popular_products()', 'nothing sold, nothing popular');
@@ -46,7 +30,7 @@ SELECT pg_temp.sell((:'p'::bigint[])[1], 5, :'midnight'), pg_temp.sell((:'p'::bi
 	pg_temp.sell((:'p'::bigint[])[5], 2), pg_temp.sell((:'p'::bigint[])[6], 3, :'midnight'::timestamptz - interval '1 microsecond'), pg_temp.sell((:'p'::bigint[])[7], 1) \g /dev/null
 SET ROLE shop;
 SELECT is_empty('SELECT * FROM commerce.popular_products()', 'nothing is counted in the path of an order');
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(), '1:P2=9 2:P1=5 3:P4=3 4:P6=3 5:P5=2', 'today and the two days before, the first five, ties by product id');
 SELECT is(pg_temp.ranking(3, 100), '1:P2=9 2:P1=5 3:P4=3 4:P6=3 5:P5=2 6:P7=1', 'all of them; a microsecond before the window is outside');
 SELECT is(pg_temp.ranking(3, 1), '1:P2=9', 'the first');
@@ -54,46 +38,63 @@ SELECT is(pg_temp.ranking(1, 10), '1:P1=5 2:P4=3 3:P5=2 4:P7=1', 'today only');
 SELECT is(pg_temp.ranking(4, 2), '1:P3=100 2:P2=9', 'four days');
 SELECT results_eq('SELECT product_id, price FROM commerce.popular_products(3, 1)', format('VALUES (%s::bigint, 10::bigint)', (:'p'::bigint[])[2]), 'with id and price');
 SELECT ok(bool_and(as_of BETWEEN now() - interval '1 hour' AND clock_timestamp()), 'as of the refresh') FROM commerce.popular_products();
-SELECT bag_eq('SELECT day - commerce.local_date(), product_id, units FROM commerce.product_daily_sales',
+SELECT bag_eq('SELECT day - commerce.local_date(), product_id, sum(units)::bigint FROM (SELECT * FROM commerce.product_daily_sales UNION ALL SELECT * FROM commerce.unfolded_sales) s GROUP BY 1, 2',
 	(SELECT format('VALUES (0, %s::bigint, 5::bigint), (-2, %s, 9), (-3, %s, 100), (0, %s, 3), (0, %s, 2), (-1, %s, 3), (0, %s, 1)', v[1], v[2], v[3], v[4], v[5], v[6], v[7])
 	 FROM (SELECT :'p'::bigint[] AS v) t), 'each on the day it was paid');
 
 -- the watermark: what was counted is not counted again
-SELECT pg_temp.refresh() \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(), '1:P2=9 2:P1=5 3:P4=3 4:P6=3 5:P5=2', 'refreshing again changes nothing');
 SELECT pg_temp.sell((:'p'::bigint[])[7], 10) \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P2=9 2:P1=5', 'a new sale is not seen before a refresh');
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P7=11 2:P2=9', 'and counted by the next');
 BEGIN;
 SELECT pg_temp.sell((:'p'::bigint[])[1], 100) \g /dev/null
+SELECT is(pg_temp.ranking(3, 2), '1:P7=11 2:P2=9', 'nor is one of this transaction');
 SELECT commerce.refresh_popular_products() \g /dev/null
+SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'a refresh counts its own transaction''s sales');
+SELECT is(pg_temp.ranking(4, 2), '1:P1=105 2:P3=100', 'for any number of days');
+SELECT pg_temp.sell((:'p'::bigint[])[1], 1) \g /dev/null
+SELECT is(pg_temp.ranking(4, 2), '1:P1=105 2:P3=100', 'as of the refresh');
 COMMIT;
-SELECT is(pg_temp.ranking(3, 2), '1:P7=11 2:P2=9', 'a transaction''s own sales are not counted while it runs');
-SELECT pg_temp.refresh() \g /dev/null
-SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'nor are they lost');
+SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'as of the refresh');
+SELECT commerce.refresh_popular_products() \g /dev/null
+SELECT is(pg_temp.ranking(3, 2), '1:P1=106 2:P7=11', 'the next counts the rest, and nothing twice');
+RESET ROLE;
+SELECT pg_temp.sell((:'p'::bigint[])[1], 1) AS o \gset
+SELECT commerce.cancel_order(:o, 'ADMIN') \g /dev/null
+UPDATE commerce.orders SET paid_at = now() - interval '90 days' WHERE id = :o;
+SET ROLE shop;
+BEGIN;
+SELECT commerce.cancel_order_item((SELECT min(i.id) FROM commerce.order_items i WHERE i.product_id = (:'p'::bigint[])[1] AND i.quantity = 1), 1, 'ADMIN') \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
+SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'and takes off what its own transaction cancelled');
+COMMIT;
+SELECT commerce.refresh_popular_products() \g /dev/null
+SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'once');
 BEGIN;
 SELECT pg_temp.sell((:'p'::bigint[])[1], 100) \g /dev/null
 ROLLBACK;
 BEGIN;
 SELECT commerce.refresh_popular_products() \g /dev/null
 ROLLBACK;
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'what was rolled back was not sold');
 
 -- a pending order is not sold
 SELECT commerce.place_order(:kim, jsonb_build_array(jsonb_build_object('product_id', (:'p'::bigint[])[8], 'quantity', 1000)), payment_method => 'EXTERNAL') \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P7=11', 'units that are not paid are not sold');
 
 -- discontinued products go, sold-out ones stay; at once
 SELECT commerce.set_product_status((:'p'::bigint[])[1], 'DISCONTINUED') \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P7=11 2:P2=9', 'a discontinued product is left out, before a refresh too');
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 2), '1:P7=11 2:P2=9', 'and after');
 SELECT commerce.set_product_status((:'p'::bigint[])[1], 'ON_SALE') \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 1), '1:P1=105', 'it comes back with its sales');
 SELECT commerce.adjust_stock(id, -commerce.available_stock(id)) FROM unnest(ARRAY[(:'p'::bigint[])[1]]) id \g /dev/null
 SELECT is((SELECT status FROM commerce.product_list WHERE id = (:'p'::bigint[])[1]), 'SOLD_OUT', 'a product sold out');
@@ -102,7 +103,8 @@ SELECT is(pg_temp.ranking(3, 1), '1:P1=105', 'is popular all the same');
 -- yesterday's ranking is not shown today: the days are summed again
 RESET ROLE;
 UPDATE commerce.popular_products SET until_day = until_day - 1;
-UPDATE commerce.product_daily_sales SET units = 77 WHERE product_id = (:'p'::bigint[])[2];
+INSERT INTO commerce.product_daily_sales AS d (day, product_id, units) VALUES (commerce.local_date(), (:'p'::bigint[])[2], 68)
+ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + 68;
 SET ROLE shop;
 SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P2=77', 'a ranking of yesterday is not read');
 SELECT isnt_empty('SELECT * FROM commerce.popular_products() WHERE as_of IS NOT NULL', 'it says of when it is');
@@ -128,34 +130,32 @@ SET ROLE shop;
 RESET ROLE;
 SELECT pg_temp.sell((:'p'::bigint[])[8], 50) AS today, pg_temp.sell((:'p'::bigint[])[8], 500, :'midnight'::timestamptz - interval '1 day') AS yesterday \gset
 SET ROLE shop;
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is((SELECT units_sold FROM commerce.popular_products(1, 100) WHERE name = 'P8'), 50::bigint, 'sold today');
 SELECT is((SELECT units_sold FROM commerce.popular_products(3, 100) WHERE name = 'P8'), 550::bigint, 'sold today and yesterday');
 SELECT commerce.cancel_order_item(id, 100, 'BUYER') FROM commerce.order_items WHERE order_id = :yesterday \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is((SELECT units_sold FROM commerce.popular_products(1, 100) WHERE name = 'P8'), 50::bigint, 'what was sold yesterday and cancelled today does not count against today');
 SELECT is((SELECT units_sold FROM commerce.popular_products(3, 100) WHERE name = 'P8'), 450::bigint, 'but against yesterday');
 SELECT commerce.cancel_order(:today, 'ADMIN') \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is((SELECT units_sold FROM commerce.popular_products(1, 100) WHERE name = 'P8'), NULL, 'what was cancelled whole is not popular');
 SELECT pg_temp.sell((:'p'::bigint[])[8], 7) AS returned \gset
 SELECT id AS item FROM commerce.order_items WHERE order_id = :returned \gset
 SELECT commerce.change_item_status(:item, s, a) FROM (VALUES ('DISPATCHED'::commerce.order_item_status, 'ADMIN'::commerce.actor_kind), ('IN_TRANSIT', 'ADMIN'), ('DELIVERED', 'ADMIN'),
 	('RETURN_REQUESTED', 'BUYER'), ('RETURN_PROCESSING', 'ADMIN'), ('RETURNED', 'ADMIN')) AS v (s, a) \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is((SELECT status FROM commerce.order_items WHERE id = :item), 'RETURNED', 'what was returned');
 SELECT is((SELECT units_sold FROM commerce.popular_products(1, 100) WHERE name = 'P8'), 7::bigint, 'was sold');
 
 -- More than fits: sums stop at bigint's end, and the refresh goes on.
 SELECT commerce.create_product(NULL, 'Sand', 0, 10) AS sand \gset
-SELECT pg_temp.sell(:sand, 1) \g /dev/null
-SELECT pg_temp.refresh() \g /dev/null
 RESET ROLE;
-UPDATE commerce.product_daily_sales SET units = 9223372036854775807 WHERE product_id = :sand;
-INSERT INTO commerce.product_daily_sales (day, product_id, units) SELECT day - 1, product_id, units FROM commerce.product_daily_sales WHERE product_id = :sand;
+INSERT INTO commerce.product_daily_sales (day, product_id, units)
+SELECT commerce.local_date() - ago, :sand, 9223372036854775807 FROM generate_series(0, 1) ago;
 SELECT pg_temp.sell(:sand, 1), pg_temp.sell(:sand, 1, :'midnight'::timestamptz - interval '1 day') \g /dev/null
 SET ROLE shop;
-SELECT pg_temp.refresh() \g /dev/null
+SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT is(pg_temp.ranking(3, 1), '1:Sand=9223372036854775807', 'sums stop at bigint''s end');
 SELECT is(pg_temp.ranking(2, 1), '1:Sand=9223372036854775807', 'those of the stored ranking and others');
 
