@@ -6,7 +6,7 @@ COMMENT ON TABLE commerce.gate IS
 	'never holds a row: every operation of the extension locks it ROW EXCLUSIVE, a write past the extension SHARE ROW EXCLUSIVE, so that the two never run side by side';
 
 CREATE TABLE commerce.origin (
-	system_identifier bigint NOT NULL,
+	system_identifier bigint PRIMARY KEY,
 	era               int    NOT NULL,
 	recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.now()
 );

@@ -3,7 +3,8 @@
 CREATE TABLE commerce.outbox_purged (
 	era      int NOT NULL,
 	key      xid8 NOT NULL,
-	position bigint NOT NULL
+	position bigint NOT NULL,
+	PRIMARY KEY (era, key, position)
 );
 COMMENT ON TABLE commerce.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
 SELECT pg_catalog.pg_extension_config_dump('commerce.outbox_purged', '');
