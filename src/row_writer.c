@@ -1,21 +1,21 @@
 /*
  * row_writer.c
  *	  Inserting rows into the extension's tables without the executor, as the logical replication
- *	  worker applies rows: indexes, constraints, row security of nobody, and row triggers are served;
- *	  planning and executor start-up, which cost more than the row, are saved.  Statement triggers do not
- *	  fire, and defaults are not filled in.
+ *	  worker applies rows: indexes, constraints, row security of nobody, defaults of columns that somebody
+ *	  has added, and row triggers are served; planning and executor start-up, which cost more than the
+ *	  row, are saved.  Statement triggers do not fire, and there are no transition tables.
  *
- * Two kinds of trigger are left out.  Foreign-key checks: every reference that is written here is to a
- * row that the same transaction has read, locked or written, and a row that is referred to cannot go
- * away meanwhile, since deleting it takes the gate, which the transaction holds (gate.h).  To check it
- * all the same would lock the row of a popular product for each of its orders.  And the gate's own
- * triggers, which are there for everybody else's writes.
+ * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: every reference that is
+ * written here is to a row that the same transaction has read, locked or written, and a row that is
+ * referred to cannot go away meanwhile, since deleting it takes the gate, which the transaction holds
+ * (gate.h).  To check it all the same would lock the row of a popular product for each of its orders.
+ * And the gate's own triggers, which are there for everybody else's writes.
  *
  * The caller has refused read-only transactions (gate_enter) before anything else.
  *
- * A table's CHECK constraints, and the bounds of a partition, are compiled once per backend and kept until
- * its definition changes: the executor reads and plans their stored form anew for every statement, which
- * for our tables costs as much as the insert.
+ * What a table's definition says (CHECK constraints, the bounds of a partition, defaults, which triggers are
+ * left out) is compiled once per backend and kept until the definition changes: the executor reads and plans
+ * the stored form anew for every statement, which for our tables costs as much as the insert.
  */
 #include "postgres.h"
 
@@ -26,9 +26,11 @@
 #include "executor/executor.h"
 #include "nodes/nodes.h"
 #include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -37,83 +39,111 @@
 #include "row_writer.h"
 #include "spi_util.h"
 
-typedef struct PreparedChecks
+typedef struct PreparedTable
 {
 	Oid			relid;			/* hash key */
 	bool		valid;
 	MemoryContext context;		/* of the executor state the expressions live in */
-	ExprState **expressions;	/* of each CHECK constraint */
+	ExprState **checks;			/* of each CHECK constraint */
 	ExprState  *partition;		/* of the partition's bounds, or NULL */
-} PreparedChecks;
+	ExprState **defaults;		/* of each column; NULL: there is none */
+	bool	   *left_out;		/* of each trigger */
+} PreparedTable;
 
-static HTAB *prepared_checks = NULL;
+static HTAB *prepared_tables = NULL;
 
 /* A relation's definition has changed, or (InvalidOid) any may have. */
 static void
-forget_checks(Datum arg, Oid relid)
+forget_table(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS scan;
-	PreparedChecks *checks;
+	PreparedTable *table;
 
-	hash_seq_init(&scan, prepared_checks);
-	while ((checks = hash_seq_search(&scan)) != NULL)
-		if (relid == InvalidOid || checks->relid == relid)
-			checks->valid = false;
+	hash_seq_init(&scan, prepared_tables);
+	while ((table = hash_seq_search(&scan)) != NULL)
+		if (relid == InvalidOid || table->relid == relid)
+			table->valid = false;
+}
+
+/* Whether a trigger is one of those that the file's header names. */
+static bool
+is_left_out(Relation rel, const Trigger *trigger)
+{
+	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS)
+		return get_rel_namespace(trigger->tgconstrrelid) == RelationGetNamespace(rel);
+	return strcmp(trigger->tgname, "gate_write") == 0;
 }
 
 static void
-compile_checks(PreparedChecks *checks, Relation rel)
+compile_table(PreparedTable *table, Relation rel)
 {
-	MemoryContext caller = MemoryContextSwitchTo(checks->context);
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleConstr *constr = desc->constr;
+	TriggerDesc *triggers = rel->trigdesc;
 	EState	   *estate = CreateExecutorState();
-	int			n = constr ? constr->num_check : 0;
+	int			nchecks = constr ? constr->num_check : 0;
+	int			ntriggers = triggers ? triggers->numtriggers : 0;
 
-	checks->expressions = palloc0(n * sizeof(ExprState *));
-	for (int i = 0; i < n; i++)
+	table->checks = palloc0(nchecks * sizeof(ExprState *));
+	for (int i = 0; i < nchecks; i++)
 		if (check_is_enforced(&constr->check[i]))
-			checks->expressions[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
-	checks->partition = NULL;
+			table->checks[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+	table->partition = NULL;
 	if (rel->rd_rel->relispartition)
-		checks->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
+		table->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
+	table->defaults = palloc0(desc->natts * sizeof(ExprState *));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Node	   *expression = NULL;
+
+		if (!column->attisdropped && !column->attgenerated)
+			expression = build_column_default(rel, i + 1);
+		if (expression)
+			table->defaults[i] = ExecPrepareExpr((Expr *) expression, estate);
+	}
+	table->left_out = palloc(ntriggers * sizeof(bool));
+	for (int i = 0; i < ntriggers; i++)
+		table->left_out[i] = is_left_out(rel, &triggers->triggers[i]);
 	MemoryContextSwitchTo(caller);
 }
 
-/* The compiled constraints of a table that is open and locked. */
-static PreparedChecks *
-find_checks(Relation rel)
+/* What is compiled of a table that is open and locked. */
+static PreparedTable *
+prepare_table(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
-	PreparedChecks *checks;
+	PreparedTable *table;
 	bool		found;
 
-	if (prepared_checks == NULL)
+	if (prepared_tables == NULL)
 	{
-		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedChecks)};
+		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedTable)};
 
-		prepared_checks = hash_create("commerce CHECK constraints", 32, &info, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget_checks, (Datum) 0);
+		prepared_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 	}
-	checks = hash_search(prepared_checks, &relid, HASH_ENTER, &found);
-	if (found && checks->valid)
-		return checks;
+	table = hash_search(prepared_tables, &relid, HASH_ENTER, &found);
+	if (found && table->valid)
+		return table;
 	if (!found)
-		checks->context = NULL;
+		table->context = NULL;
 
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
-	if (checks->context)
-		MemoryContextSetParent(checks->context, TopTransactionContext);
-	checks->context = NULL;
-	checks->valid = false;
-	checks->context = AllocSetContextCreate(CacheMemoryContext, "commerce CHECK constraints", ALLOCSET_SMALL_SIZES);
-	compile_checks(checks, rel);
-	checks->valid = true;
-	return checks;
+	if (table->context)
+		MemoryContextSetParent(table->context, TopTransactionContext);
+	table->context = NULL;
+	table->valid = false;
+	table->context = AllocSetContextCreate(CacheMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
+	compile_table(table, rel);
+	table->valid = true;
+	return table;
 }
 
-/* Leaves out the triggers that the file's header names; the list is the caller's own copy. */
+/* The list of triggers is the caller's own copy. */
 static void
-drop_own_triggers(ResultRelInfo *target)
+drop_triggers(ResultRelInfo *target, const bool *left_out)
 {
 	TriggerDesc *triggers = target->ri_TrigDesc;
 	int			kept = 0;
@@ -126,7 +156,7 @@ drop_own_triggers(ResultRelInfo *target)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if (trigger->tgfoid == F_RI_FKEY_CHECK_INS || strcmp(trigger->tgname, "gate_write") == 0)
+		if (left_out[i])
 			continue;
 		if (TRIGGER_FOR_INSERT(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype))
 		{
@@ -142,7 +172,7 @@ void
 row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	PreparedChecks *checks;
+	PreparedTable *prepared;
 
 	writer->rel = table_open(commerce_relation(table), RowExclusiveLock);
 	writer->ncolumns = ncolumns;
@@ -162,11 +192,12 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	checks = find_checks(writer->rel);
-	result_rel_checks(writer->target) = checks->expressions;
-	writer->target->ri_PartitionCheckExpr = checks->partition;
+	prepared = prepare_table(writer->rel);
+	result_rel_checks(writer->target) = prepared->checks;
+	writer->target->ri_PartitionCheckExpr = prepared->partition;
+	writer->defaults = prepared->defaults;
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
-	drop_own_triggers(writer->target);
+	drop_triggers(writer->target, prepared->left_out);
 	writer->fires_after = writer->target->ri_TrigDesc && writer->target->ri_TrigDesc->trig_insert_after_row;
 	if (writer->fires_after)
 		AfterTriggerBeginQuery();
@@ -186,8 +217,18 @@ row_writer_insert(RowWriter *writer, const Datum *values, const bool *nulls)
 		memcpy(slot->tts_isnull, nulls, writer->ncolumns);
 	else
 		memset(slot->tts_isnull, false, writer->ncolumns);
+	for (int i = writer->ncolumns; i < RelationGetNumberOfAttributes(writer->rel); i++)
+		if (writer->defaults[i])
+			slot->tts_values[i] = ExecEvalExpr(writer->defaults[i], GetPerTupleExprContext(writer->estate),
+											   &slot->tts_isnull[i]);
 	ExecStoreVirtualTuple(slot);
+	ItemPointerSetInvalid(&slot->tts_tid);
 	ExecSimpleRelationInsert(writer->target, writer->estate, slot);
+	if (!ItemPointerIsValid(&slot->tts_tid))
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a trigger has kept a row out of table \"%s\"", RelationGetRelationName(writer->rel)),
+				 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 	ResetPerTupleExprContext(writer->estate);
 }
 

@@ -16,6 +16,7 @@ typedef struct RowWriter
 	ResultRelInfo *target;
 	TupleTableSlot *slot;
 	int			ncolumns;		/* how many the caller fills */
+	ExprState **defaults;		/* of the others; NULL: there is none */
 	bool		fires_after;	/* has triggers that fire after rows */
 } RowWriter;
 

@@ -63,6 +63,30 @@ SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"produc
 SELECT (commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb, idempotency_key => 'column')).id
 	 = (commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb, idempotency_key => 'column')).id AS replayed;
 ALTER TABLE commerce.orders DROP COLUMN channel;
+-- with a default, also one that is changed, in a column that must not be null
+SELECT commerce.adjust_stock(:cup, 10) AS cups;
+ALTER TABLE commerce.orders ADD COLUMN channel text NOT NULL DEFAULT 'web';
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER TABLE commerce.orders ALTER COLUMN channel SET DEFAULT 'shop of ' || current_database();
+SELECT payment_amount, channel = 'shop of ' || current_database() AS changed
+FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER TABLE commerce.orders DROP COLUMN channel;
+-- and with a foreign key to a table that is not commerce's
+CREATE TABLE public.channels (name text PRIMARY KEY);
+ALTER TABLE commerce.orders ADD COLUMN channel text REFERENCES public.channels;
+ALTER TABLE commerce.orders ALTER COLUMN channel SET DEFAULT 'web';
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO public.channels VALUES ('web');
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER TABLE commerce.orders DROP COLUMN channel;
+DROP TABLE public.channels;
+-- a trigger that keeps rows out
+CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER dba_keep_out BEFORE INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.keep_out();
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+DROP FUNCTION public.keep_out() CASCADE;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 CREATE UNIQUE INDEX dba_unique ON commerce.order_items (product_id) WHERE product_id = :pot AND quantity = 5;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb);
