@@ -16,6 +16,7 @@
 #include "utils/xid8.h"
 
 #include "compat.h"
+#include "error.h"
 #include "escrow_rows.h"
 #include "fold.h"
 #include "gate.h"
@@ -111,7 +112,8 @@ sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 
 	SPI_connect();
 	if (sql_execute_latest(&sum_rows[kind], values, NULL) != 1)
-		elog(ERROR, "resource " INT64_FORMAT " of kind %d has no row", id, kind);
+		raise_error(ERROR_ENTITY_NOT_FOUND, kind == ESCROW_STOCK ? "stock of product " INT64_FORMAT
+					: "quota of coupon " INT64_FORMAT, id);
 	*units = sql_int64(0, 1);
 	ahead = sql_bool(0, 2);
 	*n = sql_int64(0, 3);

@@ -95,6 +95,22 @@ CREATE TRIGGER gate_statement BEFORE DELETE OR UPDATE OF id, coupon_id, xid OR T
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_statement;
 
+CREATE FUNCTION commerce.change_quota()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NEW.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = NEW.id) THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', pg_catalog.format('of coupon %s more than %s are issued', NEW.id, NEW.quantity));
+	END IF;
+	UPDATE commerce.coupon_quota q SET on_hand = q.on_hand + NEW.quantity - OLD.quantity WHERE q.coupon_id = NEW.id;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commerce.change_quota() IS 'internal: what remains of a coupon goes with its quantity, which an UPDATE by hand changes';
+CREATE TRIGGER change_quota AFTER UPDATE OF quantity ON commerce.coupons
+	FOR EACH ROW WHEN (OLD.quantity <> NEW.quantity) EXECUTE FUNCTION commerce.change_quota();
+
 CREATE FUNCTION commerce.open_quota(coupon_id bigint, quantity bigint)
 RETURNS void
 LANGUAGE C VOLATILE

@@ -194,5 +194,32 @@ SELECT is(commerce.expire_coupons(2), 2, 'at most max_rows at once');
 SELECT isnt(commerce.expire_coupons(), 0, 'the rest the next time');
 SELECT is_empty(format('SELECT * FROM commerce.usable_coupons(%s)', :kim), 'nothing is usable');
 
+-- What remains goes with a quantity that is changed by hand.
+SELECT commerce.create_coupon('Two', 'FIXED', 1000, 2, valid_days => 1) AS two \gset
+SELECT commerce.claim_coupon(:kim, :two) \g /dev/null
+RESET ROLE;
+UPDATE commerce.coupons SET quantity = 3 WHERE id = :two;
+SELECT results_eq(format('SELECT remaining, status::text FROM commerce.coupon_list WHERE id = %s', :two), $$VALUES (2::bigint, 'ACTIVE')$$, 'more can be claimed');
+SET ROLE shop;
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :two), 'the second');
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'and the third are claimed');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :potter, :two), 'SH004', 'the fourth');
+RESET ROLE;
+SELECT refuses(format('UPDATE commerce.coupons SET quantity = 2 WHERE id = %s', :two), 'INVALID_REQUEST', 'fewer than are issued');
+UPDATE commerce.coupons SET quantity = 5 WHERE id = :two;
+UPDATE commerce.coupons SET quantity = 3 WHERE id = :two;
+SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :two), 0::bigint, 'and fewer again');
+-- one that is inserted by hand has no quota
+INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days) VALUES ('hand', 'FIXED', 1, 1, 1) RETURNING id AS hand \gset
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :hand), 'ENTITY_NOT_FOUND', 'a coupon without a quota');
+DELETE FROM commerce.coupons WHERE id = :hand;
+-- a product that is inserted by hand has no stock
+INSERT INTO commerce.products (name, price) VALUES ('hand', 100) RETURNING id AS hand \gset
+SELECT refuses(format('SELECT commerce.available_stock(%s)', :hand), 'ENTITY_NOT_FOUND', 'what is there of it');
+SELECT refuses(format('SELECT commerce.adjust_stock(%s, 1)', :hand), 'ENTITY_NOT_FOUND', 'to add to it');
+SELECT refuses(format($$SELECT commerce.place_order((SELECT min(id) FROM commerce.users), '[{"product_id": %s, "quantity": 1}]')$$, :hand), 'ENTITY_NOT_FOUND', 'to order it');
+DELETE FROM commerce.products WHERE id = :hand;
+SET ROLE shop;
+
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 SELECT * FROM finish();
