@@ -302,10 +302,10 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 			hold_end(&order, 1, &failed, &row);
 		}
 	}
-	else if (!succeeded)
-		row = note_failure(order, provider_event_id);
 	else if (has_been_paid(order))
 		row = read_row(order_id);
+	else if (!succeeded)
+		row = note_failure(order, provider_event_id);
 	else
 		row = pay_late(order, provider_event_id);
 	PG_RETURN_DATUM(row);

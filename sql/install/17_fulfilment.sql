@@ -33,6 +33,8 @@ FROM (VALUES
 	('CANCEL_REQUESTED',    'PREPARING',           '{BUYER,SELLER,ADMIN}',        false), -- withdrawn or refused
 	('CANCEL_REQUESTED',    'CANCEL_PROCESSING',   '{SELLER,ADMIN}',              false),
 	('CANCEL_PROCESSING',   'CANCELLED',           '{SELLER,ADMIN,SYSTEM}',       false),
+	('CANCEL_REQUESTED',    'CANCELLED',           '{BUYER,SELLER,ADMIN,SYSTEM}', true), -- with all the others
+	('CANCEL_PROCESSING',   'CANCELLED',           '{BUYER}',                     true),
 	-- return, after delivery
 	('DELIVERED',           'RETURN_REQUESTED',    '{BUYER,ADMIN}',               false),
 	('RETURN_REQUESTED',    'DELIVERED',           '{BUYER,SELLER,ADMIN}',        false), -- withdrawn or refused

@@ -221,5 +221,18 @@ SELECT refuses('SELECT commerce.cancel_order(1, ''ADMIN'')', '25006', 'cancellin
 SELECT refuses('SELECT commerce.change_item_status(1, ''PAID'', ''ADMIN'')', '25006', 'a step in a read-only transaction');
 COMMIT;
 
+-- An order of which a part is to be cancelled can still be cancelled whole, by whoever may.
+SELECT commerce.create_user('Han', 'han@example.com') AS han \gset
+SELECT commerce.charge_balance(:han, 1000000) \g /dev/null
+SELECT commerce.create_product(NULL, 'Bowl', 1000, 100) AS bowl \gset
+SELECT commerce.create_product(NULL, 'Dish', 1000, 100) AS dish \gset
+SELECT id AS o FROM commerce.place_order(:han, jsonb_build_array(jsonb_build_object('product_id', :bowl, 'quantity', 2), jsonb_build_object('product_id', :dish, 'quantity', 1))) \gset
+SELECT id AS i FROM commerce.order_items WHERE order_id = :o AND product_id = :bowl \gset
+SELECT commerce.change_item_status(:i, 'CANCEL_REQUESTED', 'BUYER', :han) \g /dev/null
+SELECT refuses(format('SELECT commerce.change_item_status(%s, ''CANCELLED'', ''SELLER'')', :i), 'INVALID_STATE_TRANSITION', 'a request is not granted in one step');
+SELECT results_eq(format('SELECT status::text, refunded_amount FROM commerce.cancel_order(%s, ''BUYER'', %s)', :o, :han), $$VALUES ('REFUNDED', 3000::bigint)$$,
+	'the whole order is cancelled');
+SELECT is((SELECT array_agg(DISTINCT status::text) FROM commerce.order_items WHERE order_id = :o), '{CANCELLED}', 'with all its items');
+
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are right');
 SELECT finish();

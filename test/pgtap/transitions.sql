@@ -113,7 +113,8 @@ SELECT is_empty($$SELECT * FROM pg_temp.walked WHERE result NOT IN ('OK', 'INVAL
 SELECT results_eq($$SELECT from_status::text, to_status::text, actor::text FROM commerce.order_item_transitions WHERE NOT whole_order ORDER BY 1, 2, 3$$,
 	$$SELECT from_status, to_status, actor FROM pg_temp.expected CROSS JOIN unnest(string_to_array(actors, ' ')) actor ORDER BY 1, 2, 3$$, 'the table of steps');
 SELECT results_eq($$SELECT from_status::text, to_status::text, actor::text FROM commerce.order_item_transitions WHERE whole_order ORDER BY 1, 2, 3$$,
-	$$VALUES ('CANCELLED', 'PAID', 'SYSTEM'), ('PENDING_PAYMENT', 'CANCELLED', 'ADMIN'), ('PENDING_PAYMENT', 'CANCELLED', 'BUYER'),
+	$$VALUES ('CANCELLED', 'PAID', 'SYSTEM'), ('CANCEL_PROCESSING', 'CANCELLED', 'BUYER'), ('CANCEL_REQUESTED', 'CANCELLED', 'ADMIN'),
+		('CANCEL_REQUESTED', 'CANCELLED', 'BUYER'), ('CANCEL_REQUESTED', 'CANCELLED', 'SELLER'), ('CANCEL_REQUESTED', 'CANCELLED', 'SYSTEM'), ('PENDING_PAYMENT', 'CANCELLED', 'ADMIN'), ('PENDING_PAYMENT', 'CANCELLED', 'BUYER'),
 		('PENDING_PAYMENT', 'CANCELLED', 'SYSTEM'), ('PENDING_PAYMENT', 'PAID', 'SYSTEM')$$, 'the steps of whole orders');
 
 -- Whose item it is: all that an actor may do with his own he may not do with another's.
@@ -143,7 +144,8 @@ END
 $$;
 SELECT results_eq($$SELECT i.status, a.actor::text FROM pg_temp.items i CROSS JOIN unnest(enum_range(NULL::commerce.actor_kind)) AS a (actor)
 		WHERE pg_temp.try_cancel(i.item, a.actor::text) = 'OK' ORDER BY 1, 2$$,
-	$$VALUES ('CANCEL_PROCESSING', 'ADMIN'), ('CANCEL_PROCESSING', 'SELLER'), ('CANCEL_PROCESSING', 'SYSTEM'),
+	$$VALUES ('CANCEL_PROCESSING', 'ADMIN'), ('CANCEL_PROCESSING', 'BUYER'), ('CANCEL_PROCESSING', 'SELLER'), ('CANCEL_PROCESSING', 'SYSTEM'),
+		('CANCEL_REQUESTED', 'ADMIN'), ('CANCEL_REQUESTED', 'BUYER'), ('CANCEL_REQUESTED', 'SELLER'), ('CANCEL_REQUESTED', 'SYSTEM'),
 		('PAID', 'ADMIN'), ('PAID', 'BUYER'), ('PAID', 'SELLER'), ('PAID', 'SYSTEM'),
 		('PENDING_PAYMENT', 'ADMIN'), ('PENDING_PAYMENT', 'BUYER'), ('PENDING_PAYMENT', 'SYSTEM'),
 		('PREPARING', 'ADMIN'), ('PREPARING', 'BUYER'), ('PREPARING', 'SELLER'), ('PREPARING', 'SYSTEM')$$, 'cancel_order: from where, and by whom');
