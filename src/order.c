@@ -120,7 +120,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	else
 	{
 		order.status = "PENDING_PAYMENT";
-		order.expires_at = GetCurrentStatementStartTimestamp() + (int64) commerce_payment_ttl * USECS_PER_SEC;
+		order.expires_at = order.created_at + (int64) commerce_payment_ttl * USECS_PER_SEC;
 	}
 	fill_items(&order);
 	row = order_insert(&order);

@@ -163,7 +163,7 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 	sheet.quote = quote_make(sheet.user_id, request, false);
 	sheet.id = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 	sheet.created_at = GetCurrentTransactionStartTimestamp();
-	sheet.expires_at = GetCurrentStatementStartTimestamp() + (int64) commerce_sheet_ttl * USECS_PER_SEC;
+	sheet.expires_at = sheet.created_at + (int64) commerce_sheet_ttl * USECS_PER_SEC;
 	row = insert_sheet_row(&sheet);
 	insert_item_rows(&sheet);
 	write_created_event(&sheet);
@@ -266,8 +266,9 @@ require_same_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
 			line->shipping_fee - line->shipping_discount == price->shipping;
 	}
 	if (!same)
-		raise_error(ERROR_PRICE_CHANGED, "order sheet %s: " INT64_FORMAT " then, " INT64_FORMAT " now",
-					uuid_text(sheet_id), sheet->payment_amount, quote->payment_amount);
+		raise_error(ERROR_PRICE_CHANGED, "order sheet %s: " INT64_FORMAT " then, " INT64_FORMAT " now%s",
+					uuid_text(sheet_id), sheet->payment_amount, quote->payment_amount,
+					quote->payment_amount == sheet->payment_amount ? ", for lines that cost something else" : "");
 }
 
 static void

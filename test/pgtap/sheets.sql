@@ -17,8 +17,11 @@ AS $$SELECT jsonb_agg(jsonb_build_object('product_id', $1[i], 'quantity', $1[i +
 CREATE FUNCTION pg_temp.place(sheet uuid) RETURNS text LANGUAGE sql AS $$SELECT format('SELECT commerce.place_sheet_order(%L)', sheet)$$;
 
 -- What a sheet says
-SELECT id AS sheet, expires_at - statement_timestamp() BETWEEN interval '890 seconds' AND interval '900 seconds' AS in_time
+BEGIN;
+SELECT pg_sleep(0.01);
+SELECT id AS sheet, expires_at - created_at = interval '15 minutes' AS in_time
 FROM commerce.create_order_sheet(:kim, format('[{"product_id":%s,"quantity":2},{"product_id":%s,"quantity":2,"coupon_issue_id":%s},{"product_id":%1$s,"quantity":1}]', :pot, :cup, :line)::jsonb, ARRAY[:ci]) \gset
+COMMIT;
 SELECT ok(:'in_time', 'a sheet lives commerce.sheet_ttl, 15 minutes');
 SELECT results_eq(format('SELECT user_id, coupon_issue_ids, items_total, item_discount_total, order_discount, shipping_total, payment_amount, consumed_order_id FROM commerce.order_sheets WHERE id = %L', :'sheet'),
 	format('VALUES (%s::bigint, ARRAY[%s]::bigint[], 23000::bigint, 380::bigint, 1000::bigint, 300::bigint, 21920::bigint, NULL::bigint)', :kim, :ci), 'its totals');
