@@ -175,8 +175,11 @@ json_integer(const ApiArgument *argument, const JsonbValue *value)
 {
 	int64		number;
 
+	/* 1.0 is a whole number in JSON */
 	if (value->type != jbvNumeric ||
-		!parse_integer(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))),
+		!parse_integer(DatumGetCString(DirectFunctionCall1(numeric_out,
+														   DirectFunctionCall1(numeric_trim_scale,
+																			   NumericGetDatum(value->val.numeric)))),
 					   &number))
 		raise_error(ERROR_INVALID_REQUEST, "%s must be a whole number", argument->name);
 	return number;

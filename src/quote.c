@@ -30,7 +30,10 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 
 	if (value->type == jbvNumeric)
 	{
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		/* 1.0 is a whole number in JSON */
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
+													 DirectFunctionCall1(numeric_trim_scale,
+																		 NumericGetDatum(value->val.numeric))));
 		errno = 0;
 		number = strtoi64(digits, &end, 10);
 		if (errno != 0 || *end != '\0')

@@ -115,8 +115,9 @@ BEGIN
 	IF available_stock.product_id IS NULL THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
 	END IF;
-	SELECT s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
-								 WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0)
+	-- a transaction with an old snapshot may have taken units whose return it does not see
+	SELECT greatest(s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
+										  WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0), 0)
 	INTO available
 	FROM commerce.stock s WHERE s.product_id = available_stock.product_id;
 	IF NOT FOUND THEN

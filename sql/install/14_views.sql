@@ -10,8 +10,8 @@ CREATE VIEW commerce.product_list AS
 		   p.created_at, p.updated_at
 	FROM commerce.products p
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
-	JOIN LATERAL (SELECT t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
-											   WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0)::bigint AS available
+	JOIN LATERAL (SELECT greatest(t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
+														WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0), 0)::bigint AS available
 				  FROM commerce.stock t WHERE t.product_id = p.id) k ON true
 	JOIN LATERAL (SELECT least(p.price, greatest(p.discount, max(
 						CASE r.kind WHEN 'FIXED' THEN r.value
@@ -43,8 +43,8 @@ CREATE VIEW commerce.coupon_list AS
 				ELSE 'ACTIVE' END::commerce.coupon_status AS status,
 		   c.created_at, c.updated_at
 	FROM commerce.coupons c
-	JOIN LATERAL (SELECT t.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
-									  WHERE i.coupon_id = t.coupon_id AND i.xid >= t.mark) AS remaining
+	JOIN LATERAL (SELECT greatest(t.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
+											   WHERE i.coupon_id = t.coupon_id AND i.xid >= t.mark), 0) AS remaining
 				  FROM commerce.coupon_quota t WHERE t.coupon_id = c.id) q ON true;
 COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be claimed, and their status';
 
