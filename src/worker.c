@@ -63,6 +63,7 @@
 #define NAP_MS			20		/* relays are woken at most this often */
 #define LINGER_MS		2000	/* how long a worker stays when nothing happens */
 #define PAUSE_MS		5000	/* before a worker is started after a failed one */
+#define EXPIRY_GRACE_MS	5000	/* how long an order may be overdue before a worker ends it */
 #define SWEEP_MS		60000	/* everything is folded at least this often */
 #define FOLD_LEAST		100		/* transactions that make a resource worth a fold before that */
 #define NO_PROCESS		(-1)
@@ -474,7 +475,11 @@ wake_relays(void)
 	run_sql(&notify);
 }
 
-/* When the next order expires for which no payment has come; NEVER: there is none. */
+/*
+ * When the next order is to be ended for which no payment has come; NEVER: there is none.  It is left alone
+ * for a moment after its time: what needs its stock frees it itself, and an answer that is on its way, or
+ * somebody who calls expire_pending_orders(), need not find it gone.
+ */
 static TimestampTz next_expiry = NEVER;
 
 static void
@@ -490,6 +495,8 @@ find_next_expiry(void)
 	sql_execute_latest(&find, NULL, NULL);
 	next = sql_datum(0, 1, &isnull);
 	next_expiry = isnull ? NEVER : DatumGetTimestampTz(next);
+	if (!TIMESTAMP_IS_NOEND(next_expiry))
+		next_expiry = TimestampTzPlusMilliseconds(next_expiry, EXPIRY_GRACE_MS);
 }
 
 static void

@@ -102,6 +102,15 @@ check_books($node, 'folded');
 	wait_until(sub { value("SELECT status = 'CANCELLED' FROM commerce.orders WHERE id = $order") eq 't' }, 'the order to expire');
 	is(value('SELECT commerce.available_stock(2)'), 6, 'and gives it back when its time is over');
 
+	# an order whose time is just over is left to whoever calls
+	wait_until(
+		sub {
+			$db->do(q{SELECT commerce.place_order(1, '[{"product_id":2,"quantity":6}]', payment_method => 'EXTERNAL')});
+			$db->do('SELECT pg_sleep(2.5)');
+			return value('SELECT commerce.expire_pending_orders()') == 1;
+		},
+		'an overdue order to be there still');
+
 	# also when the worker has gone meanwhile, and the server was stopped
 	$db->do(q{SET commerce.payment_ttl = '5s'});
 	($order) = $db->selectrow_array(q{SELECT (commerce.place_order(1, '[{"product_id":2,"quantity":6}]', payment_method => 'EXTERNAL')).id});
