@@ -7,8 +7,10 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -44,6 +46,18 @@ lock_wait_left(TimestampTz end, long most)
 	return Min(most, (end - now) / 1000 + 1);
 }
 
+/*
+ * Whether the time of this statement is over.  PostgreSQL reports one of two timeouts that are found at the
+ * same time, as after the process was stopped for a while, and forgets the other.  So it does with a
+ * cancellation at that moment, which cannot be found out here; a second one is heard.
+ */
+static bool
+statement_has_timed_out(void)
+{
+	return StatementTimeout > 0 && !get_timeout_active(STATEMENT_TIMEOUT) &&
+		get_timeout_finish_time(STATEMENT_TIMEOUT) > GetCurrentStatementStartTimestamp();
+}
+
 /* Answers false: what was locked is not kept. */
 static bool
 wait_for_locks(void *arg)
@@ -71,5 +85,9 @@ lock_wait(void (*function) (const void *arg), const void *arg, TimestampTz end)
 	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);
 	FreeErrorData(error);
+	if (statement_has_timed_out())
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling statement due to statement timeout")));
 	return false;
 }
