@@ -48,13 +48,16 @@
 #define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
 #endif
 
-/* CHECK constraints of a table that is being written to; 18 knows some that are not enforced. */
+/* CHECK constraints of a table that is being written to; 18 knows some that are not enforced, and virtual columns. */
 #if PG_VERSION_NUM >= 180000
 #define result_rel_checks(target) ((target)->ri_CheckConstraintExprs)
 #define check_is_enforced(check) ((check)->ccenforced)
+#define check_expression(check, rel) \
+	((Expr *) expand_generated_columns_in_expr(stringToNode((check)->ccbin), rel, 1))
 #else
 #define result_rel_checks(target) ((target)->ri_ConstraintExprs)
 #define check_is_enforced(check) true
+#define check_expression(check, rel) ((Expr *) stringToNode((check)->ccbin))
 #endif
 
 /* A lexer of JSON in the database's encoding that looks into strings; from 17 on it may be given its memory. */

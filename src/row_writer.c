@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "row_writer.h"
@@ -65,6 +66,13 @@ forget_table(Datum arg, Oid relid)
 			table->valid = false;
 }
 
+/* A function has changed, which may be part of what was compiled. */
+static void
+forget_all_tables(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_table(arg, InvalidOid);
+}
+
 /* Whether a trigger is one of those that the file's header names. */
 static bool
 is_left_out(Relation rel, const Trigger *trigger)
@@ -88,7 +96,7 @@ compile_table(PreparedTable *table, Relation rel)
 	table->checks = palloc0(nchecks * sizeof(ExprState *));
 	for (int i = 0; i < nchecks; i++)
 		if (check_is_enforced(&constr->check[i]))
-			table->checks[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+			table->checks[i] = ExecPrepareExpr(check_expression(&constr->check[i], rel), estate);
 	table->partition = NULL;
 	if (rel->rd_rel->relispartition)
 		table->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
@@ -123,6 +131,7 @@ prepare_table(Relation rel)
 
 		prepared_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
 	}
 	table = hash_search(prepared_tables, &relid, HASH_ENTER, &found);
 	if (found && table->valid)

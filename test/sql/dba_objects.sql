@@ -81,6 +81,15 @@ INSERT INTO public.channels VALUES ('web');
 SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 ALTER TABLE commerce.orders DROP COLUMN channel;
 DROP TABLE public.channels;
+-- a function in a constraint that is replaced by another
+CREATE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000';
+ALTER TABLE commerce.order_items ADD CONSTRAINT dba_few CHECK (public.few(quantity)) NOT VALID;
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+CREATE OR REPLACE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1';
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+ALTER TABLE commerce.order_items DROP CONSTRAINT dba_few;
+DROP FUNCTION public.few;
 -- a trigger that keeps rows out
 CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER dba_keep_out BEFORE INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.keep_out();
