@@ -75,8 +75,7 @@ find_label(const char *const *labels, int n, const char *label)
 
 #define READ_ISSUES \
 	"SELECT i.id, i.kind, c.scope, i.value, coalesce(c.max_discount, 0), c.round_unit, c.min_order_amount, " \
-	"coalesce(c.seller_id, 0), coalesce(c.product_id, 0), i.status, " \
-	"i.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() " \
+	"coalesce(c.seller_id, 0), coalesce(c.product_id, 0), i.status, i.expires_at " \
 	"FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id " \
 	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
 
@@ -113,7 +112,8 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 		status = sql_text(row, 10);
 		if (strcmp(status, "ACTIVE") != 0)
 			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is %s", coupon->issue_id, status);
-		if (sql_bool(row, 11))
+		/* it may have expired while its row was waited for */
+		if (sql_time(row, 11) <= GetCurrentTimestamp())
 			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " has expired", coupon->issue_id);
 		row++;
 	}

@@ -132,6 +132,17 @@ any_is(bool (*is_short) (int64 product_id, int64 units), const Attempt *attempt)
 }
 
 static void
+prepare_to_lock(Attempt *attempt)
+{
+	const QuoteRequest *request = attempt->request;
+
+	attempt->norders = 0;
+	attempt->orders = palloc(attempt->norder_ids * sizeof(Order *));
+	attempt->missing = palloc(request->nproducts * sizeof(int64));
+	memcpy(attempt->missing, request->units, request->nproducts * sizeof(int64));
+}
+
+static void
 lock_orders(Attempt *attempt)
 {
 	for (int i = 0; i < attempt->norder_ids && (attempt->pass_over || attempt->busy == 0); i++)
@@ -193,18 +204,13 @@ lock_what_is_needed(void *arg)
 static bool
 try_to_end(Attempt *attempt, const int64 *product_ids, int n)
 {
-	const QuoteRequest *request = attempt->request;
-
-	attempt->norders = 0;
 	attempt->busy = 0;
 	attempt->gone = attempt->blocked = false;
 	find_orders(attempt, product_ids, n);
 	if (attempt->norder_ids == 0)
 		return false;
 
-	attempt->orders = palloc(attempt->norder_ids * sizeof(Order *));
-	attempt->missing = palloc(request->nproducts * sizeof(int64));
-	memcpy(attempt->missing, request->units, request->nproducts * sizeof(int64));
+	prepare_to_lock(attempt);
 	if (!subtransaction_keep_if(lock_what_is_needed, attempt))
 		return false;
 	hold_end(attempt->orders, attempt->norders, &hold_expired, NULL);
@@ -256,4 +262,31 @@ make_way_at_once(int64 product_id, int64 units)
 	if (stock_locks_rows())
 		return false;
 	return try_to_end(&attempt, &product_id, 1) || (attempt.gone && !attempt.blocked);
+}
+
+void
+make_way_for_coupons(int64 user_id, const QuoteRequest *request)
+{
+	static SqlStatement find = {
+		"SELECT DISTINCT o.id FROM commerce.coupon_issues i "
+		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.used_order_id "
+		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' AND o.expires_at OPERATOR(pg_catalog.<=) $3 ORDER BY o.id",
+		3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
+	};
+	Attempt		attempt = {.request = request, .pass_over = true};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3];
+
+	if (!any_is_overdue(now))
+		return;
+	values[0] = sql_int8_array(request->coupon_issue_ids, request->ncoupons);
+	values[1] = Int64GetDatum(user_id);
+	values[2] = TimestampTzGetDatum(now);
+	attempt.order_ids = sql_ids(&find, values, &attempt.norder_ids);
+	prepare_to_lock(&attempt);
+	lock_orders(&attempt);
+	if (stock_locks_rows())
+		lock_products(&attempt);
+	hold_end(attempt.orders, attempt.norders, &hold_expired, NULL);
 }

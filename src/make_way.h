@@ -20,4 +20,10 @@ extern bool make_way(int64 user_id, const QuoteRequest *request);
  */
 extern bool make_way_at_once(int64 product_id, int64 units);
 
+/*
+ * Ends the overdue orders of a user that hold coupons of his request, which is not to be told that they are
+ * used.  To be called when the user's row is locked.
+ */
+extern void make_way_for_coupons(int64 user_id, const QuoteRequest *request);
+
 #endif

@@ -201,6 +201,8 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	user_require_active(user_id, false);
 	if (make_way(user_id, request) || request->ncoupons > 0)
 		user_require_active(user_id, request->ncoupons > 0);
+	if (request->ncoupons > 0)
+		make_way_for_coupons(user_id, request);
 	row = order_place(user_id, quote_make(user_id, request, true), method);
 	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);

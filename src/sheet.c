@@ -209,7 +209,7 @@ static void
 lock_sheet(Datum sheet_id, StoredSheet *sheet)
 {
 	static SqlStatement lock = {
-		"SELECT s.consumed_order_id, s.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), "
+		"SELECT s.consumed_order_id, s.expires_at, "
 		"s.coupon_issue_ids, s.payment_amount "
 		"FROM commerce.order_sheets s WHERE s.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 		1, {UUIDOID}
@@ -233,7 +233,8 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 	if (!sql_is_null(0, 1))
 		raise_error(ERROR_ORDER_SHEET_USED, "order sheet %s was used for order " INT64_FORMAT,
 					uuid_text(sheet_id), sql_int64(0, 1));
-	if (sql_bool(0, 2))
+	/* it may have expired while its row was waited for */
+	if (sql_time(0, 2) <= GetCurrentTimestamp())
 		raise_error(ERROR_ORDER_SHEET_EXPIRED, "order sheet %s", uuid_text(sheet_id));
 	sheet->coupon_issue_ids = (ArrayType *) DatumGetPointer(sql_transfer(0, 3));
 	sheet->payment_amount = sql_int64(0, 4);
@@ -324,6 +325,8 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	request = quote_parse(sheet.items, sheet.coupon_issue_ids);
 	(void) make_way(user_id, request);
 	user_require_active(user_id, true);
+	if (request->ncoupons > 0)
+		make_way_for_coupons(user_id, request);
 	quote = quote_make(user_id, request, true);
 	require_same_price(sheet_id, &sheet, quote);
 	row = order_place(user_id, quote, method);

@@ -186,6 +186,12 @@ sql_int64(uint64 row, int col)
 	return DatumGetInt64(value);
 }
 
+TimestampTz
+sql_time(uint64 row, int col)
+{
+	return sql_int64(row, col);
+}
+
 bool
 sql_bool(uint64 row, int col)
 {

@@ -43,6 +43,7 @@ extern int64 *sql_ids(SqlStatement *statement, Datum *values, int *n);
 /* Column col (from 1) of row number row (from 0) of the last result. */
 extern Datum sql_datum(uint64 row, int col, bool *isnull);
 extern int64 sql_int64(uint64 row, int col);	/* must not be null */
+extern TimestampTz sql_time(uint64 row, int col);	/* must not be null */
 extern bool sql_bool(uint64 row, int col);	/* null is false */
 extern bool sql_is_null(uint64 row, int col);
 extern char *sql_text(uint64 row, int col); /* NULL for null; lives until SPI_finish() */

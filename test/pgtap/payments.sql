@@ -141,6 +141,22 @@ SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L)'
 SELECT is(commerce.available_stock(:rush), 0::bigint, 'to the last unit');
 -- one's own, and within a transaction
 SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L, payment_method => ''EXTERNAL'')', :lee, pg_temp.items(:last, 1)), $$VALUES ('PENDING_PAYMENT')$$, 'a buyer''s own overdue order is in the way no more');
+-- a coupon that an overdue order holds is the buyer's again
+SELECT id AS ci FROM commerce.claim_coupon(:lee, commerce.create_coupon('once', 'FIXED', 100, 1, valid_days => 1)) \gset
+SELECT id AS o FROM commerce.place_order(:lee, pg_temp.items(:pot, 1), ARRAY[:ci], payment_method => 'EXTERNAL') \gset
+SELECT refuses(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :lee, pg_temp.items(:pot, 1), :ci), 'COUPON_NOT_USABLE', 'a coupon that a pending order holds');
+SELECT pg_temp.overdue(:o);
+SELECT refuses(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :kim, pg_temp.items(:pot, 1), :ci), 'COUPON_NOT_USABLE', 'that of somebody else''s overdue order');
+SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L, ARRAY[%s], payment_method => ''EXTERNAL'')', :lee, pg_temp.items(:pot, 1), :ci), $$VALUES ('PENDING_PAYMENT')$$, 'that of an overdue order');
+SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id = %s', :o), $$VALUES ('CANCELLED')$$, 'which is ended');
+SELECT used_order_id AS o FROM commerce.coupon_issues WHERE id = :ci \gset
+SELECT pg_temp.overdue(:o);
+SELECT id AS sheet FROM commerce.create_order_sheet(:lee, pg_temp.items(:pot, 1)) \gset
+RESET ROLE;
+UPDATE commerce.order_sheets SET coupon_issue_ids = ARRAY[:ci], order_discount = 100, payment_amount = payment_amount - 100 WHERE id = :'sheet';
+UPDATE commerce.order_sheet_items SET order_discount_share = 100 WHERE order_sheet_id = :'sheet';
+SET ROLE shop;
+SELECT results_eq(format('SELECT order_discount FROM commerce.place_sheet_order(%L, payment_method => ''EXTERNAL'')', :'sheet'), 'VALUES (100::bigint)', 'for a sheet too');
 
 -- max_rows, oldest first
 SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
