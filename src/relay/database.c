@@ -182,9 +182,7 @@ database_close(Database *database)
 void
 database_wait(Database *database)
 {
-	DatabaseState before = database->state;
-
-	while (database->state == before)
+	while (database->state == DATABASE_CONNECTING || database->state == DATABASE_BUSY)
 	{
 		struct curl_waitfd descriptor;
 

@@ -310,6 +310,13 @@ END
 
 	$relay = Relay->new(node => $node, user => 'nobody_at_all');
 	is($relay->run, 1, 'a server that lets nobody in is status 1');
+	# of these libpq knows at once that it is no use
+	for my $dbname ("host=$folder/nothing", 'port=x', 'sslmode=nonsense', 'service=nothing', 'pasword=x')
+	{
+		my $messages = `timeout -k 1 10 commerce-relay --dbname='$dbname' 2>&1`;
+		is($? >> 8, 1, "a connection that cannot be made with $dbname is status 1");
+		like($messages, qr/ error: \S/, 'and says why');
+	}
 	is(system('commerce-relay', '--nonsense') >> 8, 2, 'an unknown option is status 2');
 	is(scalar(() = `commerce-relay --help` =~ /^  +(-\w|--\w)/mg), 8, 'the help has every option');
 }
