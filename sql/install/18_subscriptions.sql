@@ -471,7 +471,8 @@ BEGIN
 	WHERE s.name = sought.name;
 	-- these will be fetched again
 	DELETE FROM commerce.parked_events p
-	WHERE p.subscription = sought.name AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position);
+	WHERE p.subscription = sought.name AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
+	  AND EXISTS (SELECT FROM commerce.outbox e WHERE e.era = p.era AND e.key = p.key AND e.position = p.position);
 	PERFORM commerce.wake_relay();
 	RETURN commerce.format_position(wanted.era, wanted.key, wanted.position);
 END
@@ -533,20 +534,56 @@ $$;
 COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
 	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
+CREATE FUNCTION commerce.give_up_events(subscription text, era int, key xid8, "position" bigint, reason text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	given_up bigint;
+BEGIN
+	WITH parked AS (
+		DELETE FROM commerce.parked_events p
+		WHERE p.subscription = give_up_events.subscription
+		  AND (give_up_events.position IS NULL
+			   OR (p.era = give_up_events.era AND p.key = give_up_events.key AND p.position = give_up_events.position))
+		RETURNING p.*)
+	INSERT INTO commerce.dead_letters AS d (subscription, era, key, position, id, type, aggregatetype, aggregateid, payload,
+											created_at, attempts, last_error)
+	SELECT p.subscription, p.era, p.key, p.position, p.id, p.type, p.aggregatetype, p.aggregateid, p.payload,
+		   p.created_at, p.attempts, nullif(pg_catalog.concat_ws('; ', give_up_events.reason, p.last_error), '')
+	FROM parked p
+	ON CONFLICT (subscription, era, key, position) DO UPDATE
+	SET attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, died_at = EXCLUDED.died_at;
+	GET DIAGNOSTICS given_up = ROW_COUNT;
+	RETURN given_up;
+END
+$$;
+COMMENT ON FUNCTION commerce.give_up_events(text, int, xid8, bigint, text) IS
+	'internal: makes dead letters of parked events, that at a position or all, and returns how many';
+
 CREATE FUNCTION commerce.remove_sink(subscription text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	given_up bigint;
 BEGIN
 	PERFORM commerce.lock_subscription_row(remove_sink.subscription);
 	UPDATE commerce.subscriptions s
 	SET sink = 'NONE', url = NULL, brokers = NULL, topic = NULL, secret_name = NULL, batch_size = 1
 	WHERE s.name = remove_sink.subscription;
+	-- clients do not get what the cursor has passed
+	given_up := commerce.give_up_events(remove_sink.subscription, NULL, NULL, NULL, 'the sink was removed');
+	IF given_up > 0 THEN
+		RAISE WARNING '% undelivered events of subscription % are dead letters now', given_up, remove_sink.subscription
+			USING HINT = 'Clients can fetch them after seek_subscription(); redeliver() hands them to another sink.';
+	END IF;
 	PERFORM commerce.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.remove_sink(text) IS
-	'leaves a subscription to clients that pull. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'leaves a subscription to clients that pull. Events that were parked become dead letters, of which a warning tells: the cursor has passed them, so that clients do not get them unless seek_subscription() moves it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.relay_subscriptions()
 RETURNS TABLE (name text, sink commerce.sink_kind, url text, brokers text, topic text, secret_name text,
@@ -576,6 +613,12 @@ DECLARE
 	known int;
 BEGIN
 	s := commerce.lock_subscription_row(park_events.subscription);
+	-- a relay that has not noticed yet
+	IF s.sink = 'NONE' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST',
+			pg_catalog.format('subscription %s has no sink', s.name),
+			'Clients that pull do not get parked events.');
+	END IF;
 	INSERT INTO commerce.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
 										payload, created_at)
 	SELECT s.name, e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at
@@ -618,14 +661,7 @@ BEGIN
 	IF fail_event.retry_at IS NOT NULL AND failed.attempts < s.max_attempts THEN
 		RETURN false;
 	END IF;
-	INSERT INTO commerce.dead_letters AS d (subscription, era, key, position, id, type, aggregatetype, aggregateid, payload,
-											created_at, attempts, last_error)
-	VALUES (failed.subscription, failed.era, failed.key, failed.position, failed.id, failed.type, failed.aggregatetype,
-			failed.aggregateid, failed.payload, failed.created_at, failed.attempts, failed.last_error)
-	ON CONFLICT (subscription, era, key, position) DO UPDATE
-	SET attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, died_at = EXCLUDED.died_at;
-	DELETE FROM commerce.parked_events e
-	WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
+	PERFORM commerce.give_up_events(s.name, p.era, p.key, p.number, NULL);
 	RETURN true;
 END
 $$;
@@ -720,6 +756,11 @@ DECLARE
 	revived bigint;
 BEGIN
 	s := commerce.lock_subscription_row(redeliver.subscription);
+	IF s.sink = 'NONE' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST',
+			pg_catalog.format('subscription %s has no sink to deliver to', s.name),
+			'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
+	END IF;
 	IF redeliver.event_position IS NOT NULL THEN
 		SELECT * INTO p FROM commerce.parse_position(redeliver.event_position);
 	ELSE

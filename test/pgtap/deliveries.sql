@@ -126,8 +126,43 @@ SELECT is(commerce.discard_dead_letters('sink'), 1::bigint, 'and all of them');
 SELECT commerce.park_events('sink', ARRAY[:'e1', :'e3']);
 SELECT commerce.seek_subscription('sink', to_position => :'e1');
 SELECT is(string_agg(position, ' '), :'e1', 'seeking back forgets what comes again') FROM commerce.due_events('sink');
+-- but what retention has removed does not come again
+DELETE FROM commerce.parked_events;
+SELECT commerce.park_events('sink', ARRAY[:'e1', :'e3']);
+BEGIN;
+DELETE FROM commerce.outbox o WHERE commerce.format_position(o.era, o.key, o.position) = :'e3';
+SELECT commerce.seek_subscription('sink', to_time => '-infinity');
+SELECT coalesce(string_agg(position, ' '), '') AS still_parked FROM commerce.due_events('sink') \gset
+ROLLBACK;
+SELECT is(:'still_parked'::text, :'e3'::text, 'an event that is in the outbox no more stays parked');
+
+-- from a sink to clients that pull: they do not get parked events, so none may be left
+SELECT commerce.ack_events('sink', :'e3');
+SELECT commerce.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');
+SELECT lives_ok($$SELECT commerce.remove_sink('sink')$$, 'a sink can be taken away');
+SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'and is none of the relay''s business any more');
+SELECT results_eq(
+	$$SELECT commerce.format_position(era, key, position), attempts, last_error FROM commerce.dead_letters ORDER BY 1$$,
+	format($$VALUES (%L, 1, 'the sink was removed; HTTP 500'), (%L, 0, 'the sink was removed')$$, :'e1', :'e3'),
+	'what was parked is dead letters, for everybody to see');
+SELECT results_eq('SELECT state, parked, dead_letters FROM commerce.subscription_status', $$VALUES ('PULLED', 0::bigint, 2::bigint)$$,
+	'also in subscription_status');
+SELECT refuses($$SELECT commerce.redeliver('sink')$$, 'INVALID_REQUEST', 'without a sink nothing can be delivered again');
+SELECT refuses(format($$SELECT commerce.redeliver('sink', %L)$$, :'e1'), 'INVALID_REQUEST', 'not even one event');
+SELECT is(count(*), 2::bigint, 'and no dead letter is lost by trying') FROM commerce.dead_letters;
+-- a relay that has not noticed yet
+SELECT refuses(format($$SELECT commerce.park_events('sink', ARRAY[%L])$$, :'e2'), 'INVALID_REQUEST', 'nothing can be parked any more');
+SELECT refuses(format($$SELECT commerce.fail_event('sink', %L, 'HTTP 500', now())$$, :'e2'), 'INVALID_REQUEST', 'nor fail');
 SELECT commerce.remove_sink('sink');
-SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'a sink can be taken away');
+SELECT is(count(*), 2::bigint, 'taking away what is not there changes nothing') FROM commerce.dead_letters;
+-- the clients want them
+SELECT commerce.seek_subscription('sink', to_time => min(created_at)) FROM commerce.dead_letters WHERE subscription = 'sink';
+SELECT is(string_agg(position, ' '), concat_ws(' ', :'e1', :'e2', :'e3'), 'seeking back lets them be fetched') FROM commerce.fetch_events('sink');
+SELECT commerce.ack_events('sink', :'e3');
+-- another sink wants them
+SELECT commerce.set_http_sink('sink', 'https://example.com/other');
+SELECT is(commerce.redeliver('sink'), 2::bigint, 'with another sink they can be delivered again');
+SELECT is(string_agg(position, ' '), concat_ws(' ', :'e1', :'e3'), 'and are due') FROM commerce.due_events('sink');
 SELECT commerce.unsubscribe('sink');
 SELECT is_empty('SELECT * FROM commerce.parked_events', 'unsubscribing leaves nothing behind');
 

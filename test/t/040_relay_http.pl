@@ -219,6 +219,25 @@ sub wait_for_events
 	$relay->stop;
 }
 
+{
+	my ($name, $sink, $relay) = scene(answer => sub { return { status => 500, after => 0.3 } });
+	my @users = make_events(4);
+	$relay->start;
+	wait_until(sub { status($name, 'parked') > 0 });
+	wait_until(sub { $sink->requests >= 6 });
+	# with requests under way
+	$node->safe_psql('postgres', "SELECT commerce.remove_sink('$name')");
+	make_events(1);
+	ok(wait_until(sub { $relay->log =~ /subscription $name: ended/ }), 'the relay lets go of a subscription whose sink is removed');
+	is(status($name, 'parked'), 0, 'nothing is left where clients do not see it');
+	my $left = $node->safe_psql('postgres', sprintf q{
+		SELECT count(DISTINCT id) FROM (SELECT id FROM commerce.dead_letters WHERE subscription = '%s'
+										UNION ALL SELECT id FROM commerce.fetch_events('%s')) e
+		WHERE id = ANY ('{%s}')}, $name, $name, join ',', written(@users));
+	is($left, scalar written(@users), 'every event is fetched, or is a dead letter');
+	$relay->stop;
+}
+
 for my $answer ('silence', 'half', 'close', 302)
 {
 	my ($name, $sink, $relay) = scene(
