@@ -4,7 +4,8 @@
  *
  * Sections in brackets, `name = value` lines, comments from # at the beginning of a line.  Everything
  * that is wrong is told at once, with its line, before anything runs.  The file holds secrets, so it must
- * not be open to others.
+ * not be open to others, and nothing that it says is printed: what looks like a name may be a secret
+ * on a line that is malformed.
  */
 #include "config.h"
 
@@ -36,13 +37,16 @@ typedef enum Section
 	SECTION_PAYMENTS
 } Section;
 
+/* Of librdkafka's names, which are printed when it does not know them. */
+#define PROPERTY_CHARACTERS	"abcdefghijklmnopqrstuvwxyz0123456789._"
+
 /* Why a setting was refused. */
 #define UNKNOWN_SETTING "there is no such setting in this section"
 
 static void
-complain(Parser *parser, int line, const char *what, const char *why)
+complain(Parser *parser, int line, const char *why)
 {
-	log_error("%s:%d: %s: %s", parser->path, line, what, why);
+	log_error("%s:%d: %s", parser->path, line, why);
 	parser->errors++;
 }
 
@@ -148,7 +152,7 @@ set_of_secret(Secret *secret, const char *name, const char *value)
 		return add_key(secret, value);
 	if (strcmp(name, "header") == 0)
 		return add_header(secret, value);
-	if (strncmp(name, "kafka.", 6) == 0 && name[6] != '\0')
+	if (strncmp(name, "kafka.", 6) == 0 && name[6] != '\0' && strspn(name, PROPERTY_CHARACTERS) == strlen(name))
 	{
 		/* librdkafka itself says what is wrong with its properties */
 		add_property(&secret->kafka, name + 6, value);
@@ -219,7 +223,7 @@ add_secret(Parser *parser, const char *name)
 	size_t		n = (size_t) config->nsecrets;
 
 	if (config_secret(config, name))
-		complain(parser, parser->line, name, "this secret has a section already");
+		complain(parser, parser->line, "this secret has a section already");
 	config->secrets = xrealloc(config->secrets, sizeof(Secret) * (n + 1));
 	memset(&config->secrets[n], 0, sizeof(Secret));
 	config->secrets[n].name = xstrdup(name);
@@ -233,7 +237,7 @@ begin_section(Parser *parser, char *header)
 
 	if (header[length - 1] != ']')
 	{
-		complain(parser, parser->line, header, "a section's head ends with ]");
+		complain(parser, parser->line, "a section's head ends with ]");
 		return SECTION_NONE;
 	}
 	header[length - 1] = '\0';
@@ -247,7 +251,7 @@ begin_section(Parser *parser, char *header)
 		add_secret(parser, header + 7);
 		return SECTION_SECRET;
 	}
-	complain(parser, parser->line, header, "the sections are relay, payments and secret NAME");
+	complain(parser, parser->line, "the sections are relay, payments and secret NAME");
 	return SECTION_NONE;
 }
 
@@ -310,7 +314,7 @@ read_lines(Parser *parser, FILE *file)
 		value = strchr(line, '=');
 		if (value == NULL)
 		{
-			complain(parser, parser->line, line, "name = value is wanted");
+			complain(parser, parser->line, "name = value is wanted");
 			continue;
 		}
 		*value++ = '\0';
@@ -318,7 +322,7 @@ read_lines(Parser *parser, FILE *file)
 		value = trim(value);
 		why = *value == '\0' ? "there is no value" : set(parser, section, line, value);
 		if (why)
-			complain(parser, parser->line, line, why);
+			complain(parser, parser->line, why);
 	}
 	free(buffer);
 }
@@ -332,9 +336,9 @@ check_whole(Parser *parser)
 		payments->group || payments->dbname || payments->secret_name;
 
 	if (any && !(payments->brokers && payments->topic && payments->dead_letter_topic))
-		complain(parser, parser->line, "payments", "brokers, topic and dead_letter_topic must all be set");
+		complain(parser, parser->line, "[payments]: brokers, topic and dead_letter_topic must all be set");
 	if (payments->secret_name && !config_secret(parser->config, payments->secret_name))
-		complain(parser, parser->line, payments->secret_name, "there is no section for this secret");
+		complain(parser, parser->line, "[payments]: there is no section for its secret");
 }
 
 static void
@@ -343,8 +347,7 @@ check_mode(Parser *parser, FILE *file)
 	struct stat status;
 
 	if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IRWXO) != 0)
-		complain(parser, 0, "permissions",
-				 "the file holds secrets and is open to others; chmod o= closes it");
+		complain(parser, 0, "the file holds secrets and is open to others; chmod o= closes it");
 }
 
 void
@@ -386,7 +389,7 @@ config_read(const char *path, Config *config)
 	check_mode(&parser, file);
 	read_lines(&parser, file);
 	if (ferror(file))
-		complain(&parser, parser.line, "reading", strerror(errno));
+		complain(&parser, parser.line, strerror(errno));
 	fclose(file);
 	if (parser.errors == 0)
 		check_whole(&parser);

@@ -317,6 +317,27 @@ END
 	my @lines = $relay->log =~ /relay\.\d+\.conf:(\d+): /g;
 	is("@lines", '2 3 5 6 7', 'every line of it that is wrong');
 
+	# whatever is wrong with a line, what it says may be a secret
+	$relay = Relay->new(node => $node, user => 'relay', config => <<'END');
+[secret k]
+key: SECRET==
+header Authorization: Bearer SECRET
+SECRET=
+SECRET==
+kafka.sasl.password: SECRET = 1
+[key = SECRET
+[SECRET]
+SECRET = 1
+[payments]
+secret = SECRET
+key = SECRET
+END
+	is($relay->run('--check'), 2, 'lines of secrets that are wrong');
+	is(join(' ', $relay->log =~ /relay\.\d+\.conf:(\d+): /g), '2 3 4 5 6 7 8 12', 'are told');
+	$relay->write_config("[payments]\nbrokers = a\ntopic = b\ndead_letter_topic = c\nsecret = SECRET\n");
+	is($relay->run('--check'), 2, 'so is a secret that has no section');
+	unlike($relay->log, qr/SECRET/, 'nothing of them is printed');
+
 	$relay->write_config("[relay]\ntimeout = 5s\n");
 	chmod 0604, $relay->{file};
 	is($relay->run('--check'), 2, 'a file that others can read is refused');
