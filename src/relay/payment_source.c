@@ -329,7 +329,7 @@ Millis
 payment_source_deadline(const PaymentSource *source)
 {
 	if (source->database.state == DATABASE_CLOSED)
-		return source->next_connect;
+		return source->finishing ? NEVER : source->next_connect;
 	if (source->state == PAYMENT_REFUSED || (source->state == PAYMENT_WAITING && source->database.state == DATABASE_READY))
 		return source->next_try;
 	if (source->database.state == DATABASE_BUSY || source->database.state == DATABASE_CONNECTING)

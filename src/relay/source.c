@@ -551,9 +551,10 @@ source_deadline(const Source *source, Millis now)
 		case SOURCE_STANDBY:
 			return source->next_lock;
 		case SOURCE_WORKING:
-			sooner(&deadline, delivery_deadline(source->delivery, now));
-			if (database->state == DATABASE_READY)
+			/* else there is nothing to do before an answer comes, of the server or of the sink */
+			if (database->state == DATABASE_READY && !source->finishing)
 			{
+				sooner(&deadline, delivery_deadline(source->delivery, now));
 				sooner(&deadline, source->next_due);
 				if (delivery_wanted(source->delivery, now) > 0)
 					sooner(&deadline, source->next_fetch);

@@ -374,5 +374,46 @@ END
 	is_all_in_order($sink, \@users, 'in order');
 }
 
+# The seconds of CPU that a relay has taken when it has been stopped, and what the code runs before that
+sub cpu
+{
+	my ($relay, $code) = @_;
+	my (undef, undef, @before) = times;
+	$code->();
+	$relay->stop;
+	my (undef, undef, @after) = times;
+	return $after[0] + $after[1] - $before[0] - $before[1];
+}
+
+{
+	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 2 } });
+	make_events(2);
+	$relay->start;
+	wait_until(sub { $sink->requests >= 2 });
+	cmp_ok(cpu($relay, sub {}), '<', 0.5, 'SIGTERM: waiting for answers takes no CPU');
+
+	make_events(2);
+	$relay->start;
+	wait_until(sub { $sink->requests >= 4 });
+	cmp_ok(cpu($relay, sub {
+		$node->safe_psql('postgres', "SELECT commerce.pause_subscription('$name')");
+		wait_until(sub { $relay->log =~ /subscription $name: ended.*subscription $name: ended/s });
+	}), '<', 0.5, 'nor does it after a pause');
+}
+
+{
+	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 0.2 } });
+	make_events(15);
+	$relay->start;
+	wait_until(sub { $sink->requests >= 8 });
+	cmp_ok(cpu($relay, sub {
+		$node->safe_psql('postgres', qq{
+			BEGIN;
+			SELECT FROM commerce.subscriptions WHERE name = '$name' FOR UPDATE;
+			SELECT pg_sleep(3);
+			COMMIT});
+	}), '<', 0.5, 'nor does it while the server keeps it waiting');
+}
+
 $node->stop;
 done_testing();
