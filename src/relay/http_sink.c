@@ -3,8 +3,9 @@
  *	  Events to HTTP endpoints; owns the libcurl multi handle of all of them.
  *
  * A request is a POST of one CloudEvent, or of an array of them, signed as Standard Webhooks say.  Any
- * answer of class 2 that is complete means that the events have arrived.  Redirects are not followed, no
- * proxy is used, whatever the environment says, and every step has a time limit.
+ * answer of class 2 that is complete, or longer than MAX_ANSWER, means that the events have arrived.
+ * Redirects are not followed, no proxy is used, whatever the environment says, and every step has a time
+ * limit.
  *
  * webhook-id is the same whenever the same events are sent again: the event's id, and for several a hash
  * of their ids.  The first event's id would not do, since what a repetition has in it may differ.
@@ -24,7 +25,7 @@
 #include "webhook.h"
 
 #define KEPT_OF_ANSWER	200
-#define MAX_ANSWER		(1024 * 1024)
+#define MAX_ANSWER		(1024 * 1024)	/* what is beyond that is not read */
 #define MAX_RETRY_AFTER	(24 * 3600)	/* seconds */
 
 typedef struct HttpSink
@@ -207,6 +208,9 @@ judge(Transfer *transfer, CURLcode result, Outcome *outcome)
 		retry_after = MAX_RETRY_AFTER;
 	outcome->retry_after = retry_after * 1000;
 
+	/* we ourselves have ended an answer that was too long */
+	if (result == CURLE_WRITE_ERROR && transfer->answer_length > MAX_ANSWER)
+		result = CURLE_OK;
 	if (result != CURLE_OK)
 	{
 		outcome->answer = ANSWER_FAILED;

@@ -257,6 +257,17 @@ for my $answer ('silence', 'half', 'close', 302)
 }
 
 {
+	my ($name, $sink, $relay) = scene(attempts => 1, answer => sub {
+		my ($request) = @_;
+		return { status => $request->{events}[0]{type} eq 'UserCreated' ? 200 : 400, body => 'x' x 3_000_000 };
+	});
+	make_events(1);
+	is($relay->run('--once'), 0, 'an answer that is very long');
+	is(status($name, "delivered || ' ' || dead_letters"), '1 1', 'is judged by its status');
+	like(status($name, 'last_error'), qr/^status 400: x{200}$/, 'whatever that is');
+}
+
+{
 	my ($name, $sink, $relay) = scene(batch => 100, answer => sub {
 		my ($request) = @_;
 		return (grep { $_->{type} eq 'UserCreated' && $_->{data}{name} =~ /7$/ } @{ $request->{events} }) ? 400 : 200;
