@@ -53,7 +53,7 @@ CREATE TABLE commerce.subscriptions (
 	last_error      text,
 	last_error_at   timestamptz,
 	CONSTRAINT subscriptions_sink_check CHECK (
-		CASE sink WHEN 'HTTP' THEN url ~ '^https?://[^/\s]+\S*$' AND brokers IS NULL AND topic IS NULL
+		CASE sink WHEN 'HTTP' THEN url ~ '^https?://[^/?#@\s]+([/?#]\S*)?$' AND brokers IS NULL AND topic IS NULL
 				  WHEN 'KAFKA' THEN url IS NULL AND brokers <> '' AND topic ~ '^[a-zA-Z0-9._-]{1,249}$'
 				  ELSE pg_catalog.num_nonnulls(url, brokers, topic, secret_name) = 0 END IS TRUE)
 ) WITH (fillfactor = 50);
@@ -488,8 +488,9 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	PERFORM commerce.lock_subscription_row(set_http_sink.subscription);
-	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/\s]+\S*$' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'url must begin with http:// or https:// and name a host');
+	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'url must begin with http:// or https:// and name a host, without a user or password',
+			'Credentials belong into the relay''s file.');
 	END IF;
 	IF set_http_sink.batch_size IS NULL OR set_http_sink.batch_size NOT BETWEEN 1 AND 1000 THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'batch_size must be from 1 to 1000');

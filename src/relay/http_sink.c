@@ -26,6 +26,7 @@
 
 #define KEPT_OF_ANSWER	200
 #define MAX_ANSWER		(1024 * 1024)	/* what is beyond that is not read */
+#define MIN_MASKED		4		/* shorter words are no secrets */
 #define MAX_RETRY_AFTER	(24 * 3600)	/* seconds */
 
 typedef struct HttpSink
@@ -39,6 +40,7 @@ typedef struct HttpSink
 typedef struct Transfer
 {
 	Request    *request;
+	const Secret *secret;		/* or NULL */
 	CURL	   *curl;
 	struct curl_slist *headers;
 	Buffer		body;
@@ -108,7 +110,7 @@ request_id(const Request *request)
 static void
 write_headers(Transfer *transfer, const HttpSink *sink)
 {
-	const Secret *secret = sink->subscription->secret;
+	const Secret *secret = transfer->secret;
 	time_t		now = time(NULL);
 	char	   *id = request_id(transfer->request);
 	char	   *timestamp = xformat("%lld", (long long) now);
@@ -142,6 +144,7 @@ http_send(Sink *sink, Request *request)
 	if (curl == NULL)
 		log_fatal("out of memory");
 	transfer->request = request;
+	transfer->secret = http->subscription->secret;
 	transfer->curl = curl;
 	request->sink_state = transfer;
 
@@ -196,6 +199,42 @@ http_close(Sink *sink)
 }
 
 static void
+mask_word(Transfer *transfer, const char *word, size_t length)
+{
+	for (char *c = transfer->answer; *c; c++)
+	{
+		size_t		rest = strlen(c);
+
+		/* its end may not have been kept */
+		if (rest > length || transfer->answer_length <= KEPT_OF_ANSWER)
+			rest = length;
+		if (strncmp(c, word, rest) == 0)
+			memset(c, '*', rest);
+	}
+}
+
+/* An endpoint may repeat what it was sent, but the words of the file's headers are not for a log or a table. */
+static void
+mask_headers(Transfer *transfer)
+{
+	const PropertyList *headers = &transfer->secret->headers;
+
+	for (int i = 0; i < headers->count; i++)
+	{
+		const char *word = strchr(headers->items[i].value, ':') + 1;
+
+		while (*(word += strspn(word, " \t")) != '\0')
+		{
+			size_t		length = strcspn(word, " \t");
+
+			if (length >= MIN_MASKED)
+				mask_word(transfer, word, length);
+			word += length;
+		}
+	}
+}
+
+static void
 judge(Transfer *transfer, CURLcode result, Outcome *outcome)
 {
 	long		status = 0;
@@ -230,6 +269,8 @@ judge(Transfer *transfer, CURLcode result, Outcome *outcome)
 		outcome->answer = ANSWER_BUSY;
 	else
 		outcome->answer = ANSWER_FAILED;
+	if (transfer->secret)
+		mask_headers(transfer);
 	/* it goes into a log and a table, and may be in any encoding */
 	for (char *c = transfer->answer; *c; c++)
 	{

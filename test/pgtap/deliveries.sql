@@ -13,7 +13,8 @@ SELECT settle();
 -- sinks
 SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'a subscription without a sink is none of the relay''s business');
 SELECT refuses(format($$SELECT commerce.set_http_sink('sink', %L)$$, url), 'INVALID_REQUEST', format('url %s', to_json(url)))
-FROM unnest(ARRAY[NULL, '', 'example.com', 'ftp://example.com', 'http://', 'https:///path', 'http://exa mple.com', 'file:///etc/passwd']) AS url;
+FROM unnest(ARRAY[NULL, '', 'example.com', 'ftp://example.com', 'http://', 'https:///path', 'http://exa mple.com', 'file:///etc/passwd',
+	'https://user:secret@example.com/h', 'https://user@example.com', 'https://@example.com']) AS url;
 SELECT refuses(format($$SELECT commerce.set_http_sink('sink', 'http://h', batch_size => %s)$$, n), 'INVALID_REQUEST', 'batch_size ' || n)
 FROM unnest('{"null", 0, 1001}'::text[]) AS n;
 SELECT refuses(format($$SELECT commerce.set_http_sink('sink', 'http://h', max_attempts => %s)$$, n), 'INVALID_REQUEST', 'max_attempts ' || n)
@@ -23,6 +24,9 @@ SELECT refuses(format($$SELECT commerce.set_kafka_sink('sink', 'k:9092', %L)$$, 
 FROM unnest(ARRAY[NULL, '', 'a b', 'a/b', repeat('x', 250)]) AS topic;
 SELECT refuses(format($$SELECT commerce.set_kafka_sink('sink', %L, 't')$$, brokers), 'INVALID_REQUEST', format('brokers %s', to_json(brokers)))
 FROM unnest(ARRAY[NULL, '', ' ']) AS brokers;
+SELECT refuses($$UPDATE commerce.subscriptions SET sink = 'HTTP', url = 'https://user:secret@example.com/h'$$, '23514', 'a password in the table');
+SELECT lives_ok(format($$SELECT commerce.set_http_sink('sink', %L)$$, url), format('url %s', to_json(url)))
+FROM unnest('{http://h,https://[::1]:8080,https://example.com/a@b,https://example.com?to=a@b}'::text[]) AS url;
 SELECT commerce.set_kafka_sink('sink', 'k1:9092,k2:9092', 'orders.v1', 'kafka');
 SELECT results_eq(
 	'SELECT name, sink::text, url, brokers, topic, secret_name, event_types, batch_size, max_attempts, paused, parked FROM commerce.relay_subscriptions()',

@@ -268,6 +268,25 @@ for my $answer ('silence', 'half', 'close', 302)
 }
 
 {
+	my ($name, $sink, $relay) = scene(
+		secret => 'hook',
+		config => "[secret hook]\nheader = Authorization: Bearer TOPSECRET\n",
+		answer => sub {
+			my ($request) = @_;
+			my $sent = $request->{headers}{authorization};
+			my ($token) = $sent =~ /(\S+)$/;
+			return { status => 401, body => $request->{events}[0]{type} eq 'UserCreated' ? "[$sent] $token?" : '.' x 195 . $token };
+		});
+	make_events(1);
+	$relay->run('--once');
+	is(status($name, 'last_error'), 'status 401: [****** *********] *********?', 'a header of the file that the endpoint repeats is masked');
+	$node->safe_psql('postgres', "UPDATE commerce.parked_events SET type = 'x', next_attempt_at = now()");
+	$relay->run('--once');
+	is(status($name, 'last_error'), 'status 401: ' . '.' x 195 . '*****', 'and so is a part of it');
+	unlike($relay->log, qr/TOPS/, 'in the log too');
+}
+
+{
 	my ($name, $sink, $relay) = scene(batch => 100, answer => sub {
 		my ($request) = @_;
 		return (grep { $_->{type} eq 'UserCreated' && $_->{data}{name} =~ /7$/ } @{ $request->{events} }) ? 400 : 200;
