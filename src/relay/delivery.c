@@ -74,7 +74,8 @@ struct Delivery
 	int			failures_in_row;
 	int			pauses_in_row;
 	Millis		paused_until;
-	bool		gone;
+	bool		gone;			/* the endpoint wants no more events */
+	bool		gone_told;		/* to the server */
 
 	/* for the next report */
 	EventList	failed;
@@ -639,7 +640,7 @@ delivery_report(Delivery *delivery, Millis now, bool at_once)
 {
 	Report	   *report = &delivery->report;
 	bool		any = delivery->failed.count > 0 || delivery->finished.count > 0 ||
-		delivery->not_delivered > 0 || delivery->gone || (at_once && delivery->delivered > 0) ||
+		delivery->not_delivered > 0 || (delivery->gone && !delivery->gone_told) || (at_once && delivery->delivered > 0) ||
 		(delivery->queue_first && passable(delivery->queue_first));
 
 	if (delivery->reporting || !any)
@@ -653,7 +654,7 @@ delivery_report(Delivery *delivery, Millis now, bool at_once)
 	report->delivered = delivery->delivered;
 	report->not_delivered = delivery->not_delivered;
 	report->error = delivery->error;
-	report->gone = delivery->gone;
+	report->gone = delivery->gone && !delivery->gone_told;
 	take_passable(delivery, report);
 	report->with_blocked = delivery->nblocked > 0 || report->failed.count > 0 || report->parked.count > 0;
 
@@ -662,7 +663,7 @@ delivery_report(Delivery *delivery, Millis now, bool at_once)
 	delivery->delivered = 0;
 	delivery->not_delivered = 0;
 	delivery->error = NULL;
-	delivery->gone = false;
+	delivery->gone_told = delivery->gone;
 	delivery->reporting = true;
 	return report;
 }
@@ -840,6 +841,7 @@ delivery_reset(Delivery *delivery)
 	delivery->delivered = 0;
 	delivery->not_delivered = 0;
 	delivery->gone = false;
+	delivery->gone_told = false;
 
 	free_queue(delivery);
 	free_aggregates(delivery);

@@ -238,6 +238,19 @@ sub wait_for_events
 	$relay->stop;
 }
 
+{
+	my ($name, $sink, $relay) = scene(answer => sub {
+		my ($request) = @_;
+		return { status => 410, after => $request->{number} * 0.1 };
+	});
+	make_events(10);
+	$relay->start;
+	ok(wait_until(sub { $relay->log =~ /subscription $name: ended/ }), '410 to eight requests under way');
+	is(scalar(() = $relay->log =~ /wants no more events/g), 1, 'is told once');
+	is(scalar $sink->requests, 8, 'and no other is sent');
+	$relay->stop;
+}
+
 for my $answer ('silence', 'half', 'close', 302)
 {
 	my ($name, $sink, $relay) = scene(
