@@ -1,7 +1,7 @@
 /*
  * order_event.c
  *	  Events of orders.  This is the one place that says what an order looks like in the outbox: every
- *	  event of an order carries the whole of it.
+ *	  event of an order carries the whole of it; what a seller is to deliver, that seller's items alone.
  */
 #include "postgres.h"
 
@@ -49,8 +49,9 @@ order_put_line(JsonWriter *json, int seq, const QuoteLine *line)
 	json_close_object(json);
 }
 
-void
-order_begin_event(JsonWriter *json, const Order *order)
+/* Begins an object with all of an order but its items. */
+static void
+put_head(JsonWriter *json, const Order *order)
 {
 	const Quote *quote = order->quote;
 
@@ -69,6 +70,12 @@ order_begin_event(JsonWriter *json, const Order *order)
 	json_put_int(json, "shipping_total", quote->shipping_total);
 	json_put_int(json, "payment_amount", quote->payment_amount);
 	json_put_int(json, "refunded_amount", order->refunded_amount);
+}
+
+void
+order_begin_event(JsonWriter *json, const Order *order)
+{
+	put_head(json, order);
 	json_open_array(json, "items");
 	for (int i = 0; i < order->nitems; i++)
 		put_item(json, &order->items[i]);
@@ -140,9 +147,7 @@ delivery_event(const Order *order, OrderItem *const *items, int n)
 {
 	JsonWriter	json = {0};
 
-	json_open_object(&json, NULL);
-	json_put_int(&json, "order_id", order->id);
-	json_put_int(&json, "user_id", order->user_id);
+	put_head(&json, order);
 	json_put_id(&json, "seller_id", items[0]->line->product->seller_id);
 	json_open_array(&json, "items");
 	for (int i = 0; i < n; i++)

@@ -53,6 +53,8 @@ SELECT ok(event_payload('Order', :o, 'PaymentCompleted') @> jsonb_build_object('
 SELECT results_eq(format($$SELECT (payload ->> 'seller_id')::bigint, jsonb_array_length(payload -> 'items'), (payload #>> '{items,0,product_id}')::bigint
 		FROM commerce.outbox WHERE type = 'DeliveryRequested' AND aggregateid = '%s' ORDER BY 1$$, :o),
 	format('VALUES (%s::bigint, 1, %s::bigint), (%s, 1, %s)', :kiln, :teapot, :loom, :scarf), 'a DeliveryRequested has its seller''s items only');
+SELECT ok(bool_and(payload @> jsonb_build_object('order_id', :o, 'user_id', :kim, 'status', 'PAID', 'payment_amount', 83500)), 'and all else of the order')
+FROM commerce.outbox WHERE type = 'DeliveryRequested' AND aggregateid = :'o';
 SELECT results_eq(format('SELECT status::text, jsonb_array_length(items), items #>> ''{1,product_name}'' FROM commerce.order_list WHERE id = %s', :o),
 	$$VALUES ('PAID', 2, 'Scarf')$$, 'order_list shows it with its items');
 
