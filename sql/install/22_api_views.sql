@@ -150,6 +150,30 @@ CREATE VIEW commerce_api.conversion_by_minute WITH (security_invoker = true) AS
 	WHERE (SELECT commerce.current_admin());
 COMMENT ON VIEW commerce_api.conversion_by_minute IS 'order sheets by the minute in which they were made, and how many became paid orders; for administrators';
 
+-- Nobody writes a view. What cannot be written at all PostgreSQL would say before it looks at privileges, and
+-- that of a view that cannot be updated is 500 to PostgREST; with a trigger privileges come first, 401 or 403.
+CREATE FUNCTION commerce.api_refuse_write()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce.raise_error('FORBIDDEN', pg_catalog.format('%s is for reading', TG_TABLE_NAME));
+END
+$$;
+COMMENT ON FUNCTION commerce.api_refuse_write() IS 'internal: trigger function of the views of commerce_api';
+
+DO $$
+DECLARE
+	view regclass;
+BEGIN
+	FOR view IN SELECT v.oid FROM pg_catalog.pg_class v
+				WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' ORDER BY v.relname LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER commerce_refuse_write INSTEAD OF INSERT OR UPDATE OR DELETE ON %s '
+								  'FOR EACH ROW EXECUTE FUNCTION commerce.api_refuse_write()', view);
+	END LOOP;
+END
+$$;
+
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
 CREATE TABLE commerce.api_relations (
