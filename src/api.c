@@ -29,9 +29,6 @@
 #define SUCCESS_MESSAGE		"the request succeeded"
 #define SUCCESS_MESSAGE_KO	"요청에 성공했습니다."
 
-/* Response headers of our own, which scripts of other origins may read. */
-#define EXPOSED_HEADERS		"Location, Idempotent-Replayed, Retry-After, WWW-Authenticate"
-
 PG_FUNCTION_INFO_V1(commerce_api_call);
 
 /* Calls the function behind and returns its result as jsonb, in the caller's memory context. */

@@ -145,15 +145,17 @@ append_json_pair(StringInfo json, const char *name, const char *value)
 static const char *
 error_headers(ErrorCode code)
 {
+#define HEADERS(more) "{" more "\"Vary\":\"Accept-Language\",\"Access-Control-Expose-Headers\":\"" EXPOSED_HEADERS "\"}"
 	switch (code)
 	{
 		case ERROR_UNAUTHENTICATED:
-			return "{\"WWW-Authenticate\":\"Bearer\",\"Vary\":\"Accept-Language\"}";
+			return HEADERS("\"WWW-Authenticate\":\"Bearer\",");
 		case ERROR_SERVICE_BUSY:
-			return "{\"Retry-After\":\"1\",\"Vary\":\"Accept-Language\"}";
+			return HEADERS("\"Retry-After\":\"1\",");
 		default:
-			return "{\"Vary\":\"Accept-Language\"}";
+			return HEADERS("");
 	}
+#undef HEADERS
 }
 
 void

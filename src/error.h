@@ -7,6 +7,9 @@
 
 #include "compat.h"
 
+/* Response headers of our own, which scripts of other origins may read. */
+#define EXPOSED_HEADERS		"Location, Idempotent-Replayed, Retry-After, WWW-Authenticate"
+
 typedef enum ErrorCode
 {
 #define ERROR_CODE(code, status, sqlstate, en, ko) ERROR_##code,

@@ -258,6 +258,9 @@ test('a script of another origin may read our headers', async () => {
   const answer = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }] }, { Origin: 'https://shop.example' });
   assert.match(answer.headers.get('access-control-expose-headers'), /Idempotent-Replayed/);
   assert.equal(answer.headers.get('access-control-allow-origin'), '*');
+  const refused = await http('/rpc/get_balance', { headers: { Origin: 'https://shop.example' } });
+  assert.equal(refused.headers.get('www-authenticate'), 'Bearer');
+  assert.match(refused.headers.get('access-control-expose-headers'), /WWW-Authenticate/);
 });
 
 test('the caller is the token\'s, whatever the request says', async () => {

@@ -74,7 +74,8 @@ SELECT is(r.status, 400, 'an empty key') FROM tap.http('buyer 1', 'charge_balanc
 
 -- the table's errors and their headers
 SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', NULL, 'hint is null'),
-	   ok(r.body ?& '{code,message,details,hint}'::text[], 'all four members are there')
+	   ok(r.body ?& '{code,message,details,hint}'::text[], 'all four members are there'),
+	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%WWW-Authenticate%', 'and the headers can be read')
 FROM tap.http('anon', 'get_balance') r;
 SELECT is(r.status, 409, 'not enough stock'), is(r.code, 'STOCK_NOT_ENOUGH', 'says so') FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 1, "quantity": 1000}]}') r;
 SELECT commerce.create_user('Poor', 'poor@example.com') \g /dev/null
@@ -141,7 +142,8 @@ END
 $$;
 SELECT is(r.code, f.code, format('SQLSTATE %s is %s', f.state, f.code)),
 	   ok(coalesce(r.details, '') NOT LIKE 'secret%' OR f.state IN ('P0001', '55000'), f.state || ': no internals in the details'),
-	   is(r.headers ? 'Retry-After', f.code = 'SERVICE_BUSY', f.state || ': Retry-After')
+	   is(r.headers ? 'Retry-After', f.code = 'SERVICE_BUSY', f.state || ': Retry-After'),
+	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%Retry-After%', f.state || ': and it can be read')
 FROM (VALUES ('40001', 'SERVICE_BUSY'), ('40P01', 'SERVICE_BUSY'), ('55P03', 'SERVICE_BUSY'), ('57014', 'SERVICE_BUSY'),
 	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'INTERNAL_SERVER_ERROR'),
 	('XX001', 'INTERNAL_SERVER_ERROR'), ('58030', 'INTERNAL_SERVER_ERROR'), ('ZZ123', 'INTERNAL_SERVER_ERROR'), ('28000', 'INTERNAL_SERVER_ERROR')) f (state, code)
