@@ -93,7 +93,7 @@ AS $$
 					 AND o.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
 		'orders_per_minute', (SELECT coalesce(pg_catalog.jsonb_agg(coalesce(c.orders, 0) ORDER BY m.n DESC), '[]')
 				   FROM pg_catalog.generate_series(0, 29) AS m (n)
-				   LEFT JOIN (SELECT (extract(epoch FROM pg_catalog.statement_timestamp() - o.created_at) / 60)::int AS n, count(*) AS orders
+				   LEFT JOIN (SELECT pg_catalog.floor(extract(epoch FROM pg_catalog.statement_timestamp() - o.created_at) / 60)::int AS n, count(*) AS orders
 							  FROM commerce.orders o
 							  WHERE o.id > coalesce((SELECT max(l.id) FROM commerce.orders l), 0) - 1000000
 								AND o.created_at > pg_catalog.statement_timestamp() - interval '30 minutes'

@@ -150,6 +150,18 @@ FROM (VALUES ('40001', 'SERVICE_BUSY'), ('40P01', 'SERVICE_BUSY'), ('55P03', 'SE
 CROSS JOIN LATERAL tap.with_fault(f.state) r;
 SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FROM tap.with_fault('PT418') r;
 
+-- orders per minute: the last of the list is the minute before now
+CREATE TABLE tap.moved AS SELECT o.id, o.created_at FROM commerce.orders o;
+UPDATE commerce.orders o SET created_at = statement_timestamp() - a.ago
+FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM commerce.orders) m
+JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes')) a (n, ago) USING (n)
+WHERE o.id = m.id;
+SELECT is(jsonb_path_query_array(r.data->'orders_per_minute', '$ ? (@ > 0)'), '[1, 1, 1]', 'orders of the last 30 minutes are counted'),
+	   is(jsonb_array_length(r.data->'orders_per_minute'), 30, 'by 30 minutes'), is(r.data->'orders_per_minute'->0, '1', 'one was almost 30 minutes ago'),
+	   is(r.data->'orders_per_minute'->28, '1', 'one in the minute before the last'), is(r.data->'orders_per_minute'->29, '1', 'one in the last minute')
+FROM tap.http('admin 5', 'shop_status') r;
+UPDATE commerce.orders o SET created_at = m.created_at FROM tap.moved m WHERE m.id = o.id;
+
 -- all that was in between has left the books right
 DROP TRIGGER fail ON commerce.promotions;
 SELECT is(r.data, '[]', 'the books are right') FROM tap.http('admin 5', 'check_invariants') r;
