@@ -77,7 +77,7 @@ COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrat
 CREATE VIEW commerce_api.order_items WITH (security_invoker = true) AS
 	SELECT i.id, i.order_id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, i.quantity, i.unit_price,
 		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
-		   i.coupon_issue_id, i.split_from
+		   i.coupon_issue_id, i.split_from, i.delivered_at
 	FROM commerce.order_items i;
 COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a seller what was ordered of it; for an administrator all';
 

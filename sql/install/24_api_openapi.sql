@@ -30,26 +30,59 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce.api_schema_of(regtype, boolean) IS 'internal: JSON schema of a type''s values in JSON';
 
-CREATE FUNCTION commerce.api_sample(type regtype, name text)
+-- Names tell more than types do: amounts look like amounts.
+CREATE FUNCTION commerce.api_example(schema jsonb, name text, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
-		WHEN t.typtype = 'e' THEN (SELECT pg_catalog.to_jsonb(e.enumlabel) FROM pg_catalog.pg_enum e
-								   WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1)
-		WHEN t.typcategory = 'A' OR t.oid = 'jsonb'::regtype THEN '[]'
-		WHEN name IN ('price', 'unit_price', 'unit_final', 'line_total', 'items_total', 'payment_amount', 'amount', 'balance', 'balance_after') THEN '12000'
-		WHEN name = 'email' THEN '"kim@example.com"'
-		WHEN t.oid IN ('bigint'::regtype, 'int'::regtype, 'smallint'::regtype) OR t.typcategory = 'N' THEN
-			CASE WHEN name ~ 'discount|refunded|failures|dead|lag' THEN '0' ELSE '1' END::jsonb
-		WHEN t.typcategory = 'B' THEN 'true'
-		WHEN t.oid = 'timestamptz'::regtype THEN '"2026-12-01T09:00:00+09:00"'
-		WHEN t.oid = 'uuid'::regtype THEN '"7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e"'
-		WHEN name ~ 'name$' THEN '"Mug"'
-		ELSE '"text"' END
-	FROM pg_catalog.pg_type t WHERE t.oid = api_sample.type
+		WHEN schema ? '$ref' THEN commerce.api_example(schemas -> pg_catalog.regexp_replace(schema ->> '$ref', '^.*/', ''), name, schemas)
+		WHEN schema ? 'anyOf' THEN commerce.api_example(schema -> 'anyOf' -> 0, name, schemas)
+		WHEN schema ? 'const' THEN schema -> 'const'
+		-- an order, and what is in it, after the usual payment
+		WHEN schema -> 'enum' ? 'PAID' THEN '"PAID"'
+		WHEN schema ? 'enum' THEN schema -> 'enum' -> 0
+		ELSE CASE coalesce(schema -> 'type' ->> 0, schema ->> 'type')
+			WHEN 'object' THEN (SELECT pg_catalog.jsonb_object_agg(p.key, commerce.api_example(p.value, p.key, schemas))
+								FROM pg_catalog.jsonb_each(schema -> 'properties') p)
+			WHEN 'array' THEN (SELECT pg_catalog.jsonb_agg(commerce.api_example(schema -> 'items', name, schemas))
+							   FROM pg_catalog.generate_series(1, coalesce((schema -> 'minItems')::int, 1)))
+			WHEN 'null' THEN 'null'
+			WHEN 'boolean' THEN 'true'
+			WHEN 'integer' THEN (CASE
+				WHEN name IN ('price', 'price_now', 'unit_price', 'unit_final', 'line_total', 'items_total', 'payment_amount', 'amount', 'balance', 'balance_after') THEN '12000'
+				WHEN name ~ 'discount|refunded|failures|dead|lag' THEN '0'
+				ELSE '1' END)::jsonb
+			WHEN 'number' THEN (CASE WHEN name ~ 'lag' THEN '0' ELSE '1' END)::jsonb
+			WHEN 'string' THEN (CASE
+				WHEN schema ->> 'format' = 'date-time' THEN '"2026-12-01T09:00:00+09:00"'
+				WHEN schema ->> 'format' = 'date' THEN '"2026-12-01"'
+				WHEN schema ->> 'format' = 'uuid' THEN '"7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e"'
+				WHEN name = 'email' THEN '"kim@example.com"'
+				WHEN name ~ 'name$' THEN '"Mug"'
+				WHEN name IN ('position', 'cursor') THEN '"00000001-0000000000000300-0000000000000001"'
+				ELSE '"text"' END)::jsonb
+			ELSE '{}' END
+		END
 $$;
-COMMENT ON FUNCTION commerce.api_sample(regtype, text) IS 'internal: an example of a value';
+COMMENT ON FUNCTION commerce.api_example(jsonb, text, jsonb) IS 'internal: an example of what a JSON schema describes; schemas: those that it may refer to';
+
+CREATE FUNCTION commerce.api_object(properties jsonb)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_build_object('type', 'object', 'properties', properties,
+		'required', (SELECT pg_catalog.jsonb_agg(k.key ORDER BY k.key) FROM pg_catalog.jsonb_object_keys(properties) AS k (key)))
+$$;
+COMMENT ON FUNCTION commerce.api_object(jsonb) IS 'internal: JSON schema of an object that has all these properties';
+
+CREATE FUNCTION commerce.api_array(items jsonb)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_build_object('type', 'array', 'items', items)
+$$;
+COMMENT ON FUNCTION commerce.api_array(jsonb) IS 'internal: JSON schema of an array';
 
 -- The columns of a table, a view of commerce_api or a function's result. A view's column is described, and
 -- known not to be null, by the column of the same name that it shows.
@@ -63,7 +96,7 @@ AS $$
 	LEFT JOIN LATERAL (
 		SELECT o.attnotnull, pg_catalog.col_description(o.attrelid, o.attnum) AS description
 		FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_class t ON t.oid = o.attrelid
-		WHERE t.relname = CASE c.relname WHEN 'my_products' THEN 'products' ELSE c.relname END
+		WHERE t.relname = CASE WHEN c.relname IN ('my_products', 'product_list') THEN 'products' ELSE c.relname END
 		  AND t.relnamespace = 'commerce'::regnamespace AND t.relkind IN ('r', 'p')
 		  AND o.attname = a.attname AND NOT o.attisdropped AND o.attnum > 0) b ON true
 	LEFT JOIN LATERAL (
@@ -80,17 +113,90 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce.api_columns(oid) IS 'internal: columns as REST shows them';
 
-CREATE FUNCTION commerce.api_row_schema(relation oid)
+CREATE FUNCTION commerce.api_row_properties(relation regclass, chosen text[] DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_build_object('type', 'object',
-		'properties', pg_catalog.jsonb_object_agg(c.name, commerce.api_schema_of(c.type, c.nullable)
-			|| CASE WHEN c.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', c.description) END),
-		'examples', pg_catalog.jsonb_build_array(pg_catalog.jsonb_object_agg(c.name, commerce.api_sample(c.type, c.name))))
-	FROM commerce.api_columns(api_row_schema.relation) c
+	SELECT pg_catalog.jsonb_object_agg(c.name, commerce.api_schema_of(c.type, c.nullable)
+			|| CASE WHEN c.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', c.description) END)
+	FROM commerce.api_columns(api_row_properties.relation) c
+	WHERE chosen IS NULL OR c.name = ANY (chosen)
 $$;
-COMMENT ON FUNCTION commerce.api_row_schema(oid) IS 'internal: JSON schema of a row';
+COMMENT ON FUNCTION commerce.api_row_properties(regclass, text[]) IS 'internal: JSON schemas of the columns of a row, or of those chosen';
+
+CREATE FUNCTION commerce.api_result_properties(function regproc)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_object_agg(a.name, commerce.api_schema_of(a.type::regtype, false))
+	FROM pg_catalog.pg_proc f
+	CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) AS a (name, type, mode)
+	WHERE f.oid = api_result_properties.function AND a.mode <> 'i'
+$$;
+COMMENT ON FUNCTION commerce.api_result_properties(regproc) IS 'internal: JSON schemas of the columns that a function returns';
+
+-- Plurals are rows of views, of which a request chooses columns; singulars are what functions answer, always whole.
+CREATE FUNCTION commerce.api_schemas()
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_build_object(
+		'error', '{"type": "object", "required": ["code", "message", "details", "hint"], "properties": {
+			"code": {"type": "string", "description": "of the table of errors; SQLSTATEs and PGRSTnnn are PostgREST''s own"},
+			"message": {"type": "string"},
+			"details": {"type": ["string", "null"], "description": "the things concerned and their ids"},
+			"hint": {"type": ["string", "null"]}}}'::jsonb,
+		'ambiguity', '{"type": "object", "required": ["code", "message", "details", "hint"], "properties": {
+			"code": {"type": "string", "const": "PGRST201"},
+			"message": {"type": "string"},
+			"details": {"type": "array", "description": "the relationships there are", "items": {"type": "object", "required": ["cardinality", "embedding", "relationship"], "properties": {
+				"cardinality": {"type": "string"}, "embedding": {"type": "string"}, "relationship": {"type": "string"}}}},
+			"hint": {"type": "string", "description": "how to name each of them in select"}}}'::jsonb,
+		'lines', '{"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object", "additionalProperties": false,
+			"required": ["product_id", "quantity"], "properties": {
+			"product_id": {"type": "integer", "format": "int64", "minimum": 1},
+			"quantity": {"type": "integer", "format": "int64", "minimum": 1},
+			"coupon_issue_id": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "description": "a coupon of the caller for that product"}}}}'::jsonb,
+		'listed_product', commerce.api_object(commerce.api_row_properties('commerce.product_list')),
+		'order', commerce.api_object(o.properties || pg_catalog.jsonb_build_object('items', commerce.api_array(commerce.api_object(o.item)))),
+		'order_in_full', commerce.api_object(o.properties || pg_catalog.jsonb_build_object(
+			'items', commerce.api_array(commerce.api_object(o.item || pg_catalog.jsonb_build_object('history',
+				commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_item_events') - '{id,order_item_id}'::text[]))))),
+			'coupons', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_coupons') - 'order_id')),
+			'payments', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.payments') - 'order_id')))),
+		'order_sheet', commerce.api_object(commerce.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
+			'items', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_sheet_items') - 'order_sheet_id')))),
+		'shop_status', commerce.api_object(pg_catalog.jsonb_build_object(
+			'as_of', commerce.api_schema_of('timestamptz', false),
+			'version', commerce.api_schema_of('text', false),
+			'orders', commerce.api_object(pg_catalog.jsonb_build_object('last_minute', n.number, 'last_hour', n.number,
+																		'won_last_hour', n.number, 'pending_payment', n.number)),
+			'orders_per_minute', commerce.api_array(n.number) || '{"minItems": 30, "maxItems": 30, "description": "of the last 30 minutes, the latest last"}',
+			'sheets', commerce.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
+			'escrow', commerce.api_object(pg_catalog.jsonb_build_object('counters', n.number, 'in_flight', n.number, 'waiters', n.number)),
+			'horizon', pg_catalog.jsonb_build_object('description', 'what holds delivery and folding back most', 'anyOf', pg_catalog.jsonb_build_array(
+				commerce.api_object(commerce.api_row_properties('commerce.horizon', '{kind,database,holder,since,age}')), '{"type": "null"}'::jsonb)),
+			'popular_products', commerce.api_array(commerce.api_object(commerce.api_result_properties('commerce.popular_products'))),
+			'subscriptions', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.subscription_status',
+				'{name,state,destination,lag_events,lag_seconds,dead_letters,last_error}'))),
+			'jobs', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.job_status',
+				'{name,schedule,last_finished_at,last_rows,failures,last_error}'))))))
+		|| (SELECT pg_catalog.jsonb_object_agg(pg_catalog.regexp_replace(c.relname, 's$', ''), commerce.api_object(commerce.api_row_properties(c.oid)))
+			FROM pg_catalog.pg_class c
+			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets')
+			  AND c.reltype IN (SELECT f.prorettype FROM commerce.api_endpoints e JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc))
+		|| (SELECT pg_catalog.jsonb_object_agg(t.typname, pg_catalog.jsonb_build_object('type', 'string',
+						'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
+						'enum', (SELECT pg_catalog.jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)))
+			FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e' AND t.typname <> 'api_role')
+		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, pg_catalog.jsonb_build_object('type', 'object', 'properties', commerce.api_row_properties(v.oid),
+						'description', pg_catalog.obj_description(v.oid, 'pg_class')))
+			FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')
+	FROM (SELECT commerce.api_schema_of('bigint', false) AS number) n
+	CROSS JOIN (SELECT commerce.api_row_properties('commerce.orders') AS properties,
+					   commerce.api_row_properties('commerce.order_items') - 'order_id' AS item) o
+$$;
+COMMENT ON FUNCTION commerce.api_schemas() IS 'internal: the schemas of the OpenAPI document, without examples';
 
 -- What an endpoint answers in "data".
 CREATE FUNCTION commerce.api_data_schema(endpoint text)
@@ -98,31 +204,51 @@ RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH item AS (
-		SELECT e.*, f.proretset, f.prorettype,
+		SELECT f.proretset,
 			   CASE
 				WHEN e.result IS NOT NULL THEN
-					pg_catalog.jsonb_build_object('type', 'object', 'required', pg_catalog.jsonb_build_array(e.result),
-						'properties', pg_catalog.jsonb_build_object(e.result, commerce.api_schema_of(f.prorettype::regtype, true)))
+					commerce.api_object(pg_catalog.jsonb_build_object(e.result, commerce.api_schema_of(f.prorettype::regtype, false)))
 				WHEN f.prorettype = 'void'::regtype THEN '{"type": "null"}'
-				WHEN f.proname = 'api_get_product' THEN '{"$ref": "#/components/schemas/products"}'
-				WHEN f.proname = 'api_get_order' THEN '{"$ref": "#/components/schemas/order"}'
-				WHEN f.prorettype = 'jsonb'::regtype THEN '{"type": "object"}'
-				WHEN c.relname = 'orders' THEN '{"$ref": "#/components/schemas/order"}'
-				WHEN c.relname = 'order_sheets' THEN '{"$ref": "#/components/schemas/order_sheet"}'
-				WHEN v.oid IS NOT NULL THEN pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname)
-				WHEN c.oid IS NOT NULL THEN commerce.api_row_schema(c.oid)
-				ELSE (SELECT pg_catalog.jsonb_build_object('type', 'object',
-							'properties', pg_catalog.jsonb_object_agg(a.name, commerce.api_schema_of(a.type::regtype, true)))
-					  FROM ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) AS a (name, type, mode)
-					  WHERE a.mode <> 'i') END AS schema
+				WHEN f.prorettype = 'record'::regtype THEN commerce.api_object(commerce.api_result_properties(f.oid))
+				ELSE pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || CASE f.proname
+					WHEN 'api_get_product' THEN 'listed_product'
+					WHEN 'api_get_order' THEN 'order_in_full'
+					WHEN 'api_shop_status' THEN 'shop_status'
+					ELSE (SELECT pg_catalog.regexp_replace(c.relname, 's$', '') FROM pg_catalog.pg_class c WHERE c.reltype = f.prorettype) END) END AS schema
 		FROM commerce.api_endpoints e
 		JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
-		LEFT JOIN pg_catalog.pg_class c ON c.reltype = f.prorettype AND c.relkind = 'r'
-		LEFT JOIN pg_catalog.pg_class v ON v.relname = c.relname AND v.relnamespace = 'commerce_api'::regnamespace AND v.relname <> 'products'
 		WHERE e.name = api_data_schema.endpoint)
-	SELECT CASE WHEN i.proretset THEN pg_catalog.jsonb_build_object('type', 'array', 'items', i.schema) ELSE i.schema END FROM item i
+	SELECT CASE WHEN i.proretset THEN commerce.api_array(i.schema) ELSE i.schema END FROM item i
 $$;
 COMMENT ON FUNCTION commerce.api_data_schema(text) IS 'internal: JSON schema of what an endpoint answers';
+
+-- What PostgREST answers by itself, with codes of its own.
+CREATE FUNCTION commerce.api_postgrest_responses(OUT by_status jsonb, OUT components jsonb)
+RETURNS record
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.jsonb_object_agg(r.status, pg_catalog.jsonb_build_object('$ref', '#/components/responses/postgrest_' || r.status)),
+		   pg_catalog.jsonb_object_agg('postgrest_' || r.status, pg_catalog.jsonb_build_object('description', r.description,
+				'content',
+				CASE r.status WHEN 300 THEN '{"application/json": {"schema": {"$ref": "#/components/schemas/ambiguity"}}}'
+							  ELSE '{"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}' END::jsonb
+				-- of its HTTP server, which knows no JSON
+				|| CASE WHEN r.status IN (400, 500) THEN '{"text/plain": {"schema": {"type": "string"}}}' ELSE '{}' END::jsonb))
+	FROM (VALUES
+		(300, 'PostgREST''s own: what select embeds is related in more than one way (PGRST201), and the hint says how to choose'),
+		(400, 'PostgREST''s own: a body that is no JSON (PGRST102), a query that cannot be parsed (PGRST100), an unknown column (42703) or a malformed value (22P02); as text, a request line that is too long'),
+		(401, 'PostgREST''s own: a token that is malformed, expired, or not signed by us (PGRST301, PGRST303); 42501 for a visitor without a token'),
+		(403, 'PostgREST''s own: 42501, the role may not read this'),
+		(404, 'PostgREST''s own: no such function, argument or view (PGRST202, PGRST205)'),
+		(405, 'PostgREST''s own: the method is not allowed (PGRST101, PGRST117), or a GET of what writes (25006)'),
+		(406, 'PostgREST''s own: a media type that is not available (PGRST107), or no single row for application/vnd.pgrst.object+json (PGRST116)'),
+		(415, 'PostgREST''s own: a content type that is not understood'),
+		(416, 'PostgREST''s own: an offset beyond the last row, when rows are counted (PGRST103)'),
+		(500, 'PostgREST''s own: something it did not expect, such as JSON that is nested too deeply (54001), a wait of a view that was too long (55P03, 57014), or, as text, bytes that are not UTF-8'),
+		(503, 'PostgREST''s own: it cannot reach the database (PGRST000 to PGRST002)'),
+		(504, 'PostgREST''s own: no connection to the database became free in time (PGRST003)')) AS r (status, description)
+$$;
+COMMENT ON FUNCTION commerce.api_postgrest_responses() IS 'internal: error responses that are not ours, as components and as references to them';
 
 -- Error codes that an endpoint can answer: those that the comment of the function behind names, and those of any call.
 CREATE FUNCTION commerce.api_endpoint_errors(endpoint text)
@@ -157,7 +283,8 @@ AS $$
 				'headers', '{"Vary": {"$ref": "#/components/headers/Vary"}}'::jsonb
 					|| CASE e.http_status WHEN 401 THEN '{"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}'
 										  WHEN 429 THEN '{"Retry-After": {"$ref": "#/components/headers/Retry-After"}}' ELSE '{}' END::jsonb,
-				'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
+				'content', coalesce((SELECT p.components FROM commerce.api_postgrest_responses() p) -> ('postgrest_' || e.http_status) -> 'content', '{}')
+					|| pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
 					'schema', '{"$ref": "#/components/schemas/error"}'::jsonb,
 					'examples', pg_catalog.jsonb_object_agg(e.code, pg_catalog.jsonb_build_object('value',
 						pg_catalog.jsonb_build_object('code', e.code, 'message', e.message, 'details', NULL, 'hint', NULL)))))) AS response
@@ -166,30 +293,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce.api_error_responses(text) IS 'internal: the error responses of an endpoint';
 
--- What PostgREST answers by itself, with codes of its own.
-CREATE FUNCTION commerce.api_postgrest_responses(OUT by_status jsonb, OUT components jsonb)
-RETURNS record
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT pg_catalog.jsonb_object_agg(r.status, pg_catalog.jsonb_build_object('$ref', '#/components/responses/postgrest_' || r.status)),
-		   pg_catalog.jsonb_object_agg('postgrest_' || r.status, pg_catalog.jsonb_build_object('description', r.description,
-				'content', '{"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}'::jsonb))
-	FROM (VALUES
-		(400, 'PostgREST''s own: a body that is no JSON (PGRST102), a query that cannot be parsed (PGRST100), an unknown column (42703) or a malformed value (22P02)'),
-		(401, 'PostgREST''s own: a token that is malformed, expired, or not signed by us (PGRST301, PGRST303); 42501 for a visitor without a token'),
-		(403, 'PostgREST''s own: 42501, the role may not read this'),
-		(404, 'PostgREST''s own: no such function, argument or view (PGRST202, PGRST205)'),
-		(405, 'PostgREST''s own: the method is not allowed (PGRST101, PGRST117), or a GET of what writes (25006)'),
-		(406, 'PostgREST''s own: a media type that is not available (PGRST107), or no single row for application/vnd.pgrst.object+json (PGRST116)'),
-		(415, 'PostgREST''s own: a content type that is not understood'),
-		(416, 'PostgREST''s own: an offset beyond the last row, when rows are counted (PGRST103)'),
-		(500, 'PostgREST''s own: something it did not expect'),
-		(503, 'PostgREST''s own: it cannot reach the database (PGRST000 to PGRST002)'),
-		(504, 'PostgREST''s own: no connection to the database became free in time (PGRST003)')) AS r (status, description)
-$$;
-COMMENT ON FUNCTION commerce.api_postgrest_responses() IS 'internal: error responses that are not ours, as components and as references to them';
-
-CREATE FUNCTION commerce.api_rpc_path(endpoint text)
+CREATE FUNCTION commerce.api_rpc_path(endpoint text, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -202,41 +306,51 @@ AS $$
 			   || CASE WHEN n.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', n.description) END AS schema
 		FROM commerce.api_arguments a LEFT JOIN commerce.api_notes n USING (argument)
 		WHERE a.endpoint = api_rpc_path.endpoint AND a.source IN ('BODY', 'SELLER')),
+	has AS (
+		SELECT e.location IS NOT NULL AS location,
+			   EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
+			   EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
+			   d.schema AS data, commerce.api_example(d.schema, '', schemas) AS example
+		FROM e, commerce.api_data_schema(e.name) AS d (schema)),
 	success AS (
-		SELECT pg_catalog.jsonb_build_object(
+		SELECT pg_catalog.jsonb_object_agg(r.status, pg_catalog.jsonb_build_object(
+			'description', r.description,
 			'headers', '{"Vary": {"$ref": "#/components/headers/Vary"}}'::jsonb
-				|| CASE WHEN e.location IS NULL THEN '{}' ELSE '{"Location": {"$ref": "#/components/headers/Location"}}' END::jsonb
-				|| CASE WHEN EXISTS (SELECT FROM commerce.api_arguments k WHERE k.endpoint = e.name AND k.source = 'KEY')
-						THEN '{"Idempotent-Replayed": {"$ref": "#/components/headers/Idempotent-Replayed"}}' ELSE '{}' END::jsonb,
-			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object('schema',
-				pg_catalog.jsonb_build_object('type', 'object', 'required', '["code", "message", "data"]'::jsonb,
-					'properties', pg_catalog.jsonb_build_object(
-						'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
-						'message', '{"type": "string", "examples": ["the request succeeded", "요청에 성공했습니다."]}'::jsonb,
-						'data', commerce.api_data_schema(e.name)))))) AS response
-		FROM e),
+				|| CASE WHEN r.status > 200 THEN '{"Location": {"$ref": "#/components/headers/Location"}}'
+						WHEN has.key THEN '{"Idempotent-Replayed": {"$ref": "#/components/headers/Idempotent-Replayed"}}' ELSE '{}' END::jsonb,
+			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
+				'schema', commerce.api_object(pg_catalog.jsonb_build_object(
+					'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
+					'message', '{"type": "string", "examples": ["the request succeeded", "요청에 성공했습니다."]}'::jsonb,
+					'data', has.data)),
+				'example', pg_catalog.jsonb_build_object('code', 'SUCCESS', 'message', 'the request succeeded',
+					'data', CASE WHEN r.status = 202
+						THEN pg_catalog.jsonb_set(has.example, '{items,0,status}', '"PENDING_PAYMENT"')
+							 || '{"status": "PENDING_PAYMENT", "payment_method": "EXTERNAL", "paid_at": null}'
+						ELSE has.example END))))) AS responses
+		FROM has
+		CROSS JOIN LATERAL (VALUES
+			(200, CASE WHEN has.location THEN 'a repeated Idempotency-Key: what was answered first' ELSE 'done' END, NOT has.location OR has.key),
+			(201, 'made; Location says where it can be read', has.location),
+			(202, 'made, and waiting for its payment', has.payment)) AS r (status, description, there)
+		WHERE r.there),
 	operation AS (
 		SELECT pg_catalog.jsonb_build_object(
 			'tags', CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '["catalogue"]'
 						 ELSE (SELECT pg_catalog.jsonb_agg(pg_catalog.lower(r::text)) FROM pg_catalog.unnest(e.roles) r) END,
 			'summary', e.summary,
 			'description', pg_catalog.format('%s.%s', e.summary, CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '' ELSE
-				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is the token''s `sub`.' END),
+				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is the token''s `sub`.' END
+				|| ' `limit`, `offset` and `Range` are for views: here they can make the answer `null`, after all was done.'),
 			'security', CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '[{}, {"bearer": []}]' ELSE '[{"bearer": []}]' END::jsonb,
-			'responses', (SELECT p.by_status FROM commerce.api_postgrest_responses() p) || commerce.api_error_responses(e.name)
-				|| pg_catalog.jsonb_build_object('200', s.response || pg_catalog.jsonb_build_object('description',
-					CASE WHEN e.location IS NULL THEN 'done' ELSE 'a repeated Idempotency-Key: what was answered first' END))
-				|| CASE WHEN e.location IS NULL THEN '{}'::jsonb
-						ELSE pg_catalog.jsonb_build_object('201', s.response || '{"description": "made; Location says where it can be read"}') END
-				|| CASE WHEN EXISTS (SELECT FROM commerce.api_arguments p WHERE p.endpoint = e.name AND p.argument = 'payment_method')
-						THEN pg_catalog.jsonb_build_object('202', s.response || '{"description": "made, and waiting for its payment"}')
-						ELSE '{}'::jsonb END) AS common,
+			-- nothing of a function can be embedded
+			'responses', (SELECT p.by_status - '300' FROM commerce.api_postgrest_responses() p) || commerce.api_error_responses(e.name)
+				|| s.responses) AS common,
 			pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('$ref', '#/components/parameters/Accept-Language'))
 				|| CASE WHEN e.reads THEN '[]' ELSE '[{"$ref": "#/components/parameters/Prefer"}]' END::jsonb
-				|| CASE WHEN EXISTS (SELECT FROM commerce.api_arguments k WHERE k.endpoint = e.name AND k.source = 'KEY')
-						THEN '[{"$ref": "#/components/parameters/Idempotency-Key"}]' ELSE '[]' END::jsonb AS headers,
+				|| CASE WHEN has.key THEN '[{"$ref": "#/components/parameters/Idempotency-Key"}]' ELSE '[]' END::jsonb AS headers,
 			e.*
-		FROM e, success s)
+		FROM e, has, success s)
 	SELECT CASE WHEN o.reads THEN
 		pg_catalog.jsonb_build_object('get', o.common || pg_catalog.jsonb_build_object('operationId', o.name,
 			'parameters', o.headers || coalesce((
@@ -255,9 +369,9 @@ AS $$
 	END
 	FROM operation o
 $$;
-COMMENT ON FUNCTION commerce.api_rpc_path(text) IS 'internal: the path item of an endpoint';
+COMMENT ON FUNCTION commerce.api_rpc_path(text, jsonb) IS 'internal: the path item of an endpoint';
 
-CREATE FUNCTION commerce.api_view_path(view regclass)
+CREATE FUNCTION commerce.api_view_path(view regclass, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -280,16 +394,18 @@ AS $$
 																					   '206', s.response || '{"description": "part of the rows, when they are counted"}')))
 	FROM pg_catalog.pg_class v
 	CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(w.api_role ORDER BY w.api_role) AS roles FROM commerce.api_views w WHERE w.view = v.oid) r
+	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname) AS schema) w
+	CROSS JOIN LATERAL (SELECT commerce.api_example(w.schema, '', schemas) AS row) e
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('headers', '{"Content-Range": {"$ref": "#/components/headers/Content-Range"}}'::jsonb,
-			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object('schema',
-				pg_catalog.jsonb_build_object('type', 'array', 'items', pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname))),
-				'application/vnd.pgrst.object+json', pg_catalog.jsonb_build_object('schema',
-				pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname)))) AS response) s
+			'content', pg_catalog.jsonb_build_object(
+				'application/json', pg_catalog.jsonb_build_object('schema', commerce.api_array(w.schema), 'example', pg_catalog.jsonb_build_array(e.row)),
+				'application/vnd.pgrst.object+json', pg_catalog.jsonb_build_object('schema', w.schema, 'example', e.row),
+				'text/csv', '{"schema": {"type": "string"}}'::jsonb)) AS response) s
 	WHERE v.oid = api_view_path.view
 $$;
-COMMENT ON FUNCTION commerce.api_view_path(regclass) IS 'internal: the path item of a view';
+COMMENT ON FUNCTION commerce.api_view_path(regclass, jsonb) IS 'internal: the path item of a view';
 
-CREATE FUNCTION commerce.api_components()
+CREATE FUNCTION commerce.api_components(schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -312,33 +428,11 @@ AS $$
 			"Retry-After": {"schema": {"type": "string"}, "description": "seconds"},
 			"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"},
 			"Content-Range": {"schema": {"type": "string"}, "description": "which rows of how many: 0-9/57, or 0-9/* when they are not counted"}}'::jsonb,
-		'schemas', '{
-			"error": {"type": "object", "required": ["code", "message", "details", "hint"], "properties": {
-				"code": {"type": "string", "description": "of the table of errors; SQLSTATEs and PGRSTnnn are PostgREST''s own"},
-				"message": {"type": "string"},
-				"details": {"type": ["string", "null"], "description": "the things concerned and their ids"},
-				"hint": {"type": ["string", "null"]}}},
-			"lines": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object", "additionalProperties": false,
-				"required": ["product_id", "quantity"], "properties": {
-				"product_id": {"type": "integer", "format": "int64", "minimum": 1},
-				"quantity": {"type": "integer", "format": "int64", "minimum": 1},
-				"coupon_issue_id": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "description": "a coupon of the caller for that product"}}}},
-			"order": {"allOf": [{"$ref": "#/components/schemas/orders"}, {"type": "object", "required": ["items"], "properties": {
-				"items": {"type": "array", "items": {"allOf": [{"$ref": "#/components/schemas/order_items"}, {"type": "object", "properties": {
-					"history": {"type": "array", "items": {"$ref": "#/components/schemas/order_item_events"}}}}]}},
-				"coupons": {"type": "array", "items": {"$ref": "#/components/schemas/order_coupons"}},
-				"payments": {"type": "array", "items": {"$ref": "#/components/schemas/payments"}}}}]},
-			"order_sheet": {"allOf": [{"$ref": "#/components/schemas/order_sheets"}, {"type": "object", "required": ["items"], "properties": {
-				"items": {"type": "array", "items": {"$ref": "#/components/schemas/order_sheet_items"}}}}]}}'::jsonb
-			|| (SELECT pg_catalog.jsonb_object_agg(t.typname, pg_catalog.jsonb_build_object('type', 'string',
-							'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
-							'enum', (SELECT pg_catalog.jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)))
-				FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e' AND t.typname <> 'api_role')
-			|| (SELECT pg_catalog.jsonb_object_agg(v.relname, commerce.api_row_schema(v.oid)
-							|| pg_catalog.jsonb_build_object('description', pg_catalog.obj_description(v.oid, 'pg_class')))
-				FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'))
+		'schemas', (SELECT pg_catalog.jsonb_object_agg(s.key, s.value || CASE WHEN s.value ->> 'type' = 'object'
+						THEN pg_catalog.jsonb_build_object('examples', pg_catalog.jsonb_build_array(commerce.api_example(s.value, '', schemas))) ELSE '{}' END)
+					FROM pg_catalog.jsonb_each(schemas) s))
 $$;
-COMMENT ON FUNCTION commerce.api_components() IS 'internal: the components of the OpenAPI document';
+COMMENT ON FUNCTION commerce.api_components(jsonb) IS 'internal: the components of the OpenAPI document';
 
 CREATE FUNCTION commerce.build_openapi()
 RETURNS jsonb
@@ -355,19 +449,24 @@ AS $$
 		'paths', '{"/": {"get": {"operationId": "root", "tags": ["catalogue"], "summary": "this document; for browsers a page", "security": [{}, {"bearer": []}],
 					"responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/openapi+json": {"schema": {"type": "object"}}, "text/html": {"schema": {"type": "string"}}}},
 								  "401": {"description": "a token that is not good", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}}}}}}'::jsonb
-			|| (SELECT pg_catalog.jsonb_object_agg('/rpc/' || e.name, commerce.api_rpc_path(e.name)) FROM commerce.api_endpoints e)
-			|| (SELECT pg_catalog.jsonb_object_agg('/' || v.relname, commerce.api_view_path(v.oid))
+			|| pg_catalog.jsonb_build_object('/rpc/operator', pg_catalog.jsonb_build_object('get', '{"operationId": "operator", "tags": ["admin"], "security": [{}, {"bearer": []}],
+					"description": "The page itself is for everybody and has nothing of the shop in it; it asks rpc/shop_status with an administrator''s token."}'::jsonb
+				|| pg_catalog.jsonb_build_object('summary', (SELECT pg_catalog.obj_description(f.oid, 'pg_proc')
+												   FROM pg_catalog.pg_proc f WHERE f.pronamespace = 'commerce_api'::regnamespace AND f.proname = 'operator'),
+					'responses', (SELECT p.by_status - '300' FROM commerce.api_postgrest_responses() p)
+						|| '{"200": {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}}')))
+			|| (SELECT pg_catalog.jsonb_object_agg('/rpc/' || e.name, commerce.api_rpc_path(e.name, s.schemas)) FROM commerce.api_endpoints e)
+			|| (SELECT pg_catalog.jsonb_object_agg('/' || v.relname, commerce.api_view_path(v.oid, s.schemas))
 				FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'),
-		'components', commerce.api_components())
+		'components', commerce.api_components(s.schemas))
+	FROM (SELECT commerce.api_schemas() OFFSET 0) s (schemas)
 $$;
 COMMENT ON FUNCTION commerce.build_openapi() IS 'internal: makes the OpenAPI document anew';
 
--- Made once, when the extension is created or updated: half a second's work, for anybody who asks.
 CREATE TABLE commerce.api_document (
 	document jsonb NOT NULL
 );
 COMMENT ON TABLE commerce.api_document IS 'the OpenAPI document, one row; made by the install and update scripts';
-INSERT INTO commerce.api_document (document) SELECT commerce.build_openapi();
 
 CREATE FUNCTION commerce.openapi()
 RETURNS jsonb

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import addFormats from 'ajv-formats';
+import Ajv2020 from 'ajv/dist/2020.js';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { admin, direct, http } from './shop.mjs';
 
@@ -36,6 +38,35 @@ test('what PostgREST has found is what the document says', async () => {
     const answer = await http(path, { who: admin, url: direct, method, body: method === 'POST' ? 'x' : undefined });
     assert.notEqual(answer.status, 404, `${method} ${path}: ${answer.text}`);
     assert.ok(answer.status < 500, `${method} ${path}: ${answer.text}`);
+  }
+});
+
+test('what only PostgREST answers is in the document too', async () => {
+  // all but the last through Prism, which compares
+  const ambiguous = await http('/orders?select=*,coupon_issues(*)', { who: admin });
+  assert.deepEqual([ambiguous.status, ambiguous.code], [300, 'PGRST201']);
+  const csv = await http('/users?limit=1', { who: admin, headers: { Accept: 'text/csv' } });
+  assert.deepEqual([csv.status, csv.headers.get('content-type')], [200, 'text/csv; charset=utf-8']);
+  assert.equal((await http('/rpc/operator', { headers: { Accept: 'text/html' } })).status, 200);
+  const { json } = await http('/', { url: direct });
+  const long = await http(`/products?name=eq.${'x'.repeat(100000)}`, { url: direct });
+  assert.equal(long.status, 400);
+  assert.ok(json.components.responses.postgrest_400.content[long.headers.get('content-type').split(';')[0]]);
+});
+
+test('functions promise what they answer', async () => {
+  const { json } = await http('/', { url: direct });
+  const ajv = addFormats(new Ajv2020({ strict: false }));
+  ajv.addSchema({ $id: 'document', ...json });
+  for (const [path, item] of Object.entries(json.paths).filter(([name]) => name.startsWith('/rpc/') && name !== '/rpc/operator')) {
+    const [method, operation] = Object.entries(item)[0];
+    for (const status of Object.keys(operation.responses).filter((s) => s < '300')) {
+      const content = operation.responses[status].content['application/json'];
+      const place = ['paths', path, method, 'responses', status, 'content', 'application/json', 'schema'].map((s) => s.replaceAll('/', '~1')).join('/');
+      const validate = ajv.getSchema(`document#/${place}`);
+      assert.ok(validate(content.example), `${path}: ${ajv.errorsText(validate.errors)}`);
+      assert.ok(!validate({ code: 'SUCCESS', message: '', data: {} }), `${path}: anything is an answer`);
+    }
   }
 });
 

@@ -11,6 +11,11 @@ SELECT is_empty(
 	$$SELECT name FROM commerce.api_endpoints e WHERE NOT commerce.openapi()->'paths'->('/rpc/' || e.name) ? CASE WHEN e.reads THEN 'get' ELSE 'post' END$$,
 	'every function is in it');
 SELECT is_empty(
+	$$SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce_api'::regnamespace AND NOT commerce.openapi()->'paths' ? ('/rpc/' || p.proname)
+	  -- root is GET /; product is for embedding and cannot be called
+	  AND p.proname NOT IN ('root', 'product')$$,
+	'also those that are no endpoints');
+SELECT is_empty(
 	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' AND NOT commerce.openapi()->'paths' ? ('/' || v.relname)$$,
 	'every view is in it');
 SELECT is_empty(

@@ -1,0 +1,186 @@
+-- role: postgres
+-- What every function and view really answers, against what the OpenAPI document says of it: no member that
+-- is not declared, none that is declared and not there.
+
+\ir api_helpers.psql
+SELECT no_plan();
+
+-- Where a value is not as its schema says.
+CREATE FUNCTION tap.differences(schema jsonb, given jsonb, path text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	types jsonb := CASE jsonb_typeof(schema->'type') WHEN 'array' THEN schema->'type' WHEN 'string' THEN jsonb_build_array(schema->'type') END;
+	kind text := jsonb_typeof(given);
+	m record;
+BEGIN
+	IF schema ? '$ref' THEN
+		RETURN QUERY SELECT tap.differences(commerce.openapi() #> string_to_array(substr(schema->>'$ref', 3), '/'), given, path);
+		RETURN;
+	END IF;
+	IF schema ? 'anyOf' AND NOT EXISTS (SELECT FROM jsonb_array_elements(schema->'anyOf') a WHERE NOT EXISTS (SELECT tap.differences(a, given, path))) THEN
+		RETURN NEXT path || ' is none of those that it can be: ' || given;
+	END IF;
+	IF NOT (types ? kind OR types ? 'integer' AND kind = 'number' AND given::text !~ '[.]') THEN
+		RETURN NEXT format('%s is a %s', path, kind);
+	END IF;
+	IF given <> schema->'const' OR NOT schema->'enum' @> given THEN
+		RETURN NEXT format('%s cannot be %s', path, given);
+	END IF;
+	IF schema->>'format' = 'date-time' AND kind = 'string' THEN
+		PERFORM (given #>> '{}')::timestamptz;
+	END IF;
+	IF kind = 'array' THEN
+		FOR m IN SELECT * FROM jsonb_array_elements(given) LOOP
+			RETURN QUERY SELECT tap.differences(schema->'items', m.value, path || '[]');
+		END LOOP;
+	ELSIF kind = 'object' AND schema ? 'properties' THEN
+		RETURN QUERY SELECT format('%s.%s is not in the document', path, k) FROM jsonb_object_keys(given) k WHERE NOT schema->'properties' ? k;
+		RETURN QUERY SELECT format('%s.%s is not there', path, k) FROM jsonb_object_keys(schema->'properties') k WHERE NOT given ? k;
+		FOR m IN SELECT * FROM jsonb_each(given) LOOP
+			RETURN QUERY SELECT tap.differences(schema->'properties'->m.key, m.value, path || '.' || m.key);
+		END LOOP;
+	END IF;
+END
+$$;
+SELECT is(array(SELECT tap.differences('{"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"], "enum": ["x"]}, "c": {}}}', v.value, '$') ORDER BY 1), v.differences, v.value::text)
+FROM (VALUES ('{"a": 1, "b": "x", "c": []}'::jsonb, '{}'::text[]), ('5', '{$ is a number}'), ('{"a": "1", "b": 5, "d": 1}', '{$.a is a string,$.b cannot be 5,$.b is a number,$.c is not there,$.d is not in the document}')) v (value, differences);
+
+-- What the document says of a status of a function.
+CREATE FUNCTION tap.documented(called text, status int) RETURNS jsonb LANGUAGE sql
+BEGIN ATOMIC
+	SELECT m.value->'responses'->(status::text) FROM jsonb_each(commerce.openapi()->'paths'->('/rpc/' || called)) m;
+END;
+
+-- A life of the shop, in which every function succeeds. :name is a value that an answer before had.
+CREATE TABLE tap.steps (n int GENERATED ALWAYS AS IDENTITY, caller text, called text, body text, keep text, path text);
+\copy tap.steps (caller, called, body, keep, path) FROM stdin WITH (DELIMITER '|')
+anon|get_product|{"product_id": "1"}||
+anon|get_product|{"product_id": "4"}||
+buyer 1|get_balance|{}||
+buyer 1|charge_balance|{"amount": 1000}||
+buyer 1|claim_coupon|{"coupon_id": 1}|issue|data,id
+buyer 1|usable_coupons|{}||
+buyer 1|place_order|{"items": [{"product_id": 1, "quantity": 3}, {"product_id": 4, "quantity": 1}], "coupon_issue_ids": [:issue]}|order|data,id
+buyer 1|place_order|{"items": [{"product_id": 1, "quantity": 3}, {"product_id": 4, "quantity": 1}], "coupon_issue_ids": [:issue]}|item|data,items,0,id
+buyer 1|place_order|{"items": [{"product_id": 2, "quantity": 1}], "payment_method": "EXTERNAL"}|pending|data,id
+admin 5|confirm_payment|{"order_id": :pending, "succeeded": true, "provider_event_id": "e1"}||
+buyer 1|create_order_sheet|{"items": [{"product_id": 2, "quantity": 1}]}|sheet|data,id
+buyer 1|place_sheet_order|{"order_sheet_id": ":sheet"}||
+buyer 1|cancel_order_item|{"order_item_id": :item, "quantity": 1}||
+seller 3|change_item_status|{"order_item_id": :item, "new_status": "DISPATCHED"}||
+seller 3|change_item_status|{"order_item_id": :item, "new_status": "IN_TRANSIT"}||
+seller 3|change_item_status|{"order_item_id": :item, "new_status": "DELIVERED"}||
+buyer 1|get_order|{"order_id": ":order"}||
+buyer 1|cancel_order|{"order_id": :pending}||
+admin 5|get_order|{"order_id": ":pending"}||
+seller 3|create_product|{"name": "jug", "price": 100, "stock": 0}|product|data,product_id
+seller 3|update_product|{"product_id": :product, "price": 200}||
+seller 3|adjust_stock|{"product_id": :product, "delta": 5}||
+seller 3|create_promotion|{"product_id": :product, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}||
+seller 3|set_product_status|{"product_id": :product, "status": "DISCONTINUED"}||
+seller 3|create_coupon|{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1}|coupon|data,coupon_id
+seller 3|stop_coupon|{"coupon_id": :coupon}||
+admin 5|create_user|{"name": "x", "email": "x@example.com", "role": "SELLER"}|user|data,user_id
+admin 5|create_seller|{"user_id": :user, "business_name": "x", "registration_number": "333"}||
+admin 5|set_user_status|{"user_id": :user, "status": "WITHDRAWN"}||
+buyer 2|claim_coupon|{"coupon_id": 1}|issue|data,id
+admin 5|revoke_coupon|{"coupon_issue_id": :issue}||
+admin 5|expire_coupons|{}||
+admin 5|expire_pending_orders|{}||
+admin 5|refresh_popular_products|{}||
+admin 5|run_job|{"name": "popular-products"}||
+admin 5|schedule_jobs|{}||
+admin 5|unschedule_jobs|{}||
+admin 5|check_invariants|{}||
+admin 5|subscribe|{"name": "somebody"}||
+admin 5|set_http_sink|{"subscription": "somebody", "url": "https://example.com/"}||
+admin 5|set_kafka_sink|{"subscription": "somebody", "brokers": "example.com:9092", "topic": "t"}||
+admin 5|shop_status|{}||
+admin 5|redeliver|{"subscription": "somebody"}||
+admin 5|remove_sink|{"subscription": "somebody"}||
+admin 5|fetch_events|{"subscription": "somebody", "max_events": "1"}|position|data,0,position
+admin 5|ack_events|{"subscription": "somebody", "up_to": ":position"}||
+admin 5|seek_subscription|{"subscription": "somebody", "to_position": ":position"}||
+admin 5|pause_subscription|{"subscription": "somebody"}||
+admin 5|resume_subscription|{"subscription": "somebody"}||
+admin 5|discard_dead_letters|{"subscription": "somebody"}||
+admin 5|unsubscribe|{"subscription": "somebody"}||
+\.
+-- pg_cron is in one database of the server only
+CREATE OR REPLACE FUNCTION commerce.require_cron() RETURNS void LANGUAGE sql AS '';
+CREATE SCHEMA cron;
+CREATE TABLE cron.job (jobid bigint GENERATED ALWAYS AS IDENTITY, jobname text, username name DEFAULT current_user);
+CREATE FUNCTION cron.schedule(text, text, text) RETURNS bigint LANGUAGE sql AS 'INSERT INTO cron.job (jobname) VALUES ($1) RETURNING jobid';
+CREATE FUNCTION cron.unschedule(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+
+CREATE TABLE tap.answers (n int, called text, response tap.response);
+-- not one transaction: events can be fetched when what wrote them has been committed
+CREATE PROCEDURE tap.live() LANGUAGE plpgsql AS $$
+DECLARE
+	step record;
+	known record;
+	r tap.response;
+	kept jsonb := '{}';
+BEGIN
+	FOR step IN SELECT * FROM tap.steps ORDER BY n LOOP
+		FOR known IN SELECT * FROM jsonb_each_text(kept) LOOP
+			step.body := replace(step.body, ':' || known.key, known.value);
+		END LOOP;
+		IF step.called = 'fetch_events' THEN
+			PERFORM tap.settle();
+		END IF;
+		r := tap.http(step.caller, step.called, step.body::jsonb, CASE step.called WHEN 'place_order' THEN jsonb_build_object('idempotency-key', md5(step.body)) ELSE '{}' END);
+		IF step.keep <> '' THEN
+			kept := kept || jsonb_build_object(step.keep, r.body #> string_to_array(step.path, ','));
+		END IF;
+		INSERT INTO tap.answers VALUES (step.n, step.called, r);
+		COMMIT;
+	END LOOP;
+END
+$$;
+CALL tap.live();
+
+SELECT is((a.response).code, 'SUCCESS', format('%s: %s %s', a.called, (a.response).code, (a.response).details)) FROM tap.answers a ORDER BY a.n;
+SELECT is_empty($$SELECT e.name FROM commerce.api_endpoints e WHERE e.name NOT IN (SELECT a.called FROM tap.answers a)$$, 'no function is left out here');
+SELECT is_empty(format($$SELECT tap.differences(%L, %L, '$')$$, d.response->'content'->'application/json'->'schema', (a.response).body),
+				format('%s, %s, is as documented', a.called, (a.response).status))
+FROM tap.answers a CROSS JOIN LATERAL (SELECT tap.documented(a.called, (a.response).status) AS response) d ORDER BY a.n;
+SELECT is(array(SELECT h FROM jsonb_object_keys((a.response).headers - 'Access-Control-Expose-Headers') h ORDER BY 1),
+		  array(SELECT h FROM jsonb_object_keys(tap.documented(a.called, (a.response).status)->'headers') h WHERE h <> 'Idempotent-Replayed' OR (a.response).headers ? h ORDER BY 1),
+		  format('%s, %s, has its headers', a.called, (a.response).status)) FROM tap.answers a ORDER BY a.n;
+-- what could have been left empty above
+SELECT ok(jsonb_array_length((a.response).data #> string_to_array(f.path, ',')) > 0, format('%s of %s', f.path, f.called))
+FROM (VALUES ('usable_coupons', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
+	('shop_status', 'jobs'), ('shop_status', 'subscriptions'), ('shop_status', 'popular_products')) f (called, path)
+JOIN LATERAL (SELECT x.response FROM tap.answers x WHERE x.called = f.called ORDER BY n LIMIT 1) a ON true;
+
+-- errors
+SELECT is_empty(format($$SELECT tap.differences(%L, %L, '$')$$, tap.documented(e.called, (r).status)->'content'->'application/json'->'schema', (r).body),
+				format('%s, %s, is as documented', e.called, (r).code)), ok((r).status >= 400, 'and an error')
+FROM (VALUES ('anon', 'place_order'), ('seller 3', 'place_order'), ('buyer 1', 'place_order'), ('anon', 'get_product'), ('buyer 1', 'cancel_order')) e (caller, called)
+CROSS JOIN LATERAL tap.http(e.caller, e.called, CASE e.called WHEN 'cancel_order' THEN '{"order_id": 999}' ELSE '{}' END::jsonb) r;
+
+-- views, all columns
+CREATE FUNCTION tap.rows_of(view name) RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM tap.become('admin 5', 'GET', '/' || view, '{}');
+	RETURN QUERY EXECUTE format('SELECT to_jsonb(v) FROM commerce_api.%I v', view);
+	PERFORM tap.unbecome();
+END
+$$;
+SELECT is_empty(format($$SELECT tap.differences(%L, r, '$') FROM tap.rows_of(%L) r$$, commerce.openapi()->'components'->'schemas'->v.relname, v.relname), v.relname || ' has the rows that are documented')
+FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' ORDER BY v.relname;
+
+-- every answer has an example, which is as its schema says; and functions promise what they answer
+CREATE TABLE tap.contents AS
+	SELECT p.key AS path, r.key AS status, c.key AS type, c.value AS content
+	FROM jsonb_each(commerce.openapi()->'paths') p, jsonb_each(p.value) m, jsonb_each(m.value->'responses') r, jsonb_each(r.value->'content') c
+	WHERE c.key LIKE '%json' AND p.key <> '/' AND r.key < '300';
+SELECT is_empty($$SELECT path, status, type FROM tap.contents WHERE NOT content ? 'example'$$, 'every answer has an example');
+SELECT is_empty($$SELECT path, status, type, tap.differences(content->'schema', content->'example', '$') FROM tap.contents$$, 'and it is as the schema says');
+SELECT is_empty($$SELECT s.key, tap.differences(s.value, e, '$') FROM jsonb_each(commerce.openapi()->'components'->'schemas') s, jsonb_array_elements(s.value->'examples') e$$, 'so are those of the components');
+SELECT is_empty(
+	$$SELECT s.key FROM jsonb_each(commerce.openapi()->'components'->'schemas') s
+	  WHERE s.value->>'type' = 'object' AND NOT EXISTS (SELECT FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relname = s.key)
+		AND (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(s.value->'properties') k) IS DISTINCT FROM (SELECT array_agg(k ORDER BY k) FROM jsonb_array_elements_text(s.value->'required') k)$$,
+	'all that a function answers is required');
+SELECT * FROM finish();
