@@ -23,7 +23,9 @@ SET LOCAL log_min_duration_statement = -1;
 SET LOCAL log_min_error_statement = 'panic';
 ALTER ROLE authenticator LOGIN NOINHERIT PASSWORD :'password';
 COMMIT;
--- a request waits so long for a lock, and in all, and is then 429 SERVICE_BUSY
+-- a request waits so long for a lock, and in all; a function is then 429 SERVICE_BUSY
 ALTER ROLE authenticator SET lock_timeout = '2s';
 ALTER ROLE authenticator SET statement_timeout = '10s';
+-- JSON as deep as a body of 80 kB can be; what is deeper is 500. Needs the usual 8 MB of `ulimit -s`
+ALTER ROLE authenticator SET max_stack_depth = '7MB';
 SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin');
