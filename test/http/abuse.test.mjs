@@ -82,6 +82,15 @@ test('tokens without a role, a user, or with a foreign role', async () => {
   }
 });
 
+test('claims that PostgreSQL cannot read', async () => {
+  const claims = bearer(token({ role: 'api_buyer', sub: String(buyer.id), x: '\u0000' }));
+  for (const [method, path] of [['GET', '/rpc/get_balance'], ['POST', '/rpc/charge_balance']]) {
+    const answer = await http(path, { method, headers: claims, body: method === 'POST' ? { amount: 100 } : undefined, url: direct });
+    assert.deepEqual([answer.status, answer.code], [401, 'UNAUTHENTICATED'], `${method} ${path}: ${answer.text}`);
+  }
+  assert.deepEqual((await http('/users', { headers: claims, url: direct })).json, []);
+});
+
 test('methods and paths that are not there', async () => {
   for (const [method, path, status] of [
     ['GET', '/rpc/place_order', [404, 405]], ['PUT', '/rpc/place_order', [404, 405]], ['DELETE', '/rpc/place_order', [404, 405]],

@@ -85,6 +85,25 @@ SELECT is(r.status, 400, 'charge not a multiple of 100'), is(r.code, 'INVALID_RE
 SELECT is(r.details, 'payment_method cannot be "CASH"', 'an unknown label') FROM tap.http('buyer 1', 'place_order', '{"items": [], "payment_method": "CASH"}') r;
 SELECT is(r.details, 'starts_at is malformed', 'a malformed time') FROM tap.http('seller 3', 'create_promotion', '{"product_id": 1, "kind": "FIXED", "value": 1, "starts_at": "yesterday-ish", "ends_at": "2030-01-01"}') r;
 
+-- a token whose claims PostgreSQL cannot read is none
+CREATE FUNCTION tap.with_claims(claims text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM tap.become('buyer 1', 'GET', '/', '{}'), set_config('request.jwt.claims', claims, true);
+	EXECUTE statement INTO result;
+	PERFORM tap.unbecome();
+	RETURN result;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || CASE SQLSTATE WHEN 'PGRST' THEN ' ' || (SQLERRM::json->>'code') ELSE '' END;
+END
+$$;
+SELECT is(tap.with_claims(c.claims, s.statement), s.result, format('%s with %s', s.statement, left(c.claims, 60)))
+FROM (VALUES ('{"role": "api_buyer", "sub": "1", "x": "\u0000"}'), ('{"role": "api_buyer", "x": "\u0000", "sub": "1"}'), ('{"sub": "\u0000"}'), ('{"sub": "1"')) c (claims)
+CROSS JOIN (VALUES ('SELECT commerce_api.get_balance()', 'PGRST UNAUTHENTICATED'), ('SELECT commerce_api.charge_balance(''{"amount": 1000}'')', 'PGRST UNAUTHENTICATED'),
+	('SELECT count(*) FROM commerce_api.orders', '0')) s (statement, result);
+SELECT is(tap.with_claims('{"sub": "1", "x": "\\u0000"}', 'SELECT count(*) > 0 FROM commerce_api.orders'), 'true', 'others are as good as they look');
+
 -- languages
 SELECT is(r.body->>'message', '요청에 성공했습니다.', 'Korean') FROM tap.http('buyer 1', 'get_balance', '{}', '{"accept-language": "ko-KR,ko;q=0.9,en;q=0.8"}') r;
 SELECT is(r.body->>'message', '인증이 필요합니다.', 'Korean errors') FROM tap.http('anon', 'get_balance', '{}', '{"accept-language": "ko"}') r;
@@ -145,7 +164,7 @@ SELECT is(r.code, f.code, format('SQLSTATE %s is %s', f.state, f.code)),
 	   is(r.headers ? 'Retry-After', f.code = 'SERVICE_BUSY', f.state || ': Retry-After'),
 	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%Retry-After%', f.state || ': and it can be read')
 FROM (VALUES ('40001', 'SERVICE_BUSY'), ('40P01', 'SERVICE_BUSY'), ('55P03', 'SERVICE_BUSY'), ('57014', 'SERVICE_BUSY'),
-	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'INTERNAL_SERVER_ERROR'),
+	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('22P05', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'INTERNAL_SERVER_ERROR'),
 	('XX001', 'INTERNAL_SERVER_ERROR'), ('58030', 'INTERNAL_SERVER_ERROR'), ('ZZ123', 'INTERNAL_SERVER_ERROR'), ('28000', 'INTERNAL_SERVER_ERROR')) f (state, code)
 CROSS JOIN LATERAL tap.with_fault(f.state) r;
 SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FROM tap.with_fault('PT418') r;
