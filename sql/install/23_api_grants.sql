@@ -1,6 +1,15 @@
 -- REST: letting database roles in. The extension creates none; the DBA names them.
 -- Each gets a policy of its own on each table, so that the planner sees one plain condition.
 
+-- By the role's oid: two names of roles can be alike as far as a policy's name goes.
+CREATE FUNCTION commerce.api_policy(role name)
+RETURNS name
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'commerce_api_' || r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = api_policy.role
+$$;
+COMMENT ON FUNCTION commerce.api_policy(name) IS 'internal: what the policies of a role of grant_api() are called; NULL: there is no such role';
+
 CREATE FUNCTION commerce.grant_api(anon name, buyer name, seller name, admin name, authenticator name DEFAULT 'authenticator')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -55,7 +64,7 @@ BEGIN
 		WHERE a.condition IS NOT NULL AND r.role = ANY (everybody)
 	LOOP
 		EXECUTE pg_catalog.format('CREATE POLICY %I ON commerce.%I AS RESTRICTIVE TO %I USING (%s)',
-			('commerce_api_' || granted.role)::name, granted.relation, granted.role, granted.condition);
+			commerce.api_policy(granted.role), granted.relation, granted.role, granted.condition);
 	END LOOP;
 	NOTIFY pgrst, 'reload schema';
 END
@@ -68,21 +77,24 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	own_policy name := commerce.api_policy(revoke_api.role);
 	policy record;
 BEGIN
 	DELETE FROM commerce.api_roles r WHERE r.role = revoke_api.role;
 	IF NOT FOUND THEN
 		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(revoke_api.role, 'NULL')));
 	END IF;
-	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce_api FROM %I', revoke_api.role);
-	FOR policy IN
-		SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p
-		WHERE p.polname = ('commerce_api_' || revoke_api.role)::name
-	LOOP
-		EXECUTE pg_catalog.format('DROP POLICY %I ON %s', ('commerce_api_' || revoke_api.role)::name, policy.relation);
-	END LOOP;
+	-- a role that was dropped since has nothing left
+	IF own_policy IS NOT NULL THEN
+		EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
+		EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
+		EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce_api FROM %I', revoke_api.role);
+		FOR policy IN
+			SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p WHERE p.polname = own_policy
+		LOOP
+			EXECUTE pg_catalog.format('DROP POLICY %I ON %s', own_policy, policy.relation);
+		END LOOP;
+	END IF;
 	NOTIFY pgrst, 'reload schema';
 END
 $$;

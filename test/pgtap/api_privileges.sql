@@ -191,8 +191,13 @@ SELECT is(tap.rows_for('buyer 1', $$UPDATE commerce.users SET name = 'x' WHERE i
 SELECT is(tap.rows_for('buyer 1', $$DELETE FROM commerce.coupon_issues WHERE user_id = 2$$), '0', 'row security: cannot delete another''s coupon');
 SELECT is(tap.rows_for('buyer 1', $$INSERT INTO commerce.order_coupons VALUES (2, 1, 5)$$), '42501', 'row security: cannot insert for another');
 
+CREATE FUNCTION tap.policies_of(role name) RETURNS SETOF pg_policy LANGUAGE sql AS $$
+	SELECT * FROM pg_policy p WHERE p.polroles @> ARRAY[(SELECT r.oid FROM pg_roles r WHERE r.rolname = policies_of.role)]
+$$;
+CREATE FUNCTION tap.policy_of(role name) RETURNS name LANGUAGE sql AS $$SELECT polname FROM tap.policies_of(policy_of.role) LIMIT 1$$;
+
 -- a role with privileges and without its policy, as after a restore, sees nothing
-DROP POLICY commerce_api_api_buyer ON commerce.orders;
+SELECT format('DROP POLICY %I ON commerce.orders', tap.policy_of('api_buyer')) \gexec
 SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce_api.orders'), '0', 'no policy, no rows');
 SELECT is_empty(
 	$$SELECT a.relation FROM commerce.api_relations a JOIN pg_class c ON c.oid = format('commerce.%I', a.relation)::regclass
@@ -212,8 +217,27 @@ DROP ROLE api_test_reporting;
 -- and back
 SELECT lives_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')$$, 'grant_api() again');
 SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce_api.orders'), '1', 'and all is as it was');
-SELECT is((SELECT count(*) FROM pg_policy WHERE polname = 'commerce_api_api_buyer')::int,
+SELECT is((SELECT count(*) FROM tap.policies_of('api_buyer'))::int,
 		  (SELECT count(*) FROM commerce.api_relations WHERE api_role = 'BUYER' AND condition IS NOT NULL)::int, 'each policy once');
+
+-- a second set, whose names differ in their ends only
+CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_anon;
+CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_buyer;
+CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_seller;
+CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_admin;
+CREATE TABLE tap.tenant AS SELECT 'api_test_tenant_europe_west_api_storefront_web_role_' || r AS role FROM unnest('{anon,buyer,seller,admin}'::text[]) r;
+SELECT lives_ok(format('SELECT commerce.grant_api(%s)', string_agg(quote_literal(role), ', ')), 'long names') FROM tap.tenant;
+SELECT is((SELECT count(*) FROM tap.policies_of(role))::int,
+		  (SELECT count(*) FROM commerce.api_relations a WHERE a.api_role = r.api_role AND a.condition IS NOT NULL)::int, role || ' has its policies')
+FROM tap.tenant JOIN commerce.api_roles r USING (role);
+SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', role), 'revoke_api ' || role) FROM tap.tenant WHERE role LIKE '%buyer';
+SELECT is((SELECT count(*) FROM tap.policies_of(role))::int = 0, role LIKE '%buyer', role || ': only its own policies are gone') FROM tap.tenant;
+-- and roles that were dropped without revoke_api()
+SELECT format('DROP OWNED BY %I', role) FROM tap.tenant \gexec
+SELECT format('DROP ROLE %I', role) FROM tap.tenant \gexec
+SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', role), 'revoke_api of a dropped role') FROM tap.tenant WHERE role NOT LIKE '%buyer';
+SELECT is_empty('SELECT role FROM commerce.api_roles JOIN tap.tenant USING (role)', 'nothing is left of them');
+
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'no such role')$$, 'SH404', NULL, 'an unknown role');
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_seller')$$, '22023', NULL, 'a role twice');
 SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', r), 'revoke_api ' || r) FROM unnest('{api_anon,api_buyer,api_seller,api_admin}'::text[]) r;
