@@ -12,11 +12,12 @@ const page = `<!doctype html><html><head><meta charset="utf-8"><title>commerce</
   requestInterceptor: (r) => { if (r.loadSpec) r.headers.Accept = 'application/openapi+json'; else r.url = r.url.replace(location.origin, ${JSON.stringify(url.replace(/\/$/, ''))}); return r; } });</script></body></html>`;
 
 createServer(async (request, response) => {
-  const name = basename(new URL(request.url, 'http://localhost').pathname);
   try {
+    const name = basename(new URL(request.url, 'http://localhost').pathname);
     if (!name) return response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(page);
     if (!types[extname(name)]) throw new Error('not served');
-    response.writeHead(200, { 'Content-Type': types[extname(name)] }).end(await readFile(join(folder, name)));
+    const content = await readFile(join(folder, name));
+    response.writeHead(200, { 'Content-Type': types[extname(name)] }).end(content);
   } catch {
     response.writeHead(404).end();
   }
