@@ -13,11 +13,13 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
 #include "api_endpoint.h"
@@ -106,15 +108,58 @@ append_present_headers(StringInfo headers)
 	appendBinaryStringInfo(headers, present, end - present);
 }
 
-/* The path that a template with one {key} gives for an answer, or NULL. */
+/* An argument of the request as text, or NULL. */
 static char *
-fill_location(const char *location, Jsonb *data)
+argument_text(const ApiRequest *request, const char *name, int length)
+{
+	for (int i = 0; i < request->endpoint->nargs; i++)
+	{
+		const ApiArgument *argument = &request->endpoint->args[i];
+		Oid			output;
+		bool		varlena;
+
+		if ((request->given & ((uint32) 1 << i)) == 0 || request->nulls[i] ||
+			strlen(argument->name) != (size_t) length || strncmp(argument->name, name, length) != 0)
+			continue;
+		getTypeOutputInfo(argument->type, &output, &varlena);
+		return OidOutputFunctionCall(output, request->values[i]);
+	}
+	return NULL;
+}
+
+static void
+append_percent_encoded(StringInfo url, const char *string)
+{
+	string = pg_server_to_any(string, strlen(string), PG_UTF8);
+	for (; *string != '\0'; string++)
+	{
+		unsigned char c = (unsigned char) *string;
+
+		if (c < 0x80 && (isalnum(c) || strchr("-._~", c) != NULL))
+			appendStringInfoChar(url, c);
+		else
+			appendStringInfo(url, "%%%02X", c);
+	}
+}
+
+/* The path that a template with one {key} gives for an answer, or else for its request; or NULL. */
+static char *
+fill_location(const char *location, const ApiRequest *request, Jsonb *data)
 {
 	const char *open = strchr(location, '{');
 	const char *close = strchr(location, '}');
-	char	   *id = member_text(data, open + 1, close - open - 1);
+	char	   *value = member_text(data, open + 1, close - open - 1);
+	StringInfoData url;
 
-	return id ? psprintf("%.*s%s%s", (int) (open - location), location, id, close + 1) : NULL;
+	if (value == NULL)
+		value = argument_text(request, open + 1, close - open - 1);
+	if (value == NULL)
+		return NULL;
+	initStringInfo(&url);
+	appendBinaryStringInfo(&url, location, open - location);
+	append_percent_encoded(&url, value);
+	appendStringInfoString(&url, close + 1);
+	return url.data;
 }
 
 static void
@@ -131,7 +176,7 @@ set_response(const ApiRequest *request, Jsonb *data)
 	append_header(&headers, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
 	if (request->has_key && idempotency_replayed())
 		append_header(&headers, "Idempotent-Replayed", "true");
-	else if (location != NULL && (location = fill_location(location, data)) != NULL)
+	else if (location != NULL && (location = fill_location(location, request, data)) != NULL)
 	{
 		char	   *status = member_text(data, "status", strlen("status"));
 		bool		pending = status != NULL && strcmp(status, "PENDING_PAYMENT") == 0;

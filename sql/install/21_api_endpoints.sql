@@ -23,7 +23,7 @@ COMMENT ON COLUMN commerce.api_endpoints.as_caller IS 'the argument user_id is t
 COMMENT ON COLUMN commerce.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
 COMMENT ON COLUMN commerce.api_endpoints.result IS 'what a scalar result is called in the answer';
 COMMENT ON COLUMN commerce.api_endpoints.completion IS 'query that makes the answer of the result ($1)';
-COMMENT ON COLUMN commerce.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer';
+COMMENT ON COLUMN commerce.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
 COMMENT ON COLUMN commerce.api_endpoints.example IS 'a request';
 
 -- Documents that only REST answers.
@@ -225,7 +225,7 @@ FROM (VALUES
 	 'the state of the shop at a glance, as the page rpc/operator shows it', '{}'),
 	('check_invariants', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'proves the books: what does not hold; empty when all is well', '{}'),
-	('subscribe', NULL, '{ADMIN}', false, false, '{}', 'position', NULL, NULL,
+	('subscribe', NULL, '{ADMIN}', false, false, '{}', 'position', NULL, '/subscriptions?name=eq.{name}',
 	 'makes a subscription to events', '{"name": "warehouse", "event_types": ["DeliveryRequested"], "from_start": true}'),
 	('unsubscribe', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'deletes a subscription', '{"subscription": "warehouse"}'),

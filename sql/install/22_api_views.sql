@@ -28,7 +28,7 @@ CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or went, of a seller''s own products; for an administrator all';
 
 CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
-	SELECT s.id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category FROM commerce.sellers s;
+	SELECT s.id, s.user_id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category FROM commerce.sellers s;
 COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell';
 
 CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS

@@ -413,7 +413,7 @@ AS $$
 		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id)"}}'::jsonb,
 		'parameters', '{
 			"Idempotency-Key": {"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 255}, "description": "makes a repeated request harmless: the first answer comes again. Kept 24 hours"},
-			"Accept-Language": {"name": "Accept-Language", "in": "header", "required": false, "schema": {"type": "string"}, "description": "language of messages: ko or en", "example": "ko"},
+			"Accept-Language": {"name": "Accept-Language", "in": "header", "required": false, "schema": {"type": "string"}, "description": "language of messages: ko or en"},
 			"Prefer": {"name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "description": "`tx=rollback` answers what would happen, and does nothing: a free quote"},
 			"Prefer-count": {"name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "description": "`count=exact` counts all rows into Content-Range"},
 			"select": {"name": "select", "in": "query", "required": false, "schema": {"type": "string"}, "description": "columns, and related rows to embed, such as `id,order_items(*)`"},

@@ -41,19 +41,34 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce.api_index_page() IS 'internal: the page that a browser gets of GET /';
 
+-- Who takes anything is a program; who says text/html, and nothing that it would rather have, a browser.
+CREATE FUNCTION commerce.api_prefers_page(accept text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(w.page > 0 AND w.page >= coalesce(w.document, w.application, w.anything, 0), false)
+	FROM (SELECT max(a.q) FILTER (WHERE a.type = 'text/html') AS page,
+				 max(a.q) FILTER (WHERE a.type IN ('application/openapi+json', 'application/json')) AS document,
+				 max(a.q) FILTER (WHERE a.type = 'application/*') AS application,
+				 max(a.q) FILTER (WHERE a.type = '*/*') AS anything
+		  FROM (SELECT pg_catalog.lower(pg_catalog.btrim(pg_catalog.split_part(r.range, ';', 1))) AS type,
+					   coalesce(pg_catalog.substring(r.range, '(?i);\s*q=([01](?:\.\d{0,3})?)')::numeric, 1) AS q
+				FROM pg_catalog.string_to_table(api_prefers_page.accept, ',') AS r (range)) a) w
+$$;
+COMMENT ON FUNCTION commerce.api_prefers_page(text) IS 'internal: whether a header Accept asks for HTML rather than JSON';
+
 CREATE FUNCTION commerce_api.root()
 RETURNS commerce_api."*/*"
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	accept text := commerce.request_header('accept');
-	page boolean := coalesce(accept, '') ~ 'text/html';
+	page boolean := commerce.api_prefers_page(commerce.request_header('accept'));
 BEGIN
-	PERFORM pg_catalog.set_config('response.headers', pg_catalog.jsonb_build_array(
+	PERFORM pg_catalog.set_config('response.headers', (coalesce(nullif(pg_catalog.current_setting('response.headers', true), ''), '[]')::jsonb || pg_catalog.jsonb_build_array(
 		pg_catalog.jsonb_build_object('Content-Type', CASE WHEN page THEN 'text/html; charset=utf-8' ELSE 'application/openapi+json' END),
 		pg_catalog.jsonb_build_object('Vary', 'Accept'),
 		pg_catalog.jsonb_build_object('X-Content-Type-Options', 'nosniff'),
-		pg_catalog.jsonb_build_object('Content-Security-Policy', 'default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none'''))::text, true);
+		pg_catalog.jsonb_build_object('Content-Security-Policy', 'default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''')))::text, true);
 	RETURN pg_catalog.convert_to(CASE WHEN page THEN commerce.api_index_page() ELSE commerce.openapi()::text END, 'UTF8');
 END
 $$;
@@ -65,8 +80,8 @@ RETURNS commerce_api."text/html"
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM pg_catalog.set_config('response.headers', '[{"Content-Type": "text/html; charset=utf-8"}, {"Cache-Control": "no-store"}, {"X-Content-Type-Options": "nosniff"}, {"Referrer-Policy": "no-referrer"},
-		{"Content-Security-Policy": "default-src ''none''; connect-src ''self''; style-src ''unsafe-inline''; script-src ''unsafe-inline''; base-uri ''none''; form-action ''none''; frame-ancestors ''none''"}]', true);
+	PERFORM pg_catalog.set_config('response.headers', (coalesce(nullif(pg_catalog.current_setting('response.headers', true), ''), '[]')::jsonb || '[{"Content-Type": "text/html; charset=utf-8"}, {"Cache-Control": "no-store"}, {"X-Content-Type-Options": "nosniff"}, {"Referrer-Policy": "no-referrer"},
+		{"Content-Security-Policy": "default-src ''none''; connect-src ''self''; style-src ''unsafe-inline''; script-src ''unsafe-inline''; base-uri ''none''; form-action ''none''; frame-ancestors ''none''"}]')::text, true);
 	RETURN $html$<!doctype html>
 <html lang="en">
 <head>

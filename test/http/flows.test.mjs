@@ -217,13 +217,22 @@ test('a seller manages its own products, stock, promotions and coupons', async (
   assert.deepEqual((await client(rival.who).from('my_products').select('id')).data, []);
 });
 
+test('a seller finds its own business', async () => {
+  const seller = await newSeller();
+  const { data, error } = await client(seller.who).from('users').select('id,sellers(id,business_name)');
+  assert.equal(error, null);
+  assert.deepEqual(data, [{ id: seller.id, sellers: { id: seller.sellerId, business_name: 'Mugs' } }]);
+});
+
 test('an administrator: users, subscriptions, jobs, books', async () => {
   const buyer = await newBuyer(0);
   assert.equal((await call(admin, 'set_user_status', { user_id: buyer.id, status: 'SUSPENDED' })).data.status, 'SUSPENDED');
   const refused = await call(buyer.who, 'charge_balance', { amount: 100 });
   assert.deepEqual([refused.status, refused.code], [403, 'FORBIDDEN']);
   const name = `test-${buyer.id}`;
-  assert.equal((await call(admin, 'subscribe', { name })).status, 200);
+  const subscribed = await call(admin, 'subscribe', { name });
+  assert.equal(subscribed.status, 201);
+  assert.deepEqual((await http(subscribed.headers.get('location'), { who: admin })).json.map((s) => s.name), [name]);
   const events = await http(`/rpc/fetch_events?subscription=${name}&max_events=3`, { who: admin });
   assert.equal(events.data.length, 3);
   assert.equal((await call(admin, 'ack_events', { subscription: name, up_to: events.data[2].position })).status, 200);

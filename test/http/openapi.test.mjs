@@ -30,6 +30,13 @@ test('GET / is a page for browsers', async () => {
   assert.match(answer.headers.get('content-security-policy'), /default-src 'none'/);
 });
 
+test('GET / is what Accept prefers', async () => {
+  for (const [accept, type] of [['application/openapi+json, text/html;q=0', /openapi/], ['application/json, text/html;q=0.5', /openapi/], ['application/json;q=0.5, text/html', /html/]]) {
+    const answer = await http('/', { url: direct, headers: { Accept: accept } });
+    assert.match(answer.headers.get('content-type'), type, accept);
+  }
+});
+
 test('what PostgREST has found is what the document says', async () => {
   const { json } = await http('/', { url: direct });
   for (const path of Object.keys(json.paths)) {

@@ -144,6 +144,10 @@ $$;
 SELECT is(tap.with_headers('[{"X-A": "1"}]')::jsonb->0->>'X-A', '1', 'a header that was there stays');
 SELECT is(tap.with_headers('[]')::jsonb->0->>'Vary', 'Accept-Language', 'an empty list of headers');
 
+-- what has no id in its answer
+SELECT is(r.status, 201, 'a subscription is 201'), is(r.headers->>'Location', '/subscriptions?name=eq.a%20%26%20%C3%A9%2C.%2F%3F', 'with a Location made of the request')
+FROM tap.http('admin 5', 'subscribe', '{"name": "a & é,./?"}') r;
+
 -- PostgreSQL's own errors, raised below the wrapper by a DBA's trigger
 CREATE TABLE tap.fault (state text);
 INSERT INTO tap.fault VALUES ('');

@@ -34,6 +34,9 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT DISTINCT r FROM (SELECT jsonb_path_query(commerce.openapi(), 'strict $.**."$ref"') #>> '{}' AS r) r
 	  WHERE commerce.openapi() #> string_to_array(substr(r.r, 3), '/') IS NULL$$, 'every reference leads somewhere');
+SELECT is_empty(
+	$$SELECT p FROM jsonb_each(commerce.openapi()->'components'->'parameters') p WHERE p.value->>'in' = 'header' AND p.value ? 'example'$$,
+	'no header has an example: Swagger UI would send it with every request');
 SELECT ok((SELECT array_agg(code) FROM commerce.api_endpoint_errors('place_sheet_order')) @> '{STOCK_NOT_ENOUGH,ORDER_SHEET_USED,PRICE_CHANGED}',
 		  'errors "of place_order()" are those of place_order');
 
@@ -49,6 +52,29 @@ SELECT set_config('request.headers', 'accept: text/html', true) \g /dev/null
 SELECT tap.lives_ok('SELECT commerce_api.root()', 'headers that are not JSON are none');
 SELECT tap.ok(current_setting('response.headers') LIKE '%application/openapi+json%', 'and ask for no page');
 SELECT tap.ok(commerce_api.operator()::text LIKE '<!doctype html>%', 'the operator''s page');
+SELECT set_config('response.headers', '[{"X-A": "1"}]', true), commerce_api.operator() \g /dev/null
+SELECT tap.is(current_setting('response.headers')::jsonb->0->>'X-A', '1', 'which leaves headers that are there');
+SELECT tap.ok(current_setting('response.headers') LIKE '%text/html%', 'and has its own');
+SELECT set_config('response.headers', '[{"X-A": "1"}]', true), commerce_api.root() \g /dev/null
+SELECT tap.is(current_setting('response.headers')::jsonb->0->>'X-A', '1', 'so does GET /');
+SELECT tap.ok(current_setting('response.headers') LIKE '%application/openapi+json%', 'with its own');
 ROLLBACK;
+CREATE FUNCTION tap.root_for(accept text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	type text;
+BEGIN
+	PERFORM tap.become('anon', 'GET', '/', json_strip_nulls(json_build_object('accept', accept))::jsonb);
+	PERFORM commerce_api.root();
+	type := jsonb_path_query_first(current_setting('response.headers')::jsonb, '$[*]."Content-Type"') #>> '{}';
+	PERFORM tap.unbecome();
+	RETURN CASE type WHEN 'text/html; charset=utf-8' THEN 'page' WHEN 'application/openapi+json' THEN 'document' END;
+END
+$$;
+SELECT is(tap.root_for(a.accept), a.kind, coalesce(a.accept, 'no Accept'))
+FROM (VALUES (NULL, 'document'), ('', 'document'), ('*/*', 'document'), ('text/*', 'document'), ('image/png', 'document'), ('application/json', 'document'),
+	('text/html', 'page'), ('TEXT/HTML; charset=utf-8', 'page'), ('text/html, */*', 'page'), ('text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', 'page'),
+	('application/json;q=0.5, text/html;q=0.9', 'page'), ('text/html;q=0.5', 'page'), ('application/openapi+json, text/html;q=0', 'document'),
+	('application/json, text/html;q=0.5', 'document'), ('text/html;q=0.1, */*', 'document'), ('text/html ; level=1 ; q=0.4, application/*;q=0.8', 'document'),
+	('text/html;q=0', 'document'), ('text/html;q=x', 'page'), ('application/x-text/html', 'document'), (';,;q=1,,', 'document')) a (accept, kind);
 SELECT is(commerce.api_html('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;', 'text in pages is escaped');
 SELECT * FROM finish();
