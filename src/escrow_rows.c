@@ -155,9 +155,7 @@ fold_locked(EscrowKind kind, int64 id)
 	if (!fold_try_lock())
 		return;
 	SPI_connect();
-	gate_own_write_begin();
-	sql_execute_latest(&fold_row[kind], values, NULL);
-	gate_own_write_end();
+	gate_own_write(&fold_row[kind], values);
 	SPI_finish();
 }
 

@@ -56,9 +56,7 @@ fold_all(void)
 
 	begin_fold();
 	SPI_connect();
-	gate_own_write_begin();
-	sql_execute_latest(&fold, NULL, NULL);
-	gate_own_write_end();
+	gate_own_write(&fold, NULL);
 	folded = sql_int64(0, 1);
 	SPI_finish();
 	return folded;
@@ -87,9 +85,7 @@ fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_ou
 	values[0] = sql_int8_array(ids, nids);
 	values[1] = sql_int8_array(sold_out, nsold_out);
 	SPI_connect();
-	gate_own_write_begin();
-	unfinished = sql_execute_latest(&fold[kind], values, NULL);
-	gate_own_write_end();
+	unfinished = gate_own_write(&fold[kind], values);
 	for (uint64 row = 0; row < unfinished; row++)
 	{
 		key.id = sql_int64(row, 1);

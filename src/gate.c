@@ -17,6 +17,10 @@
  * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
  * operation.
  *
+ * Our own updates are told from foreign ones by the depth of triggers: a trigger of the gate that fires for
+ * a statement of gate_own_write() stands directly below it, one that fires for what somebody's trigger
+ * writes meanwhile stands deeper.
+ *
  * After a foreign write its own transaction reads the journals instead of counters (gate_foreign()), and
  * at its commit, when the rows are visible and the gate is still held, this database's counters become
  * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
@@ -37,6 +41,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 
 #include "compat.h"
 #include "escrow_counters.h"
@@ -61,13 +66,12 @@ static bool rebased = false;	/* by the running transaction */
 static int	foreign_level = 0;
 
 static bool entered = false;	/* the running transaction has called an operation */
-static int	own_write_depth = 0;
+static int	own_write_depth = 0;	/* of triggers that fire for our own write; 0: there is none */
 static bool callbacks_registered = false;
 
 static void
 forget_on_abort(void)
 {
-	own_write_depth = 0;
 	if (rebased)
 		known_gate = InvalidOid;
 }
@@ -129,10 +133,11 @@ close_gate(void)
 {
 	int			level = GetCurrentTransactionNestLevel();
 
+	if (foreign_level > 0 && foreign_level <= level)
+		return;
 	register_callbacks();
 	LockRelationOid(commerce_relation("gate"), ShareRowExclusiveLock);
-	if (foreign_level == 0 || foreign_level > level)
-		foreign_level = level;
+	foreign_level = level;
 }
 
 /*
@@ -167,9 +172,7 @@ gate_rebase(void)
 
 	close_gate();
 	SPI_connect();
-	gate_own_write_begin();
 	sql_execute_latest(&statement, &identifier, NULL);
-	gate_own_write_end();
 	SPI_finish();
 	rebased = true;
 	if (!origin_is_ours())
@@ -225,17 +228,29 @@ gate_era(void)
 	return known_era;
 }
 
-void
-gate_own_write_begin(void)
+static int
+trigger_depth(void)
 {
-	register_callbacks();
-	own_write_depth++;
+	return DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH));
 }
 
-void
-gate_own_write_end(void)
+uint64
+gate_own_write(SqlStatement *statement, Datum *values)
 {
-	own_write_depth--;
+	int			outer = own_write_depth;
+	uint64		rows;
+
+	own_write_depth = trigger_depth() + 1;
+	PG_TRY();
+	{
+		rows = sql_execute_latest(statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		own_write_depth = outer;
+	}
+	PG_END_TRY();
+	return rows;
 }
 
 /*
@@ -262,7 +277,7 @@ commerce_gate_foreign_write(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "gate_foreign_write must be called as a trigger");
-	if (own_write_depth == 0)
+	if (own_write_depth != trigger_depth())
 		close_gate();
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		PG_RETURN_POINTER(NULL);

@@ -5,6 +5,8 @@
 #ifndef COMMERCE_GATE_H
 #define COMMERCE_GATE_H
 
+#include "spi_util.h"
+
 /*
  * Advisory locks of our own: the fourth field of their tags, of which PostgreSQL's functions use 1 and 2
  * (pg_locks shows it as objsubid).
@@ -40,10 +42,9 @@ extern bool gate_foreign(void);
 extern void gate_rebase(void);
 
 /*
- * Brackets statements of our own that update tables which gate_foreign_write() guards.  An error
- * between the two ends the bracket as well.
+ * sql_execute_latest() of a statement of our own that updates tables which gate_foreign_write() guards.
+ * What somebody's triggers on these tables write is not ours.
  */
-extern void gate_own_write_begin(void);
-extern void gate_own_write_end(void);
+extern uint64 gate_own_write(SqlStatement *statement, Datum *values);
 
 #endif
