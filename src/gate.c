@@ -26,6 +26,10 @@
  * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
  * become stale before it.
  *
+ * A backend that has found the origin to be its cluster's believes that until a foreign writer, of whom a
+ * rebase is one, has committed.  It hears of that as of a change of the gate's definition: such news comes
+ * before the writer's locks go, and who gets the gate's lock has had it.
+ *
  * Lock order of every operation: gate, idempotency key (or the id of a provider's event), the order
  * sheet's row, the user's row, the order's row, coupons by id, products by id.  An order that needs overdue
  * ones to be ended waits for them between the sheet and its user (make_way.c).
@@ -42,6 +46,7 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 
 #include "compat.h"
 #include "escrow_counters.h"
@@ -54,12 +59,12 @@ PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
 PG_FUNCTION_INFO_V1(commerce_reload_counters);
 
 /*
- * The gate of the database whose origin this backend has found to be ours, when that was, and the
- * outbox's era.
+ * The gate of the database whose origin this backend has found to be ours, or InvalidOid; the outbox's era;
+ * and the gate by which it hears that it must look again.
  */
 static Oid	known_gate = InvalidOid;
-static uint64 known_generation = 0;
 static int32 known_era = 0;
+static Oid	watched_gate = InvalidOid;
 static bool rebased = false;	/* by the running transaction */
 
 /* The outermost level at which the running transaction has written past the extension; 0: it has not. */
@@ -117,26 +122,41 @@ gate_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId 
 	}
 }
 
+/* A relation's definition has changed, or (InvalidOid) any may have. */
+static void
+gate_relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == watched_gate)
+		known_gate = watched_gate = InvalidOid;
+}
+
 static void
 register_callbacks(void)
 {
 	if (callbacks_registered)
 		return;
+	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
 	RegisterXactCallback(gate_xact_callback, NULL);
 	RegisterSubXactCallback(gate_subxact_callback, NULL);
 	callbacks_registered = true;
 }
 
-/* Keeps everybody else out until the transaction has ended, after which counters are stale. */
+/*
+ * Keeps everybody else out until the transaction has ended, after which counters are stale and every backend
+ * looks at the origin again.
+ */
 static void
 close_gate(void)
 {
 	int			level = GetCurrentTransactionNestLevel();
+	Oid			gate;
 
 	if (foreign_level > 0 && foreign_level <= level)
 		return;
 	register_callbacks();
-	LockRelationOid(commerce_relation("gate"), ShareRowExclusiveLock);
+	gate = commerce_relation("gate");
+	LockRelationOid(gate, ShareRowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(gate);
 	foreign_level = level;
 }
 
@@ -189,19 +209,19 @@ gate_foreign(void)
 static void
 check_origin(Oid gate)
 {
-	uint64		generation = counters_generation();
-
-	if (known_gate == gate && known_generation == generation)
+	if (known_gate == gate)
 		return;
 	register_callbacks();
+	known_gate = InvalidOid;
+	watched_gate = gate;
 	if (!origin_is_ours())
 	{
 		LockRelationOid(gate, ShareRowExclusiveLock);
 		if (!origin_is_ours())
 			gate_rebase();
 	}
-	known_gate = gate;
-	known_generation = generation;
+	/* InvalidOid if a foreign writer has committed meanwhile */
+	known_gate = watched_gate;
 }
 
 void
@@ -224,7 +244,8 @@ gate_enter(const char *operation)
 int32
 gate_era(void)
 {
-	Assert(OidIsValid(known_gate));
+	if (!OidIsValid(known_gate))
+		check_origin(commerce_relation("gate"));
 	return known_era;
 }
 
