@@ -56,7 +56,7 @@
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
-PG_FUNCTION_INFO_V1(commerce_reload_counters);
+PG_FUNCTION_INFO_V1(commerce_close_gate);
 
 /*
  * The gate of the database whose origin this backend has found to be ours, or InvalidOid; the outbox's era;
@@ -307,12 +307,13 @@ commerce_gate_foreign_write(PG_FUNCTION_ARGS)
 }
 
 /*
- * reload_counters()
+ * close_gate()
  *
- * Makes this database's counters stale once this transaction has committed.
+ * What a foreign write does: keeps orders out until this transaction has ended, and makes this database's
+ * counters stale once it has committed.
  */
 Datum
-commerce_reload_counters(PG_FUNCTION_ARGS)
+commerce_close_gate(PG_FUNCTION_ARGS)
 {
 	close_gate();
 	PG_RETURN_VOID();

@@ -32,12 +32,32 @@ CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.or
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
 ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_statement;
 
+CREATE FUNCTION commerce.close_gate()
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_close_gate';
+COMMENT ON FUNCTION commerce.close_gate() IS
+	'internal: waits for running orders, keeps new ones out until this transaction has ended, and makes all counters stale';
+
 CREATE FUNCTION commerce.reload_counters()
 RETURNS void
-LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'commerce_reload_counters';
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t record;
+BEGIN
+	PERFORM commerce.close_gate();
+	-- ENABLE TRIGGER, which is in dumps too, forgets the ALWAYS
+	FOR t IN SELECT g.tgrelid::regclass AS relation, g.tgname FROM pg_catalog.pg_trigger g
+			 WHERE g.tgfoid = 'commerce.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A'
+			 ORDER BY 1
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
+	END LOOP;
+END
+$$;
 COMMENT ON FUNCTION commerce.reload_counters() IS
-	'after a write to the stock tables with their triggers disabled: has all counters in shared memory read again from the tables; waits for running orders';
+	'after a write to the tables with their triggers disabled: enables the gate''s triggers always, and has all counters in shared memory read again from the tables; waits for running orders';
 
 CREATE FUNCTION commerce.escrow_counters(
 	OUT journal regclass, OUT resource_id bigint, OUT available bigint, OUT in_flight bigint, OUT pins int,

@@ -21,6 +21,9 @@ AS $$
 			 LEFT JOIN LATERAL (SELECT sum(e.delta) AS total, sum(e.delta) FILTER (WHERE e.xid >= s.mark) AS unfolded
 								FROM commerce.stock_entries e WHERE e.product_id = p.id) e ON true
 			 WHERE s.product_id IS NULL OR s.on_hand + coalesce(e.unfolded, 0) <> coalesce(e.total, 0))
+		UNION ALL SELECT 'the gate''s triggers are always enabled',
+			(SELECT count(*) FROM pg_catalog.pg_trigger g
+			 WHERE g.tgfoid = 'commerce.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
 		UNION ALL SELECT 'stock went out for the units of an order',
 			(SELECT count(*) FROM
 			 (SELECT i.order_id, i.product_id,
