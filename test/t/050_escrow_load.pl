@@ -195,12 +195,24 @@ sub waits
 	$db->do(q{INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (1, -9, 'ADJUST')});
 	$db->do(q{PREPARE TRANSACTION 'by hand'});
 	my $other = connect_to($node);
-	$other->do('SELECT commerce.adjust_stock(1, -1)', { pg_async => 1 });
-	wait_until(sub { $db->selectrow_array(q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1}, undef, $other->{pg_pid}) },
-		'an order to wait for the prepared write');
+	my $wait_for_other = sub {
+		$other->do("SELECT commerce.adjust_stock(1, $_[0])", { pg_async => 1 });
+		wait_until(sub { $db->selectrow_array(q{SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1}, undef, $other->{pg_pid}) },
+			'an order to wait for the prepared write');
+	};
+	$wait_for_other->(-1);
 	$db->do(q{COMMIT PREPARED 'by hand'});
 	ok(!eval { $other->pg_result; 1 }, 'prepare: an order waits for a prepared write by hand');
 	is($other->state, 'SH001', 'prepare: and sees what it has left');
+
+	$db->do('BEGIN');
+	$db->do('UPDATE commerce.origin SET system_identifier = 42');
+	$db->do(q{PREPARE TRANSACTION 'by hand'});
+	$wait_for_other->(1);
+	$db->do(q{COMMIT PREPARED 'by hand'});
+	$other->pg_result;
+	is_deeply($db->selectcol_arrayref('SELECT o.system_identifier = c.system_identifier FROM commerce.origin o, pg_control_system() c'),
+		[1], 'prepare: one that waits for a prepared restore rebases');
 	check_books($node, 'prepare');
 	$other->disconnect;
 }
