@@ -355,6 +355,7 @@ look_after_slot(Slot *slot, Launch *launch)
 		free_slot(slot);
 		return LONG_MAX;
 	}
+	slot->unused = false;
 	if (start_worker(slot, &launch->handle))
 	{
 		slot->due = FAILED;
@@ -529,12 +530,16 @@ fold_what_is_worth_it(void)
 	unfinished = fold_some(fold_least);
 }
 
-/* Folds what has grown long, or, when the worker has time or a minute has passed, all there is. */
+/*
+ * Folds what has grown long, or, when the worker has time or a minute has passed, all there is.  What counts
+ * as folded and is not, because a task was no success or the worker has died, is found by the next fold of all.
+ */
 static void
 do_fold(bool thorough)
 {
 	uint64		generation = counters_generation();
 	uint64		lost = counters_lost();
+	bool		unfolded;
 
 	if (thorough && (my_slot->fold_all || my_slot->folded_generation != generation || my_slot->folded_lost != lost))
 	{
@@ -545,8 +550,10 @@ do_fold(bool thorough)
 		my_slot->folded_lost = lost;
 	}
 	fold_least = thorough ? 1 : FOLD_LEAST;
-	if (!run_task("folding", fold_what_is_worth_it))
-		my_slot->fold_all = true;
+	unfolded = my_slot->fold_all;
+	my_slot->fold_all = true;
+	if (run_task("folding", fold_what_is_worth_it))
+		my_slot->fold_all = unfolded;
 }
 
 void
