@@ -3,8 +3,9 @@
  *	  Adding journal rows of transactions that have ended to the narrow rows.
  *
  * One folder at a time: the lock comes first, then the snapshot, whose xmin becomes the new mark.  What
- * is available does not change, so nobody waits for a fold.  It is not needed for anything to be right:
- * it bounds how many rows are summed when a counter is loaded or stock is shown.
+ * is available does not change, so nobody waits for a fold but who calls fold() meanwhile.  It is not
+ * needed for anything to be right: it bounds how many rows are summed when a counter is loaded or stock
+ * is shown.
  */
 #include "postgres.h"
 
@@ -38,15 +39,17 @@ fold_try_lock(void)
 	return lock_fold(false);
 }
 
-static void
-begin_fold(void)
+/* What every fold does first; answers like lock_fold(). */
+static bool
+begin_fold(bool wait)
 {
 	gate_enter("fold()");
-	(void) lock_fold(true);
+	return lock_fold(wait);
 }
 
-int64
-fold_all(void)
+/* Folds everything; returns how many products and coupons it moved. */
+static int64
+fold_everything(void)
 {
 	static SqlStatement fold = {
 		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded "
@@ -54,7 +57,6 @@ fold_all(void)
 	};
 	int64		folded;
 
-	begin_fold();
 	SPI_connect();
 	gate_own_write(&fold, NULL);
 	folded = sql_int64(0, 1);
@@ -62,8 +64,17 @@ fold_all(void)
 	return folded;
 }
 
-/* Folds some resources of a kind; returns how many are unfinished, and notes them to be folded again. */
-static int64
+bool
+fold_try_all(void)
+{
+	if (!begin_fold(false))
+		return false;
+	(void) fold_everything();
+	return true;
+}
+
+/* Folds some resources of a kind; answers false when some are unfinished, and notes these to be folded again. */
+static bool
 fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_out, int nsold_out)
 {
 	static SqlStatement fold[] = {
@@ -81,7 +92,7 @@ fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_ou
 	uint64		unfinished;
 
 	if (nids == 0)
-		return 0;
+		return true;
 	values[0] = sql_int8_array(ids, nids);
 	values[1] = sql_int8_array(sold_out, nsold_out);
 	SPI_connect();
@@ -92,16 +103,17 @@ fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_ou
 		counters_fold_again(&key);
 	}
 	SPI_finish();
-	return unfinished;
+	return unfinished == 0;
 }
 
-int64
-fold_some(int64 least)
+bool
+fold_try_some(int64 least)
 {
 	static const EscrowKind kinds[] = {ESCROW_STOCK, ESCROW_QUOTA};
-	int64		unfinished = 0;
+	bool		finished = true;
 
-	begin_fold();
+	if (!begin_fold(false))
+		return false;
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
 		int64	   *ids;
@@ -109,9 +121,9 @@ fold_some(int64 least)
 		int			nsold_out;
 		int			nids = counters_to_fold(rows_journal(kinds[i]), least, &ids, &sold_out, &nsold_out);
 
-		unfinished += fold_resources(kinds[i], ids, nids, sold_out, nsold_out);
+		finished = fold_resources(kinds[i], ids, nids, sold_out, nsold_out) && finished;
 	}
-	return unfinished;
+	return finished;
 }
 
 /*
@@ -123,5 +135,6 @@ fold_some(int64 least)
 Datum
 commerce_fold(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(fold_all());
+	(void) begin_fold(true);
+	PG_RETURN_INT64(fold_everything());
 }

@@ -515,19 +515,20 @@ expire_orders(void)
 	SPI_finish();
 }
 
+/* Somebody else who is folding is not waited for: he may take his time. */
+static bool finished = true;	/* by the last task that folded */
+static int64 fold_least;
+
 static void
 fold_everything(void)
 {
-	(void) fold_all();
+	finished = fold_try_all();
 }
-
-static int64 fold_least;
-static int64 unfinished;
 
 static void
 fold_what_is_worth_it(void)
 {
-	unfinished = fold_some(fold_least);
+	finished = fold_try_some(fold_least);
 }
 
 /*
@@ -541,13 +542,17 @@ do_fold(bool thorough)
 	uint64		lost = counters_lost();
 	bool		unfolded;
 
-	if (thorough && (my_slot->fold_all || my_slot->folded_generation != generation || my_slot->folded_lost != lost))
+	if (my_slot->folded_generation != generation || my_slot->folded_lost != lost)
 	{
-		if (!run_task("folding everything", fold_everything))
-			return;
-		my_slot->fold_all = false;
+		my_slot->fold_all = true;
 		my_slot->folded_generation = generation;
 		my_slot->folded_lost = lost;
+	}
+	if (thorough && my_slot->fold_all)
+	{
+		if (!run_task("folding everything", fold_everything) || !finished)
+			return;
+		my_slot->fold_all = false;
 	}
 	fold_least = thorough ? 1 : FOLD_LEAST;
 	unfolded = my_slot->fold_all;
@@ -618,6 +623,6 @@ commerce_worker_main(Datum arg)
 	if (!in_use || commerce_maintenance_interval == 0)
 		return;
 	my_slot->due = Max(next_expiry, TimestampTzPlusMilliseconds(now, commerce_maintenance_interval));
-	if (unfinished > 0 || my_slot->fold_all)
+	if (!finished || my_slot->fold_all)
 		my_slot->due = Min(my_slot->due, TimestampTzPlusMilliseconds(now, SWEEP_MS));
 }

@@ -1,5 +1,5 @@
 # What can befall the workers "commerce maintenance", and does not keep them from
-# their work: they are terminated.
+# their work: they are terminated, and somebody else folds for a long time.
 
 use strict;
 use warnings;
@@ -26,6 +26,15 @@ sub worker
 					AND datname = '$database' AND } . ($condition // 'true'));
 }
 
+# An order that is not paid
+sub order
+{
+	my ($product) = @_;
+	return qq{
+		SET commerce.payment_ttl = '1s';
+		SELECT commerce.place_order(1, '[{"product_id": $product, "quantity": 1}]', payment_method => 'EXTERNAL');};
+}
+
 # Ends a database's worker when it is as the condition says.
 sub terminate
 {
@@ -37,6 +46,13 @@ sub terminate
 	return;
 }
 
+sub wait_until_expired
+{
+	my ($database) = @_;
+	return wait_until(sub { value(q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}, $database) == 0 },
+		'orders to expire');
+}
+
 # The first worker of a database, which is given the place of one that has no commerce
 value(q{CREATE EXTENSION commerce; SELECT commerce.create_user('U', 'u@example.com')});
 wait_until(sub { worker('postgres') }, 'a worker');
@@ -46,11 +62,9 @@ value('CREATE DATABASE shop');
 value(q{
 	CREATE EXTENSION commerce;
 	SELECT commerce.create_user('U', 'u@example.com'), commerce.create_product(NULL, 'Cup', 10, 1);
-	SET commerce.payment_ttl = '1s';
-	SELECT commerce.place_order(1, '[{"product_id": 1, "quantity": 1}]', payment_method => 'EXTERNAL');
-}, 'shop');
+	} . order(1), 'shop');
 terminate('shop');
-wait_until(sub { value('SELECT status FROM commerce.orders', 'shop') eq 'CANCELLED' }, 'the order to expire');
+wait_until_expired('shop');
 pass('a database is not forgotten whose first worker was terminated');
 
 # Its last fold
@@ -67,5 +81,18 @@ wait_until(sub { value(q{SELECT depleted FROM commerce.stock}) eq 't' }, 'the pr
 is(value(q{SELECT count(*) FROM commerce.outbox WHERE type = 'StockDepleted'}), '1',
 	'StockDepleted is told when the worker is terminated that was about to');
 check_books($node, 'worker terminated');
+
+# Somebody who folds, and does not end
+value('SELECT commerce.adjust_stock(1, 5)');
+$locker->begin_work;
+$locker->do('SELECT commerce.fold()');
+value(order(1));
+wait_until_expired('postgres');
+pass('orders expire while somebody folds');
+$locker->commit;
+wait_until(sub { value('SELECT count(*) FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark') == 0 },
+	'folding');
+pass('and what he has not folded is folded');
+check_books($node, 'two who fold');
 
 done_testing();
