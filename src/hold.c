@@ -7,7 +7,8 @@
  *
  * Lock order: user's row, order's row, coupons by id, products by id.  Where several orders are ended
  * at once, users' and orders' rows that somebody else has are passed over; a coupon in use is locked by
- * nobody who waits for anything; and the products of all of them are given back together, by ascending id.
+ * nobody who waits for anything; and the products of all of them are given back together, by ascending id,
+ * or locked together, before the orders are ended one by one because some of them cannot be.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@
 #include "coupon.h"
 #include "hold.h"
 #include "spi_util.h"
+#include "subtransaction.h"
 
 const HoldEnd hold_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
 
@@ -113,6 +115,88 @@ hold_lock_overdue(int64 order_id, bool *busy)
 	return order;
 }
 
+/* Overdue orders that are ended together, and how many were not passed over. */
+typedef struct Sweep
+{
+	const int64 *order_ids;
+	int			n;
+	int			ended;
+} Sweep;
+
+static bool
+end_overdue(void *arg)
+{
+	Sweep	   *sweep = arg;
+	Order	  **orders = palloc(sweep->n * sizeof(Order *));
+	int			norders = 0;
+
+	for (int i = 0; i < sweep->n; i++)
+	{
+		bool		busy;
+		Order	   *order = hold_lock_overdue(sweep->order_ids[i], &busy);
+
+		if (order != NULL)
+			orders[norders++] = order;
+	}
+	hold_end(orders, norders, &hold_expired, NULL);
+	sweep->ended = norders;
+	return norders > 0;
+}
+
+/* Ends all of these orders, or none, and answers the error that is the reason; NULL: there was none. */
+static ErrorData *
+try_to_end(Sweep *sweep)
+{
+	ErrorData  *error;
+
+	sweep->ended = 0;
+	(void) subtransaction_try(end_overdue, sweep, &error);
+	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	return error;
+}
+
+/* Locks the rows of all products of some orders. */
+static void
+lock_products(const int64 *order_ids, int n)
+{
+	static SqlStatement find = {
+		"SELECT DISTINCT i.product_id FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) ANY ($1)",
+		1, {INT8ARRAYOID}
+	};
+	Datum		value = sql_int8_array(order_ids, n);
+	int			nids;
+	int64	   *ids = sql_ids(&find, &value, &nids);
+
+	stock_lock(ids, nids);
+}
+
+/* Ends each of these orders that can be, and answers how many. */
+static int
+end_one_by_one(const int64 *order_ids, int n)
+{
+	int			ended = 0;
+
+	if (stock_locks_rows())
+		lock_products(order_ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		Sweep		one = {&order_ids[i], 1};
+		ErrorData  *error = try_to_end(&one);
+
+		ended += one.ended;
+		if (error == NULL)
+			continue;
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("overdue order " INT64_FORMAT " could not be ended: %s", order_ids[i], error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint ? errhint("%s", error->hint) : 0));
+		FreeErrorData(error);
+	}
+	return ended;
+}
+
 int
 hold_end_overdue(int max_orders)
 {
@@ -122,19 +206,10 @@ hold_end_overdue(int max_orders)
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
 	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
-	int			nids;
-	int64	   *ids = sql_ids(&find, values, &nids);
-	Order	  **orders = palloc(nids * sizeof(Order *));
-	int			norders = 0;
+	Sweep		all = {0};
 
-	for (int i = 0; i < nids; i++)
-	{
-		bool		busy;
-		Order	   *order = hold_lock_overdue(ids[i], &busy);
-
-		if (order != NULL)
-			orders[norders++] = order;
-	}
-	hold_end(orders, norders, &hold_expired, NULL);
-	return norders;
+	all.order_ids = sql_ids(&find, values, &all.n);
+	if (all.n == 0 || try_to_end(&all) == NULL)
+		return all.ended;
+	return end_one_by_one(all.order_ids, all.n);
 }

@@ -33,7 +33,7 @@ extern Order *hold_lock_overdue(int64 order_id, bool *busy);
 
 /*
  * Cancels at most max_orders overdue orders, the oldest first, that nobody else is working on, and
- * answers how many.
+ * answers how many.  One that cannot be is a warning, and does not keep the others.
  */
 extern int	hold_end_overdue(int max_orders);
 

@@ -426,9 +426,12 @@ look_for_commerce(void)
 	SPI_finish();
 }
 
-/* Runs a task in a transaction; one that fails is logged.  Returns whether it did not. */
+/*
+ * Runs a task in a transaction, which is rolled back when the task returns false, or fails, which is logged.
+ * Returns whether it was not.
+ */
 static bool
-run_task(const char *name, void (*task) (void))
+run_task(const char *name, bool (*task) (void))
 {
 	volatile bool done = false;
 
@@ -439,11 +442,12 @@ run_task(const char *name, void (*task) (void))
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		look_for_commerce();
-		if (in_use)
-			task();
+		done = !in_use || task();
 		PopActiveSnapshot();
-		CommitTransactionCommand();
-		done = true;
+		if (done)
+			CommitTransactionCommand();
+		else
+			AbortCurrentTransaction();
 	}
 	PG_CATCH();
 	{
@@ -451,6 +455,7 @@ run_task(const char *name, void (*task) (void))
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
+		done = false;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
@@ -458,22 +463,17 @@ run_task(const char *name, void (*task) (void))
 	return done;
 }
 
-static void
-run_sql(SqlStatement *statement)
-{
-	SPI_connect();
-	sql_execute(statement, NULL, NULL);
-	SPI_finish();
-}
-
-static void
+static bool
 wake_relays(void)
 {
 	static SqlStatement notify = {
 		"SELECT commerce.wake_relay() WHERE EXISTS (SELECT FROM commerce.subscriptions)", 0, {0}
 	};
 
-	run_sql(&notify);
+	SPI_connect();
+	sql_execute(&notify, NULL, NULL);
+	SPI_finish();
+	return true;
 }
 
 /*
@@ -500,35 +500,41 @@ find_next_expiry(void)
 		next_expiry = TimestampTzPlusMilliseconds(next_expiry, EXPIRY_GRACE_MS);
 }
 
-static void
+/* Whether the last task has ended some overdue orders and left others. */
+static bool more_overdue = false;
+
+/*
+ * Ends overdue orders.  Attempts that were all in vain are not committed: that would be news, for which the
+ * worker would stay.
+ */
+static bool
 expire_orders(void)
 {
-	static SqlStatement expire = {"SELECT commerce.expire_pending_orders()", 0, {0}};
+	static SqlStatement expire = {"SELECT commerce.expire_pending_orders()::pg_catalog.int8", 0, {0}};
+	bool		useful = true;
 
+	more_overdue = false;
 	SPI_connect();
 	find_next_expiry();
 	if (next_expiry <= GetCurrentTimestamp())
 	{
 		sql_execute(&expire, NULL, NULL);
+		useful = sql_int64(0, 1) > 0;
 		find_next_expiry();
+		more_overdue = useful && next_expiry <= GetCurrentTimestamp();
 	}
 	SPI_finish();
+	return useful;
 }
 
-/* Somebody else who is folding is not waited for: he may take his time. */
-static bool finished = true;	/* by the last task that folded */
 static int64 fold_least;
+static bool finished = true;
 
-static void
-fold_everything(void)
-{
-	finished = fold_try_all();
-}
-
-static void
+static bool
 fold_what_is_worth_it(void)
 {
 	finished = fold_try_some(fold_least);
+	return true;
 }
 
 /*
@@ -550,7 +556,7 @@ do_fold(bool thorough)
 	}
 	if (thorough && my_slot->fold_all)
 	{
-		if (!run_task("folding everything", fold_everything) || !finished)
+		if (!run_task("folding everything", fold_try_all))
 			return;
 		my_slot->fold_all = false;
 	}
@@ -602,7 +608,7 @@ commerce_worker_main(Datum arg)
 
 			(void) run_task("expiring orders", expire_orders);
 			do_fold(sweep);
-			last_round = now;
+			last_round = more_overdue ? 0 : now;
 			if (sweep)
 				last_sweep = now;
 		}

@@ -31,4 +31,4 @@ RETURNS int
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_expire_pending_orders';
 COMMENT ON FUNCTION commerce.expire_pending_orders(int) IS
-	'cancels at most max_rows orders whose time to pay is over, gives their stock and coupons back, and returns how many; orders that somebody is working on are left for the next time. Errors: INVALID_REQUEST';
+	'cancels at most max_rows orders whose time to pay is over, gives their stock and coupons back, and returns how many; orders that somebody is working on are left for the next time, and so is, with a warning, one that cannot be cancelled. Errors: INVALID_REQUEST';

@@ -169,6 +169,28 @@ SELECT is(commerce.expire_pending_orders(1), 1, 'at most max_rows');
 SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id IN (%s, %s) ORDER BY id', :o1, :o2), $$VALUES ('PENDING_PAYMENT'), ('CANCELLED')$$, 'the oldest first');
 SELECT is(commerce.run_job('expire-pending-orders'), 1::bigint, 'the job does the rest');
 
+-- one that cannot be ended
+SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
+SELECT id AS o2 FROM commerce.place_order(:kim, pg_temp.items(:pot, 1), payment_method => 'EXTERNAL') \gset
+SELECT id AS o3 FROM commerce.place_order(:kim, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
+SELECT commerce.available_stock(:cup) AS left \gset
+RESET ROLE;
+UPDATE commerce.orders SET expires_at = now() - interval '1 second' * id WHERE id IN (:o1, :o2, :o3);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON commerce.payments FOR EACH ROW WHEN (OLD.order_id = :o2) EXECUTE FUNCTION refuse();
+SET client_min_messages = error;
+SET ROLE shop;
+SELECT is(commerce.expire_pending_orders(), 2, 'an order that cannot be ended does not keep the others');
+SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id IN (%s, %s, %s) ORDER BY id', :o1, :o2, :o3),
+	$$VALUES ('CANCELLED'), ('PENDING_PAYMENT'), ('CANCELLED')$$, 'which are ended');
+SELECT is(commerce.available_stock(:cup), :left + 2::bigint, 'with their stock');
+SELECT is(events('Order', :o2), 'OrderCreated PaymentRequested', 'nothing is told of it');
+RESET ROLE;
+RESET client_min_messages;
+DROP TRIGGER refuse ON commerce.payments;
+SET ROLE shop;
+SELECT is(commerce.expire_pending_orders(), 1, 'it is ended when it can be');
+
 -- payment_ttl
 RESET ROLE;
 SET commerce.payment_ttl = '1min';

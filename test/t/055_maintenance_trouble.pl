@@ -1,5 +1,6 @@
 # What can befall the workers "commerce maintenance", and does not keep them from
-# their work: they are terminated, and somebody else folds for a long time.
+# their work: they are terminated, somebody else folds for a long time, and there
+# are orders that cannot be ended, or not all at once.
 
 use strict;
 use warnings;
@@ -10,7 +11,10 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('trouble');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'\n");
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'commerce'
+commerce.escrow_max_resources = 16
+});
 $node->start;
 
 sub value
@@ -48,8 +52,8 @@ sub terminate
 
 sub wait_until_expired
 {
-	my ($database) = @_;
-	return wait_until(sub { value(q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}, $database) == 0 },
+	my ($database, $left) = @_;
+	return wait_until(sub { value(q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}, $database) == ($left // 0) },
 		'orders to expire');
 }
 
@@ -94,5 +98,20 @@ wait_until(sub { value('SELECT count(*) FROM commerce.stock_entries e JOIN comme
 	'folding');
 pass('and what he has not folded is folded');
 check_books($node, 'two who fold');
+
+# More products than counters, and an order that cannot be ended at all
+value(q{SELECT commerce.create_product(NULL, 'Cup', 10, 1) FROM generate_series(2, 21)});
+value(order(1));
+my $first = value('SELECT max(id) FROM commerce.orders');
+value(qq{
+	CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN RAISE 'not this one'; END\$\$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON commerce.payments FOR EACH ROW WHEN (OLD.order_id = $first) EXECUTE FUNCTION refuse()});
+value(join '', map { order($_) } 2 .. 21);
+wait_until_expired('postgres', 1);
+is(value(q{SELECT id FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}), $first, 'what cannot be ended does not keep the rest');
+wait_until(sub { !worker('postgres') }, 'the worker to go');
+value('DROP TRIGGER refuse ON commerce.payments');
+wait_until_expired('postgres');
+check_books($node, 'the rest');
 
 done_testing();
