@@ -76,4 +76,11 @@
 #define my_proc_number() (MyProc->pgprocno)
 #endif
 
+/* Takes away the limit on a transaction's time, which there is from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define set_no_transaction_timeout() SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE)
+#else
+#define set_no_transaction_timeout() ((void) 0)
+#endif
+
 #endif

@@ -17,6 +17,10 @@
  * the tables, so that nothing is overlooked; when it ends, the launcher sees news that came too late.
  * Processes are known by their number, never by a pointer.
  *
+ * A slot is given up when a worker finds no commerce, or is wanted in a database that is no longer there.
+ * A database for which there is none, at the launcher's start or at a commit, gets no worker; the next
+ * commit there looks again.
+ *
  * A worker that fails ends with an error; the launcher starts the next one after a pause.  The launcher
  * itself is started again by the postmaster.  On a standby neither runs, until it is promoted.
  *
@@ -59,7 +63,7 @@
 #include "spi_util.h"
 #include "worker.h"
 
-#define SLOTS			64		/* databases; more than that are served in turn */
+#define SLOTS			64		/* databases that can have a worker */
 #define NAP_MS			20		/* relays are woken at most this often */
 #define LINGER_MS		2000	/* how long a worker stays when nothing happens */
 #define PAUSE_MS		5000	/* before a worker is started after a failed one */
@@ -275,7 +279,8 @@ look_for_database(Oid database, bool all_due)
 	{
 		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (!row->datallowconn)
+		/* a limit below -1: its DROP DATABASE was interrupted */
+		if (!row->datallowconn || row->datconnlimit < -1)
 			continue;
 		if (row->oid == database)
 			found = true;
@@ -579,8 +584,11 @@ commerce_worker_main(Datum arg)
 	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(Oid));
 	start_process();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	set_no_transaction_timeout();
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	my_slot = &state->slots[DatumGetInt32(arg)];
 	before_shmem_exit(worker_exit, (Datum) 0);

@@ -1,6 +1,7 @@
 # What can befall the workers "commerce maintenance", and does not keep them from
-# their work: they are terminated, somebody else folds for a long time, and there
-# are orders that cannot be ended, or not all at once.
+# their work: they are terminated, somebody else folds for a long time, there are
+# orders that cannot be ended, or not all at once, a database's settings are not for
+# them, and another database was half dropped.
 
 use strict;
 use warnings;
@@ -113,5 +114,39 @@ wait_until(sub { !worker('postgres') }, 'the worker to go');
 value('DROP TRIGGER refuse ON commerce.payments');
 wait_until_expired('postgres');
 check_books($node, 'the rest');
+
+# Settings that are meant for others: the worker waits for who writes by hand
+value(q{
+	ALTER DATABASE postgres SET default_transaction_isolation = 'repeatable read';
+	ALTER DATABASE postgres SET lock_timeout = '1s'});
+wait_until(sub { !worker('postgres') }, 'the worker to go');
+value(order(1));
+wait_until(sub { !worker('postgres') }, 'the worker to go');
+$locker->begin_work;
+$locker->do('UPDATE commerce.stock SET on_hand = on_hand WHERE product_id = 1');
+$locker->do('UPDATE commerce.users SET name = name WHERE id = 1');
+wait_until(
+	sub {
+		worker('postgres', q{wait_event_type = 'Lock'})
+		  || !value(q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'});
+	},
+	'the worker to wait');
+$locker->do('SELECT pg_sleep(2)');
+$locker->commit;
+wait_until_expired('postgres');
+
+# A database whose DROP was interrupted
+value('CREATE DATABASE broken');
+value(q{UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'});
+$locker->disconnect;
+$node->restart;
+value('SELECT commerce.adjust_stock(1, 1)');
+wait_until(sub { worker('postgres') }, 'the worker');
+wait_until(sub { !worker('postgres') }, 'the worker to go');
+
+my $log = slurp_file($node->logfile);
+unlike($log, qr/could not serialize access/, 'the isolation level is not for the worker');
+unlike($log, qr/canceling statement due to lock timeout/, 'nor is the limit of waiting');
+unlike($log, qr/invalid database/, 'no worker goes into a database that cannot be used');
 
 done_testing();
