@@ -252,9 +252,10 @@ sub check_history
 		my @done = @{ $record->{done} };
 		if (!defined $record->{committed})
 		{
-			# all or nothing; of a claim it is not known whose it is
-			my ($sample) = ((grep { $_->[0] ne 'claim' } @done), @done);
-			$record->{committed} = $sample && $present->($sample) ? 1 : 0;
+			# all or nothing; a claim that is there may be another transaction's
+			my @own = grep { $_->[0] ne 'claim' } @done;
+			my @sample = @own ? $own[0] : @done;
+			$record->{committed} = @sample && !grep({ !$present->($_) } @sample) ? 1 : 0;
 			$count{unknown}++;
 		}
 		my ($should, $should_not) =
