@@ -258,13 +258,21 @@ sub check_history
 			$record->{committed} = @sample && !grep({ !$present->($_) } @sample) ? 1 : 0;
 			$count{unknown}++;
 		}
+		$count{ $record->{committed} ? 'committed' : 'undone' }++;
+	}
+
+	# a crash may lose that a sequence was moved: the id of an order that was undone is then given again
+	my %ordered = map { $_->[1] => 1 } grep { $_->[0] eq 'order' } map { @{ $_->{done} } } grep { $_->{committed} } @$records;
+	for my $record (@$records)
+	{
+		my @done = @{ $record->{done} };
 		my ($should, $should_not) =
 		  $record->{committed} ? (\@done, $record->{undone}) : ([], [ @done, @{ $record->{undone} } ]);
-		$count{ $record->{committed} ? 'committed' : 'undone' }++;
 		$claimed{"$_->[1] $_->[2]"} = 1 for grep { $_->[0] eq 'claim' } @$should;
 		push @wrong, 'lost: ' . encode_json($_) for grep { !$present->($_) } @$should;
 		# somebody else may have claimed what was undone here
-		push @wrong, 'should not be: ' . encode_json($_) for grep { $_->[0] ne 'claim' && $present->($_) } @$should_not;
+		push @wrong, 'should not be: ' . encode_json($_)
+		  for grep { $_->[0] ne 'claim' && !($_->[0] eq 'order' && $ordered{ $_->[1] }) && $present->($_) } @$should_not;
 	}
 	push @wrong, "claimed by nobody: $_" for grep { !$claimed{$_} } keys %claims;
 	is_deeply([ @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ] ], [],
