@@ -233,11 +233,16 @@ gate_enter(const char *operation)
 	PreventCommandIfParallelMode(operation);
 	PreventCommandDuringRecovery(operation);
 
-	/* before the lock, so that those who rebase do not all have it; and after, for what came between */
+	/* without the lock, because two who have it, and rebase, would block each other */
 	gate = commerce_relation("gate");
 	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
-	check_origin(gate);
+	while (known_gate != gate)
+	{
+		UnlockRelationOid(gate, RowExclusiveLock);
+		check_origin(gate);
+		LockRelationOid(gate, RowExclusiveLock);
+	}
 	entered = true;
 }
 
