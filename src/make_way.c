@@ -93,15 +93,6 @@ find_orders(Attempt *attempt, const int64 *product_ids, int n)
 	attempt->order_ids = sql_ids(&find, values, &attempt->norder_ids);
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		ia = *(const int64 *) a;
-	int64		ib = *(const int64 *) b;
-
-	return ia < ib ? -1 : ia > ib;
-}
-
 static void
 add_order(Attempt *attempt, Order *order)
 {
@@ -111,11 +102,10 @@ add_order(Attempt *attempt, Order *order)
 	for (int i = 0; i < order->nitems; i++)
 	{
 		const QuoteLine *line = order->items[i].line;
-		const int64 *found = bsearch(&line->product_id, request->product_ids, request->nproducts, sizeof(int64),
-									 compare_ids);
+		int			product = quote_product_index(request, line->product_id);
 
-		if (found)
-			attempt->missing[found - request->product_ids] -= line->quantity;
+		if (product >= 0)
+			attempt->missing[product] -= line->quantity;
 	}
 }
 

@@ -96,6 +96,14 @@ compare_int64(const void *a, const void *b)
 	return ia < ib ? -1 : ia > ib;
 }
 
+int
+quote_product_index(const QuoteRequest *request, int64 product_id)
+{
+	const int64 *found = bsearch(&product_id, request->product_ids, request->nproducts, sizeof(int64), compare_int64);
+
+	return found ? (int) (found - request->product_ids) : -1;
+}
+
 static int
 compare_lines(const void *a, const void *b)
 {

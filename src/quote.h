@@ -34,6 +34,9 @@ extern QuoteRequest *quote_parse(Jsonb *items, ArrayType *coupon_issue_ids);
 /* Appends the canonical form of a request, the same for all that ask for the same. */
 extern void quote_append_canonical(StringInfo buf, const QuoteRequest *request);
 
+/* Where in product_ids a product is; -1: the request does not name it. */
+extern int	quote_product_index(const QuoteRequest *request, int64 product_id);
+
 /*
  * Reads what the request names and prices it for an active user; with lock_coupons the coupons stay
  * usable by this transaction alone.  Raises ENTITY_NOT_FOUND, PRODUCT_NOT_ON_SALE,
