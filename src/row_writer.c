@@ -82,13 +82,13 @@ is_left_out(Relation rel, const Trigger *trigger)
 	return strcmp(trigger->tgname, "gate_write") == 0;
 }
 
+/* triggers: a copy of the relation's, which can go away with any look into the catalog */
 static void
-compile_table(PreparedTable *table, Relation rel)
+compile_table(PreparedTable *table, Relation rel, const TriggerDesc *triggers)
 {
 	MemoryContext caller = MemoryContextSwitchTo(table->context);
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
-	TriggerDesc *triggers = rel->trigdesc;
 	EState	   *estate = CreateExecutorState();
 	int			nchecks = constr ? constr->num_check : 0;
 	int			ntriggers = triggers ? triggers->numtriggers : 0;
@@ -119,7 +119,7 @@ compile_table(PreparedTable *table, Relation rel)
 
 /* What is compiled of a table that is open and locked. */
 static PreparedTable *
-prepare_table(Relation rel)
+prepare_table(Relation rel, const TriggerDesc *triggers)
 {
 	Oid			relid = RelationGetRelid(rel);
 	PreparedTable *table;
@@ -145,7 +145,7 @@ prepare_table(Relation rel)
 	table->context = NULL;
 	table->valid = false;
 	table->context = AllocSetContextCreate(CacheMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
-	compile_table(table, rel);
+	compile_table(table, rel, triggers);
 	table->valid = true;
 	return table;
 }
@@ -201,7 +201,7 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	prepared = prepare_table(writer->rel);
+	prepared = prepare_table(writer->rel, writer->target->ri_TrigDesc);
 	result_rel_checks(writer->target) = prepared->checks;
 	writer->target->ri_PartitionCheckExpr = prepared->partition;
 	writer->defaults = prepared->defaults;
