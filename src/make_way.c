@@ -16,6 +16,8 @@
  * Having waited, a buyer takes the first orders only, up to one that somebody has: of several who each
  * need more than one, and come at the same time, the one who gets the first goes on.
  *
+ * Overdue orders of the buyer himself that hold coupons of his request are simply ended: his row is locked.
+ *
  * Lock order: as hold.c's, the buyer's row first.
  */
 #include "postgres.h"
@@ -274,6 +276,8 @@ make_way_for_coupons(int64 user_id, const QuoteRequest *request)
 	values[1] = Int64GetDatum(user_id);
 	values[2] = TimestampTzGetDatum(now);
 	attempt.order_ids = sql_ids(&find, values, &attempt.norder_ids);
+	if (attempt.norder_ids == 0)
+		return;
 	prepare_to_lock(&attempt);
 	lock_orders(&attempt);
 	if (stock_locks_rows())
