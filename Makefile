@@ -21,6 +21,13 @@ DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))
 PG_CPPFLAGS := -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
 PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
 
+# The library exports what PostgreSQL looks up by name, and nothing else: another
+# library's function of the same name must not be called in place of ours. From
+# 16 on PGXS hides the rest by itself; 15 needs this list, which is made from the
+# install script.
+EXPORTS    = build/commerce.exports
+SHLIB_LINK = -Wl,--version-script=$(EXPORTS)
+
 # `make installcheck` runs these against a running server; the schedules are
 # the only lists of tests. The TAP tests start servers of their own, for which
 # root will not do: scripts/test (`make test`) sees to that.
@@ -53,10 +60,18 @@ $(DATA_built): $(INSTALL_SQL) sql/install commerce.control Makefile
 	   for file in $(INSTALL_SQL); do printf '\n-- %s\n\n' $$file; cat $$file; done; } >$@
 	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"
 
+$(EXPORTS): $(DATA_built)
+	@mkdir -p $(@D)
+	@{ echo '{ global: Pg_magic_func; _PG_init; commerce_launcher_main; commerce_worker_main;'; \
+	   sed -n "s/.*MODULE_PATHNAME'*, *'*\(commerce_[a-z_0-9]*\)'.*/\1; pg_finfo_\1;/p" $<; \
+	   echo 'local: *; };'; } >$@
+
+$(MODULE_big).so: $(EXPORTS)
+
 test:
 	@scripts/test
 
-lint:
+lint: $(MODULE_big).so
 	@scripts/lint
 
 demo:

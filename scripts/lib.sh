@@ -66,7 +66,8 @@ own() {
 }
 
 # Builds commerce and installs it into a copy of PostgreSQL in $work/pgsql:
-# the copy's pg_config reports the copy's paths.
+# the copy's pg_config reports the copy's paths. Without the bitcode for JIT, whose making
+# takes as long as all the rest.
 install_private() {
 	local dir
 	command -v "$PG_CONFIG" >/dev/null ||
@@ -74,7 +75,7 @@ install_private() {
 	mkdir -p build
 	(
 		flock 9
-		make --no-print-directory -s "-j$(nproc)" COPT="${COPT--Werror}"
+		make --no-print-directory -s "-j$(nproc)" COPT="${COPT--Werror}" with_llvm=no
 	) 9>build/lock
 	for dir in --bindir --pkglibdir --sharedir; do
 		dir=$("$PG_CONFIG" "$dir")
@@ -88,7 +89,7 @@ install_private() {
 	bindir=$("$private_pg_config" --bindir)
 	pgxs=$("$private_pg_config" --pgxs)
 	pgxs=${pgxs%/src/makefiles/pgxs.mk}
-	make --no-print-directory -s install PG_CONFIG="$private_pg_config"
+	make --no-print-directory -s install PG_CONFIG="$private_pg_config" with_llvm=no
 }
 
 # start_server LIBRARIES [SETTING...]: a server in $work with these

@@ -18,7 +18,7 @@ SELECT o.nspname, pg_temp.grants(n.nspacl, n.nspowner) FROM pg_temp.ours o JOIN 
 
 \echo == functions: signature, result, language, volatility, definer, settings, grants
 SELECT o.nspname || '.' || p.proname || '(' || pg_get_function_arguments(p.oid) || ')', pg_get_function_result(p.oid), l.lanname,
-	p.provolatile || CASE WHEN p.proisstrict THEN ' strict' ELSE '' END || ' parallel ' || p.proparallel,
+	p.provolatile::text || CASE WHEN p.proisstrict THEN ' strict' ELSE '' END || ' parallel ' || p.proparallel::text,
 	CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END, array_to_string(p.proconfig, ', '),
 	pg_temp.grants(coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner)
 FROM pg_proc p JOIN pg_temp.ours o ON o.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
@@ -36,7 +36,7 @@ ORDER BY o.nspname, t.typname COLLATE "C";
 \echo == relations: kind, options, row security, in a dump, owned by, grants
 SELECT o.nspname || '.' || c.relname, c.relkind, array_to_string(c.reloptions, ','),
 	CASE WHEN c.relrowsecurity THEN 'row security' END,
-	(SELECT 'dumped' || coalesce(' ' || nullif(x.condition, ''), '')
+	(SELECT 'dumped' || coalesce(' where ' || nullif(x.condition, ''), '')
 	 FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS x (relid, condition) WHERE e.extname = 'commerce' AND x.relid = c.oid),
 	(SELECT d.refobjid::regclass || '.' || a.attname FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 	 WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'S' AND d.deptype IN ('a', 'i')),
@@ -54,19 +54,19 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 
 ORDER BY o.nspname, c.relname COLLATE "C", a.attnum;
 
 \echo == constraints
-SELECT o.nspname || '.' || c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid)
+SELECT (o.nspname || '.' || r.relname) COLLATE "C", c.conname, pg_get_constraintdef(c.oid)
 FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
-WHERE c.contype <> 'n' ORDER BY 1 COLLATE "C", 2 COLLATE "C";
+WHERE c.contype <> 'n' ORDER BY 1, 2;
 
 \echo == indexes
-SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
-ORDER BY 1 COLLATE "C";
+SELECT pg_get_indexdef(i.indexrelid) COLLATE "C" FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
+ORDER BY 1;
 
 \echo == triggers
-SELECT t.tgenabled, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
-WHERE NOT t.tgisinternal ORDER BY 2 COLLATE "C";
+SELECT t.tgenabled, pg_get_triggerdef(t.oid) COLLATE "C" FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
+WHERE NOT t.tgisinternal ORDER BY 2;
 
 \echo == policies
-SELECT o.nspname || '.' || r.relname, p.polname, p.polcmd, p.polpermissive, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+SELECT (o.nspname || '.' || r.relname) COLLATE "C", p.polname, p.polcmd, p.polpermissive, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
 FROM pg_policy p JOIN pg_class r ON r.oid = p.polrelid JOIN pg_temp.ours o ON o.oid = r.relnamespace
-ORDER BY 1 COLLATE "C", 2 COLLATE "C";
+ORDER BY 1, 2;
