@@ -1,10 +1,6 @@
 -- REST: who calls. PostgREST checks the token, takes a database role from its claim `role`, and hands its
 -- claims over as the setting request.jwt.claims; the user is the claim `sub`.
 
-CREATE SCHEMA commerce_api;
-COMMENT ON SCHEMA commerce_api IS
-	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do';
-
 CREATE TYPE commerce.api_role AS ENUM ('ANONYMOUS', 'BUYER', 'SELLER', 'ADMIN');
 COMMENT ON TYPE commerce.api_role IS 'what a database role may do over REST';
 

@@ -23,9 +23,8 @@ SELECT pg_temp.trade();
 SELECT * FROM commerce.check_invariants();
 DROP EXTENSION commerce;
 
--- nothing is left, but for the schema, which PostgreSQL made for the extension and leaves, empty
-SELECT nspname FROM pg_namespace WHERE nspname LIKE 'commerce%' AND nspname <> 'commerce';
-SELECT classid::regclass, objid FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'commerce'::regnamespace;
+-- nothing is left, no schema either
+SELECT nspname FROM pg_namespace WHERE nspname LIKE 'commerce%';
 SELECT proname FROM pg_proc WHERE probin LIKE '%commerce%';
 SELECT classoid::regclass FROM pg_init_privs i WHERE privtype = 'e' AND classoid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = i.objoid);
 SELECT evtname FROM pg_event_trigger WHERE evtname LIKE '%commerce%';
@@ -39,6 +38,12 @@ SELECT * FROM commerce.check_invariants();
 SELECT count(*), max(id) FROM commerce.users;
 SELECT count(*), max(era) FROM commerce.origin;
 DROP EXTENSION commerce;
--- without CASCADE: it is empty
+
+-- a schema that is there already is not taken over
+CREATE SCHEMA commerce;
+CREATE EXTENSION commerce;
 DROP SCHEMA commerce;
+CREATE SCHEMA commerce_api;
+CREATE EXTENSION commerce;
+DROP SCHEMA commerce_api;
 CREATE EXTENSION commerce;

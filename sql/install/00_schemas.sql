@@ -1,0 +1,10 @@
+-- The schemas, first of all, and plainly: a schema that is there already ends the script, and with it whatever
+-- its owner has put into it. commerce.control says pg_catalog for the same reason: CREATE EXTENSION would take
+-- over a schema that has the name.
+
+CREATE SCHEMA commerce;
+COMMENT ON SCHEMA commerce IS 'Shop: its tables, views and functions; see grant_app()';
+
+CREATE SCHEMA commerce_api;
+COMMENT ON SCHEMA commerce_api IS
+	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do';
