@@ -32,6 +32,7 @@
 #include "row_reader.h"
 #include "row_writer.h"
 #include "spi_util.h"
+#include "sweep.h"
 
 #define ISSUE_COLUMNS	14
 
@@ -50,6 +51,7 @@ enum
 };
 
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
+PG_FUNCTION_INFO_V1(commerce_expire_coupons);
 PG_FUNCTION_INFO_V1(commerce_open_quota);
 
 static const char *const kind_labels[] = {
@@ -468,4 +470,55 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 	row = insert_issue_row(&issue, issue_id);
 	write_issued_event(&issue, issue_id);
 	PG_RETURN_DATUM(row);
+}
+
+static int
+expire_issues(const int64 *issue_ids, int n)
+{
+	static SqlStatement expire = {
+		"WITH due AS ("
+		"  SELECT d.id FROM commerce.coupon_issues d WHERE d.id OPERATOR(pg_catalog.=) ANY ($1) "
+		"  AND d.status OPERATOR(pg_catalog.=) 'ACTIVE' AND d.expires_at OPERATOR(pg_catalog.<=) $2 "
+		"  FOR NO KEY UPDATE SKIP LOCKED), "
+		"expired AS ("
+		"  UPDATE commerce.coupon_issues AS i SET status = 'EXPIRED', "
+		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  FROM due WHERE i.id OPERATOR(pg_catalog.=) due.id RETURNING i.*) "
+		"SELECT commerce.coupon_event(expired::commerce.coupon_issues, 'CouponExpired') FROM expired",
+		2, {INT8ARRAYOID, TIMESTAMPTZOID}
+	};
+	Datum		values[2] = {sql_int8_array(issue_ids, n), TimestampTzGetDatum(GetCurrentTimestamp())};
+	uint64		expired;
+
+	SPI_connect();
+	expired = sql_execute(&expire, values, NULL);
+	SPI_finish();
+	return (int) expired;
+}
+
+/*
+ * expire_coupons(max_rows int)
+ *
+ * Marks at most max_rows overdue coupon issues that nobody is working on, and returns how many.
+ */
+Datum
+commerce_expire_coupons(PG_FUNCTION_ARGS)
+{
+	static const Sweep expire = {"overdue coupon issue", "marked expired", expire_issues, NULL};
+	static SqlStatement find = {
+		"SELECT i.id FROM commerce.coupon_issues i WHERE i.status OPERATOR(pg_catalog.=) 'ACTIVE' "
+		"AND i.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY i.expires_at LIMIT $2",
+		2, {TIMESTAMPTZOID, INT8OID}
+	};
+	Datum		values[2];
+	int64	   *ids;
+	int			n;
+
+	gate_enter("expire_coupons()");
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[1] = Int64GetDatum(PG_GETARG_INT32(0));
+	ids = sql_ids(&find, values, &n);
+	PG_RETURN_INT32(sweep(&expire, ids, n));
 }

@@ -32,6 +32,7 @@
 #include "hold.h"
 #include "order.h"
 #include "spi_util.h"
+#include "sweep.h"
 
 PG_FUNCTION_INFO_V1(commerce_change_item_status);
 PG_FUNCTION_INFO_V1(commerce_cancel_order);
@@ -385,19 +386,46 @@ commerce_cancel_order(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(change_items(order, items, n, "CANCELLED", &actor));
 }
 
+static TimestampTz
+confirmed_from(void)
+{
+	return GetCurrentTimestamp() - (int64) commerce_auto_confirm_after * USECS_PER_SEC;
+}
+
 /* Confirms the items of a locked order that were delivered long ago; answers how many. */
 static int
-confirm_items(Order *order, TimestampTz delivered_before)
+confirm_items(Order *order)
 {
 	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
 	int			n = 0;
 
 	for (int i = 0; i < order->nitems; i++)
-		if (has_status(&order->items[i], "DELIVERED") && order->items[i].delivered_at <= delivered_before)
+		if (has_status(&order->items[i], "DELIVERED") && order->items[i].delivered_at <= confirmed_from())
 			items[n++] = &order->items[i];
 	if (n > 0)
 		(void) change_items(order, items, n, "CONFIRMED", &actor_system);
 	return n;
+}
+
+static int
+confirm_orders(const int64 *order_ids, int n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
+	int			confirmed = 0;
+
+	MemoryContextSwitchTo(one_order);
+	for (int i = 0; i < n; i++)
+	{
+		Order	   *order = order_lock(order_ids[i], true);
+
+		if (order)
+			confirmed += confirm_items(order);
+		MemoryContextReset(one_order);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(one_order);
+	return confirmed;
 }
 
 /*
@@ -409,37 +437,22 @@ confirm_items(Order *order, TimestampTz delivered_before)
 Datum
 commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
 {
+	static const Sweep confirm = {"delivered order", "confirmed", confirm_orders, NULL};
 	static SqlStatement find = {
 		"SELECT i.order_id, pg_catalog.min(i.delivered_at) FROM commerce.order_items i "
 		"WHERE i.status OPERATOR(pg_catalog.=) 'DELIVERED' AND i.delivered_at OPERATOR(pg_catalog.<=) $1 "
 		"GROUP BY i.order_id ORDER BY 2 LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
-	TimestampTz delivered_before = GetCurrentTimestamp() - (int64) commerce_auto_confirm_after * USECS_PER_SEC;
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
 	Datum		values[2];
 	int64	   *ids;
 	int			n;
-	int			confirmed = 0;
 
 	gate_enter("confirm_delivered_items()");
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
 		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
-	values[0] = TimestampTzGetDatum(delivered_before);
+	values[0] = TimestampTzGetDatum(confirmed_from());
 	values[1] = Int64GetDatum(PG_GETARG_INT32(0));
 	ids = sql_ids(&find, values, &n);
-
-	MemoryContextSwitchTo(one_order);
-	for (int i = 0; i < n; i++)
-	{
-		Order	   *order = order_lock(ids[i], true);
-
-		if (order)
-			confirmed += confirm_items(order, delivered_before);
-		MemoryContextReset(one_order);
-	}
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(one_order);
-	PG_RETURN_INT32(confirmed);
+	PG_RETURN_INT32(sweep(&confirm, ids, n));
 }

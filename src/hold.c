@@ -23,7 +23,7 @@
 #include "coupon.h"
 #include "hold.h"
 #include "spi_util.h"
-#include "subtransaction.h"
+#include "sweep.h"
 
 const HoldEnd hold_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
 
@@ -115,48 +115,25 @@ hold_lock_overdue(int64 order_id, bool *busy)
 	return order;
 }
 
-/* Overdue orders that are ended together, and how many were not passed over. */
-typedef struct Sweep
+static int
+end_overdue(const int64 *order_ids, int n)
 {
-	const int64 *order_ids;
-	int			n;
-	int			ended;
-} Sweep;
-
-static bool
-end_overdue(void *arg)
-{
-	Sweep	   *sweep = arg;
-	Order	  **orders = palloc(sweep->n * sizeof(Order *));
+	Order	  **orders = palloc(n * sizeof(Order *));
 	int			norders = 0;
 
-	for (int i = 0; i < sweep->n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		bool		busy;
-		Order	   *order = hold_lock_overdue(sweep->order_ids[i], &busy);
+		Order	   *order = hold_lock_overdue(order_ids[i], &busy);
 
 		if (order != NULL)
 			orders[norders++] = order;
 	}
 	hold_end(orders, norders, &hold_expired, NULL);
-	sweep->ended = norders;
-	return norders > 0;
+	return norders;
 }
 
-/* Ends all of these orders, or none, and answers the error that is the reason; NULL: there was none. */
-static ErrorData *
-try_to_end(Sweep *sweep)
-{
-	ErrorData  *error;
-
-	sweep->ended = 0;
-	(void) subtransaction_try(end_overdue, sweep, &error);
-	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
-	return error;
-}
-
-/* Locks the rows of all products of some orders. */
+/* Locks the rows of all products of some orders, where a product's stock is a row that is locked. */
 static void
 lock_products(const int64 *order_ids, int n)
 {
@@ -166,50 +143,26 @@ lock_products(const int64 *order_ids, int n)
 	};
 	Datum		value = sql_int8_array(order_ids, n);
 	int			nids;
-	int64	   *ids = sql_ids(&find, &value, &nids);
+	int64	   *ids;
 
+	if (!stock_locks_rows())
+		return;
+	ids = sql_ids(&find, &value, &nids);
 	stock_lock(ids, nids);
-}
-
-/* Ends each of these orders that can be, and answers how many. */
-static int
-end_one_by_one(const int64 *order_ids, int n)
-{
-	int			ended = 0;
-
-	if (stock_locks_rows())
-		lock_products(order_ids, n);
-	for (int i = 0; i < n; i++)
-	{
-		Sweep		one = {&order_ids[i], 1};
-		ErrorData  *error = try_to_end(&one);
-
-		ended += one.ended;
-		if (error == NULL)
-			continue;
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("overdue order " INT64_FORMAT " could not be ended: %s", order_ids[i], error->message),
-				 error->detail ? errdetail_internal("%s", error->detail) : 0,
-				 error->hint ? errhint("%s", error->hint) : 0));
-		FreeErrorData(error);
-	}
-	return ended;
 }
 
 int
 hold_end_overdue(int max_orders)
 {
+	static const Sweep end = {"overdue order", "ended", end_overdue, lock_products};
 	static SqlStatement find = {
 		"SELECT o.id FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
 		"AND o.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY o.expires_at LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
 	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
-	Sweep		all = {0};
+	int			n;
+	int64	   *ids = sql_ids(&find, values, &n);
 
-	all.order_ids = sql_ids(&find, values, &all.n);
-	if (all.n == 0 || try_to_end(&all) == NULL)
-		return all.ended;
-	return end_one_by_one(all.order_ids, all.n);
+	return sweep(&end, ids, n);
 }

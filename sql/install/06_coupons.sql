@@ -313,37 +313,10 @@ COMMENT ON FUNCTION commerce.revoke_coupon(bigint, bigint, text) IS
 
 CREATE FUNCTION commerce.expire_coupons(max_rows int DEFAULT 10000)
 RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-#variable_conflict use_column
-DECLARE
-	issue commerce.coupon_issues;
-	as_of timestamptz := pg_catalog.clock_timestamp();
-	expired int := 0;
-BEGIN
-	PERFORM commerce.begin_write();
-	IF expire_coupons.max_rows IS NULL OR expire_coupons.max_rows < 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_rows must be 1 or more');
-	END IF;
-	FOR issue IN
-		UPDATE commerce.coupon_issues i
-		SET status = 'EXPIRED', event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id())
-		FROM (SELECT d.id FROM commerce.coupon_issues d
-			  WHERE d.status = 'ACTIVE' AND d.expires_at <= as_of
-			  ORDER BY d.expires_at LIMIT expire_coupons.max_rows
-			  FOR NO KEY UPDATE SKIP LOCKED) due
-		WHERE i.id = due.id
-		RETURNING i.*
-	LOOP
-		PERFORM commerce.coupon_event(issue, 'CouponExpired');
-		expired := expired + 1;
-	END LOOP;
-	RETURN expired;
-END
-$$;
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_expire_coupons';
 COMMENT ON FUNCTION commerce.expire_coupons(int) IS
-	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Errors: INVALID_REQUEST';
+	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Coupons that somebody is working on are left for the next time, and so is, with a warning, one that cannot be marked. Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan

@@ -187,7 +187,28 @@ SELECT is((SELECT status FROM commerce.coupon_issues WHERE id = :overdue), 'EXPI
 SELECT is(events('CouponIssue', :overdue), 'CouponIssued CouponExpired', 'with its event');
 SELECT is(commerce.expire_coupons(), 0, 'once');
 SELECT refuses(format('SELECT commerce.revoke_coupon(%s)', :overdue), 'COUPON_NOT_USABLE', 'to revoke what has expired');
+-- one that cannot be marked
 RESET ROLE;
+SELECT min(id) AS fixed FROM commerce.coupon_issues WHERE status = 'ACTIVE' \gset
+SELECT count(*) AS others FROM commerce.coupon_issues WHERE status = 'ACTIVE' AND id <> :fixed \gset
+CREATE TABLE former AS SELECT id, expires_at FROM commerce.coupon_issues WHERE status = 'ACTIVE';
+UPDATE commerce.coupon_issues SET expires_at = clock_timestamp() - interval '1 day' - interval '1 second' * id WHERE status = 'ACTIVE';
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON commerce.coupon_issues FOR EACH ROW WHEN (OLD.id = :fixed) EXECUTE FUNCTION refuse();
+SET client_min_messages = error;
+SET ROLE shop;
+SELECT is(commerce.expire_coupons()::bigint, :others::bigint, 'a coupon that cannot be marked does not keep the others');
+SELECT results_eq($$SELECT id FROM commerce.coupon_issues WHERE status = 'ACTIVE'$$, format('VALUES (%s::bigint)', :fixed), 'which are marked');
+SELECT is(events('CouponIssue', :fixed), 'CouponIssued', 'nothing is told of it');
+RESET ROLE;
+RESET client_min_messages;
+DROP TRIGGER refuse ON commerce.coupon_issues;
+SET ROLE shop;
+SELECT is(commerce.expire_coupons(), 1, 'it is marked when it can be');
+RESET ROLE;
+UPDATE commerce.coupon_issues i SET status = 'ACTIVE', expires_at = f.expires_at FROM former f WHERE f.id = i.id;
+DROP TABLE former;
+
 UPDATE commerce.coupon_issues SET expires_at = clock_timestamp() - interval '1 day' WHERE status = 'ACTIVE';
 SET ROLE shop;
 SELECT is(commerce.expire_coupons(2), 2, 'at most max_rows at once');

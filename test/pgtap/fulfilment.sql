@@ -199,6 +199,28 @@ SET commerce.auto_confirm_after = '1h';
 SELECT is(commerce.confirm_delivered_items(), 1, 'auto_confirm_after can be set');
 RESET commerce.auto_confirm_after;
 
+-- one that cannot be confirmed
+SET ROLE shop;
+SELECT id AS o1 FROM commerce.place_order(:kim, pg_temp.items(:own, 1)) \gset
+SELECT id AS o2 FROM commerce.place_order(:kim, pg_temp.items(:own, 1)) \gset
+SELECT id AS o3 FROM commerce.place_order(:kim, pg_temp.items(:own, 1)) \gset
+SELECT pg_temp.deliver(pg_temp.item(o, 1)) FROM unnest(ARRAY[:o1, :o2, :o3]) o \g /dev/null
+RESET ROLE;
+UPDATE commerce.order_items SET delivered_at = now() - interval '8 days' - interval '1 second' * order_id WHERE order_id IN (:o1, :o2, :o3);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON commerce.orders FOR EACH ROW WHEN (OLD.id = :o2) EXECUTE FUNCTION refuse();
+SET client_min_messages = error;
+SET ROLE shop;
+SELECT is(commerce.confirm_delivered_items(), 2, 'an order that cannot be confirmed does not keep the others');
+SELECT results_eq(format('SELECT status::text FROM commerce.order_items WHERE order_id IN (%s, %s, %s) ORDER BY order_id', :o1, :o2, :o3),
+	$$VALUES ('CONFIRMED'), ('DELIVERED'), ('CONFIRMED')$$, 'which are confirmed');
+SELECT is(commerce.confirm_delivered_items(), 0, 'nothing more can be');
+RESET ROLE;
+RESET client_min_messages;
+DROP TRIGGER refuse ON commerce.orders;
+SET ROLE shop;
+SELECT is(commerce.confirm_delivered_items(), 1, 'it is confirmed when it can be');
+
 -- Bad arguments
 SET ROLE shop;
 SELECT refuses('SELECT commerce.change_item_status(NULL, ''PAID'', ''ADMIN'')', 'INVALID_REQUEST', 'no item');
