@@ -14,16 +14,17 @@
 #define CONNECT_TIMEOUT	10000
 #define QUERY_TIMEOUT	60000
 
+/* why may be the error that is there already. */
 static void
 set_error(Database *database, const char *why)
 {
-	size_t		length;
+	char	   *copy = xstrdup(why);
+	size_t		length = strlen(copy);
 
+	while (length > 0 && copy[length - 1] == '\n')
+		copy[--length] = '\0';
 	free(database->error);
-	database->error = xstrdup(why);
-	length = strlen(database->error);
-	while (length > 0 && database->error[length - 1] == '\n')
-		database->error[--length] = '\0';
+	database->error = copy;
 }
 
 static void
@@ -70,17 +71,27 @@ database_query_with(Database *database, const char *sql, const char *parameter)
 		fail(database, PQerrorMessage(database->connection));
 }
 
-static void
-step_connecting(Database *database)
+/* Waits for what the connection waits for; false when that has not come in time. */
+static bool
+wait_for_socket(const Database *database, int timeout)
 {
 	struct curl_waitfd descriptor;
 	struct pollfd poll_one;
 
-	/* PQconnectPoll() may be called only when the socket is ready */
-	database_descriptor(database, &descriptor);
+	/* without a socket libpq has something to say at once */
+	if (!database_descriptor(database, &descriptor))
+		return true;
 	poll_one.fd = descriptor.fd;
-	poll_one.events = (short) (descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : POLLIN);
-	if (poll(&poll_one, 1, 0) <= 0)
+	poll_one.events = (short) ((descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : 0) |
+							   (descriptor.events & CURL_WAIT_POLLIN ? POLLIN : 0));
+	return poll(&poll_one, 1, timeout) > 0;
+}
+
+static void
+step_connecting(Database *database)
+{
+	/* PQconnectPoll() may be called only when the socket is ready */
+	if (!wait_for_socket(database, 0))
 		return;
 	database->polling = PQconnectPoll(database->connection);
 	if (database->polling == PGRES_POLLING_FAILED)
@@ -108,8 +119,12 @@ keep_result(Database *database, PGresult *result)
 	{
 		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-		set_error(database, PQresultErrorMessage(result));
-		snprintf(database->sqlstate, sizeof(database->sqlstate), "%s", sqlstate ? sqlstate : "XX000");
+		/* the first one says why; another one follows when that was the end of the connection */
+		if (database->sqlstate[0] == '\0')
+		{
+			set_error(database, PQresultErrorMessage(result));
+			snprintf(database->sqlstate, sizeof(database->sqlstate), "%s", sqlstate ? sqlstate : "XX000");
+		}
 		PQclear(result);
 	}
 }
@@ -184,16 +199,7 @@ database_wait(Database *database)
 {
 	while (database->state == DATABASE_CONNECTING || database->state == DATABASE_BUSY)
 	{
-		struct curl_waitfd descriptor;
-
-		if (database_descriptor(database, &descriptor))
-		{
-			struct pollfd poll_one = {.fd = descriptor.fd};
-
-			poll_one.events = (short) ((descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : 0) |
-									   (descriptor.events & CURL_WAIT_POLLIN ? POLLIN : 0));
-			poll(&poll_one, 1, 1000);
-		}
+		wait_for_socket(database, 1000);
 		database_step(database, clock_now());
 	}
 }

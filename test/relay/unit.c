@@ -2,13 +2,18 @@
  * unit.c
  *	  Tests of those parts of commerce-relay that need neither a server nor an endpoint.  Prints TAP.
  */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "buffer.h"
 #include "cloudevent.h"
 #include "config.h"
+#include "database.h"
 #include "webhook.h"
 
 static int	tests = 0;
@@ -111,6 +116,69 @@ test_settings(void)
 	ok(!duration_parse("-1s", &duration) && !duration_parse("s", &duration), "a time that is none is refused");
 }
 
+/*
+ * A server that lets everybody in and answers the first query with what is no message of the protocol.
+ * Runs in a process of its own, which ends with the connection; returns its port.
+ */
+static int
+start_broken_server(void)
+{
+	static const char welcome[] = "R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+	static const char nonsense[] = "!\0\0\0\0";
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t	length = sizeof(address);
+	int			listener = socket(AF_INET, SOCK_STREAM, 0);
+	char		bytes[1000];
+	int			client;
+
+	if (bind(listener, (struct sockaddr *) &address, length) != 0 || listen(listener, 1) != 0 ||
+		getsockname(listener, (struct sockaddr *) &address, &length) != 0)
+		exit(1);
+	if (fork() != 0)
+	{
+		close(listener);
+		return ntohs(address.sin_port);
+	}
+	client = accept(listener, NULL, NULL);
+	/* the start-up packet, then the query */
+	if (read(client, bytes, sizeof(bytes)) > 0 && write(client, welcome, sizeof(welcome) - 1) > 0 &&
+		read(client, bytes, sizeof(bytes)) > 0 && write(client, nonsense, sizeof(nonsense) - 1) > 0)
+		while (read(client, bytes, sizeof(bytes)) > 0)
+			;
+	_exit(0);
+}
+
+static void
+test_broken_server(void)
+{
+	Database	database = {0};
+	char	   *conninfo = xformat("host=127.0.0.1 port=%d dbname=x user=x sslmode=disable gssencmode=disable",
+								   start_broken_server());
+
+	database_connect(&database, conninfo, "unit");
+	database_wait(&database);
+	ok(database.state == DATABASE_READY, "a server that lets us in");
+	database_query(&database, "SELECT 1");
+	database_wait(&database);
+	ok(database.state == DATABASE_CLOSED, "one that makes no sense loses the connection");
+	is(database.error, "lost synchronization with server: got message type \"!\", length 0", "and why is told");
+	database_close(&database);
+	wait(NULL);
+	free(database.error);
+	free(conninfo);
+}
+
+/* libpq may have no socket while it connects. */
+static void
+test_no_socket(void)
+{
+	Database	database = {.state = DATABASE_CONNECTING, .deadline = clock_now() + 60000};
+
+	database_step(&database, clock_now());
+	ok(database.state == DATABASE_CLOSED, "a connection without a socket is not waited for");
+	free(database.error);
+}
+
 int
 main(void)
 {
@@ -118,6 +186,8 @@ main(void)
 	test_bad_keys();
 	test_cloudevent();
 	test_settings();
+	test_broken_server();
+	test_no_socket();
 	printf("1..%d\n", tests);
 	return failures > 0;
 }
