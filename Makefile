@@ -8,9 +8,39 @@ PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # src/relay/ is a client program with a build of its own.
 MODULE_big = commerce
-OBJS      := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+LAYERS    := worker api shop events escrow base
+OBJS      := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c $(LAYERS:%=src/%/*.c))))
 
-INSTALL_SQL := $(sort $(wildcard sql/install/*.sql))
+# The install script's table of contents, in its order
+INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
+	base/schemas \
+	base/types \
+	base/errors \
+	escrow/escrow \
+	shop/user \
+	shop/product \
+	shop/coupon \
+	shop/order \
+	shop/payment \
+	shop/sheet \
+	events/outbox \
+	shop/idempotency \
+	shop/popular \
+	worker/job \
+	shop/views \
+	escrow/rebase \
+	shop/invariants \
+	shop/fulfilment \
+	shop/conversion \
+	events/subscription \
+	events/retention \
+	api/callers \
+	api/endpoints \
+	api/views \
+	api/grants \
+	api/openapi \
+	api/pages \
+	base/privileges)
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
 DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))
 
@@ -18,7 +48,7 @@ DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))
 # -isystem, -Wextra looks at our code only. Left out are the two that forbid
 # what PostgreSQL's interfaces ask for: callbacks that use some of their
 # arguments, and {0}.
-PG_CPPFLAGS := -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+PG_CPPFLAGS := -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
 PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
 
 # The library exports what PostgreSQL looks up by name, and nothing else: another
@@ -52,10 +82,9 @@ include src/relay/relay.mk
 endif
 
 # The library is small enough to be rebuilt whole when a header changes.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(LAYERS:%=src/%/*.h))
 
-# The directory is named too, so that a file taken away is noticed.
-$(DATA_built): $(INSTALL_SQL) sql/install commerce.control Makefile
+$(DATA_built): $(INSTALL_SQL) commerce.control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
 	   for file in $(INSTALL_SQL); do printf '\n-- %s\n\n' $$file; cat $$file; done; } >$@
 	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"

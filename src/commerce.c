@@ -6,10 +6,10 @@
 
 #include "fmgr.h"
 
-#include "escrow_counters.h"
-#include "guc.h"
-#include "spi_util.h"
-#include "worker.h"
+#include "base/guc.h"
+#include "base/spi_util.h"
+#include "escrow/escrow_counters.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 

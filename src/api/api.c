@@ -1,0 +1,323 @@
+/*
+ * api.c
+ *	  The functions of schema commerce_api: one entry point for all of them.
+ *
+ * Each is described by commerce.api_endpoints.  A call finds out who calls, checks the request, calls
+ * the function of schema commerce behind, and wraps its result into {"code", "message", "data"} with
+ * status and headers.  Over HTTP PostgreSQL's own errors are rewritten to codes of the table here,
+ * because PostgREST has other ideas about their status: caught, copied, flushed and raised anew; nothing
+ * is swallowed, so no subtransaction is needed.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+
+#include "api/api_endpoint.h"
+#include "api/api_request.h"
+#include "base/compat.h"
+#include "base/error.h"
+#include "shop/idempotency.h"
+
+#define SUCCESS_MESSAGE		"the request succeeded"
+#define SUCCESS_MESSAGE_KO	"요청에 성공했습니다."
+
+PG_FUNCTION_INFO_V1(commerce_api_call);
+
+/* Calls the function behind and returns its result as jsonb, in the caller's memory context. */
+static Jsonb *
+call_function(ApiRequest *request)
+{
+	ApiEndpoint *endpoint = request->endpoint;
+	Datum		values[SQL_MAX_ARGS];
+	char		nulls[SQL_MAX_ARGS];
+	int			n = 0;
+	bool		isnull;
+	Datum		data;
+
+	for (int i = 0; i < endpoint->nargs; i++)
+		if (request->given & ((uint32) 1 << i))
+		{
+			values[n] = request->values[i];
+			nulls[n++] = request->nulls[i] ? 'n' : ' ';
+		}
+
+	SPI_connect();
+	sql_execute(api_endpoint_call(endpoint, request->given), values, nulls);
+	data = sql_datum(0, 1, &isnull);
+	if (!isnull && endpoint->completion != NULL)
+	{
+		sql_execute(endpoint->completion, &data, NULL);
+		data = sql_datum(0, 1, &isnull);
+	}
+	data = isnull ? (Datum) 0 : SPI_datumTransfer(data, false, -1);
+	SPI_finish();
+	return isnull ? NULL : DatumGetJsonbP(data);
+}
+
+/* A scalar member of the answer as text, or NULL. */
+static char *
+member_text(Jsonb *data, const char *key, int length)
+{
+	JsonbValue	value;
+
+	if (data == NULL || !JB_ROOT_IS_OBJECT(data) ||
+		getKeyJsonValueFromContainer(&data->root, key, length, &value) == NULL)
+		return NULL;
+	if (value.type == jbvString)
+		return pnstrdup(value.val.string.val, value.val.string.len);
+	if (value.type == jbvNumeric)
+		return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+	return NULL;
+}
+
+static void
+set_local(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+static void
+append_header(StringInfo headers, const char *name, const char *value)
+{
+	appendStringInfoString(headers, headers->len == 0 ? "[{" : ",{");
+	escape_json(headers, name);
+	appendStringInfoChar(headers, ':');
+	escape_json(headers, value);
+	appendStringInfoChar(headers, '}');
+}
+
+/* What somebody has asked for already (a pre-request function, say), without its last bracket. */
+static void
+append_present_headers(StringInfo headers)
+{
+	const char *present = GetConfigOption("response.headers", true, false);
+	const char *end;
+
+	if (present == NULL || (end = strrchr(present, ']')) == NULL || strchr(present, '{') == NULL)
+		return;
+	appendBinaryStringInfo(headers, present, end - present);
+}
+
+/* An argument of the request as text, or NULL. */
+static char *
+argument_text(const ApiRequest *request, const char *name, int length)
+{
+	for (int i = 0; i < request->endpoint->nargs; i++)
+	{
+		const ApiArgument *argument = &request->endpoint->args[i];
+		Oid			output;
+		bool		varlena;
+
+		if ((request->given & ((uint32) 1 << i)) == 0 || request->nulls[i] ||
+			strlen(argument->name) != (size_t) length || strncmp(argument->name, name, length) != 0)
+			continue;
+		getTypeOutputInfo(argument->type, &output, &varlena);
+		return OidOutputFunctionCall(output, request->values[i]);
+	}
+	return NULL;
+}
+
+static void
+append_percent_encoded(StringInfo url, const char *string)
+{
+	string = pg_server_to_any(string, strlen(string), PG_UTF8);
+	for (; *string != '\0'; string++)
+	{
+		unsigned char c = (unsigned char) *string;
+
+		if (c < 0x80 && (isalnum(c) || strchr("-._~", c) != NULL))
+			appendStringInfoChar(url, c);
+		else
+			appendStringInfo(url, "%%%02X", c);
+	}
+}
+
+/* The path that a template with one {key} gives for an answer, or else for its request; or NULL. */
+static char *
+fill_location(const char *location, const ApiRequest *request, Jsonb *data)
+{
+	const char *open = strchr(location, '{');
+	const char *close = strchr(location, '}');
+	char	   *value = member_text(data, open + 1, close - open - 1);
+	StringInfoData url;
+
+	if (value == NULL)
+		value = argument_text(request, open + 1, close - open - 1);
+	if (value == NULL)
+		return NULL;
+	initStringInfo(&url);
+	appendBinaryStringInfo(&url, location, open - location);
+	append_percent_encoded(&url, value);
+	appendStringInfoString(&url, close + 1);
+	return url.data;
+}
+
+static void
+set_response(const ApiRequest *request, Jsonb *data)
+{
+	const char *location = request->endpoint->location;
+	StringInfoData headers;
+
+	if (!request_is_http())
+		return;
+	initStringInfo(&headers);
+	append_present_headers(&headers);
+	append_header(&headers, "Vary", "Accept-Language");
+	append_header(&headers, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
+	if (request->has_key && idempotency_replayed())
+		append_header(&headers, "Idempotent-Replayed", "true");
+	else if (location != NULL && (location = fill_location(location, request, data)) != NULL)
+	{
+		char	   *status = member_text(data, "status", strlen("status"));
+		bool		pending = status != NULL && strcmp(status, "PENDING_PAYMENT") == 0;
+
+		append_header(&headers, "Location", location);
+		set_local("response.status", pending ? "202" : "201");
+	}
+	appendStringInfoChar(&headers, ']');
+	set_local("response.headers", headers.data);
+}
+
+static Datum
+envelope(Jsonb *data)
+{
+	const char *message = SUCCESS_MESSAGE;
+	StringInfoData body;
+
+	if (request_speaks_korean())
+		message = SUCCESS_MESSAGE_KO;
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"code\":\"SUCCESS\",\"message\":");
+	escape_json(&body, message);
+	appendStringInfoString(&body, ",\"data\":");
+	if (data)
+		(void) JsonbToCString(&body, &data->root, VARSIZE(data));
+	else
+		appendStringInfoString(&body, "null");
+	appendStringInfoChar(&body, '}');
+	return PointerGetDatum(cstring_to_text_with_len(body.data, body.len));
+}
+
+static Datum
+answer(FunctionCallInfo fcinfo)
+{
+	ApiRequest	request = {0};
+	Jsonb	   *data;
+
+	request.endpoint = api_endpoint(fcinfo->flinfo->fn_oid);
+	if (!request.endpoint->reads)
+		PreventCommandIfReadOnly(psprintf("%s()", request.endpoint->name));
+	request.caller = api_caller(request.endpoint);
+	api_request_fill(&request, fcinfo);
+	data = call_function(&request);
+	set_response(&request, data);
+	return envelope(data);
+}
+
+/* Whether an error is to reach PostgREST as it is. */
+static bool
+is_presentable(int sqlstate)
+{
+	const char *text = unpack_sql_state(sqlstate);
+
+	/* PGRST: ours; PTnnn: a status somebody chose; 25006: PostgREST makes 405 of it */
+	return strncmp(text, "PG", 2) == 0 || strncmp(text, "PT", 2) == 0 ||
+		sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION;
+}
+
+static ErrorCode
+code_of(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_QUERY_CANCELED:
+			return ERROR_SERVICE_BUSY;
+		case ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE:
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_INVALID_DATETIME_FORMAT:
+		case ERRCODE_DATETIME_VALUE_OUT_OF_RANGE:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_RAISE_EXCEPTION:
+			return ERROR_INVALID_REQUEST;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return ERROR_FORBIDDEN;
+	}
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+			return ERROR_SERVICE_BUSY;
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			return ERROR_INVALID_REQUEST;
+	}
+	return ERROR_INTERNAL_SERVER_ERROR;
+}
+
+/* Raises a caught error in the face that the caller needs; context is the memory to do it in. */
+static void
+raise_anew(MemoryContext context)
+{
+	const char *parsing = api_request_stop_parsing();
+	int			sqlstate = geterrcode();
+	const char *detail = NULL;
+	ErrorData  *error;
+	ErrorCode	code;
+
+	if (is_presentable(sqlstate))
+		PG_RE_THROW();
+	if (parsing != NULL && ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION)
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		raise_error(ERROR_INVALID_REQUEST, "%s is malformed", parsing);
+	}
+	if (!request_is_http())
+		PG_RE_THROW();
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	code = code_of(sqlstate);
+
+	/* texts that were written for users: of a DBA's own trigger, of a job that cannot be scheduled */
+	if (sqlstate == ERRCODE_RAISE_EXCEPTION || sqlstate == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		detail = error->message;
+	if (code == ERROR_INTERNAL_SERVER_ERROR)
+	{
+		error->elevel = LOG;
+		ThrowErrorData(error);
+	}
+	raise_error_hint(code, detail, NULL);
+}
+
+/*
+ * Every function of commerce_api: (body jsonb), or named texts when it only reads; returns json.
+ */
+Datum
+commerce_api_call(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		result = (Datum) 0;
+
+	PG_TRY();
+	{
+		result = answer(fcinfo);
+	}
+	PG_CATCH();
+	{
+		raise_anew(context);
+	}
+	PG_END_TRY();
+	PG_RETURN_DATUM(result);
+}

@@ -1,0 +1,227 @@
+/*
+ * api_endpoint.c
+ *	  What commerce.api_endpoints says of a function of commerce_api, kept for the backend's life.
+ *
+ * Everything is read anew after any function of the database has changed: signatures are what requests
+ * are checked against.  Prepared calls live as long as the description they were made from.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "api/api_endpoint.h"
+#include "base/compat.h"
+
+#define MAX_CALLS		32		/* kept of one endpoint */
+
+const char *const api_role_labels[API_ROLES] = {"ANONYMOUS", "BUYER", "SELLER", "ADMIN"};
+
+static const char *const source_labels[] = {
+	[API_FROM_BODY] = "BODY",
+	[API_FROM_USER] = "USER",
+	[API_FROM_KEY] = "KEY",
+	[API_FROM_ACTOR] = "ACTOR",
+	[API_FROM_ACTOR_ID] = "ACTOR_ID",
+	[API_FROM_SELLER] = "SELLER",
+};
+
+static HTAB *endpoints = NULL;
+static bool stale = false;
+
+static void
+functions_changed(Datum arg, int cacheid, uint32 hash)
+{
+	stale = true;
+}
+
+static void
+forget_calls(ApiEndpoint *endpoint)
+{
+	ApiCall    *next;
+
+	for (ApiCall *call = endpoint->calls; call != NULL; call = next)
+	{
+		next = call->next;
+		if (call->statement.plan != NULL)
+			SPI_freeplan(call->statement.plan);
+		pfree(unconstify(char *, call->statement.sql));
+		pfree(call);
+	}
+	endpoint->calls = NULL;
+	endpoint->ncalls = 0;
+}
+
+static void
+forget(ApiEndpoint *endpoint)
+{
+	if (endpoint->context == NULL)
+		return;
+	forget_calls(endpoint);
+	if (endpoint->completion != NULL && endpoint->completion->plan != NULL)
+		SPI_freeplan(endpoint->completion->plan);
+	MemoryContextDelete(endpoint->context);
+	endpoint->context = NULL;
+}
+
+static void
+forget_stale(void)
+{
+	HASH_SEQ_STATUS scan;
+	ApiEndpoint *endpoint;
+
+	stale = false;
+	hash_seq_init(&scan, endpoints);
+	while ((endpoint = hash_seq_search(&scan)) != NULL)
+		forget(endpoint);
+}
+
+static void
+create_cache(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(ApiEndpoint)};
+
+	endpoints = hash_create("commerce endpoints", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterSyscacheCallback(PROCOID, functions_changed, (Datum) 0);
+}
+
+static ApiSource
+source_of(const char *label)
+{
+	for (int source = 0; source < (int) lengthof(source_labels); source++)
+		if (strcmp(source_labels[source], label) == 0)
+			return (ApiSource) source;
+	elog(ERROR, "unknown source \"%s\" of an argument", label);
+}
+
+static char *
+copy_text(MemoryContext context, uint64 row, int col)
+{
+	char	   *value = sql_text(row, col);
+
+	return value ? MemoryContextStrdup(context, value) : NULL;
+}
+
+static void
+read_arguments(ApiEndpoint *endpoint, MemoryContext context)
+{
+	static SqlStatement read = {
+		"SELECT a.argument, a.type::oid::bigint, a.source, a.required, a.needs_null "
+		"FROM commerce.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
+		1, {TEXTOID}
+	};
+	Datum		name = CStringGetTextDatum(endpoint->name);
+
+	endpoint->nargs = (int) sql_execute(&read, &name, NULL);
+	if (endpoint->nargs > SQL_MAX_ARGS)
+		elog(ERROR, "commerce.%s has too many arguments", endpoint->function);
+	endpoint->args = MemoryContextAllocZero(context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
+	for (int i = 0; i < endpoint->nargs; i++)
+	{
+		endpoint->args[i].name = copy_text(context, i, 1);
+		endpoint->args[i].type = (Oid) sql_int64(i, 2);
+		endpoint->args[i].source = source_of(sql_text(i, 3));
+		endpoint->args[i].required = sql_bool(i, 4);
+		endpoint->args[i].needs_null = sql_bool(i, 5);
+	}
+}
+
+static void
+read_endpoint(ApiEndpoint *endpoint)
+{
+	static SqlStatement read = {
+		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, 'ANONYMOUS' = ANY (c.roles), "
+		"'BUYER' = ANY (c.roles), 'SELLER' = ANY (c.roles), 'ADMIN' = ANY (c.roles) "
+		"FROM commerce.api_calls c WHERE c.called = $1",
+		1, {OIDOID}
+	};
+	Datum		oid = ObjectIdGetDatum(endpoint->oid);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce endpoint", ALLOCSET_SMALL_SIZES);
+	char	   *completion;
+
+	SPI_connect();
+	if (sql_execute(&read, &oid, NULL) != 1)
+		elog(ERROR, "function %u is not in commerce.api_endpoints", endpoint->oid);
+	endpoint->name = copy_text(context, 0, 1);
+	endpoint->function = copy_text(context, 0, 2);
+	endpoint->answer = copy_text(context, 0, 3);
+	endpoint->location = copy_text(context, 0, 4);
+	completion = copy_text(context, 0, 5);
+	endpoint->reads = sql_bool(0, 6);
+	for (int role = 0; role < API_ROLES; role++)
+		endpoint->roles[role] = sql_bool(0, 7 + role);
+	endpoint->calls = NULL;
+	endpoint->ncalls = 0;
+	endpoint->completion = NULL;
+	if (completion != NULL)
+	{
+		endpoint->completion = MemoryContextAllocZero(context, sizeof(SqlStatement));
+		endpoint->completion->sql = completion;
+		endpoint->completion->nargs = 1;
+		endpoint->completion->argtypes[0] = JSONBOID;
+	}
+	read_arguments(endpoint, context);
+	SPI_finish();
+
+	/* complete: from here on it is kept */
+	MemoryContextSetParent(context, TopMemoryContext);
+	endpoint->context = context;
+}
+
+ApiEndpoint *
+api_endpoint(Oid oid)
+{
+	ApiEndpoint *endpoint;
+	bool		found;
+
+	if (endpoints == NULL)
+		create_cache();
+	if (stale)
+		forget_stale();
+	endpoint = hash_search(endpoints, &oid, HASH_ENTER, &found);
+	if (!found)
+		endpoint->context = NULL;
+	if (endpoint->context == NULL)
+		read_endpoint(endpoint);
+	return endpoint;
+}
+
+SqlStatement *
+api_endpoint_call(ApiEndpoint *endpoint, uint32 given)
+{
+	MemoryContext previous;
+	StringInfoData sql;
+	ApiCall    *call;
+
+	for (call = endpoint->calls; call != NULL; call = call->next)
+		if (call->given == given)
+			return &call->statement;
+
+	/* a client can leave out optional arguments in very many ways */
+	if (endpoint->ncalls == MAX_CALLS)
+		forget_calls(endpoint);
+
+	previous = MemoryContextSwitchTo(endpoint->context);
+	call = palloc0(sizeof(ApiCall));
+	call->given = given;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT %s FROM commerce.%s(", endpoint->answer, endpoint->function);
+	for (int i = 0; i < endpoint->nargs; i++)
+		if (given & ((uint32) 1 << i))
+		{
+			call->statement.argtypes[call->statement.nargs++] = endpoint->args[i].type;
+			appendStringInfo(&sql, "%s%s => $%d", call->statement.nargs == 1 ? "" : ", ",
+							 quote_identifier(endpoint->args[i].name), call->statement.nargs);
+		}
+	appendStringInfoString(&sql, ") AS r");
+	call->statement.sql = sql.data;
+	call->next = endpoint->calls;
+	endpoint->calls = call;
+	endpoint->ncalls++;
+	MemoryContextSwitchTo(previous);
+	return &call->statement;
+}

@@ -1,0 +1,82 @@
+/*
+ * api_endpoint.h
+ *	  What commerce.api_endpoints says of a function of commerce_api.
+ */
+#ifndef COMMERCE_API_ENDPOINT_H
+#define COMMERCE_API_ENDPOINT_H
+
+#include "base/spi_util.h"
+
+/* The labels of commerce.api_role, in their order. */
+typedef enum ApiRole
+{
+	API_ANONYMOUS,
+	API_BUYER,
+	API_SELLER,
+	API_ADMIN,
+} ApiRole;
+
+#define API_ROLES	4
+
+extern const char *const api_role_labels[API_ROLES];
+
+/* Who makes a request. */
+typedef struct ApiCaller
+{
+	ApiRole		role;
+	int64		user_id;		/* 0: anonymous */
+	int64		seller_id;		/* 0: no seller */
+} ApiCaller;
+
+/* Where an argument's value comes from: see commerce.api_arguments. */
+typedef enum ApiSource
+{
+	API_FROM_BODY,
+	API_FROM_USER,
+	API_FROM_KEY,
+	API_FROM_ACTOR,
+	API_FROM_ACTOR_ID,
+	API_FROM_SELLER,
+} ApiSource;
+
+typedef struct ApiArgument
+{
+	const char *name;
+	Oid			type;
+	ApiSource	source;
+	bool		required;
+	bool		needs_null;		/* when left out: the function has no default for it */
+} ApiArgument;
+
+/* The call of the function behind with some of its arguments, prepared. */
+typedef struct ApiCall
+{
+	struct ApiCall *next;
+	uint32		given;			/* bit n: argument n is */
+	SqlStatement statement;
+} ApiCall;
+
+typedef struct ApiEndpoint
+{
+	Oid			oid;			/* of the function of commerce_api; hash key */
+	MemoryContext context;		/* of everything below; NULL: not read yet */
+	const char *name;
+	const char *function;		/* behind it */
+	const char *answer;			/* SQL: the result r as jsonb */
+	const char *location;		/* template, or NULL */
+	bool		roles[API_ROLES];	/* who may call it */
+	bool		reads;
+	int			nargs;
+	ApiArgument *args;
+	SqlStatement *completion;	/* or NULL */
+	int			ncalls;
+	ApiCall    *calls;
+} ApiEndpoint;
+
+/* The description of a function of commerce_api. */
+extern ApiEndpoint *api_endpoint(Oid oid);
+
+/* The call of the function behind an endpoint with the arguments whose bits are set, in their order. */
+extern SqlStatement *api_endpoint_call(ApiEndpoint *endpoint, uint32 given);
+
+#endif

@@ -1,0 +1,446 @@
+/*
+ * api_request.c
+ *	  From a request over REST to the arguments of the function behind.
+ *
+ * PostgREST would answer a missing or surplus key with 404 and a wrong type with PostgreSQL's own code,
+ * so functions take one jsonb and check it here, against the signature of the function behind.  null is
+ * the same as left out.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/syscache.h"
+
+#include "api/api_request.h"
+#include "base/compat.h"
+#include "base/error.h"
+
+PG_FUNCTION_INFO_V1(commerce_current_user_id);
+
+static const char *parsing = NULL;
+
+const char *
+api_request_stop_parsing(void)
+{
+	const char *argument = parsing;
+
+	parsing = NULL;
+	return argument;
+}
+
+/* Reads a whole number, digits alone with an optional minus sign; answers false for anything else. */
+static bool
+parse_integer(const char *digits, int64 *number)
+{
+	char	   *end;
+
+	if (digits[0] != '-' && !isdigit((unsigned char) digits[0]))
+		return false;
+	errno = 0;
+	*number = strtoi64(digits, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+/* The claim "sub" of the token as a user id; 0 when there is none. */
+static int64
+token_user_id(void)
+{
+	const char *subject = request_member("request.jwt.claims", "sub");
+	int64		user_id;
+
+	if (subject == NULL || !parse_integer(subject, &user_id) || user_id < 1)
+		return 0;
+	return user_id;
+}
+
+/*
+ * current_user_id()
+ *
+ * The user that the request's token names, or NULL.
+ */
+Datum
+commerce_current_user_id(PG_FUNCTION_ARGS)
+{
+	int64		user_id = token_user_id();
+
+	if (user_id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(user_id);
+}
+
+static int
+role_of(const char *label)
+{
+	for (int role = 0; role < API_ROLES; role++)
+		if (strcmp(api_role_labels[role], label) == 0)
+			return role;
+	elog(ERROR, "unknown role \"%s\"", label);
+}
+
+ApiCaller
+api_caller(const ApiEndpoint *endpoint)
+{
+	static SqlStatement read_caller = {
+		"SELECT r.api_role::text, u.role::text, u.status::text, "
+		"CASE r.api_role WHEN 'SELLER' THEN (SELECT s.id FROM commerce.sellers s WHERE s.user_id = u.id) END "
+		"FROM commerce.api_roles r LEFT JOIN commerce.users u ON u.id = $2 WHERE r.role = $1",
+		2, {NAMEOID, INT8OID}
+	};
+	ApiCaller	caller = {API_ANONYMOUS, token_user_id(), 0};
+	NameData	role;
+	Datum		values[2];
+	const char *user_role;
+	const char *status;
+
+	if (endpoint->roles[API_ANONYMOUS])
+		return caller;
+
+	/* a definer function runs as its owner; this is whom PostgREST's SET ROLE chose */
+	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
+	values[0] = NameGetDatum(&role);
+	values[1] = Int64GetDatum(caller.user_id);
+	SPI_connect();
+	if (sql_execute(&read_caller, values, NULL) > 0)
+		caller.role = role_of(sql_text(0, 1));
+	if (caller.role == API_ANONYMOUS || caller.user_id == 0)
+		raise_error(ERROR_UNAUTHENTICATED, NULL);
+	if (sql_is_null(0, 2))
+		raise_error(ERROR_UNAUTHENTICATED, "user " INT64_FORMAT " does not exist", caller.user_id);
+	user_role = sql_text(0, 2);
+	status = sql_text(0, 3);
+	if (!endpoint->roles[caller.role])
+		raise_error(ERROR_FORBIDDEN, "%s is not for the role %s", endpoint->name, api_role_labels[caller.role]);
+	if (strcmp(user_role, api_role_labels[caller.role]) != 0)
+		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is a %s, and the token is a %s's",
+					caller.user_id, user_role, api_role_labels[caller.role]);
+
+	/* what a buyer who is not active may do is for each function to say */
+	if (caller.role != API_BUYER && strcmp(status, "ACTIVE") != 0)
+		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", caller.user_id, status);
+	if (caller.role == API_SELLER)
+	{
+		if (sql_is_null(0, 4))
+			raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " has no business on record", caller.user_id);
+		caller.seller_id = sql_int64(0, 4);
+	}
+	SPI_finish();
+	return caller;
+}
+
+static void
+require_int4(const ApiArgument *argument, int64 number)
+{
+	if (number < INT_MIN || number > INT_MAX)
+		raise_error(ERROR_INVALID_REQUEST, "%s is out of range", argument->name);
+}
+
+/* A value that its type's input function reads; what it does not like is INVALID_REQUEST (api.c). */
+static Datum
+read_text(const ApiArgument *argument, Oid type, char *string)
+{
+	Oid			input;
+	Oid			parameter;
+	Datum		value;
+
+	if (type == TEXTOID)
+		return CStringGetTextDatum(string);
+	if (get_typtype(type) == TYPTYPE_ENUM)
+	{
+		if (strlen(string) >= NAMEDATALEN ||
+			!SearchSysCacheExists2(ENUMTYPOIDNAME, ObjectIdGetDatum(type), CStringGetDatum(string)))
+			raise_error(ERROR_INVALID_REQUEST, "%s cannot be \"%s\"", argument->name,
+						pnstrdup(string, pg_mbcliplen(string, strlen(string), 64)));
+	}
+	getTypeInputInfo(type, &input, &parameter);
+	parsing = argument->name;
+	value = OidInputFunctionCall(input, string, parameter, -1);
+	parsing = NULL;
+	return value;
+}
+
+static int64
+json_integer(const ApiArgument *argument, const JsonbValue *value)
+{
+	int64		number;
+
+	/* 1.0 is a whole number in JSON */
+	if (value->type != jbvNumeric ||
+		!parse_integer(DatumGetCString(DirectFunctionCall1(numeric_out,
+														   DirectFunctionCall1(numeric_trim_scale,
+																			   NumericGetDatum(value->val.numeric)))),
+					   &number))
+		raise_error(ERROR_INVALID_REQUEST, "%s must be a whole number", argument->name);
+	return number;
+}
+
+static Datum
+json_text(const ApiArgument *argument, Oid type, const JsonbValue *value)
+{
+	if (value->type != jbvString)
+		raise_error(ERROR_INVALID_REQUEST, "%s must be a string", argument->name);
+	return read_text(argument, type, pnstrdup(value->val.string.val, value->val.string.len));
+}
+
+static Datum
+json_array(const ApiArgument *argument, const JsonbValue *value)
+{
+	bool		of_text = (argument->type == TEXTARRAYOID);
+	JsonbContainer *container;
+	int			n;
+	Datum	   *elements;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		raise_error(ERROR_INVALID_REQUEST, "%s must be an array of %s", argument->name,
+					of_text ? "strings" : "whole numbers");
+	container = value->val.binary.data;
+	n = JsonContainerSize(container);
+	elements = palloc(Max(n, 1) * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(container, i);
+
+		elements[i] = of_text ? json_text(argument, TEXTOID, element) : Int64GetDatum(json_integer(argument, element));
+	}
+	if (of_text)
+		return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* A member of the body, not null, as a value of the argument's type. */
+static Datum
+json_value(const ApiArgument *argument, JsonbValue *value)
+{
+	int64		number;
+
+	switch (argument->type)
+	{
+		case INT8OID:
+			return Int64GetDatum(json_integer(argument, value));
+		case INT4OID:
+			number = json_integer(argument, value);
+			require_int4(argument, number);
+			return Int32GetDatum((int32) number);
+		case BOOLOID:
+			if (value->type != jbvBool)
+				raise_error(ERROR_INVALID_REQUEST, "%s must be true or false", argument->name);
+			return BoolGetDatum(value->val.boolean);
+		case INT8ARRAYOID:
+		case TEXTARRAYOID:
+			return json_array(argument, value);
+		case JSONBOID:
+			return JsonbPGetDatum(JsonbValueToJsonb(value));
+		default:
+			return json_text(argument, argument->type, value);
+	}
+}
+
+/* An argument of the query string. */
+static Datum
+text_value(const ApiArgument *argument, char *string)
+{
+	int64		number;
+
+	if (argument->type != INT8OID && argument->type != INT4OID)
+		return read_text(argument, argument->type, string);
+	if (!parse_integer(string, &number))
+		raise_error(ERROR_INVALID_REQUEST, "%s must be a whole number", argument->name);
+	if (argument->type == INT8OID)
+		return Int64GetDatum(number);
+	require_int4(argument, number);
+	return Int32GetDatum((int32) number);
+}
+
+static void
+give(ApiRequest *request, int argument, Datum value)
+{
+	request->values[argument] = value;
+	request->given |= (uint32) 1 << argument;
+}
+
+static bool
+is_given(const ApiRequest *request, int argument)
+{
+	return (request->given & ((uint32) 1 << argument)) != 0;
+}
+
+/* Whether the request is to say it. */
+static bool
+is_asked(const ApiRequest *request, const ApiArgument *argument)
+{
+	return argument->source == API_FROM_BODY ||
+		(argument->source == API_FROM_SELLER && request->caller.role != API_SELLER);
+}
+
+static void
+fill_from_body(ApiRequest *request, Jsonb *body)
+{
+	const ApiEndpoint *endpoint = request->endpoint;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (body == NULL || !JB_ROOT_IS_OBJECT(body))
+		raise_error(ERROR_INVALID_REQUEST, "the body must be a JSON object");
+	iterator = JsonbIteratorInit(&body->root);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		char	   *name;
+		int			i;
+
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		name = pnstrdup(key.val.string.val, key.val.string.len);
+		for (i = 0; i < endpoint->nargs; i++)
+			if (is_asked(request, &endpoint->args[i]) && strcmp(endpoint->args[i].name, name) == 0)
+				break;
+		if (i == endpoint->nargs)
+			raise_error(ERROR_INVALID_REQUEST, "unknown key \"%s\"",
+						pnstrdup(name, pg_mbcliplen(name, strlen(name), 64)));
+		if (value.type != jbvNull)
+			give(request, i, json_value(&endpoint->args[i], &value));
+	}
+}
+
+/* Of a reading function: its arguments are those that a request is to say, in their order. */
+static void
+fill_from_query(ApiRequest *request, FunctionCallInfo fcinfo)
+{
+	const ApiEndpoint *endpoint = request->endpoint;
+	int			next = 0;
+
+	for (int i = 0; i < endpoint->nargs; i++)
+	{
+		if (endpoint->args[i].source != API_FROM_BODY && endpoint->args[i].source != API_FROM_SELLER)
+			continue;
+		if (!PG_ARGISNULL(next))
+		{
+			if (!is_asked(request, &endpoint->args[i]))
+				raise_error(ERROR_INVALID_REQUEST, "unknown key \"%s\"", endpoint->args[i].name);
+			give(request, i, text_value(&endpoint->args[i], text_to_cstring(PG_GETARG_TEXT_PP(next))));
+		}
+		next++;
+	}
+}
+
+static void
+fill_from_caller(ApiRequest *request)
+{
+	const ApiEndpoint *endpoint = request->endpoint;
+	const ApiCaller *caller = &request->caller;
+	int64		actor_id = caller->role == API_SELLER ? caller->seller_id : caller->user_id;
+	char	   *key;
+
+	for (int i = 0; i < endpoint->nargs; i++)
+	{
+		const ApiArgument *argument = &endpoint->args[i];
+
+		switch (argument->source)
+		{
+			case API_FROM_USER:
+				give(request, i, Int64GetDatum(caller->user_id));
+				break;
+			case API_FROM_KEY:
+				key = request_header("idempotency-key");
+				if (key != NULL)
+				{
+					give(request, i, CStringGetTextDatum(key));
+					request->has_key = true;
+				}
+				break;
+			case API_FROM_ACTOR:
+				give(request, i, ObjectIdGetDatum(commerce_enum_value("actor_kind", api_role_labels[caller->role])));
+				break;
+			case API_FROM_ACTOR_ID:
+				give(request, i, Int64GetDatum(actor_id));
+				break;
+			case API_FROM_SELLER:
+				if (caller->role == API_SELLER)
+					give(request, i, Int64GetDatum(caller->seller_id));
+				break;
+			case API_FROM_BODY:
+				break;
+		}
+	}
+}
+
+/* Whether an argument names a thing that must belong to a caller of that role. */
+static bool
+names_own_thing(const char *argument, ApiRole role)
+{
+	switch (role)
+	{
+		case API_BUYER:
+			return strcmp(argument, "order_sheet_id") == 0;
+		case API_SELLER:
+			return strcmp(argument, "product_id") == 0 || strcmp(argument, "coupon_id") == 0;
+		default:
+			return false;
+	}
+}
+
+static void
+require_own(ApiRequest *request, int argument)
+{
+	static SqlStatement check = {
+		"SELECT commerce.api_require_own($1, $2, $3, $4)", 4, {TEXTOID, TEXTOID, INT8OID, INT8OID}
+	};
+	const ApiArgument *named = &request->endpoint->args[argument];
+	Oid			output;
+	bool		varlena;
+	Datum		values[4];
+
+	getTypeOutputInfo(named->type, &output, &varlena);
+	values[0] = CStringGetTextDatum(named->name);
+	values[1] = CStringGetTextDatum(OidOutputFunctionCall(output, request->values[argument]));
+	values[2] = Int64GetDatum(request->caller.user_id);
+	values[3] = Int64GetDatum(request->caller.seller_id);
+	SPI_connect();
+	sql_execute(&check, values, NULL);
+	SPI_finish();
+}
+
+void
+api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
+{
+	const ApiEndpoint *endpoint = request->endpoint;
+
+	request->values = palloc0(Max(endpoint->nargs, 1) * sizeof(Datum));
+	request->nulls = palloc0(Max(endpoint->nargs, 1) * sizeof(bool));
+	if (endpoint->reads)
+		fill_from_query(request, fcinfo);
+	else
+		fill_from_body(request, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0));
+	fill_from_caller(request);
+
+	for (int i = 0; i < endpoint->nargs; i++)
+	{
+		const ApiArgument *argument = &endpoint->args[i];
+
+		if (!is_given(request, i))
+		{
+			if (argument->required)
+				raise_error(ERROR_INVALID_REQUEST, "%s is missing", argument->name);
+			if (argument->needs_null)
+			{
+				give(request, i, (Datum) 0);
+				request->nulls[i] = true;
+			}
+		}
+		else if (argument->source == API_FROM_BODY && names_own_thing(argument->name, request->caller.role))
+			require_own(request, i);
+	}
+}

@@ -1,0 +1,37 @@
+/*
+ * api_request.h
+ *	  From a request over REST to the arguments of the function behind.
+ */
+#ifndef COMMERCE_API_REQUEST_H
+#define COMMERCE_API_REQUEST_H
+
+#include "fmgr.h"
+
+#include "api/api_endpoint.h"
+
+typedef struct ApiRequest
+{
+	ApiEndpoint *endpoint;
+	ApiCaller	caller;
+	Datum	   *values;			/* of the endpoint's arguments */
+	bool	   *nulls;
+	uint32		given;			/* bit n: argument n is passed to the function behind */
+	bool		has_key;		/* an Idempotency-Key */
+} ApiRequest;
+
+/*
+ * Finds out who calls and whether they may.  Raises UNAUTHENTICATED, FORBIDDEN.
+ */
+extern ApiCaller api_caller(const ApiEndpoint *endpoint);
+
+/*
+ * Checks a call's arguments, one jsonb or the named texts of a reading function, and fills the rest in
+ * from the caller and the headers.  Raises INVALID_REQUEST, and ENTITY_NOT_FOUND for a thing that is
+ * somebody else's.
+ */
+extern void api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo);
+
+/* After an error: the argument whose value its type's input function was reading, or NULL. */
+extern const char *api_request_stop_parsing(void);
+
+#endif

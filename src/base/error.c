@@ -1,0 +1,271 @@
+/*
+ * error.c
+ *	  One place decides how an error looks to its caller.
+ *
+ * In SQL an error carries the SQLSTATE of the table in error_codes.h and a message, detail and hint.
+ * Over HTTP (PostgREST sets request.method) it has SQLSTATE PGRST, by which PostgREST takes the
+ * response's status, headers and body from the message and the detail.  Whoever raises an error does
+ * not know which.
+ */
+#include "postgres.h"
+
+#include <stdarg.h>
+
+#include "common/jsonapi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/guc.h"
+
+#define ERRCODE_POSTGREST	MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T')
+
+typedef struct ErrorInfo
+{
+	const char *name;
+	int			http_status;
+	const char *sqlstate;
+	const char *message;
+	const char *message_ko;
+} ErrorInfo;
+
+static const ErrorInfo error_table[] = {
+#define ERROR_CODE(code, status, sqlstate, en, ko) {#code, status, sqlstate, en, ko},
+#include "base/error_codes.h"
+#undef ERROR_CODE
+};
+
+PG_FUNCTION_INFO_V1(commerce_error_codes);
+PG_FUNCTION_INFO_V1(commerce_raise_error);
+PG_FUNCTION_INFO_V1(commerce_request_header);
+
+bool
+request_is_http(void)
+{
+	const char *method = GetConfigOption("request.method", true, false);
+
+	/* a session that PostgREST has used before keeps the setting, empty */
+	return method != NULL && method[0] != '\0';
+}
+
+char *
+request_member(const char *setting, const char *name)
+{
+	const char *object = GetConfigOption(setting, true, false);
+	LOCAL_FCINFO(fcinfo, 2);
+	Datum		value;
+
+	/* anybody can set it to anything */
+	if (object == NULL || pg_parse_json(make_json_lexer(pstrdup(object)), &nullSemAction) != JSON_SUCCESS)
+		return NULL;
+	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(object);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = CStringGetTextDatum(name);
+	fcinfo->args[1].isnull = false;
+	value = json_object_field_text(fcinfo);
+	return fcinfo->isnull ? NULL : TextDatumGetCString(value);
+}
+
+char *
+request_header(const char *name)
+{
+	return request_member("request.headers", name);
+}
+
+/* The weight of a language range such as "ko-KR; q=0.9" (RFC 9110), 1 when it has none. */
+static double
+range_weight(const char *range)
+{
+	for (const char *parameter = range; (parameter = strchr(parameter, ';')) != NULL;)
+	{
+		parameter++;
+		parameter += strspn(parameter, " \t");
+		if (pg_strncasecmp(parameter, "q=", 2) == 0)
+			return strtod(parameter + 2, NULL);
+	}
+	return 1.0;
+}
+
+/*
+ * The language to speak: that of the request's Accept-Language with the highest weight of those we
+ * know; without a request, or when it names none, commerce.language.
+ */
+bool
+request_speaks_korean(void)
+{
+	char	   *accepted = request_is_http() ? request_header("accept-language") : NULL;
+	double		best = 0;
+	bool		korean = (commerce_language == LANGUAGE_KOREAN);
+	char	   *range;
+	char	   *rest = accepted;
+
+	/* message texts are kept in UTF-8 */
+	if (GetDatabaseEncoding() != PG_UTF8)
+		return false;
+	while (rest != NULL && (range = strsep(&rest, ",")) != NULL)
+	{
+		double		q = range_weight(range);
+		bool		is_korean;
+
+		range += strspn(range, " \t");
+		is_korean = pg_strncasecmp(range, "ko", 2) == 0;
+		if (!is_korean && pg_strncasecmp(range, "en", 2) != 0)
+			continue;
+		if (isalpha((unsigned char) range[2]))
+			continue;			/* another language that begins alike */
+		if (q > best)
+		{
+			best = q;
+			korean = is_korean;
+		}
+	}
+	return korean;
+}
+
+static void
+append_json_pair(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfoChar(json, json->len == 0 ? '{' : ',');
+	escape_json(json, name);
+	appendStringInfoChar(json, ':');
+	if (value)
+		escape_json(json, value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+/* The headers an error's response carries besides the usual, as a JSON object. */
+static const char *
+error_headers(ErrorCode code)
+{
+#define HEADERS(more) "{" more "\"Vary\":\"Accept-Language\",\"Access-Control-Expose-Headers\":\"" EXPOSED_HEADERS "\"}"
+	switch (code)
+	{
+		case ERROR_UNAUTHENTICATED:
+			return HEADERS("\"WWW-Authenticate\":\"Bearer\",");
+		case ERROR_SERVICE_BUSY:
+			return HEADERS("\"Retry-After\":\"1\",");
+		default:
+			return HEADERS("");
+	}
+#undef HEADERS
+}
+
+void
+raise_error_hint(ErrorCode code, const char *detail, const char *hint)
+{
+	const ErrorInfo *info = &error_table[code];
+	const char *message = request_speaks_korean() ? info->message_ko : info->message;
+	StringInfoData body;
+
+	if (!request_is_http())
+		ereport(ERROR,
+				(errcode(MAKE_SQLSTATE(info->sqlstate[0], info->sqlstate[1], info->sqlstate[2],
+									   info->sqlstate[3], info->sqlstate[4])),
+				 errmsg_internal("%s", message),
+				 detail ? errdetail_internal("%s", detail) : 0,
+				 hint ? errhint("%s", hint) : 0));
+
+	initStringInfo(&body);
+	append_json_pair(&body, "code", info->name);
+	append_json_pair(&body, "message", message);
+	append_json_pair(&body, "details", detail);
+	append_json_pair(&body, "hint", hint);
+	appendStringInfoChar(&body, '}');
+	ereport(ERROR,
+			(errcode(ERRCODE_POSTGREST),
+			 errmsg_internal("%s", body.data),
+			 errdetail_internal("{\"status\":%d,\"headers\":%s}", info->http_status, error_headers(code))));
+}
+
+void
+raise_error(ErrorCode code, const char *detail_format,...)
+{
+	StringInfoData detail;
+
+	if (detail_format == NULL)
+		raise_error_hint(code, NULL, NULL);
+
+	initStringInfo(&detail);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, detail_format);
+		needed = appendStringInfoVA(&detail, detail_format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&detail, needed);
+	}
+	raise_error_hint(code, detail.data, NULL);
+}
+
+/*
+ * raise_error(code text, detail text, hint text)
+ *
+ * For the extension's functions that are written in SQL.
+ */
+Datum
+commerce_raise_error(PG_FUNCTION_ARGS)
+{
+	const char *name = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	for (int code = 0; code < (int) lengthof(error_table); code++)
+		if (strcmp(error_table[code].name, name) == 0)
+			raise_error_hint((ErrorCode) code,
+							 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+							 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	elog(ERROR, "unknown error code \"%s\"", name);
+}
+
+/*
+ * request_header(name text)
+ *
+ * For the extension's functions that are written in SQL.
+ */
+Datum
+commerce_request_header(PG_FUNCTION_ARGS)
+{
+	char	   *value = request_header(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (value == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(value));
+}
+
+/*
+ * error_codes()
+ *
+ * The whole table, in its order.
+ */
+Datum
+commerce_error_codes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < (int) lengthof(error_table); i++)
+	{
+		const ErrorInfo *info = &error_table[i];
+		Datum		values[5];
+		bool		nulls[5] = {false};
+
+		values[0] = Int32GetDatum(info->http_status);
+		values[1] = CStringGetTextDatum(info->name);
+		values[2] = CStringGetTextDatum(info->sqlstate);
+		values[3] = CStringGetTextDatum(info->message);
+		values[4] = PointerGetDatum(cstring_to_text(pg_any_to_server(info->message_ko,
+																	 strlen(info->message_ko), PG_UTF8)));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,197 @@
+/*
+ * json_writer.c
+ *	  Building jsonb values member by member.
+ *
+ * The tree is built directly in the form that jsonb is made of: an order's event has a hundred members,
+ * and pushing each through jsonb's parser state costs more than all the rest of the value.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/json_writer.h"
+
+#define FIRST_CAPACITY	16
+
+/* A container that is open. */
+struct JsonLevel
+{
+	JsonLevel  *parent;
+	const char *key;			/* of the container in its parent, or NULL */
+	int			capacity;
+	JsonbValue	value;
+};
+
+static void
+set_string(JsonbValue *value, const char *string)
+{
+	value->type = jbvString;
+	value->val.string.val = unconstify(char *, string);
+	value->val.string.len = strlen(string);
+}
+
+static void
+put_value(JsonWriter *writer, const char *key, const JsonbValue *value)
+{
+	JsonLevel  *level = writer->level;
+	JsonbValue *container = &level->value;
+
+	if (container->type == jbvArray)
+	{
+		if (container->val.array.nElems == level->capacity)
+		{
+			level->capacity *= 2;
+			container->val.array.elems = repalloc(container->val.array.elems, level->capacity * sizeof(JsonbValue));
+		}
+		container->val.array.elems[container->val.array.nElems++] = *value;
+	}
+	else
+	{
+		JsonbPair  *pair;
+
+		if (container->val.object.nPairs == level->capacity)
+		{
+			level->capacity *= 2;
+			container->val.object.pairs = repalloc(container->val.object.pairs, level->capacity * sizeof(JsonbPair));
+		}
+		pair = &container->val.object.pairs[container->val.object.nPairs++];
+		set_string(&pair->key, key);
+		pair->value = *value;
+	}
+}
+
+static JsonbValue *
+open_level(JsonWriter *writer, const char *key, enum jbvType type)
+{
+	JsonLevel  *level = palloc0(sizeof(JsonLevel));
+
+	level->parent = writer->level;
+	level->key = key;
+	level->capacity = FIRST_CAPACITY;
+	level->value.type = type;
+	writer->level = level;
+	return &level->value;
+}
+
+static void
+close_level(JsonWriter *writer)
+{
+	JsonLevel  *level = writer->level;
+
+	writer->level = level->parent;
+	if (writer->level)
+		put_value(writer, level->key, &level->value);
+	else
+		writer->value = &level->value;
+}
+
+/* The order in which jsonb keeps keys: the shorter first. */
+static int
+compare_pairs(const void *a, const void *b)
+{
+	const JsonbValue *ka = &((const JsonbPair *) a)->key;
+	const JsonbValue *kb = &((const JsonbPair *) b)->key;
+
+	if (ka->val.string.len != kb->val.string.len)
+		return ka->val.string.len < kb->val.string.len ? -1 : 1;
+	return memcmp(ka->val.string.val, kb->val.string.val, ka->val.string.len);
+}
+
+void
+json_open_object(JsonWriter *writer, const char *key)
+{
+	open_level(writer, key, jbvObject)->val.object.pairs = palloc(FIRST_CAPACITY * sizeof(JsonbPair));
+}
+
+void
+json_close_object(JsonWriter *writer)
+{
+	JsonbValue *object = &writer->level->value;
+
+	qsort(object->val.object.pairs, object->val.object.nPairs, sizeof(JsonbPair), compare_pairs);
+	close_level(writer);
+}
+
+void
+json_open_array(JsonWriter *writer, const char *key)
+{
+	open_level(writer, key, jbvArray)->val.array.elems = palloc(FIRST_CAPACITY * sizeof(JsonbValue));
+}
+
+void
+json_close_array(JsonWriter *writer)
+{
+	close_level(writer);
+}
+
+JsonWriter
+json_fork(const JsonWriter *writer)
+{
+	JsonWriter	fork = {0};
+	const JsonbValue *object = &writer->level->value;
+
+	Assert(writer->level->parent == NULL);
+	json_open_object(&fork, NULL);
+	for (int i = 0; i < object->val.object.nPairs; i++)
+	{
+		const JsonbPair *pair = &object->val.object.pairs[i];
+
+		put_value(&fork, pair->key.val.string.val, &pair->value);
+	}
+	return fork;
+}
+
+void
+json_put_int(JsonWriter *writer, const char *key, int64 number)
+{
+	JsonbValue	scalar;
+
+	scalar.type = jbvNumeric;
+	scalar.val.numeric = int64_to_numeric(number);
+	put_value(writer, key, &scalar);
+}
+
+void
+json_put_id(JsonWriter *writer, const char *key, int64 id)
+{
+	if (id == 0)
+		json_put_text(writer, key, NULL);
+	else
+		json_put_int(writer, key, id);
+}
+
+void
+json_put_text(JsonWriter *writer, const char *key, const char *text)
+{
+	JsonbValue	scalar;
+
+	if (text == NULL)
+		scalar.type = jbvNull;
+	else
+		set_string(&scalar, text);
+	put_value(writer, key, &scalar);
+}
+
+void
+json_put_time(JsonWriter *writer, const char *key, TimestampTz at)
+{
+	char	   *text = NULL;
+
+	if (at != 0)
+	{
+		text = palloc(MAXDATELEN + 1);
+		JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
+	}
+	json_put_text(writer, key, text);
+}
+
+Jsonb *
+json_finish(JsonWriter *writer)
+{
+	return JsonbValueToJsonb(writer->value);
+}

@@ -1,0 +1,136 @@
+/*
+ * row_reader.c
+ *	  Reading rows of the extension's tables by an index, without the executor: for the rows that every
+ *	  order and every claim reads, starting and ending an executor costs several times as much as the
+ *	  lookup.  Unlike a plan, a lookup stays one whatever the size of the table was at first.
+ *
+ * Privileges are not checked and row security does not apply: the functions that read so run with the
+ * rights of the extension's owner.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/row_reader.h"
+#include "base/spi_util.h"
+
+#define MAX_KEYS	2
+
+void
+row_push_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/* Opens an index, after its table; one that is not valid, as while it is built, lacks rows. */
+static Relation
+open_index(const char *name)
+{
+	Relation	index = index_open(commerce_relation(name), AccessShareLock);
+
+	/* REINDEX CONCURRENTLY may have given the name to another meanwhile, which we know once it is open */
+	if (!index->rd_index->indisvalid)
+	{
+		index_close(index, NoLock);
+		index = index_open(commerce_relation(name), AccessShareLock);
+	}
+	if (!index->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index commerce.%s is not valid", name)));
+	return index;
+}
+
+void
+row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys)
+{
+	Assert(nkeys <= MAX_KEYS);
+	reader->rel = table_open(commerce_relation(table), AccessShareLock);
+	reader->index = open_index(index);
+	reader->slot = table_slot_create(reader->rel, NULL);
+	reader->scan = begin_index_scan(reader->rel, reader->index, GetActiveSnapshot(), nkeys);
+	reader->nkeys = nkeys;
+}
+
+void
+row_reader_seek(RowReader *reader, const int64 *keys)
+{
+	ScanKeyData scan_keys[MAX_KEYS];
+
+	for (int i = 0; i < reader->nkeys; i++)
+		ScanKeyInit(&scan_keys[i], i + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(keys[i]));
+	index_rescan(reader->scan, scan_keys, reader->nkeys, NULL, 0);
+}
+
+void
+row_reader_seek_until(RowReader *reader, TimestampTz until)
+{
+	ScanKeyData scan_key;
+
+	ScanKeyInit(&scan_key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
+	index_rescan(reader->scan, &scan_key, 1, NULL, 0);
+}
+
+bool
+row_reader_next(RowReader *reader)
+{
+	return index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
+}
+
+void
+row_reader_close(RowReader *reader)
+{
+	index_endscan(reader->scan);
+	ExecDropSingleTupleTableSlot(reader->slot);
+	index_close(reader->index, NoLock);
+	table_close(reader->rel, NoLock);
+}
+
+Datum
+row_datum(RowReader *reader, int column, bool *isnull)
+{
+	return slot_getattr(reader->slot, column, isnull);
+}
+
+int64
+row_int64(RowReader *reader, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+bool
+row_is_null(RowReader *reader, int column)
+{
+	return slot_attisnull(reader->slot, column);
+}
+
+char *
+row_text(RowReader *reader, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+bool
+row_enum_is(RowReader *reader, int column, const char *type, const char *label)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return !isnull && DatumGetObjectId(value) == commerce_enum_value(type, label);
+}

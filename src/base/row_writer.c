@@ -1,0 +1,280 @@
+/*
+ * row_writer.c
+ *	  Inserting rows into the extension's tables without the executor, as the logical replication
+ *	  worker applies rows: indexes, constraints, row security of nobody, defaults of columns that somebody
+ *	  has added, and row triggers are served; planning and executor start-up, which cost more than the
+ *	  row, are saved.  Statement triggers do not fire, and there are no transition tables.
+ *
+ * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: every reference that is
+ * written here is to a row that the same transaction has read, locked or written, and a row that is
+ * referred to cannot go away meanwhile, since deleting it takes the gate, which the transaction holds
+ * (gate.h).  To check it all the same would lock the row of a popular product for each of its orders.
+ * And the gate's own triggers, which are there for everybody else's writes.
+ *
+ * The caller has refused read-only transactions (gate_enter) before anything else.
+ *
+ * What a table's definition says (CHECK constraints, the bounds of a partition, defaults, which triggers are
+ * left out) is compiled once per backend and kept until the definition changes: the executor reads and plans
+ * the stored form anew for every statement, which for our tables costs as much as the insert.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "nodes/nodes.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/row_writer.h"
+#include "base/spi_util.h"
+
+typedef struct PreparedTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	MemoryContext context;		/* of the executor state the expressions live in */
+	ExprState **checks;			/* of each CHECK constraint */
+	ExprState  *partition;		/* of the partition's bounds, or NULL */
+	ExprState **defaults;		/* of each column; NULL: there is none */
+	bool	   *left_out;		/* of each trigger */
+} PreparedTable;
+
+static HTAB *prepared_tables = NULL;
+
+/* A relation's definition has changed, or (InvalidOid) any may have. */
+static void
+forget_table(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	PreparedTable *table;
+
+	hash_seq_init(&scan, prepared_tables);
+	while ((table = hash_seq_search(&scan)) != NULL)
+		if (relid == InvalidOid || table->relid == relid)
+			table->valid = false;
+}
+
+/* A function has changed, which may be part of what was compiled. */
+static void
+forget_all_tables(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_table(arg, InvalidOid);
+}
+
+/* Whether a trigger is one of those that the file's header names. */
+static bool
+is_left_out(Relation rel, const Trigger *trigger)
+{
+	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS)
+		return get_rel_namespace(trigger->tgconstrrelid) == RelationGetNamespace(rel);
+	return strcmp(trigger->tgname, "gate_write") == 0;
+}
+
+/* triggers: a copy of the relation's, which can go away with any look into the catalog */
+static void
+compile_table(PreparedTable *table, Relation rel, const TriggerDesc *triggers)
+{
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleConstr *constr = desc->constr;
+	EState	   *estate = CreateExecutorState();
+	int			nchecks = constr ? constr->num_check : 0;
+	int			ntriggers = triggers ? triggers->numtriggers : 0;
+
+	table->checks = palloc0(nchecks * sizeof(ExprState *));
+	for (int i = 0; i < nchecks; i++)
+		if (check_is_enforced(&constr->check[i]))
+			table->checks[i] = ExecPrepareExpr(check_expression(&constr->check[i], rel), estate);
+	table->partition = NULL;
+	if (rel->rd_rel->relispartition)
+		table->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
+	table->defaults = palloc0(desc->natts * sizeof(ExprState *));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Node	   *expression = NULL;
+
+		if (!column->attisdropped && !column->attgenerated)
+			expression = build_column_default(rel, i + 1);
+		if (expression)
+			table->defaults[i] = ExecPrepareExpr((Expr *) expression, estate);
+	}
+	table->left_out = palloc(ntriggers * sizeof(bool));
+	for (int i = 0; i < ntriggers; i++)
+		table->left_out[i] = is_left_out(rel, &triggers->triggers[i]);
+	MemoryContextSwitchTo(caller);
+}
+
+/* What is compiled of a table that is open and locked. */
+static PreparedTable *
+prepare_table(Relation rel, const TriggerDesc *triggers)
+{
+	Oid			relid = RelationGetRelid(rel);
+	PreparedTable *table;
+	bool		found;
+
+	if (prepared_tables == NULL)
+	{
+		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedTable)};
+
+		prepared_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
+	}
+	table = hash_search(prepared_tables, &relid, HASH_ENTER, &found);
+	if (found && table->valid)
+		return table;
+	if (!found)
+		table->context = NULL;
+
+	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
+	if (table->context)
+		MemoryContextSetParent(table->context, TopTransactionContext);
+	table->context = NULL;
+	table->valid = false;
+	table->context = AllocSetContextCreate(CacheMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
+	compile_table(table, rel, triggers);
+	table->valid = true;
+	return table;
+}
+
+/* The list of triggers is the caller's own copy. */
+static void
+drop_triggers(ResultRelInfo *target, const bool *left_out)
+{
+	TriggerDesc *triggers = target->ri_TrigDesc;
+	int			kept = 0;
+
+	if (triggers == NULL)
+		return;
+	triggers->trig_insert_before_row = false;
+	triggers->trig_insert_after_row = false;
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (left_out[i])
+			continue;
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype))
+		{
+			triggers->trig_insert_before_row |= TRIGGER_FOR_BEFORE(trigger->tgtype);
+			triggers->trig_insert_after_row |= TRIGGER_FOR_AFTER(trigger->tgtype);
+		}
+		triggers->triggers[kept++] = *trigger;
+	}
+	triggers->numtriggers = kept;
+}
+
+void
+row_writer_open(RowWriter *writer, const char *table, int ncolumns)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	PreparedTable *prepared;
+
+	writer->rel = table_open(commerce_relation(table), RowExclusiveLock);
+	writer->ncolumns = ncolumns;
+	if (RelationGetNumberOfAttributes(writer->rel) < ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the installed library is newer than extension \"commerce\" in this database"),
+				 errhint("Run ALTER EXTENSION commerce UPDATE.")));
+
+	writer->estate = CreateExecutorState();
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(writer->rel);
+	rte->relkind = writer->rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	init_range_table(writer->estate, rte);
+	writer->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
+	/* where triggers that fire after rows find it, and do not open the table again */
+	writer->estate->es_opened_result_relations = list_make1(writer->target);
+	prepared = prepare_table(writer->rel, writer->target->ri_TrigDesc);
+	result_rel_checks(writer->target) = prepared->checks;
+	writer->target->ri_PartitionCheckExpr = prepared->partition;
+	writer->defaults = prepared->defaults;
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
+	drop_triggers(writer->target, prepared->left_out);
+	writer->fires_after = writer->target->ri_TrigDesc && writer->target->ri_TrigDesc->trig_insert_after_row;
+	if (writer->fires_after)
+		AfterTriggerBeginQuery();
+	ExecOpenIndices(writer->target, false);
+	writer->slot = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
+}
+
+void
+row_writer_insert(RowWriter *writer, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot = writer->slot;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, RelationGetNumberOfAttributes(writer->rel));
+	memcpy(slot->tts_values, values, writer->ncolumns * sizeof(Datum));
+	if (nulls)
+		memcpy(slot->tts_isnull, nulls, writer->ncolumns);
+	else
+		memset(slot->tts_isnull, false, writer->ncolumns);
+	for (int i = writer->ncolumns; i < RelationGetNumberOfAttributes(writer->rel); i++)
+		if (writer->defaults[i])
+			slot->tts_values[i] = ExecEvalExpr(writer->defaults[i], GetPerTupleExprContext(writer->estate),
+											   &slot->tts_isnull[i]);
+	ExecStoreVirtualTuple(slot);
+	ItemPointerSetInvalid(&slot->tts_tid);
+	ExecSimpleRelationInsert(writer->target, writer->estate, slot);
+	if (!ItemPointerIsValid(&slot->tts_tid))
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a trigger has kept a row out of table \"%s\"", RelationGetRelationName(writer->rel)),
+				 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
+	ResetPerTupleExprContext(writer->estate);
+}
+
+void
+row_writer_close(RowWriter *writer)
+{
+	if (writer->fires_after)
+		AfterTriggerEndQuery(writer->estate);
+	ExecCloseIndices(writer->target);
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+	CommandCounterIncrement();
+}
+
+void
+row_insert(const char *table, int ncolumns, const Datum *values, const bool *nulls)
+{
+	RowWriter	writer;
+
+	row_writer_open(&writer, table, ncolumns);
+	row_writer_insert(&writer, values, nulls);
+	row_writer_close(&writer);
+}
+
+Datum
+row_insert_returning(const char *table, int ncolumns, const Datum *values, const bool *nulls)
+{
+	RowWriter	writer;
+	HeapTuple	tuple;
+	Datum		row;
+
+	row_writer_open(&writer, table, ncolumns);
+	row_writer_insert(&writer, values, nulls);
+	tuple = ExecCopySlotHeapTuple(writer.slot);
+	row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer.rel));
+	heap_freetuple(tuple);
+	row_writer_close(&writer);
+	return row;
+}

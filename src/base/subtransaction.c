@@ -1,0 +1,56 @@
+/*
+ * subtransaction.c
+ *	  Work that is undone when it was no use.
+ *
+ * A subtransaction is ended by who began it, also after an error.  Were it left open, a PL/pgSQL block
+ * that catches the error would end ours in the place of its own, and go on with the user and the
+ * search_path of our function; and after a single statement the session would be in an aborted transaction.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "base/subtransaction.h"
+
+bool
+subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool keep = false;
+
+	*error = NULL;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		keep = work(arg);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		*error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (keep)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return keep;
+}
+
+bool
+subtransaction_keep_if(bool (*work) (void *arg), void *arg)
+{
+	ErrorData  *error;
+	bool		kept = subtransaction_try(work, arg, &error);
+
+	if (error != NULL)
+		ReThrowError(error);
+	return kept;
+}

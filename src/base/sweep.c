@@ -1,0 +1,99 @@
+/*
+ * sweep.c
+ *	  Doing what is due, some of which may be impossible.
+ *
+ * Something that cannot be changed (a DBA's trigger or constraint refuses it, it needs more than there is)
+ * must not keep the rest from being done, nor be tried in vain together with it for ever.  So all is tried
+ * together, which costs one subtransaction, and when that fails, each by itself.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/subtransaction.h"
+#include "base/sweep.h"
+
+typedef struct Attempt
+{
+	const Sweep *sweep;
+	const int64 *ids;
+	int			n;
+	int			done;
+} Attempt;
+
+static bool
+do_work(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	attempt->done = attempt->sweep->work(attempt->ids, attempt->n);
+	return attempt->done > 0;
+}
+
+/*
+ * Tries all or nothing, and answers the error that is the reason for nothing; NULL: there was none.  An error
+ * that is not about what is tried is thrown.
+ */
+static ErrorData *
+try_to(Attempt *attempt)
+{
+	ErrorData  *error;
+
+	if (!subtransaction_try(do_work, attempt, &error))
+		attempt->done = 0;
+	if (error == NULL)
+		return NULL;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			ReThrowError(error);
+		default:
+			return error;
+	}
+}
+
+static void
+warn(const Sweep *sweep, int64 id, const ErrorData *error)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("%s " INT64_FORMAT " could not be %s: %s", sweep->thing, id, sweep->change, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint ? errhint("%s", error->hint) : 0));
+}
+
+int
+sweep(const Sweep *sweep, const int64 *ids, int n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "commerce sweep", ALLOCSET_DEFAULT_SIZES);
+	Attempt		all = {sweep, ids, n};
+	int			done;
+
+	if (n == 0)
+		return 0;
+	MemoryContextSwitchTo(context);
+	if (try_to(&all) == NULL)
+		done = all.done;
+	else
+	{
+		done = 0;
+		if (sweep->lock)
+			sweep->lock(ids, n);
+		for (int i = 0; i < n; i++)
+		{
+			Attempt		one = {sweep, &ids[i], 1};
+			ErrorData  *error;
+
+			MemoryContextReset(context);
+			error = try_to(&one);
+			if (error != NULL)
+				warn(sweep, ids[i], error);
+			done += one.done;
+		}
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return done;
+}

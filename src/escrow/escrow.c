@@ -1,0 +1,527 @@
+/*
+ * escrow.c
+ *	  Taking and giving back units of what is limited, without a hot row: the escrow method (P. O'Neil,
+ *	  "The Escrow Transactional Method", ACM TODS 11(4), 1986).
+ *
+ * The truth is append-only rows: stock_entries, coupon_issues.  They are checked against a counter in
+ * shared memory, which knows the units that are available, and those in flight: taken by transactions
+ * that have not ended.  Orders update no shared row, so they do not queue for one's lock.
+ *
+ * The invariant.  Take a moment at which no transaction is between its commit and its commit callback.
+ * Then for each loaded counter
+ *		available + in flight = sum of the committed journal rows.
+ * Within that span available is too low (gives), or in flight too high (takes), never the other way
+ * about: a taker can be told to wait or be refused late, and what is sold is always there.
+ *
+ * The one rule that keeps it: a journal row is written only while its counter is loaded and pinned by
+ * the writing transaction, for takes and for gives.  The pin is given back in the commit or abort
+ * callback; only an unpinned counter is loaded or evicted.  So a load never counts a row whose
+ * transaction will still change the counter.  (A new product's first entry needs no pin: it is folded
+ * from birth, and nobody else can know the product before it is committed.)
+ *
+ * Life of a counter.  Made unloaded when a transaction pins it first (escrow_counters.c).  Loaded, under
+ * a heavyweight lock on the resource that is released at once, by reading the rows with a snapshot that
+ * is taken after the lock; rows of the loader itself are left out, they enter through its callback.
+ * A heavyweight lock because the loader may wait for a table's lock, which one of those who wait for the
+ * load may hold: the deadlock must be found.  Then taken from and given to.  Stale when somebody else
+ * has written the tables (gate.c): loaded again by the first that finds it unpinned.  Evicted for
+ * another when idle.  Gone with the server.
+ *
+ * Commit.  PostgreSQL calls back when the transaction's rows are visible to every new snapshot, and
+ * before its locks go.  In flight falls by what was taken, which others then count as sold; available
+ * rises by what was given and not taken again; then the pin goes.  A loader that finds the counter
+ * unpinned takes its snapshot after that, and sees the rows.
+ *
+ * Abort, of a subtransaction too.  It calls back when the rows are aborted.  Available rises by what was
+ * taken, in flight falls, gives are forgotten, then the pin goes.  Each level of subtransaction has its
+ * own record of each resource; one that commits hands its records to its parent.
+ *
+ * All undoing is done in these callbacks, because the end of a session (FATAL) does not come by PG_TRY.
+ * Therefore the local record is made first, with room for all that follows, then the pin is set and
+ * recorded under a lock that keeps interrupts away, and a counter's change and its record stand next to
+ * each other with nothing between them that can throw.  A prepared transaction would take its callback
+ * away to another process: PREPARE TRANSACTION is refused.
+ *
+ * Waiting.  A take that available does not cover, but available and others' in flight do, waits for one
+ * of them to end: first on the counter's condition variable, which any of them wakes; then, so that
+ * deadlocks are found and pg_locks shows who blocks, for a share of a holder's virtual transaction lock,
+ * as CREATE INDEX CONCURRENTLY waits.  That wait has a limit too, because another holder may end first.
+ * Waiters at the boundary are not served in the order in which they came.
+ *
+ * After its own transaction has written past the extension, a take sums the rows: that transaction holds
+ * the gate against everybody, and its commit makes the counters stale.
+ *
+ * Without shared memory (the library is not preloaded) the narrow row is locked until the transaction
+ * ends, and the rows are summed.
+ *
+ * Lock order: gate; then the caller's, coupons before products, each by ascending id.  The load's lock
+ * comes last.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/lock_wait.h"
+#include "escrow/escrow.h"
+#include "escrow/escrow_counters.h"
+#include "escrow/escrow_rows.h"
+#include "escrow/gate.h"
+
+#define SLEEP_MS		200		/* on the condition variable */
+
+/* A resource that this transaction has a record of; key, journal first, is the hash table's. */
+typedef struct Resource
+{
+	CounterKey	key;
+	Counter    *counter;		/* pinned; NULL: not yet */
+	int			newest;			/* index of the record of the deepest level */
+} Resource;
+
+/* What one level of subtransaction has taken and given of a resource. */
+typedef struct Holding
+{
+	Resource   *resource;
+	int			level;
+	int			below;			/* the resource's record of the next level up, or -1 */
+	int64		taken;			/* units in flight */
+	int64		given;			/* units to come at commit */
+	int64		spent;			/* units taken out of this transaction's own gives */
+} Holding;
+
+/* A stack: levels never fall towards its top. */
+static Holding *holdings = NULL;
+static int	nholdings = 0;
+static int	max_holdings = 0;
+static HTAB *resources = NULL;
+
+/* The counter that this process is counted as a waiter of, and the level that waits. */
+static Counter *waiting_for = NULL;
+static int	waiting_level = 0;
+
+static bool callbacks_registered = false;
+
+static void
+stop_waiting(void)
+{
+	SpinLockAcquire(&waiting_for->mutex);
+	waiting_for->waiters--;
+	SpinLockRelease(&waiting_for->mutex);
+	waiting_for = NULL;
+}
+
+static int64
+taken_by_me(const Resource *resource)
+{
+	int64		taken = 0;
+
+	for (int i = resource->newest; i >= 0; i = holdings[i].below)
+		taken += holdings[i].taken;
+	return taken;
+}
+
+/* Never negative: a level takes out of gives of its own or of levels above it. */
+static int64
+unspent_gives(const Resource *resource)
+{
+	int64		unspent = 0;
+
+	for (int i = resource->newest; i >= 0; i = holdings[i].below)
+		unspent += holdings[i].given - holdings[i].spent;
+	return unspent;
+}
+
+/* Takes the record off the top of the stack, and with a resource's last record its pin.  Does not throw. */
+static void
+settle_top(bool committed)
+{
+	Holding    *holding = &holdings[--nholdings];
+	Resource   *resource = holding->resource;
+	Counter    *counter = resource->counter;
+
+	resource->newest = holding->below;
+	if (counter != NULL)
+	{
+		bool		wake;
+
+		SpinLockAcquire(&counter->mutex);
+		counter->in_flight -= holding->taken;
+		counter->available += committed ? holding->given - holding->spent : holding->taken;
+		if (taken_by_me(resource) == 0)
+			counter_set_holder(counter, my_proc_number(), false);
+		if (resource->newest < 0)
+			counter->pins--;
+		if (committed && (holding->taken > 0 || holding->given > 0))
+			counter->unfolded++;
+		wake = counter->waiters > 0;
+		SpinLockRelease(&counter->mutex);
+		if (wake)
+			ConditionVariableBroadcast(&counter->changed);
+	}
+	if (resource->newest < 0)
+		hash_search(resources, &resource->key, HASH_REMOVE, NULL);
+}
+
+static void
+escrow_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+			if (waiting_for != NULL)
+				stop_waiting();
+			while (nholdings > 0)
+				settle_top(event == XACT_EVENT_COMMIT);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (nholdings > 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has ordered, claimed or moved stock")));
+			break;
+		default:
+			break;
+	}
+}
+
+/* A subtransaction that commits hands its records to its parent. */
+static void
+hand_up(int level)
+{
+	int			kept;
+	int			first = nholdings;
+
+	while (first > 0 && holdings[first - 1].level == level)
+		first--;
+	kept = first;
+	for (int i = first; i < nholdings; i++)
+	{
+		Holding    *holding = &holdings[i];
+		Holding    *parent = holding->below >= 0 ? &holdings[holding->below] : NULL;
+
+		if (parent && parent->level == level - 1)
+		{
+			parent->taken += holding->taken;
+			parent->given += holding->given;
+			parent->spent += holding->spent;
+			holding->resource->newest = holding->below;
+			continue;
+		}
+		holding->level = level - 1;
+		holding->resource->newest = kept;
+		holdings[kept++] = *holding;
+	}
+	nholdings = kept;
+}
+
+static void
+escrow_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		hand_up(level);
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		if (waiting_for != NULL && waiting_level >= level)
+			stop_waiting();
+		while (nholdings > 0 && holdings[nholdings - 1].level >= level)
+			settle_top(false);
+	}
+}
+
+static void
+prepare_for_records(void)
+{
+	HASHCTL		info = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Resource)};
+
+	if (resources == NULL)
+	{
+		info.hcxt = TopMemoryContext;
+		resources = hash_create("commerce escrow", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	if (holdings == NULL)
+	{
+		holdings = MemoryContextAlloc(TopMemoryContext, 64 * sizeof(Holding));
+		max_holdings = 64;
+	}
+	else if (nholdings == max_holdings)
+	{
+		holdings = repalloc_huge(holdings, 2 * (Size) max_holdings * sizeof(Holding));
+		max_holdings *= 2;
+	}
+	if (!callbacks_registered)
+	{
+		RegisterXactCallback(escrow_xact_callback, NULL);
+		RegisterSubXactCallback(escrow_subxact_callback, NULL);
+		callbacks_registered = true;
+	}
+}
+
+/*
+ * Reads the rows into a pinned counter that is not loaded, unless somebody else has done so meanwhile.
+ * Leaves it when the rows had to be rebased: this transaction then holds the gate against everybody.
+ */
+static void
+load(Counter *counter, EscrowKind kind, int64 id)
+{
+	LOCKTAG		tag;
+	bool		loaded;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (id >> 32), (uint32) id,
+						 kind == ESCROW_STOCK ? COMMERCE_LOCK_LOAD_STOCK : COMMERCE_LOCK_LOAD_QUOTA);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	SpinLockAcquire(&counter->mutex);
+	loaded = counter->loaded;
+	SpinLockRelease(&counter->mutex);
+	if (!loaded)
+	{
+		uint64		generation = counters_generation();
+		int64		units = rows_sum(kind, id, false);
+
+		if (!gate_foreign())
+		{
+			SpinLockAcquire(&counter->mutex);
+			counter->available = units;
+			counter->in_flight = 0;
+			counter->generation = generation;
+			counter->loads++;
+			counter->loaded = true;
+			SpinLockRelease(&counter->mutex);
+		}
+	}
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+/* The current level's record of a resource, whose counter is pinned and loaded. */
+static Holding *
+hold(EscrowKind kind, int64 id)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	CounterKey	key = {MyDatabaseId, rows_journal(kind), id};
+	Resource   *resource;
+	bool		found;
+	bool		loaded;
+	int			index;
+
+	prepare_for_records();
+	resource = hash_search(resources, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		resource->counter = NULL;
+		resource->newest = -1;
+	}
+	if (resource->newest < 0 || holdings[resource->newest].level < level)
+	{
+		Holding    *holding = &holdings[nholdings];
+
+		memset(holding, 0, sizeof(Holding));
+		holding->resource = resource;
+		holding->level = level;
+		holding->below = resource->newest;
+		resource->newest = nholdings++;
+	}
+	index = resource->newest;
+
+	if (resource->counter == NULL)
+		counters_pin(&key, &resource->counter);
+	SpinLockAcquire(&resource->counter->mutex);
+	loaded = resource->counter->loaded;
+	SpinLockRelease(&resource->counter->mutex);
+	if (!loaded)
+		load(resource->counter, kind, id);
+	return &holdings[index];
+}
+
+typedef enum TakeResult
+{
+	TAKEN,
+	SHORT,						/* whatever becomes of the running transactions */
+	NOT_NOW,					/* some of them may give back enough */
+} TakeResult;
+
+/* Takes units of a counter and records them; *available: how many there were. */
+static TakeResult
+try_take(Holding *holding, int64 units, int64 *available)
+{
+	Counter    *counter = holding->resource->counter;
+	int64		mine = taken_by_me(holding->resource);
+	TakeResult	result;
+
+	SpinLockAcquire(&counter->mutex);
+	*available = counter->available;
+	if (counter->available >= units)
+	{
+		counter->available -= units;
+		counter->in_flight += units;
+		counter_set_holder(counter, my_proc_number(), true);
+		holding->taken += units;
+		result = TAKEN;
+	}
+	else if (counter->available + counter->in_flight - mine < units)
+		result = SHORT;
+	else
+		result = NOT_NOW;
+	SpinLockRelease(&counter->mutex);
+	return result;
+}
+
+static void
+wait_for_transaction(const void *vxid)
+{
+	(void) VirtualXactLock(*(const VirtualTransactionId *) vxid, true);
+}
+
+/*
+ * Waits for one of those that hold units of a counter, after the one that was waited for last, and
+ * returns which; -1 when nobody does any more.
+ */
+static int
+wait_for_holder(Counter *counter, int last, TimestampTz end)
+{
+	int			process = counter_find_holder(counter, last);
+	VirtualTransactionId vxid;
+
+	if (process < 0)
+		return -1;
+	GET_VXID_FROM_PGPROC(vxid, *GetPGProcByNumber(process));
+
+	/* if it holds units still, that is its transaction, or a later one that holds some */
+	if (VirtualTransactionIdIsValid(vxid) && counter_is_holder(counter, process))
+		(void) lock_wait(wait_for_transaction, &vxid, end);
+	return process;
+}
+
+/* Takes units as soon as others' ends allow it, or finds out that they will not. */
+static TakeResult
+wait_and_take(Holding *holding, int64 units, int64 *available)
+{
+	static uint32 wait_event = 0;
+	Counter    *counter = holding->resource->counter;
+	TimestampTz end = lock_wait_end();
+	int			last = my_proc_number();
+	TakeResult	result;
+
+	if (wait_event == 0)
+		wait_event = new_wait_event("CommerceEscrow");
+	SpinLockAcquire(&counter->mutex);
+	counter->waiters++;
+	SpinLockRelease(&counter->mutex);
+	waiting_for = counter;
+	waiting_level = holding->level;
+
+	ConditionVariablePrepareToSleep(&counter->changed);
+	while ((result = try_take(holding, units, available)) == NOT_NOW)
+	{
+		if (!ConditionVariableTimedSleep(&counter->changed, lock_wait_left(end, SLEEP_MS), wait_event))
+			continue;
+		ConditionVariableCancelSleep();
+		last = wait_for_holder(counter, last < 0 ? my_proc_number() : last, end);
+		ConditionVariablePrepareToSleep(&counter->changed);
+	}
+	ConditionVariableCancelSleep();
+	stop_waiting();
+	return result;
+}
+
+bool
+escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
+{
+	Holding    *holding = NULL;
+	int64		own;
+	TakeResult	result = TAKEN;
+
+	if (!counters_exist())
+	{
+		*available = rows_lock_and_sum(kind, id);
+		return *available >= units;
+	}
+	if (!gate_foreign())
+		holding = hold(kind, id);
+	if (gate_foreign())
+	{
+		*available = rows_sum(kind, id, true);
+		return *available >= units;
+	}
+
+	own = Min(units, unspent_gives(holding->resource));
+	if (own < units)
+	{
+		result = try_take(holding, units - own, available);
+		if (result == NOT_NOW)
+			result = wait_and_take(holding, units - own, available);
+	}
+	if (result == TAKEN)
+		holding->spent += own;
+	else
+		*available += own;
+	return result == TAKEN;
+}
+
+void
+escrow_give(EscrowKind kind, int64 id, int64 units)
+{
+	if (!counters_exist())
+		rows_lock(kind, id);
+	else if (!gate_foreign())
+	{
+		Holding    *holding = hold(kind, id);
+
+		holding->given += units;
+	}
+}
+
+/*
+ * What is known of a resource without waiting: the units that this transaction can have at once, and those
+ * that others may give back.  False when there is no counter to rely on.
+ */
+static bool
+look(EscrowKind kind, int64 id, int64 *available, int64 *others)
+{
+	CounterKey	key = {MyDatabaseId, InvalidOid, id};
+	Resource   *resource = NULL;
+
+	/* without a counter nothing is known before the row is locked */
+	if (!counters_exist() || gate_foreign())
+		return false;
+	key.journal = rows_journal(kind);
+	if (!counters_look(&key, available, others))
+		return false;
+	if (nholdings > 0)
+		resource = hash_search(resources, &key, HASH_FIND, NULL);
+	if (resource)
+	{
+		*others -= taken_by_me(resource);
+		*available += unspent_gives(resource);
+	}
+	return true;
+}
+
+bool
+escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available)
+{
+	int64		others;
+
+	return look(kind, id, available, &others) && *available + others < units;
+}
+
+bool
+escrow_short_now(EscrowKind kind, int64 id, int64 units)
+{
+	int64		available;
+	int64		others;
+
+	return look(kind, id, &available, &others) && available < units;
+}

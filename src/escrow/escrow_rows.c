@@ -1,0 +1,173 @@
+/*
+ * escrow_rows.c
+ *	  What the journals (stock_entries, coupon_issues) and the narrow rows (stock, coupon_quota) that they
+ *	  are folded into say about a resource.
+ *
+ * Available is the narrow row's on_hand plus the journal's rows at or above its mark, read by one
+ * statement, so that a fold at the same time changes nothing.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/xid8.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/spi_util.h"
+#include "escrow/escrow_rows.h"
+#include "escrow/fold.h"
+#include "escrow/gate.h"
+
+#define LONG_JOURNAL	500		/* rows above a mark that are worth a fold without a worker */
+
+static SqlStatement lock_row[] = {
+	[ESCROW_STOCK] = {
+		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+		1, {INT8OID}
+	},
+	[ESCROW_QUOTA] = {
+		"SELECT FROM commerce.coupon_quota q WHERE q.coupon_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+		1, {INT8OID}
+	},
+};
+
+/* $2: a transaction whose rows are left out */
+#define MARK_IS_AHEAD(row) \
+	row ".mark OPERATOR(pg_catalog.>) pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) "
+
+static SqlStatement sum_rows[] = {
+	[ESCROW_STOCK] = {
+		"SELECT (s.on_hand OPERATOR(pg_catalog.+) coalesce(j.units, 0))::pg_catalog.int8, " MARK_IS_AHEAD("s") ", j.n "
+		"FROM commerce.stock s CROSS JOIN LATERAL ("
+		"  SELECT pg_catalog.sum(e.delta) AS units, pg_catalog.count(*) AS n "
+		"  FROM commerce.stock_entries e WHERE e.product_id OPERATOR(pg_catalog.=) s.product_id "
+		"  AND e.xid OPERATOR(pg_catalog.>=) s.mark AND e.xid OPERATOR(pg_catalog.<>) $2) j "
+		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, XID8OID}
+	},
+	[ESCROW_QUOTA] = {
+		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n, " MARK_IS_AHEAD("q") ", j.n "
+		"FROM commerce.coupon_quota q CROSS JOIN LATERAL ("
+		"  SELECT pg_catalog.count(*) AS n "
+		"  FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) q.coupon_id "
+		"  AND i.xid OPERATOR(pg_catalog.>=) q.mark AND i.xid OPERATOR(pg_catalog.<>) $2) j "
+		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, XID8OID}
+	},
+};
+
+/* $2: how many rows make it worth while */
+static SqlStatement fold_row[] = {
+	[ESCROW_STOCK] = {
+		"UPDATE commerce.stock AS s SET on_hand = s.on_hand OPERATOR(pg_catalog.+) j.units, mark = j.xmin "
+		"FROM (SELECT h.xmin, pg_catalog.sum(e.delta) AS units FROM commerce.stock t "
+		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
+		"  JOIN commerce.stock_entries e ON e.product_id OPERATOR(pg_catalog.=) t.product_id "
+		"  AND e.xid OPERATOR(pg_catalog.>=) t.mark AND e.xid OPERATOR(pg_catalog.<) h.xmin "
+		"  WHERE t.product_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
+		"  HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) $2) j "
+		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, INT8OID}
+	},
+	[ESCROW_QUOTA] = {
+		"UPDATE commerce.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
+		"FROM (SELECT h.xmin, pg_catalog.count(*) AS n FROM commerce.coupon_quota t "
+		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
+		"  JOIN commerce.coupon_issues i ON i.coupon_id OPERATOR(pg_catalog.=) t.coupon_id "
+		"  AND i.xid OPERATOR(pg_catalog.>=) t.mark AND i.xid OPERATOR(pg_catalog.<) h.xmin "
+		"  WHERE t.coupon_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
+		"  HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) $2) j "
+		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, INT8OID}
+	},
+};
+
+Oid
+rows_journal(EscrowKind kind)
+{
+	return commerce_relation(kind == ESCROW_STOCK ? "stock_entries" : "coupon_issues");
+}
+
+void
+rows_lock(EscrowKind kind, int64 id)
+{
+	Datum		value = Int64GetDatum(id);
+
+	SPI_connect();
+	sql_execute_latest(&lock_row[kind], &value, NULL);
+	SPI_finish();
+}
+
+/* Returns whether the mark is this cluster's past; *n: how many rows were summed. */
+static bool
+sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
+{
+	FullTransactionId excluded = with_own ? InvalidFullTransactionId : GetTopFullTransactionIdIfAny();
+	Datum		values[2] = {Int64GetDatum(id), FullTransactionIdGetDatum(excluded)};
+	bool		ahead;
+
+	SPI_connect();
+	if (sql_execute_latest(&sum_rows[kind], values, NULL) != 1)
+		raise_error(ERROR_ENTITY_NOT_FOUND, kind == ESCROW_STOCK ? "stock of product " INT64_FORMAT
+					: "quota of coupon " INT64_FORMAT, id);
+	*units = sql_int64(0, 1);
+	ahead = sql_bool(0, 2);
+	*n = sql_int64(0, 3);
+	SPI_finish();
+	return !ahead;
+}
+
+static int64
+sum(EscrowKind kind, int64 id, bool with_own, int64 *n)
+{
+	int64		units;
+
+	if (!sum_once(kind, id, with_own, &units, n))
+	{
+		gate_rebase();
+		if (!sum_once(kind, id, with_own, &units, n))
+			elog(ERROR, "mark of resource " INT64_FORMAT " of kind %d is ahead of this cluster", id, kind);
+	}
+	return units;
+}
+
+int64
+rows_sum(EscrowKind kind, int64 id, bool with_own)
+{
+	int64		n;
+
+	return sum(kind, id, with_own, &n);
+}
+
+/*
+ * Folds a locked narrow row whose journal has grown long, unless somebody is folding.  The entries that
+ * the caller writes afterwards are left for fold(), which tells from them whether the stock has run out.
+ */
+static void
+fold_locked(EscrowKind kind, int64 id)
+{
+	Datum		values[2] = {Int64GetDatum(id), Int64GetDatum(LONG_JOURNAL / 2)};
+
+	if (!fold_try_lock())
+		return;
+	SPI_connect();
+	gate_own_write(&fold_row[kind], values);
+	SPI_finish();
+}
+
+int64
+rows_lock_and_sum(EscrowKind kind, int64 id)
+{
+	int64		units;
+	int64		n;
+
+	rows_lock(kind, id);
+	units = sum(kind, id, true, &n);
+	if (n >= LONG_JOURNAL)
+		fold_locked(kind, id);
+	return units;
+}

@@ -1,0 +1,28 @@
+/*
+ * escrow_rows.h
+ *	  What the journals and the narrow rows say about a resource.
+ */
+#ifndef COMMERCE_ESCROW_ROWS_H
+#define COMMERCE_ESCROW_ROWS_H
+
+#include "escrow/escrow.h"
+
+/* OID of the journal of a kind of resource. */
+extern Oid	rows_journal(EscrowKind kind);
+
+/* Locks a resource's narrow row until the transaction ends: the form without shared memory. */
+extern void rows_lock(EscrowKind kind, int64 id);
+
+/*
+ * Locks a narrow row and sums the resource's units, own ones included.  Where there are no counters there
+ * is no worker either; so it also folds a journal that has grown long.
+ */
+extern int64 rows_lock_and_sum(EscrowKind kind, int64 id);
+
+/*
+ * Sums a resource's units under a snapshot taken now, those that this transaction has taken or given
+ * included or not.  Rebases first when the narrow row's mark is not of this cluster's past.
+ */
+extern int64 rows_sum(EscrowKind kind, int64 id, bool with_own);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * fold.c
+ *	  Adding journal rows of transactions that have ended to the narrow rows.
+ *
+ * One folder at a time: the lock comes first, then the snapshot, whose xmin becomes the new mark.  What
+ * is available does not change, so nobody waits for a fold but who calls fold() meanwhile.  It is not
+ * needed for anything to be right: it bounds how many rows are summed when a counter is loaded or stock
+ * is shown.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "base/compat.h"
+#include "base/spi_util.h"
+#include "escrow/escrow_counters.h"
+#include "escrow/escrow_rows.h"
+#include "escrow/fold.h"
+#include "escrow/gate.h"
+
+PG_FUNCTION_INFO_V1(commerce_fold);
+
+/* Keeps other folders out until the transaction ends; false: there is one, and not to be waited for. */
+static bool
+lock_fold(bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+fold_try_lock(void)
+{
+	return lock_fold(false);
+}
+
+/* What every fold does first; answers like lock_fold(). */
+static bool
+begin_fold(bool wait)
+{
+	gate_enter("fold()");
+	return lock_fold(wait);
+}
+
+/* Folds everything; returns how many products and coupons it moved. */
+static int64
+fold_everything(void)
+{
+	static SqlStatement fold = {
+		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded "
+		"FROM commerce.fold_stock(NULL, NULL) s, commerce.fold_quota(NULL) q", 0, {0}
+	};
+	int64		folded;
+
+	SPI_connect();
+	gate_own_write(&fold, NULL);
+	folded = sql_int64(0, 1);
+	SPI_finish();
+	return folded;
+}
+
+bool
+fold_try_all(void)
+{
+	if (!begin_fold(false))
+		return false;
+	(void) fold_everything();
+	return true;
+}
+
+/* Folds some resources of a kind; answers false when some are unfinished, and notes these to be folded again. */
+static bool
+fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_out, int nsold_out)
+{
+	static SqlStatement fold[] = {
+		[ESCROW_STOCK] = {
+			"SELECT u FROM commerce.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
+			2, {INT8ARRAYOID, INT8ARRAYOID}
+		},
+		[ESCROW_QUOTA] = {
+			"SELECT u FROM commerce.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
+			1, {INT8ARRAYOID}
+		},
+	};
+	CounterKey	key = {MyDatabaseId, rows_journal(kind), 0};
+	Datum		values[2];
+	uint64		unfinished;
+
+	if (nids == 0)
+		return true;
+	values[0] = sql_int8_array(ids, nids);
+	values[1] = sql_int8_array(sold_out, nsold_out);
+	SPI_connect();
+	unfinished = gate_own_write(&fold[kind], values);
+	for (uint64 row = 0; row < unfinished; row++)
+	{
+		key.id = sql_int64(row, 1);
+		counters_fold_again(&key);
+	}
+	SPI_finish();
+	return unfinished == 0;
+}
+
+bool
+fold_try_some(int64 least)
+{
+	static const EscrowKind kinds[] = {ESCROW_STOCK, ESCROW_QUOTA};
+	bool		finished = true;
+
+	if (!begin_fold(false))
+		return false;
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+	{
+		int64	   *ids;
+		int64	   *sold_out;
+		int			nsold_out;
+		int			nids = counters_to_fold(rows_journal(kinds[i]), least, &ids, &sold_out, &nsold_out);
+
+		finished = fold_resources(kinds[i], ids, nids, sold_out, nsold_out) && finished;
+	}
+	return finished;
+}
+
+/*
+ * fold()
+ *
+ * Folds everything that can be.  Rows that an order holds locked (the form without shared memory) are
+ * left for the next time.
+ */
+Datum
+commerce_fold(PG_FUNCTION_ARGS)
+{
+	(void) begin_fold(true);
+	PG_RETURN_INT64(fold_everything());
+}

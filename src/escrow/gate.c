@@ -1,0 +1,325 @@
+/*
+ * gate.c
+ *	  The gate between the extension's operations and everybody else's writes, and the origin of the
+ *	  transaction ids in the journals.
+ *
+ * The gate is the lock on the table commerce.gate, which never holds a row.  Each operation takes it
+ * ROW EXCLUSIVE before anything else, which conflicts with no other operation and takes the lock
+ * manager's fast path.  A write to a journal or a narrow row that does not come from us (a DBA's
+ * UPDATE, a restore's COPY, logical replication's apply), and the deletion of anything that orders
+ * refer to, take it SHARE ROW EXCLUSIVE through triggers: it waits for running operations and keeps
+ * new ones out until its transaction has ended.
+ *
+ * Journal rows carry the id of the transaction that wrote them, and marks are transaction ids: both
+ * mean something in the cluster only that assigned them.  commerce.origin says which that was.  An
+ * operation that finds another cluster's row there, or none, rebases first: all that is visible is
+ * folded, marks are set to this cluster's present, ids at or above it are set to 0, and the outbox
+ * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
+ * operation.
+ *
+ * Our own updates are told from foreign ones by the depth of triggers: a trigger of the gate that fires for
+ * a statement of gate_own_write() stands directly below it, one that fires for what somebody's trigger
+ * writes meanwhile stands deeper.
+ *
+ * After a foreign write its own transaction reads the journals instead of counters (gate_foreign()), and
+ * at its commit, when the rows are visible and the gate is still held, this database's counters become
+ * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
+ * become stale before it.
+ *
+ * A backend that has found the origin to be its cluster's believes that until a foreign writer, of whom a
+ * rebase is one, has committed.  It hears of that as of a change of the gate's definition: such news comes
+ * before the writer's locks go, and who gets the gate's lock has had it.
+ *
+ * Lock order of every operation: gate, idempotency key (or the id of a provider's event), the order
+ * sheet's row, the user's row, the order's row, coupons by id, products by id.  An order that needs overdue
+ * ones to be ended waits for them between the sheet and its user (make_way.c).
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+
+#include "base/compat.h"
+#include "base/spi_util.h"
+#include "escrow/escrow_counters.h"
+#include "escrow/gate.h"
+#include "worker/worker.h"
+
+PG_FUNCTION_INFO_V1(commerce_begin_write);
+PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
+PG_FUNCTION_INFO_V1(commerce_close_gate);
+
+/*
+ * The gate of the database whose origin this backend has found to be ours, or InvalidOid; the outbox's era;
+ * and the gate by which it hears that it must look again.
+ */
+static Oid	known_gate = InvalidOid;
+static int32 known_era = 0;
+static Oid	watched_gate = InvalidOid;
+static bool rebased = false;	/* by the running transaction */
+
+/* The outermost level at which the running transaction has written past the extension; 0: it has not. */
+static int	foreign_level = 0;
+
+static bool entered = false;	/* the running transaction has called an operation */
+static int	own_write_depth = 0;	/* of triggers that fire for our own write; 0: there is none */
+static bool callbacks_registered = false;
+
+static void
+forget_on_abort(void)
+{
+	if (rebased)
+		known_gate = InvalidOid;
+}
+
+static void
+gate_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+		case XACT_EVENT_COMMIT:
+			if (foreign_level > 0)
+				counters_make_stale();
+			if (event == XACT_EVENT_COMMIT && entered && TransactionIdIsValid(GetTopTransactionIdIfAny()))
+				worker_wake();
+			break;
+		case XACT_EVENT_ABORT:
+			forget_on_abort();
+			break;
+		default:
+			break;
+	}
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+	{
+		rebased = false;
+		foreign_level = 0;
+		entered = false;
+	}
+}
+
+static void
+gate_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_COMMIT_SUB && foreign_level == level)
+		foreign_level = level - 1;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		forget_on_abort();
+		if (foreign_level >= level)
+			foreign_level = 0;
+	}
+}
+
+/* A relation's definition has changed, or (InvalidOid) any may have. */
+static void
+gate_relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == watched_gate)
+		known_gate = watched_gate = InvalidOid;
+}
+
+static void
+register_callbacks(void)
+{
+	if (callbacks_registered)
+		return;
+	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
+	RegisterXactCallback(gate_xact_callback, NULL);
+	RegisterSubXactCallback(gate_subxact_callback, NULL);
+	callbacks_registered = true;
+}
+
+/*
+ * Keeps everybody else out until the transaction has ended, after which counters are stale and every backend
+ * looks at the origin again.
+ */
+static void
+close_gate(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Oid			gate;
+
+	if (foreign_level > 0 && foreign_level <= level)
+		return;
+	register_callbacks();
+	gate = commerce_relation("gate");
+	LockRelationOid(gate, ShareRowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(gate);
+	foreign_level = level;
+}
+
+/*
+ * Whether the journals' transaction ids are this cluster's, read under a fresh snapshot.  A restore may
+ * have put another cluster's row beside ours.
+ */
+static bool
+origin_is_ours(void)
+{
+	static SqlStatement statement = {
+		"SELECT pg_catalog.max(o.era) FROM commerce.origin o "
+		"HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
+		1, {INT8OID}
+	};
+	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
+	bool		ours;
+	bool		isnull;
+
+	SPI_connect();
+	ours = sql_execute_latest(&statement, &identifier, NULL) > 0;
+	if (ours)
+		known_era = DatumGetInt32(sql_datum(0, 1, &isnull));
+	SPI_finish();
+	return ours;
+}
+
+void
+gate_rebase(void)
+{
+	static SqlStatement statement = {"SELECT commerce.rebase($1)", 1, {INT8OID}};
+	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
+
+	close_gate();
+	SPI_connect();
+	sql_execute_latest(&statement, &identifier, NULL);
+	SPI_finish();
+	rebased = true;
+	if (!origin_is_ours())
+		elog(ERROR, "the origin of the journals was not recorded");
+}
+
+bool
+gate_foreign(void)
+{
+	return foreign_level > 0;
+}
+
+/* Finds out whose the transaction ids are, unless it is known, and rebases if they are not ours. */
+static void
+check_origin(Oid gate)
+{
+	if (known_gate == gate)
+		return;
+	register_callbacks();
+	known_gate = InvalidOid;
+	watched_gate = gate;
+	if (!origin_is_ours())
+	{
+		LockRelationOid(gate, ShareRowExclusiveLock);
+		if (!origin_is_ours())
+			gate_rebase();
+	}
+	/* InvalidOid if a foreign writer has committed meanwhile */
+	known_gate = watched_gate;
+}
+
+void
+gate_enter(const char *operation)
+{
+	Oid			gate;
+
+	PreventCommandIfReadOnly(operation);
+	PreventCommandIfParallelMode(operation);
+	PreventCommandDuringRecovery(operation);
+
+	/* without the lock, because two who have it, and rebase, would block each other */
+	gate = commerce_relation("gate");
+	check_origin(gate);
+	LockRelationOid(gate, RowExclusiveLock);
+	while (known_gate != gate)
+	{
+		UnlockRelationOid(gate, RowExclusiveLock);
+		check_origin(gate);
+		LockRelationOid(gate, RowExclusiveLock);
+	}
+	entered = true;
+}
+
+int32
+gate_era(void)
+{
+	if (!OidIsValid(known_gate))
+		check_origin(commerce_relation("gate"));
+	return known_era;
+}
+
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH));
+}
+
+uint64
+gate_own_write(SqlStatement *statement, Datum *values)
+{
+	int			outer = own_write_depth;
+	uint64		rows;
+
+	own_write_depth = trigger_depth() + 1;
+	PG_TRY();
+	{
+		rows = sql_execute_latest(statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		own_write_depth = outer;
+	}
+	PG_END_TRY();
+	return rows;
+}
+
+/*
+ * begin_write()
+ *
+ * gate_enter() for the functions that are written in SQL.
+ */
+Datum
+commerce_begin_write(PG_FUNCTION_ARGS)
+{
+	gate_enter("this operation");
+	PG_RETURN_VOID();
+}
+
+/*
+ * gate_foreign_write()
+ *
+ * Trigger, before a row or a statement: keeps orders out while somebody else writes.
+ */
+Datum
+commerce_gate_foreign_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "gate_foreign_write must be called as a trigger");
+	if (own_write_depth != trigger_depth())
+		close_gate();
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		PG_RETURN_POINTER(NULL);
+	PG_RETURN_POINTER(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+					  trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+/*
+ * close_gate()
+ *
+ * What a foreign write does: keeps orders out until this transaction has ended, and makes this database's
+ * counters stale once it has committed.
+ */
+Datum
+commerce_close_gate(PG_FUNCTION_ARGS)
+{
+	close_gate();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,50 @@
+/*
+ * gate.h
+ *	  The gate between the extension's operations and everybody else's writes.
+ */
+#ifndef COMMERCE_GATE_H
+#define COMMERCE_GATE_H
+
+#include "base/spi_util.h"
+
+/*
+ * Advisory locks of our own: the fourth field of their tags, of which PostgreSQL's functions use 1 and 2
+ * (pg_locks shows it as objsubid).  delivering_session() knows that of subscriptions.
+ */
+#define COMMERCE_LOCK_FOLD			11
+#define COMMERCE_LOCK_IDEMPOTENCY	12
+#define COMMERCE_LOCK_SALES			13
+#define COMMERCE_LOCK_JOB			14
+#define COMMERCE_LOCK_SUBSCRIPTION	15
+#define COMMERCE_LOCK_LOAD_STOCK	16
+#define COMMERCE_LOCK_LOAD_QUOTA	17
+
+/*
+ * What every writing operation does first: refuses a read-only transaction and a server in recovery,
+ * makes sure that the transaction ids in the journals are this cluster's, and takes the gate until the
+ * transaction ends.
+ */
+extern void gate_enter(const char *operation);
+
+/* The outbox's era; valid after gate_enter(). */
+extern int32 gate_era(void);
+
+/*
+ * True when the running transaction has written past the extension.  It holds the gate against everybody
+ * until it ends, and what it wrote is in no counter.
+ */
+extern bool gate_foreign(void);
+
+/*
+ * Makes journals whose transaction ids are not of this cluster's past its own.  Holds the gate against
+ * everybody until the transaction ends; gate_foreign() is true afterwards.
+ */
+extern void gate_rebase(void);
+
+/*
+ * sql_execute_latest() of a statement of our own that updates tables which gate_foreign_write() guards.
+ * What somebody's triggers on these tables write is not ours.
+ */
+extern uint64 gate_own_write(SqlStatement *statement, Datum *values);
+
+#endif

@@ -1,0 +1,297 @@
+/*
+ * subscription.c
+ *	  Reading events in order: positions, the horizon, fetch_events(), and the lock by which one session
+ *	  at a time delivers a subscription.
+ *
+ * A position is the cursor (era, key, position) as text of fixed width, lower-case hexadecimal digits
+ * with leading zeros, so that text order in any collation is reading order.
+ *
+ * What may be read: under one snapshot, an event of the current era whose key is below the snapshot's
+ * xmin, and every event of an era that is closed.  The id of the transaction that wrote an event is not
+ * above the event's key (outbox.c), so below xmin nothing can be added any more, whatever the order in
+ * which transactions commit.  Eras before the one in commerce.origin are closed; when the origin is not
+ * this cluster, which has then not written here yet, all of them are.
+ *
+ * fetch_events() writes nothing, assigns no transaction id and waits for nobody: a reader that had an id
+ * would hold back the horizon for every other.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/spi_util.h"
+#include "escrow/gate.h"
+
+#define POSITION_LENGTH		42	/* of "eeeeeeee-kkkkkkkkkkkkkkkk-pppppppppppppppp" */
+#define MAX_FETCH			100000
+#define FETCH_COLUMNS		7
+
+typedef struct Position
+{
+	int32		era;
+	uint64		key;
+	int64		position;
+} Position;
+
+PG_FUNCTION_INFO_V1(commerce_format_position);
+PG_FUNCTION_INFO_V1(commerce_parse_position);
+PG_FUNCTION_INFO_V1(commerce_fetch_events);
+PG_FUNCTION_INFO_V1(commerce_system_identifier);
+PG_FUNCTION_INFO_V1(commerce_try_lock_subscription);
+PG_FUNCTION_INFO_V1(commerce_unlock_subscription);
+PG_FUNCTION_INFO_V1(commerce_subscription_lock_key);
+
+static text *
+format_position(const Position *position)
+{
+	char		buffer[POSITION_LENGTH + 1];
+
+	snprintf(buffer, sizeof(buffer), "%08x-%016llx-%016llx", position->era,
+			 (unsigned long long) position->key, (unsigned long long) position->position);
+	return cstring_to_text_with_len(buffer, POSITION_LENGTH);
+}
+
+/* Reads digits lower-case hexadecimal digits; false when they are something else. */
+static bool
+parse_hex(const char *s, int digits, uint64 *value)
+{
+	*value = 0;
+	for (int i = 0; i < digits; i++)
+	{
+		if (s[i] >= '0' && s[i] <= '9')
+			*value = *value << 4 | (uint64) (s[i] - '0');
+		else if (s[i] >= 'a' && s[i] <= 'f')
+			*value = *value << 4 | (uint64) (s[i] - 'a' + 10);
+		else
+			return false;
+	}
+	return true;
+}
+
+/*
+ * format_position(era int, key xid8, position bigint)
+ */
+Datum
+commerce_format_position(PG_FUNCTION_ARGS)
+{
+	Position	position;
+
+	position.era = PG_GETARG_INT32(0);
+	position.key = U64FromFullTransactionId(PG_GETARG_FULLTRANSACTIONID(1));
+	position.position = PG_GETARG_INT64(2);
+	PG_RETURN_TEXT_P(format_position(&position));
+}
+
+/*
+ * parse_position(position text, OUT era int, OUT key xid8, OUT number bigint)
+ *
+ * INVALID_REQUEST when the text is no position.
+ */
+Datum
+commerce_parse_position(PG_FUNCTION_ARGS)
+{
+	const char *s = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	uint64		era = 0;
+	uint64		key = 0;
+	uint64		number = 0;
+	TupleDesc	tupdesc;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (strlen(s) != POSITION_LENGTH || s[8] != '-' || s[25] != '-' ||
+		!parse_hex(s, 8, &era) || !parse_hex(s + 9, 16, &key) || !parse_hex(s + 26, 16, &number) ||
+		era > PG_INT32_MAX || number > PG_INT64_MAX)
+		raise_error(ERROR_INVALID_REQUEST, "a position is a text as fetch_events() returns it");
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "parse_position must return a row");
+	values[0] = Int32GetDatum((int32) era);
+	values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(key));
+	values[2] = Int64GetDatum((int64) number);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
+}
+
+/*
+ * system_identifier()
+ *
+ * Of this cluster, as in pg_control_system() without reading the file.
+ */
+Datum
+commerce_system_identifier(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) GetSystemIdentifier());
+}
+
+/*
+ * Waits until everything that the active snapshot sees is on disk: a session with synchronous_commit =
+ * off makes its commit visible before that, and an event that a consumer has must outlive a crash.
+ */
+static void
+flush_visible(void)
+{
+	XLogRecPtr	end;
+
+	/* a standby replays what it has flushed */
+	if (RecoveryInProgress())
+		return;
+
+	/*
+	 * The insert position points behind the header of the page that the next record goes to, when the
+	 * last one filled its page; to flush that far is not possible before there is a next record.
+	 */
+	end = GetXLogInsertRecPtr();
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
+
+/* Appends the rows of the last result, as format_position() and the event's columns. */
+static void
+return_events(ReturnSetInfo *rsinfo, uint64 nrows)
+{
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		Datum		values[FETCH_COLUMNS];
+		bool		nulls[FETCH_COLUMNS] = {false};
+		Position	position;
+		bool		isnull;
+
+		position.era = DatumGetInt32(sql_datum(row, 1, &isnull));
+		position.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(row, 2, &isnull)));
+		position.position = DatumGetInt64(sql_datum(row, 3, &isnull));
+		values[0] = PointerGetDatum(format_position(&position));
+		for (int i = 1; i < FETCH_COLUMNS; i++)
+			values[i] = sql_datum(row, i + 3, &nulls[i]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/*
+ * fetch_events(subscription text, max_events int)
+ *
+ * The next events after the subscription's cursor: (position, id, type, aggregatetype, aggregateid,
+ * payload, created_at) in order; none while it is paused.  Read under the caller's snapshot.
+ */
+Datum
+commerce_fetch_events(PG_FUNCTION_ARGS)
+{
+	static SqlStatement read_cursor = {
+		"SELECT s.era, s.key, s.position, s.event_types, s.paused_at IS NOT NULL, h.era, h.key "
+		"FROM commerce.subscriptions s CROSS JOIN commerce.outbox_horizon() h "
+		"WHERE s.name OPERATOR(pg_catalog.=) $1",
+		1, {TEXTOID}
+	};
+	static SqlStatement read_events = {
+		"SELECT e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at "
+		"FROM commerce.outbox e "
+		"WHERE ROW (e.era, e.key, e.position) OPERATOR(pg_catalog.>) ROW ($1, $2, $3) "
+		"AND ROW (e.era, e.key) OPERATOR(pg_catalog.<) ROW ($5, $6) "
+		"AND ($4 IS NULL OR e.type OPERATOR(pg_catalog.=) ANY ($4)) "
+		"ORDER BY e.era, e.key, e.position LIMIT $7",
+		7, {INT4OID, XID8OID, INT8OID, TEXTARRAYOID, INT4OID, XID8OID, INT8OID}
+	};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		name;
+	int32		max_events;
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	uint64		nrows;
+
+	if (PG_ARGISNULL(0))
+		raise_error(ERROR_INVALID_REQUEST, "subscription must not be null");
+	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_FETCH)
+		raise_error(ERROR_INVALID_REQUEST, "max_events must be from 1 to %d", MAX_FETCH);
+	name = PG_GETARG_DATUM(0);
+	max_events = PG_GETARG_INT32(1);
+	InitMaterializedSRF(fcinfo, 0);
+
+	/* both statements read under the active snapshot, whose xmin is the horizon */
+	SPI_connect();
+	if (sql_read(&read_cursor, &name, NULL) == 0)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "subscription %s", TextDatumGetCString(name));
+	if (!sql_bool(0, 5))
+	{
+		for (int i = 0; i < 6; i++)
+		{
+			/* all but the column that says whether the subscription is paused */
+			bool		isnull;
+
+			values[i] = sql_datum(0, i < 4 ? i + 1 : i + 2, &isnull);
+			nulls[i] = isnull ? 'n' : ' ';
+		}
+		values[6] = Int64GetDatum(max_events);
+		nrows = sql_read(&read_events, values, nulls);
+		if (nrows > 0)
+			flush_visible();
+		return_events(rsinfo, nrows);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+static uint64
+lock_key(text *name)
+{
+	return hash_bytes_extended((unsigned char *) VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), 0);
+}
+
+static LOCKTAG
+lock_tag(text *name)
+{
+	uint64		key = lock_key(name);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, COMMERCE_LOCK_SUBSCRIPTION);
+	return tag;
+}
+
+/*
+ * try_lock_subscription(name text, for_session boolean)
+ *
+ * Takes the subscription's lock until the transaction ends, or for the session: then until it is given
+ * back as often as it was taken, or the session ends.  False when another session has it.
+ */
+Datum
+commerce_try_lock_subscription(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag = lock_tag(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, PG_GETARG_BOOL(1), true) != LOCKACQUIRE_NOT_AVAIL);
+}
+
+/*
+ * unlock_subscription(name text)
+ *
+ * Gives the session's lock back; false, with a warning, when it does not have it.
+ */
+Datum
+commerce_unlock_subscription(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag = lock_tag(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_BOOL(LockRelease(&tag, ExclusiveLock, true));
+}
+
+/*
+ * subscription_lock_key(name text)
+ *
+ * The lock's key as pg_locks shows it: classid in the upper half, objid in the lower.
+ */
+Datum
+commerce_subscription_lock_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) lock_key(PG_GETARG_TEXT_PP(0)));
+}

@@ -1,0 +1,244 @@
+/*
+ * balance.c
+ *	  Users' prepaid balances; owns commerce.balance_entries and the hot statements on commerce.users.
+ *
+ * A balance is a column of its user's row; each change is an append-only balance_entries row with the
+ * balance after it, written under the row's lock.
+ *
+ * Lock order: one user's row, after the gate and the idempotency key, before coupons and products.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/json_writer.h"
+#include "base/row_reader.h"
+#include "base/row_writer.h"
+#include "base/spi_util.h"
+#include "escrow/gate.h"
+#include "events/outbox.h"
+#include "shop/balance.h"
+#include "shop/idempotency.h"
+
+#define MAX_CHARGE		INT64CONST(100000000)	/* exclusive */
+#define CHARGE_UNIT		100
+#define ENTRY_COLUMNS	8
+
+#define USERS_STATUS	8			/* column of commerce.users */
+
+PG_FUNCTION_INFO_V1(commerce_charge_balance);
+
+void
+user_require_active(int64 user_id, bool lock)
+{
+	RowReader	reader;
+	bool		isnull;
+
+	if (lock)
+		(void) user_lock(user_id, false);
+	row_push_snapshot();
+	row_reader_open(&reader, "users", "users_pkey", 1);
+	row_reader_seek(&reader, &user_id);
+	if (!row_reader_next(&reader))
+		raise_error(ERROR_ENTITY_NOT_FOUND, "user " INT64_FORMAT, user_id);
+	if (!row_enum_is(&reader, USERS_STATUS, "user_status", "ACTIVE"))
+		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", user_id,
+					DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull))));
+	row_reader_close(&reader);
+	PopActiveSnapshot();
+}
+
+bool
+user_lock(int64 user_id, bool skip_locked)
+{
+	static SqlStatement lock_user = {
+		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE", 1, {INT8OID}
+	};
+	static SqlStatement try_lock_user = {
+		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}
+	};
+	Datum		id = Int64GetDatum(user_id);
+	bool		locked;
+
+	SPI_connect();
+	locked = sql_execute(skip_locked ? &try_lock_user : &lock_user, &id, NULL) > 0;
+	SPI_finish();
+	return locked;
+}
+
+bool
+balance_take(int64 user_id, int64 amount, int64 *balance)
+{
+	static SqlStatement take = {
+		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.-) $2, updated_at = pg_catalog.now() "
+		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.balance OPERATOR(pg_catalog.>=) $2 "
+		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance",
+		2, {INT8OID, INT8OID}
+	};
+	static SqlStatement read_balance = {
+		"SELECT u.balance FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+		1, {INT8OID}
+	};
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(amount)};
+	bool		taken;
+
+	SPI_connect();
+	taken = sql_execute(&take, values, NULL) > 0;
+	if (!taken)
+	{
+		user_require_active(user_id, true);
+		sql_execute(&read_balance, values, NULL);
+	}
+	*balance = sql_int64(0, 1);
+	SPI_finish();
+
+	/* a charge may have been committed between the two statements */
+	return taken || (*balance >= amount && balance_take(user_id, amount, balance));
+}
+
+int64
+balance_add(int64 user_id, int64 amount)
+{
+	static SqlStatement add = {
+		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now() "
+		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance",
+		2, {INT8OID, INT8OID}
+	};
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(amount)};
+	int64		balance;
+
+	SPI_connect();
+	if (sql_execute(&add, values, NULL) == 0)
+		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
+	balance = sql_int64(0, 1);
+	SPI_finish();
+	return balance;
+}
+
+void
+balance_record(int64 user_id, const char *kind, int64 amount, int64 balance_after,
+			   int64 order_id, text *reference)
+{
+	Datum		values[ENTRY_COLUMNS] = {0};
+	bool		nulls[ENTRY_COLUMNS] = {false};
+
+	if (amount == 0)
+		return;
+	values[0] = Int64GetDatum(commerce_nextval("balance_entries_id_seq"));
+	values[1] = Int64GetDatum(user_id);
+	values[2] = ObjectIdGetDatum(commerce_enum_value("balance_entry_kind", kind));
+	values[3] = Int64GetDatum(amount);
+	values[4] = Int64GetDatum(balance_after);
+	values[5] = Int64GetDatum(order_id);
+	nulls[5] = (order_id == 0);
+	values[6] = PointerGetDatum(reference);
+	nulls[6] = (reference == NULL);
+	values[7] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	row_insert("balance_entries", ENTRY_COLUMNS, values, nulls);
+}
+
+/* The row (user_id, balance) that a charge returns. */
+static Datum
+charge_result(FunctionCallInfo fcinfo, int64 user_id, int64 balance)
+{
+	TupleDesc	tupdesc;
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(balance)};
+	bool		nulls[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+}
+
+/*
+ * charge_balance(user_id bigint, amount bigint, idempotency_key text)
+ *
+ * Adds amount (won: 0 < amount < 100 000 000, a multiple of 100) to the balance of an active user and
+ * returns (user_id, balance after).
+ */
+Datum
+commerce_charge_balance(PG_FUNCTION_ARGS)
+{
+	static SqlStatement charge = {
+		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
+		"event_key = greatest(u.event_key, pg_catalog.pg_current_xact_id()) "
+		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
+		"AND u.balance OPERATOR(pg_catalog.<=) (9223372036854775807 OPERATOR(pg_catalog.-) $2) "
+		"RETURNING u.balance, u.event_key",
+		2, {INT8OID, INT8OID}
+	};
+	IdempotentCall call;
+	StringInfoData arguments;
+	Event		event = {"User", NULL, "BalanceCharged"};
+	JsonWriter	json = {0};
+	text	   *key = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
+	int64		user_id;
+	int64		amount;
+	int64		balance;
+	bool		isnull;
+	Datum		values[2];
+	Datum		result;
+
+	gate_enter("charge_balance()");
+	if (PG_ARGISNULL(0))
+		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+	if (PG_ARGISNULL(1))
+		raise_error(ERROR_INVALID_REQUEST, "amount must not be null");
+	user_id = PG_GETARG_INT64(0);
+	amount = PG_GETARG_INT64(1);
+	if (amount <= 0 || amount >= MAX_CHARGE || amount % CHARGE_UNIT != 0)
+		raise_error(ERROR_INVALID_REQUEST,
+					"amount must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE, CHARGE_UNIT);
+
+	initStringInfo(&arguments);
+	appendStringInfo(&arguments, INT64_FORMAT, amount);
+	idempotency_init(&call, user_id, "charge_balance", key, &arguments);
+	if (idempotency_begin(&call, &result))
+	{
+		Jsonb	   *stored = DatumGetJsonbP(result);
+		JsonbValue	value;
+
+		getKeyJsonValueFromContainer(&stored->root, "balance", strlen("balance"), &value);
+		PG_RETURN_DATUM(charge_result(fcinfo, user_id,
+									  DatumGetInt64(DirectFunctionCall1(numeric_int8,
+																		NumericGetDatum(value.val.numeric)))));
+	}
+
+	values[0] = Int64GetDatum(user_id);
+	values[1] = Int64GetDatum(amount);
+	SPI_connect();
+	if (sql_execute(&charge, values, NULL) == 0)
+	{
+		user_require_active(user_id, false);
+		raise_error(ERROR_INVALID_REQUEST, "the balance of user " INT64_FORMAT " would be out of range", user_id);
+	}
+	balance = sql_int64(0, 1);
+	event.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(0, 2, &isnull)));
+	SPI_finish();
+
+	balance_record(user_id, "CHARGE", amount, balance, 0, key);
+
+	json_open_object(&json, NULL);
+	json_put_int(&json, "user_id", user_id);
+	json_put_int(&json, "amount", amount);
+	json_put_int(&json, "balance", balance);
+	json_put_time(&json, "charged_at", GetCurrentTransactionStartTimestamp());
+	json_close_object(&json);
+	event.aggregateid = psprintf(INT64_FORMAT, user_id);
+	event.payload = json_finish(&json);
+	outbox_write(&event, 1);
+
+	result = charge_result(fcinfo, user_id, balance);
+	idempotency_end(&call, result);
+	PG_RETURN_DATUM(result);
+}

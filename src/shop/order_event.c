@@ -1,0 +1,227 @@
+/*
+ * order_event.c
+ *	  Events of orders.  This is the one place that says what an order looks like in the outbox: every
+ *	  event of an order carries the whole of it; what a seller is to deliver, that seller's items alone.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "events/outbox.h"
+#include "shop/order.h"
+
+static void
+put_line(JsonWriter *json, int seq, const QuoteLine *line)
+{
+	json_put_int(json, "seq", seq);
+	json_put_int(json, "product_id", line->product_id);
+	json_put_id(json, "seller_id", line->product->seller_id);
+	json_put_text(json, "product_name", line->product->name);
+	json_put_int(json, "quantity", line->quantity);
+	json_put_int(json, "unit_price", line->unit_price);
+	json_put_int(json, "unit_discount", line->unit_discount);
+	json_put_int(json, "unit_final", line->unit_final);
+	json_put_int(json, "line_total", line->line_total);
+	json_put_int(json, "order_discount_share", line->order_discount_share);
+	json_put_int(json, "shipping_fee", line->shipping_fee);
+	json_put_int(json, "shipping_discount", line->shipping_discount);
+	json_put_id(json, "coupon_issue_id", line->coupon_issue_id);
+}
+
+static void
+put_item(JsonWriter *json, const OrderItem *item)
+{
+	json_open_object(json, NULL);
+	json_put_int(json, "id", item->id);
+	put_line(json, item->seq, item->line);
+	json_put_text(json, "status", item->status);
+	json_put_id(json, "split_from", item->split_from);
+	json_close_object(json);
+}
+
+void
+order_put_line(JsonWriter *json, int seq, const QuoteLine *line)
+{
+	json_open_object(json, NULL);
+	put_line(json, seq, line);
+	json_close_object(json);
+}
+
+/* Begins an object with all of an order but its items. */
+static void
+put_head(JsonWriter *json, const Order *order)
+{
+	const Quote *quote = order->quote;
+
+	json_open_object(json, NULL);
+	json_put_int(json, "order_id", order->id);
+	json_put_int(json, "user_id", order->user_id);
+	json_put_text(json, "status", order->status);
+	json_put_text(json, "payment_method", payment_method_labels[order->method]);
+	json_put_time(json, "created_at", order->created_at);
+	json_put_time(json, "paid_at", order->paid_at);
+	json_put_time(json, "expires_at", order->expires_at);
+	json_put_int(json, "items_total", quote->items_total);
+	json_put_int(json, "item_discount_total", quote->item_discount_total);
+	json_put_int(json, "order_discount", quote->order_discount);
+	json_put_int(json, "shipping_discount", quote->shipping_discount);
+	json_put_int(json, "shipping_total", quote->shipping_total);
+	json_put_int(json, "payment_amount", quote->payment_amount);
+	json_put_int(json, "refunded_amount", order->refunded_amount);
+}
+
+void
+order_begin_event(JsonWriter *json, const Order *order)
+{
+	put_head(json, order);
+	json_open_array(json, "items");
+	for (int i = 0; i < order->nitems; i++)
+		put_item(json, &order->items[i]);
+	json_close_array(json);
+}
+
+/* Closes an event's payload and makes the event. */
+static Event
+finish_event(const Order *order, const char *type, JsonWriter *json)
+{
+	Event		event = {"Order", psprintf(INT64_FORMAT, order->id), type};
+
+	json_close_object(json);
+	event.payload = json_finish(json);
+	event.key = order->event_key;
+	return event;
+}
+
+void
+order_write_event(const Order *order, const char *type, JsonWriter *json)
+{
+	Event		event = finish_event(order, type, json);
+
+	outbox_write(&event, 1);
+}
+
+/* An event that goes on from what all events of the order begin with. */
+static Event
+payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment)
+{
+	JsonWriter	json = json_fork(begun);
+
+	json_open_object(&json, member);
+	json_put_int(&json, "id", payment->id);
+	json_put_text(&json, "method", payment_method_labels[payment->method]);
+	json_put_text(&json, "status", payment->status);
+	json_put_int(&json, "amount", payment->amount);
+	json_close_object(&json);
+	return finish_event(order, type, &json);
+}
+
+void
+order_write_payment_event(const Order *order, const char *type, const char *member, const Payment *payment)
+{
+	JsonWriter	begun = {0};
+	Event		event;
+
+	order_begin_event(&begun, order);
+	event = payment_event(order, &begun, type, member, payment);
+	outbox_write(&event, 1);
+}
+
+static int
+compare_items_by_seller(const void *a, const void *b)
+{
+	const OrderItem *ia = *(OrderItem *const *) a;
+	const OrderItem *ib = *(OrderItem *const *) b;
+	int64		sa = ia->line->product->seller_id;
+	int64		sb = ib->line->product->seller_id;
+
+	if (sa != sb)
+		return sa < sb ? -1 : 1;
+	return ia->seq - ib->seq;
+}
+
+/* What one seller (0: the shop itself) is to deliver: n items that are all that seller's. */
+static Event
+delivery_event(const Order *order, OrderItem *const *items, int n)
+{
+	JsonWriter	json = {0};
+
+	put_head(&json, order);
+	json_put_id(&json, "seller_id", items[0]->line->product->seller_id);
+	json_open_array(&json, "items");
+	for (int i = 0; i < n; i++)
+		put_item(&json, items[i]);
+	json_close_array(&json);
+	return finish_event(order, "DeliveryRequested", &json);
+}
+
+/* Adds one DeliveryRequested per seller of n items to events; returns how many. */
+static int
+add_delivery_events(const Order *order, OrderItem *const *items, int n, Event *events)
+{
+	OrderItem **sorted = palloc(n * sizeof(OrderItem *));
+	int			nevents = 0;
+	int			start = 0;
+
+	memcpy(sorted, items, n * sizeof(OrderItem *));
+	qsort(sorted, n, sizeof(OrderItem *), compare_items_by_seller);
+	for (int i = 1; i <= n; i++)
+		if (i == n || sorted[i]->line->product->seller_id != sorted[start]->line->product->seller_id)
+		{
+			events[nevents++] = delivery_event(order, &sorted[start], i - start);
+			start = i;
+		}
+	return nevents;
+}
+
+void
+order_write_delivery(const Order *order, OrderItem *const *items, int n)
+{
+	Event	   *events = palloc(n * sizeof(Event));
+
+	outbox_write(events, add_delivery_events(order, items, n, events));
+}
+
+/* Adds PaymentCompleted, and DeliveryRequested when the items go into preparation at once. */
+static int
+add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
+{
+	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
+
+	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment);
+	if (!commerce_auto_prepare)
+		return 1;
+	for (int i = 0; i < order->nitems; i++)
+		items[i] = &order->items[i];
+	return 1 + add_delivery_events(order, items, order->nitems, events + 1);
+}
+
+void
+order_write_paid(const Order *order, const Payment *payment)
+{
+	Event	   *events = palloc((order->nitems + 1) * sizeof(Event));
+	JsonWriter	begun = {0};
+
+	order_begin_event(&begun, order);
+	outbox_write(events, add_paid_events(order, &begun, payment, events));
+}
+
+void
+order_write_created(const Order *order)
+{
+	Event	   *events = palloc((order->nitems + 2) * sizeof(Event));
+	Payment		payment = order_first_payment(order);
+	JsonWriter	begun = {0};
+	JsonWriter	created;
+	int			nevents = 1;
+
+	order_begin_event(&begun, order);
+	created = json_fork(&begun);
+	events[0] = finish_event(order, "OrderCreated", &created);
+	if (order->paid_at)
+		nevents += add_paid_events(order, &begun, &payment, events + 1);
+	else
+		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", &payment);
+	outbox_write(events, nevents);
+}

@@ -1,0 +1,230 @@
+/*
+ * pricing.c
+ *	  What an order costs: arithmetic alone, no table is read here.
+ *
+ * In this order:
+ * 1. per unit, the larger of the product's instant discount and its running promotions;
+ * 2. per line, at most one product coupon, per unit;
+ * 3. at most one order coupon, on the eligible lines after 1 and 2 (a seller's coupon: that seller's);
+ * 4. at most one free-shipping coupon (a seller's: that seller's fees).
+ *
+ * The order coupon is spread over the eligible lines by largest remainder (Hamilton's method of
+ * apportionment): each line gets the floor of its proportional share, and the won that are left go one
+ * each to the lines with the largest remainders, ties to the lower line.  Every sum is checked for
+ * overflow.
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "shop/pricing.h"
+
+static int64
+checked_add(int64 a, int64 b)
+{
+	int64		sum;
+
+	if (pg_add_s64_overflow(a, b, &sum))
+		raise_error(ERROR_INVALID_REQUEST, "the order's total is out of range");
+	return sum;
+}
+
+static int64
+checked_multiply(int64 a, int64 b)
+{
+	int64		product;
+
+	if (pg_mul_s64_overflow(a, b, &product))
+		raise_error(ERROR_INVALID_REQUEST, "the order's total is out of range");
+	return product;
+}
+
+int64
+pricing_percent_of(int64 value, int64 percent)
+{
+	return value / 100 * percent + value % 100 * percent / 100;
+}
+
+int64
+pricing_share_of(int64 total, int64 part, int64 whole)
+{
+	return (int64) ((int128) total * part / whole);
+}
+
+/* What a coupon takes off base (won). */
+static int64
+coupon_amount(const Coupon *coupon, int64 base)
+{
+	int64		amount = base;
+
+	if (coupon->kind == COUPON_FIXED)
+		amount = coupon->value;
+	else if (coupon->kind == COUPON_PERCENT)
+	{
+		amount = pricing_percent_of(base, coupon->value);
+		amount -= amount % coupon->round_unit;
+	}
+	if (coupon->max_discount > 0)
+		amount = Min(amount, coupon->max_discount);
+	return Min(amount, base);
+}
+
+static void
+price_line(QuoteLine *line)
+{
+	Coupon	   *coupon = line->coupon;
+	int64		unit;
+
+	line->unit_price = line->product->price;
+	line->unit_discount = Min(line->product->reduction, line->unit_price);
+	line->shipping_fee = line->product->shipping_fee;
+	if (coupon)
+	{
+		unit = coupon_amount(coupon, line->unit_price - line->unit_discount);
+		line->unit_discount += unit;
+		coupon->discount = checked_multiply(unit, line->quantity);
+	}
+	line->unit_final = line->unit_price - line->unit_discount;
+	line->line_total = checked_multiply(line->unit_final, line->quantity);
+	if (coupon && line->line_total < coupon->min_order_amount)
+		raise_error(ERROR_COUPON_CONDITION_NOT_MET,
+					"coupon issue " INT64_FORMAT " needs an amount of at least " INT64_FORMAT ", the line comes to " INT64_FORMAT,
+					coupon->issue_id, coupon->min_order_amount, line->line_total);
+}
+
+static bool
+counts_on(const Coupon *coupon, const QuoteLine *line)
+{
+	return coupon->scope == SCOPE_ORDER || line->product->seller_id == coupon->seller_id;
+}
+
+typedef struct Remainder
+{
+	int			line;
+	int64		remainder;
+} Remainder;
+
+static int
+compare_remainders(const void *a, const void *b)
+{
+	const Remainder *ra = a;
+	const Remainder *rb = b;
+
+	if (ra->remainder != rb->remainder)
+		return ra->remainder > rb->remainder ? -1 : 1;
+	return ra->line - rb->line;
+}
+
+/* Spreads amount over n weights, whose sum is total >= amount, into shares. */
+static void
+spread(int64 amount, int64 total, const int64 *weights, int n, int64 *shares)
+{
+	Remainder  *remainders = palloc(n * sizeof(Remainder));
+	int64		left = amount;
+
+	for (int i = 0; i < n; i++)
+	{
+		shares[i] = pricing_share_of(amount, weights[i], total);
+		remainders[i].line = i;
+		remainders[i].remainder = (int64) ((int128) amount * weights[i] % total);
+		left -= shares[i];
+	}
+	qsort(remainders, n, sizeof(Remainder), compare_remainders);
+	for (int i = 0; i < left; i++)
+		shares[remainders[i].line]++;
+	pfree(remainders);
+}
+
+/* Applies a coupon of the order, to the lines' totals or, for free shipping, to their fees. */
+static void
+apply_order_coupon(Quote *quote, Coupon *coupon)
+{
+	bool		shipping = (coupon->kind == COUPON_FREE_SHIPPING);
+	int64	   *weights = palloc0(quote->nlines * sizeof(int64));
+	int64	   *shares = palloc0(quote->nlines * sizeof(int64));
+	int64		subtotal = 0;
+	int64		base = 0;
+	bool		counts = false;
+
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		QuoteLine  *line = &quote->lines[i];
+
+		if (!counts_on(coupon, line))
+			continue;
+		counts = true;
+		weights[i] = shipping ? line->shipping_fee : line->line_total;
+		subtotal = checked_add(subtotal, line->line_total);
+		base = checked_add(base, weights[i]);
+	}
+	if (!counts)
+		raise_error(ERROR_COUPON_NOT_USABLE,
+					"coupon issue " INT64_FORMAT " is for products of seller " INT64_FORMAT ", of whom the order has none",
+					coupon->issue_id, coupon->seller_id);
+	if (subtotal < coupon->min_order_amount)
+		raise_error(ERROR_COUPON_CONDITION_NOT_MET,
+					"coupon issue " INT64_FORMAT " needs an amount of at least " INT64_FORMAT ", the order comes to " INT64_FORMAT,
+					coupon->issue_id, coupon->min_order_amount, subtotal);
+
+	coupon->discount = coupon_amount(coupon, base);
+	if (coupon->discount > 0)
+		spread(coupon->discount, base, weights, quote->nlines, shares);
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		if (shipping)
+			quote->lines[i].shipping_discount = shares[i];
+		else
+			quote->lines[i].order_discount_share = shares[i];
+	}
+	if (shipping)
+		quote->shipping_discount = coupon->discount;
+	else
+		quote->order_discount = coupon->discount;
+}
+
+void
+pricing_compute(Quote *quote)
+{
+	Coupon	   *order_coupon = NULL;
+	Coupon	   *shipping_coupon = NULL;
+	int64		shipping = 0;
+
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		QuoteLine  *line = &quote->lines[i];
+
+		price_line(line);
+		quote->items_total = checked_add(quote->items_total, checked_multiply(line->unit_price, line->quantity));
+		quote->item_discount_total += line->unit_discount * line->quantity;
+		shipping = checked_add(shipping, line->shipping_fee);
+	}
+
+	for (int i = 0; i < quote->ncoupons; i++)
+	{
+		Coupon	   *coupon = &quote->coupons[i];
+		Coupon	  **place = coupon->kind == COUPON_FREE_SHIPPING ? &shipping_coupon : &order_coupon;
+
+		if (coupon->scope == SCOPE_PRODUCT)
+			continue;
+		if (*place != NULL)
+			raise_error(ERROR_COUPON_NOT_USABLE,
+						"coupon issue " INT64_FORMAT " cannot be used together with coupon issue " INT64_FORMAT,
+						coupon->issue_id, (*place)->issue_id);
+		*place = coupon;
+	}
+	if (order_coupon)
+		apply_order_coupon(quote, order_coupon);
+	if (shipping_coupon)
+		apply_order_coupon(quote, shipping_coupon);
+
+	for (int i = 0; i < quote->ncoupons; i++)
+		if (quote->coupons[i].discount == 0)
+			raise_error(ERROR_COUPON_CONDITION_NOT_MET,
+						"coupon issue " INT64_FORMAT " would take nothing off", quote->coupons[i].issue_id);
+
+	quote->shipping_total = shipping - quote->shipping_discount;
+	quote->payment_amount = checked_add(quote->items_total - quote->item_discount_total - quote->order_discount,
+										quote->shipping_total);
+}

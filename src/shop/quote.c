@@ -1,0 +1,332 @@
+/*
+ * quote.c
+ *	  From a request's arguments to a priced quote: the form of the request is checked here, and every
+ *	  coupon finds its place.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "shop/coupon.h"
+#include "shop/product.h"
+#include "shop/quote.h"
+
+#define MAX_LINES	1000
+
+/* A whole number of the request, at least 1. */
+static int64
+parse_positive(const JsonbValue *value, int line, const char *name)
+{
+	int64		number = 0;
+	char	   *digits;
+	char	   *end;
+
+	if (value->type == jbvNumeric)
+	{
+		/* 1.0 is a whole number in JSON */
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
+													 DirectFunctionCall1(numeric_trim_scale,
+																		 NumericGetDatum(value->val.numeric))));
+		errno = 0;
+		number = strtoi64(digits, &end, 10);
+		if (errno != 0 || *end != '\0')
+			number = 0;
+		pfree(digits);
+	}
+	if (number < 1)
+		raise_error(ERROR_INVALID_REQUEST, "items[%d].%s must be a whole number from 1 to " INT64_FORMAT,
+					line, name, PG_INT64_MAX);
+	return number;
+}
+
+static bool
+key_is(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == (int) strlen(name) &&
+		memcmp(key->val.string.val, name, key->val.string.len) == 0;
+}
+
+/* Reads one object of items; number is its index. */
+static void
+parse_line(QuoteLine *line, JsonbContainer *object, int number)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (key_is(&key, "product_id"))
+			line->product_id = parse_positive(&value, number, "product_id");
+		else if (key_is(&key, "quantity"))
+			line->quantity = parse_positive(&value, number, "quantity");
+		else if (key_is(&key, "coupon_issue_id"))
+		{
+			if (value.type != jbvNull)
+				line->coupon_issue_id = parse_positive(&value, number, "coupon_issue_id");
+		}
+		else
+			raise_error(ERROR_INVALID_REQUEST, "items[%d] has the unknown key \"%s\"", number,
+						pnstrdup(key.val.string.val, pg_mbcliplen(key.val.string.val, key.val.string.len, 64)));
+	}
+	if (line->product_id == 0)
+		raise_error(ERROR_INVALID_REQUEST, "items[%d].product_id is missing", number);
+	if (line->quantity == 0)
+		raise_error(ERROR_INVALID_REQUEST, "items[%d].quantity is missing", number);
+	line->position = number;
+}
+
+static int
+compare_int64(const void *a, const void *b)
+{
+	int64		ia = *(const int64 *) a;
+	int64		ib = *(const int64 *) b;
+
+	return ia < ib ? -1 : ia > ib;
+}
+
+int
+quote_product_index(const QuoteRequest *request, int64 product_id)
+{
+	const int64 *found = bsearch(&product_id, request->product_ids, request->nproducts, sizeof(int64), compare_int64);
+
+	return found ? (int) (found - request->product_ids) : -1;
+}
+
+static int
+compare_lines(const void *a, const void *b)
+{
+	const QuoteLine *la = a;
+	const QuoteLine *lb = b;
+
+	if (la->product_id != lb->product_id)
+		return la->product_id < lb->product_id ? -1 : 1;
+	if (la->coupon_issue_id != lb->coupon_issue_id)
+		return la->coupon_issue_id < lb->coupon_issue_id ? -1 : 1;
+	return la->position - lb->position;
+}
+
+static int
+compare_positions(const void *a, const void *b)
+{
+	return ((const QuoteLine *) a)->position - ((const QuoteLine *) b)->position;
+}
+
+/* Adds up lines of the same product and coupon, and lists the products with what is asked of each. */
+static void
+merge_lines(QuoteRequest *request)
+{
+	QuoteLine  *lines = request->lines;
+	int			kept = 0;
+
+	qsort(lines, request->nlines, sizeof(QuoteLine), compare_lines);
+	for (int i = 0; i < request->nlines; i++)
+	{
+		QuoteLine  *last = kept > 0 ? &lines[kept - 1] : NULL;
+		int64	   *units;
+
+		if (last == NULL || last->product_id != lines[i].product_id)
+			request->product_ids[request->nproducts++] = lines[i].product_id;
+		units = &request->units[request->nproducts - 1];
+		if (pg_add_s64_overflow(*units, lines[i].quantity, units))
+			raise_error(ERROR_INVALID_REQUEST, "the quantity of product " INT64_FORMAT " is out of range",
+						lines[i].product_id);
+		if (last && last->product_id == lines[i].product_id && last->coupon_issue_id == lines[i].coupon_issue_id)
+			last->quantity += lines[i].quantity;
+		else
+			lines[kept++] = lines[i];
+	}
+	request->nlines = kept;
+	qsort(lines, kept, sizeof(QuoteLine), compare_positions);
+}
+
+static void
+parse_items(QuoteRequest *request, Jsonb *items)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			n;
+
+	if (items == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
+		raise_error(ERROR_INVALID_REQUEST, "items must be an array of {\"product_id\", \"quantity\"} objects");
+	n = JB_ROOT_COUNT(items);
+	if (n < 1 || n > MAX_LINES)
+		raise_error(ERROR_INVALID_REQUEST, "items must have 1 to %d lines, not %d", MAX_LINES, n);
+
+	request->lines = palloc0(n * sizeof(QuoteLine));
+	request->product_ids = palloc(n * sizeof(int64));
+	request->units = palloc0(n * sizeof(int64));
+	iterator = JsonbIteratorInit(&items->root);
+	(void) JsonbIteratorNext(&iterator, &value, true);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) == WJB_ELEM)
+	{
+		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+			raise_error(ERROR_INVALID_REQUEST, "items[%d] must be an object", request->nlines);
+		parse_line(&request->lines[request->nlines], value.val.binary.data, request->nlines);
+		request->nlines++;
+	}
+	merge_lines(request);
+}
+
+static void
+parse_order_coupons(QuoteRequest *request, ArrayType *array)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (array == NULL || ARR_NDIM(array) == 0)
+		return;
+	if (ARR_NDIM(array) != 1)
+		raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids must be an array of one dimension");
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &n);
+	if (n > MAX_LINES)
+		raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids must have at most %d elements", MAX_LINES);
+	request->order_coupon_ids = palloc(n * sizeof(int64));
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids[%d] must not be null", i);
+		request->order_coupon_ids[i] = DatumGetInt64(elements[i]);
+	}
+	request->norder_coupons = n;
+	qsort(request->order_coupon_ids, n, sizeof(int64), compare_int64);
+}
+
+/* Lists all coupons of the request, each of which may be named once. */
+static void
+list_coupons(QuoteRequest *request)
+{
+	int64	   *ids = palloc((request->nlines + request->norder_coupons) * sizeof(int64));
+	int			n = 0;
+
+	for (int i = 0; i < request->nlines; i++)
+		if (request->lines[i].coupon_issue_id != 0)
+			ids[n++] = request->lines[i].coupon_issue_id;
+	for (int i = 0; i < request->norder_coupons; i++)
+		ids[n++] = request->order_coupon_ids[i];
+	qsort(ids, n, sizeof(int64), compare_int64);
+	for (int i = 1; i < n; i++)
+		if (ids[i] == ids[i - 1])
+			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is named twice", ids[i]);
+	request->ncoupons = n;
+	request->coupon_issue_ids = ids;
+}
+
+QuoteRequest *
+quote_parse(Jsonb *items, ArrayType *coupon_issue_ids)
+{
+	QuoteRequest *request = palloc0(sizeof(QuoteRequest));
+
+	parse_items(request, items);
+	parse_order_coupons(request, coupon_issue_ids);
+	list_coupons(request);
+	return request;
+}
+
+void
+quote_append_canonical(StringInfo buf, const QuoteRequest *request)
+{
+	QuoteLine  *lines = palloc(request->nlines * sizeof(QuoteLine));
+
+	memcpy(lines, request->lines, request->nlines * sizeof(QuoteLine));
+	qsort(lines, request->nlines, sizeof(QuoteLine), compare_lines);
+	for (int i = 0; i < request->nlines; i++)
+		appendStringInfo(buf, INT64_FORMAT ":" INT64_FORMAT ":" INT64_FORMAT ";", lines[i].product_id,
+						 lines[i].coupon_issue_id, lines[i].quantity);
+	for (int i = 0; i < request->norder_coupons; i++)
+		appendStringInfo(buf, "," INT64_FORMAT, request->order_coupon_ids[i]);
+	pfree(lines);
+}
+
+static void *
+find_by_id(void *array, int n, size_t size, int64 id)
+{
+	/* the id is the first member of what is searched */
+	return bsearch(&id, array, n, size, compare_int64);
+}
+
+/* Gives each line its product, and each product what is asked of it. */
+static void
+assign_products(Quote *quote, const int64 *units)
+{
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		QuoteLine  *line = &quote->lines[i];
+
+		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
+	}
+	for (int i = 0; i < quote->nproducts; i++)
+	{
+		Product    *product = &quote->products[i];
+
+		product->demand = units[i];
+		if (!product->on_sale)
+			raise_error(ERROR_PRODUCT_NOT_ON_SALE, "product " INT64_FORMAT, product->id);
+		if (product->max_per_order > 0 && product->demand > product->max_per_order)
+			raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED,
+						"product " INT64_FORMAT ": asked " INT64_FORMAT ", at most " INT64_FORMAT " per order",
+						product->id, product->demand, product->max_per_order);
+	}
+}
+
+/* Gives each product coupon its line; an order's coupon must not be in one, nor the other way round. */
+static void
+assign_coupons(Quote *quote)
+{
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		QuoteLine  *line = &quote->lines[i];
+		Coupon	   *coupon;
+
+		if (line->coupon_issue_id == 0)
+			continue;
+		coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
+		if (coupon->scope != SCOPE_PRODUCT)
+			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is not for a single product",
+						coupon->issue_id);
+		if (coupon->product_id != line->product_id)
+			raise_error(ERROR_COUPON_NOT_USABLE,
+						"coupon issue " INT64_FORMAT " is for product " INT64_FORMAT ", not for product " INT64_FORMAT,
+						coupon->issue_id, coupon->product_id, line->product_id);
+		coupon->chosen = true;
+		line->coupon = coupon;
+	}
+	for (int i = 0; i < quote->ncoupons; i++)
+		if (quote->coupons[i].scope == SCOPE_PRODUCT && !quote->coupons[i].chosen)
+			raise_error(ERROR_COUPON_NOT_USABLE,
+						"coupon issue " INT64_FORMAT " is for a line of product " INT64_FORMAT ", not for the order",
+						quote->coupons[i].issue_id, quote->coupons[i].product_id);
+}
+
+Quote *
+quote_make(int64 user_id, const QuoteRequest *request, bool lock_coupons)
+{
+	Quote	   *quote = palloc0(sizeof(Quote));
+
+	quote->nlines = request->nlines;
+	quote->lines = request->lines;
+	quote->nproducts = request->nproducts;
+	quote->products = product_read(request->product_ids, request->nproducts);
+	assign_products(quote, request->units);
+	if (request->ncoupons > 0)
+	{
+		quote->ncoupons = request->ncoupons;
+		quote->coupons = coupon_read(user_id, request->coupon_issue_ids, request->ncoupons, lock_coupons);
+		assign_coupons(quote);
+	}
+	pricing_compute(quote);
+	return quote;
+}
