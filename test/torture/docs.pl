@@ -30,7 +30,7 @@ for my $type (qw(order_item_status order_status payment_status coupon_issue_stat
 
 # every type of event that the sources write
 my %written;
-for my $file (glob('src/*.c'), glob('sql/install/*.sql'))
+for my $file (glob('src/*.c src/*/*.c'), glob('sql/install/*/*.sql'))
 {
 	my $text = slurp($file);
 	$written{$_} = 1 for $text =~ /["']((?:User|Balance|Order|Payment|Refund|Delivery|Coupon|Conversion|Stock)\w*(?:ed|Alert))["']/g;
