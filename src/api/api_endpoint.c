@@ -4,6 +4,9 @@
  *
  * Everything is read anew after any function of the database has changed: signatures are what requests
  * are checked against.  Prepared calls live as long as the description they were made from.
+ *
+ * A call that is under way goes on with what it has.  A trigger below it may change a function, or call so
+ * often that there are too many prepared calls: therefore what is given up is freed when the transaction ends.
  */
 #include "postgres.h"
 
@@ -30,6 +33,13 @@ static const char *const source_labels[] = {
 	[API_FROM_SELLER] = "SELLER",
 };
 
+/* Of the hash table. */
+typedef struct KeptEndpoint
+{
+	Oid			oid;			/* of the function of commerce_api; hash key */
+	ApiEndpoint *endpoint;		/* NULL: not read yet */
+} KeptEndpoint;
+
 static HTAB *endpoints = NULL;
 static bool stale = false;
 
@@ -39,51 +49,65 @@ functions_changed(Datum arg, int cacheid, uint32 hash)
 	stale = true;
 }
 
+/* Gives up what is in a context, which somebody up the stack may be using. */
 static void
-forget_calls(ApiEndpoint *endpoint)
+give_up(MemoryContext context)
 {
-	ApiCall    *next;
+	MemoryContextSetParent(context, TopTransactionContext);
+}
 
-	for (ApiCall *call = endpoint->calls; call != NULL; call = next)
-	{
-		next = call->next;
-		if (call->statement.plan != NULL)
-			SPI_freeplan(call->statement.plan);
-		pfree(unconstify(char *, call->statement.sql));
-		pfree(call);
-	}
+/* A statement's memory is about to be freed. */
+static void
+free_plan(void *arg)
+{
+	SqlStatement *statement = arg;
+
+	if (statement->plan != NULL)
+		SPI_freeplan(statement->plan);
+	statement->plan = NULL;
+}
+
+/* Frees a statement's plan together with the memory that the statement is in. */
+static void
+free_plan_with(MemoryContext context, SqlStatement *statement)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+
+	callback->func = free_plan;
+	callback->arg = statement;
+	MemoryContextRegisterResetCallback(context, callback);
+}
+
+static void
+give_up_calls(ApiEndpoint *endpoint)
+{
+	if (endpoint->call_context != NULL)
+		give_up(endpoint->call_context);
+	endpoint->call_context = NULL;
 	endpoint->calls = NULL;
 	endpoint->ncalls = 0;
 }
 
 static void
-forget(ApiEndpoint *endpoint)
-{
-	if (endpoint->context == NULL)
-		return;
-	forget_calls(endpoint);
-	if (endpoint->completion != NULL && endpoint->completion->plan != NULL)
-		SPI_freeplan(endpoint->completion->plan);
-	MemoryContextDelete(endpoint->context);
-	endpoint->context = NULL;
-}
-
-static void
-forget_stale(void)
+give_up_stale(void)
 {
 	HASH_SEQ_STATUS scan;
-	ApiEndpoint *endpoint;
+	KeptEndpoint *kept;
 
 	stale = false;
 	hash_seq_init(&scan, endpoints);
-	while ((endpoint = hash_seq_search(&scan)) != NULL)
-		forget(endpoint);
+	while ((kept = hash_seq_search(&scan)) != NULL)
+	{
+		if (kept->endpoint != NULL)
+			give_up(kept->endpoint->context);
+		kept->endpoint = NULL;
+	}
 }
 
 static void
 create_cache(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(ApiEndpoint)};
+	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(KeptEndpoint)};
 
 	endpoints = hash_create("commerce endpoints", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterSyscacheCallback(PROCOID, functions_changed, (Datum) 0);
@@ -107,7 +131,7 @@ copy_text(MemoryContext context, uint64 row, int col)
 }
 
 static void
-read_arguments(ApiEndpoint *endpoint, MemoryContext context)
+read_arguments(ApiEndpoint *endpoint)
 {
 	static SqlStatement read = {
 		"SELECT a.argument, a.type::oid::bigint, a.source, a.required, a.needs_null "
@@ -119,10 +143,10 @@ read_arguments(ApiEndpoint *endpoint, MemoryContext context)
 	endpoint->nargs = (int) sql_execute(&read, &name, NULL);
 	if (endpoint->nargs > SQL_MAX_ARGS)
 		elog(ERROR, "commerce.%s has too many arguments", endpoint->function);
-	endpoint->args = MemoryContextAllocZero(context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
+	endpoint->args = MemoryContextAllocZero(endpoint->context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
 	for (int i = 0; i < endpoint->nargs; i++)
 	{
-		endpoint->args[i].name = copy_text(context, i, 1);
+		endpoint->args[i].name = copy_text(endpoint->context, i, 1);
 		endpoint->args[i].type = (Oid) sql_int64(i, 2);
 		endpoint->args[i].source = source_of(sql_text(i, 3));
 		endpoint->args[i].required = sql_bool(i, 4);
@@ -130,8 +154,20 @@ read_arguments(ApiEndpoint *endpoint, MemoryContext context)
 	}
 }
 
-static void
-read_endpoint(ApiEndpoint *endpoint)
+static SqlStatement *
+make_completion(MemoryContext context, char *query)
+{
+	SqlStatement *completion = MemoryContextAllocZero(context, sizeof(SqlStatement));
+
+	completion->sql = query;
+	completion->nargs = 1;
+	completion->argtypes[0] = JSONBOID;
+	free_plan_with(context, completion);
+	return completion;
+}
+
+static ApiEndpoint *
+read_endpoint(Oid oid)
 {
 	static SqlStatement read = {
 		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, 'ANONYMOUS' = ANY (c.roles), "
@@ -139,55 +175,50 @@ read_endpoint(ApiEndpoint *endpoint)
 		"FROM commerce.api_calls c WHERE c.called = $1",
 		1, {OIDOID}
 	};
-	Datum		oid = ObjectIdGetDatum(endpoint->oid);
+	Datum		called = ObjectIdGetDatum(oid);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce endpoint", ALLOCSET_SMALL_SIZES);
-	char	   *completion;
+	ApiEndpoint *endpoint = MemoryContextAllocZero(context, sizeof(ApiEndpoint));
 
+	endpoint->context = context;
 	SPI_connect();
-	if (sql_execute(&read, &oid, NULL) != 1)
-		elog(ERROR, "function %u is not in commerce.api_endpoints", endpoint->oid);
+	if (sql_execute(&read, &called, NULL) != 1)
+		elog(ERROR, "function %u is not in commerce.api_endpoints", oid);
 	endpoint->name = copy_text(context, 0, 1);
 	endpoint->function = copy_text(context, 0, 2);
 	endpoint->answer = copy_text(context, 0, 3);
 	endpoint->location = copy_text(context, 0, 4);
-	completion = copy_text(context, 0, 5);
+	if (!sql_is_null(0, 5))
+		endpoint->completion = make_completion(context, copy_text(context, 0, 5));
 	endpoint->reads = sql_bool(0, 6);
 	for (int role = 0; role < API_ROLES; role++)
 		endpoint->roles[role] = sql_bool(0, 7 + role);
-	endpoint->calls = NULL;
-	endpoint->ncalls = 0;
-	endpoint->completion = NULL;
-	if (completion != NULL)
-	{
-		endpoint->completion = MemoryContextAllocZero(context, sizeof(SqlStatement));
-		endpoint->completion->sql = completion;
-		endpoint->completion->nargs = 1;
-		endpoint->completion->argtypes[0] = JSONBOID;
-	}
-	read_arguments(endpoint, context);
+	read_arguments(endpoint);
 	SPI_finish();
-
-	/* complete: from here on it is kept */
-	MemoryContextSetParent(context, TopMemoryContext);
-	endpoint->context = context;
+	return endpoint;
 }
 
 ApiEndpoint *
 api_endpoint(Oid oid)
 {
-	ApiEndpoint *endpoint;
+	KeptEndpoint *kept;
 	bool		found;
 
 	if (endpoints == NULL)
 		create_cache();
 	if (stale)
-		forget_stale();
-	endpoint = hash_search(endpoints, &oid, HASH_ENTER, &found);
+		give_up_stale();
+	kept = hash_search(endpoints, &oid, HASH_ENTER, &found);
 	if (!found)
-		endpoint->context = NULL;
-	if (endpoint->context == NULL)
-		read_endpoint(endpoint);
-	return endpoint;
+		kept->endpoint = NULL;
+	if (kept->endpoint == NULL)
+	{
+		ApiEndpoint *endpoint = read_endpoint(oid);
+
+		/* complete: from here on it is kept */
+		MemoryContextSetParent(endpoint->context, TopMemoryContext);
+		kept->endpoint = endpoint;
+	}
+	return kept->endpoint;
 }
 
 SqlStatement *
@@ -203,10 +234,13 @@ api_endpoint_call(ApiEndpoint *endpoint, uint32 given)
 
 	/* a client can leave out optional arguments in very many ways */
 	if (endpoint->ncalls == MAX_CALLS)
-		forget_calls(endpoint);
+		give_up_calls(endpoint);
+	if (endpoint->call_context == NULL)
+		endpoint->call_context = AllocSetContextCreate(endpoint->context, "commerce calls", ALLOCSET_SMALL_SIZES);
 
-	previous = MemoryContextSwitchTo(endpoint->context);
+	previous = MemoryContextSwitchTo(endpoint->call_context);
 	call = palloc0(sizeof(ApiCall));
+	free_plan_with(endpoint->call_context, &call->statement);
 	call->given = given;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s FROM commerce.%s(", endpoint->answer, endpoint->function);

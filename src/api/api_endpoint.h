@@ -58,8 +58,7 @@ typedef struct ApiCall
 
 typedef struct ApiEndpoint
 {
-	Oid			oid;			/* of the function of commerce_api; hash key */
-	MemoryContext context;		/* of everything below; NULL: not read yet */
+	MemoryContext context;		/* of this and everything below */
 	const char *name;
 	const char *function;		/* behind it */
 	const char *answer;			/* SQL: the result r as jsonb */
@@ -69,11 +68,12 @@ typedef struct ApiEndpoint
 	int			nargs;
 	ApiArgument *args;
 	SqlStatement *completion;	/* or NULL */
+	MemoryContext call_context; /* of the calls, or NULL */
 	int			ncalls;
 	ApiCall    *calls;
 } ApiEndpoint;
 
-/* The description of a function of commerce_api. */
+/* The description of a function of commerce_api; it stays until the transaction ends. */
 extern ApiEndpoint *api_endpoint(Oid oid);
 
 /* The call of the function behind an endpoint with the arguments whose bits are set, in their order. */

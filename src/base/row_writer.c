@@ -42,28 +42,36 @@
 
 typedef struct PreparedTable
 {
-	Oid			relid;			/* hash key */
-	bool		valid;
-	MemoryContext context;		/* of the executor state the expressions live in */
+	MemoryContext context;		/* of this, and of the executor state the expressions live in */
 	ExprState **checks;			/* of each CHECK constraint */
 	ExprState  *partition;		/* of the partition's bounds, or NULL */
 	ExprState **defaults;		/* of each column; NULL: there is none */
 	bool	   *left_out;		/* of each trigger */
 } PreparedTable;
 
-static HTAB *prepared_tables = NULL;
+/* Of the hash table. */
+typedef struct KeptTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	PreparedTable *prepared;	/* or NULL */
+} KeptTable;
+
+static HTAB *kept_tables = NULL;
+static uint64 changes = 0;		/* of anything that tables are compiled from */
 
 /* A relation's definition has changed, or (InvalidOid) any may have. */
 static void
 forget_table(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS scan;
-	PreparedTable *table;
+	KeptTable  *kept;
 
-	hash_seq_init(&scan, prepared_tables);
-	while ((table = hash_seq_search(&scan)) != NULL)
-		if (relid == InvalidOid || table->relid == relid)
-			table->valid = false;
+	changes++;
+	hash_seq_init(&scan, kept_tables);
+	while ((kept = hash_seq_search(&scan)) != NULL)
+		if (relid == InvalidOid || kept->relid == relid)
+			kept->valid = false;
 }
 
 /* A function has changed, which may be part of what was compiled. */
@@ -82,22 +90,27 @@ is_left_out(Relation rel, const Trigger *trigger)
 	return strcmp(trigger->tgname, "gate_write") == 0;
 }
 
-/* triggers: a copy of the relation's, which can go away with any look into the catalog */
-static void
-compile_table(PreparedTable *table, Relation rel, const TriggerDesc *triggers)
+/*
+ * Compiles in a child of the current context.  Functions that are folded to constants are called here, and
+ * may do anything.  triggers: a copy of the relation's, which can go away with any look into the catalog.
+ */
+static PreparedTable *
+compile_table(Relation rel, const TriggerDesc *triggers)
 {
-	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	PreparedTable *table = palloc0(sizeof(PreparedTable));
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
 	EState	   *estate = CreateExecutorState();
 	int			nchecks = constr ? constr->num_check : 0;
 	int			ntriggers = triggers ? triggers->numtriggers : 0;
 
+	table->context = context;
 	table->checks = palloc0(nchecks * sizeof(ExprState *));
 	for (int i = 0; i < nchecks; i++)
 		if (check_is_enforced(&constr->check[i]))
 			table->checks[i] = ExecPrepareExpr(check_expression(&constr->check[i], rel), estate);
-	table->partition = NULL;
 	if (rel->rd_rel->relispartition)
 		table->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
 	table->defaults = palloc0(desc->natts * sizeof(ExprState *));
@@ -115,6 +128,7 @@ compile_table(PreparedTable *table, Relation rel, const TriggerDesc *triggers)
 	for (int i = 0; i < ntriggers; i++)
 		table->left_out[i] = is_left_out(rel, &triggers->triggers[i]);
 	MemoryContextSwitchTo(caller);
+	return table;
 }
 
 /* What is compiled of a table that is open and locked. */
@@ -122,32 +136,37 @@ static PreparedTable *
 prepare_table(Relation rel, const TriggerDesc *triggers)
 {
 	Oid			relid = RelationGetRelid(rel);
-	PreparedTable *table;
+	KeptTable  *kept;
+	PreparedTable *prepared;
+	uint64		changes_before;
 	bool		found;
 
-	if (prepared_tables == NULL)
+	if (kept_tables == NULL)
 	{
-		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(PreparedTable)};
+		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(KeptTable)};
 
-		prepared_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
+		kept_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 		CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
 	}
-	table = hash_search(prepared_tables, &relid, HASH_ENTER, &found);
-	if (found && table->valid)
-		return table;
+	kept = hash_search(kept_tables, &relid, HASH_ENTER, &found);
 	if (!found)
-		table->context = NULL;
+	{
+		kept->valid = false;
+		kept->prepared = NULL;
+	}
+	if (kept->valid)
+		return kept->prepared;
 
+	changes_before = changes;
+	prepared = compile_table(rel, triggers);
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
-	if (table->context)
-		MemoryContextSetParent(table->context, TopTransactionContext);
-	table->context = NULL;
-	table->valid = false;
-	table->context = AllocSetContextCreate(CacheMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
-	compile_table(table, rel, triggers);
-	table->valid = true;
-	return table;
+	if (kept->prepared)
+		MemoryContextSetParent(kept->prepared->context, TopTransactionContext);
+	MemoryContextSetParent(prepared->context, CacheMemoryContext);
+	kept->prepared = prepared;
+	kept->valid = (changes == changes_before);
+	return prepared;
 }
 
 /* The list of triggers is the caller's own copy. */

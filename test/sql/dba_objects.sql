@@ -90,6 +90,44 @@ SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,
 \echo :LAST_ERROR_SQLSTATE
 ALTER TABLE commerce.order_items DROP CONSTRAINT dba_few;
 DROP FUNCTION public.few;
+-- functions that say that they are immutable are called while a table's definition is compiled: one that
+-- writes to the same table, and one that changes what has been compiled by then
+CREATE FUNCTION public.meddle() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	meddling text := current_setting('dba.meddling', true);
+BEGIN
+	PERFORM set_config('dba.meddling', '', false);
+	IF meddling = 'write' THEN
+		PERFORM commerce.charge_balance((SELECT id FROM commerce.users WHERE email = 'meddler@example.com'), 100);
+	ELSIF meddling = 'change' THEN
+		CREATE OR REPLACE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000';
+	END IF;
+END
+$$;
+CREATE FUNCTION public.channel() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	PERFORM public.meddle();
+	RETURN 'web';
+END
+$$;
+CREATE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000000';
+SELECT commerce.create_user('Meddler', 'meddler@example.com') AS meddler \gset
+ALTER TABLE commerce.balance_entries ADD CONSTRAINT dba_few CHECK (public.few(amount)) NOT VALID;
+ALTER TABLE commerce.balance_entries ADD COLUMN channel text DEFAULT public.channel();
+SET dba.meddling = 'write';
+SELECT balance FROM commerce.charge_balance(:kim, 1000);
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+SELECT balance FROM commerce.charge_balance(:meddler, 1000);
+SELECT user_id = :kim AS kim, amount, channel FROM commerce.balance_entries WHERE user_id = :meddler OR amount = 1000 ORDER BY id;
+CREATE OR REPLACE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000000';
+SET dba.meddling = 'change';
+BEGIN;
+SELECT balance FROM commerce.charge_balance(:meddler, 100);
+SELECT balance FROM commerce.charge_balance(:meddler, 1000);
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+ALTER TABLE commerce.balance_entries DROP CONSTRAINT dba_few, DROP COLUMN channel;
+DROP FUNCTION public.few, public.channel, public.meddle;
 -- a trigger that keeps rows out
 CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER dba_keep_out BEFORE INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.keep_out();
