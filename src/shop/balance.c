@@ -3,7 +3,7 @@
  *	  Users' prepaid balances; owns commerce.balance_entries and the hot statements on commerce.users.
  *
  * A balance is a column of its user's row; each change is an append-only balance_entries row with the
- * balance after it, written under the row's lock.
+ * balance after it, numbered by the statement that changes the balance.
  *
  * Lock order: one user's row, after the gate and the idempotency key, before coupons and products.
  */
@@ -76,13 +76,16 @@ user_lock(int64 user_id, bool skip_locked)
 	return locked;
 }
 
+/* Draws the number of an entry: after the row's new version is there, before any AFTER trigger. */
+#define NEXT_ENTRY	"pg_catalog.nextval('commerce.balance_entries_id_seq')"
+
 bool
-balance_take(int64 user_id, int64 amount, int64 *balance)
+balance_take(int64 user_id, int64 amount, BalanceChange *change)
 {
 	static SqlStatement take = {
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.-) $2, updated_at = pg_catalog.now() "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.balance OPERATOR(pg_catalog.>=) $2 "
-		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance",
+		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance, " NEXT_ENTRY,
 		2, {INT8OID, INT8OID}
 	};
 	static SqlStatement read_balance = {
@@ -99,34 +102,36 @@ balance_take(int64 user_id, int64 amount, int64 *balance)
 		user_require_active(user_id, true);
 		sql_execute(&read_balance, values, NULL);
 	}
-	*balance = sql_int64(0, 1);
+	change->balance = sql_int64(0, 1);
+	change->entry_id = taken ? sql_int64(0, 2) : 0;
 	SPI_finish();
 
 	/* a charge may have been committed between the two statements */
-	return taken || (*balance >= amount && balance_take(user_id, amount, balance));
+	return taken || (change->balance >= amount && balance_take(user_id, amount, change));
 }
 
-int64
+BalanceChange
 balance_add(int64 user_id, int64 amount)
 {
 	static SqlStatement add = {
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now() "
-		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance",
+		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance, " NEXT_ENTRY,
 		2, {INT8OID, INT8OID}
 	};
 	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(amount)};
-	int64		balance;
+	BalanceChange change;
 
 	SPI_connect();
 	if (sql_execute(&add, values, NULL) == 0)
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
-	balance = sql_int64(0, 1);
+	change.balance = sql_int64(0, 1);
+	change.entry_id = sql_int64(0, 2);
 	SPI_finish();
-	return balance;
+	return change;
 }
 
 void
-balance_record(int64 user_id, const char *kind, int64 amount, int64 balance_after,
+balance_record(int64 user_id, const char *kind, int64 amount, const BalanceChange *change,
 			   int64 order_id, text *reference)
 {
 	Datum		values[ENTRY_COLUMNS] = {0};
@@ -134,11 +139,11 @@ balance_record(int64 user_id, const char *kind, int64 amount, int64 balance_afte
 
 	if (amount == 0)
 		return;
-	values[0] = Int64GetDatum(commerce_nextval("balance_entries_id_seq"));
+	values[0] = Int64GetDatum(change->entry_id);
 	values[1] = Int64GetDatum(user_id);
 	values[2] = ObjectIdGetDatum(commerce_enum_value("balance_entry_kind", kind));
 	values[3] = Int64GetDatum(amount);
-	values[4] = Int64GetDatum(balance_after);
+	values[4] = Int64GetDatum(change->balance);
 	values[5] = Int64GetDatum(order_id);
 	nulls[5] = (order_id == 0);
 	values[6] = PointerGetDatum(reference);
@@ -174,7 +179,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		"event_key = greatest(u.event_key, pg_catalog.pg_current_xact_id()) "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
 		"AND u.balance OPERATOR(pg_catalog.<=) (9223372036854775807 OPERATOR(pg_catalog.-) $2) "
-		"RETURNING u.balance, u.event_key",
+		"RETURNING u.balance, " NEXT_ENTRY ", u.event_key",
 		2, {INT8OID, INT8OID}
 	};
 	IdempotentCall call;
@@ -184,7 +189,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 	text	   *key = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
 	int64		user_id;
 	int64		amount;
-	int64		balance;
+	BalanceChange change;
 	bool		isnull;
 	Datum		values[2];
 	Datum		result;
@@ -222,23 +227,24 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		user_require_active(user_id, false);
 		raise_error(ERROR_INVALID_REQUEST, "the balance of user " INT64_FORMAT " would be out of range", user_id);
 	}
-	balance = sql_int64(0, 1);
-	event.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(0, 2, &isnull)));
+	change.balance = sql_int64(0, 1);
+	change.entry_id = sql_int64(0, 2);
+	event.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(0, 3, &isnull)));
 	SPI_finish();
 
-	balance_record(user_id, "CHARGE", amount, balance, 0, key);
+	balance_record(user_id, "CHARGE", amount, &change, 0, key);
 
 	json_open_object(&json, NULL);
 	json_put_int(&json, "user_id", user_id);
 	json_put_int(&json, "amount", amount);
-	json_put_int(&json, "balance", balance);
+	json_put_int(&json, "balance", change.balance);
 	json_put_time(&json, "charged_at", GetCurrentTransactionStartTimestamp());
 	json_close_object(&json);
 	event.aggregateid = psprintf(INT64_FORMAT, user_id);
 	event.payload = json_finish(&json);
 	outbox_write(&event, 1);
 
-	result = charge_result(fcinfo, user_id, balance);
+	result = charge_result(fcinfo, user_id, change.balance);
 	idempotency_end(&call, result);
 	PG_RETURN_DATUM(result);
 }

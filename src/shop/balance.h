@@ -18,20 +18,31 @@ extern void user_require_active(int64 user_id, bool lock);
 extern bool user_lock(int64 user_id, bool skip_locked);
 
 /*
- * Takes amount (>= 0, won) off an active user's balance and locks the row; answers false, with nothing
- * changed, when the balance is smaller.  *balance is the balance after, or, when false, the one there
- * is.  The caller writes the entry with balance_record().
+ * What became of a balance.  The number of the entry is drawn when the balance is changed, under the lock of
+ * the user's row, so that entries are in the order of what they tell, whenever their rows are written:
+ * triggers that run between the two may charge this very balance.
  */
-extern bool balance_take(int64 user_id, int64 amount, int64 *balance);
+typedef struct BalanceChange
+{
+	int64		entry_id;
+	int64		balance;		/* after it */
+} BalanceChange;
 
-/* Adds amount (>= 0, won) to a user's balance, whatever the user's status, and returns it. */
-extern int64 balance_add(int64 user_id, int64 amount);
+/*
+ * Takes amount (>= 0, won) off an active user's balance and locks the row; answers false, with nothing
+ * changed, when the balance is smaller: change->balance is then the one there is.  The caller writes the
+ * entry with balance_record().
+ */
+extern bool balance_take(int64 user_id, int64 amount, BalanceChange *change);
+
+/* Adds amount (>= 0, won) to a user's balance, whatever the user's status; for balance_record() too. */
+extern BalanceChange balance_add(int64 user_id, int64 amount);
 
 /*
  * Writes a journal row: kind is a label of balance_entry_kind, amount signed; nothing for 0.
  * order_id 0: none; reference may be NULL.
  */
-extern void balance_record(int64 user_id, const char *kind, int64 amount, int64 balance_after,
+extern void balance_record(int64 user_id, const char *kind, int64 amount, const BalanceChange *change,
 						   int64 order_id, text *reference);
 
 #endif

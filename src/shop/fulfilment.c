@@ -117,7 +117,11 @@ refund(const Order *order, int64 amount)
 
 	payment_insert(order->id, &payment);
 	if (to_balance)
-		balance_record(order->user_id, "REFUND", amount, balance_add(order->user_id, amount), order->id, NULL);
+	{
+		BalanceChange change = balance_add(order->user_id, amount);
+
+		balance_record(order->user_id, "REFUND", amount, &change, order->id, NULL);
+	}
 	order_write_payment_event(order, to_balance ? "RefundCompleted" : "RefundRequested", "refund", &payment);
 }
 

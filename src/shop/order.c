@@ -91,7 +91,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 {
 	Order		order = {0};
 	int64		amount = quote->payment_amount;
-	int64		balance = 0;
+	BalanceChange change = {0};
 	bool		payable = true;
 	Datum		row;
 
@@ -99,11 +99,11 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 		stock_refuse_if_short(quote->products[i].id, quote->products[i].demand);
 
 	if (method == PAYMENT_BALANCE)
-		payable = balance_take(user_id, amount, &balance);
+		payable = balance_take(user_id, amount, &change);
 	take_stock(quote);
 	if (!payable)
 		raise_error(ERROR_BALANCE_NOT_ENOUGH, "user " INT64_FORMAT ": to pay " INT64_FORMAT ", balance " INT64_FORMAT,
-					user_id, amount, balance);
+					user_id, amount, change.balance);
 
 	order.id = commerce_nextval("orders_id_seq");
 	order.user_id = user_id;
@@ -126,7 +126,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	row = order_insert(&order);
 	record_stock(&order);
 	if (method == PAYMENT_BALANCE)
-		balance_record(user_id, "PAYMENT", -amount, balance, order.id, NULL);
+		balance_record(user_id, "PAYMENT", -amount, &change, order.id, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
 	order_write_created(&order);
 	return row;

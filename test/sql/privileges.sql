@@ -112,6 +112,16 @@ SELECT commerce.revoke_app('"regress App"');
 SELECT commerce.grant_app(NULL);
 SELECT commerce.revoke_app(NULL);
 SELECT commerce.grant_app('regress_no_such_role');
+SELECT commerce.grant_app('-');
+SELECT commerce.revoke_app('-');
+SELECT commerce.grant_app('4294967295');
+SELECT commerce.revoke_app('4294967295');
+SELECT commerce.grant_relay(NULL);
+SELECT commerce.grant_relay('-');
+SELECT commerce.grant_relay('4294967295');
+SELECT commerce.grant_relay('"regress App"', NULL);
+SELECT commerce.grant_api(NULL, 'regress_nobody', 'regress_nobody', 'regress_nobody');
+SELECT commerce.revoke_api(NULL);
 
 DROP OWNED BY "regress App";
 DROP ROLE "regress App", regress_nobody;

@@ -32,6 +32,22 @@ SELECT status, payment_amount
 FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 2)));
 SELECT * FROM public.audit;
 SELECT * FROM commerce.check_invariants();
+DROP TRIGGER bonus ON commerce.balance_entries;
+
+-- a bonus that is charged between a change of the balance and its entry: for an order, and for a change itself
+CREATE FUNCTION public.pay_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM commerce.charge_balance(CASE WHEN TG_TABLE_NAME = 'orders' THEN (to_jsonb(NEW)->>'user_id')::bigint ELSE NEW.id END, 100);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER pay_back AFTER INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.pay_back();
+CREATE TRIGGER pay_back AFTER UPDATE OF balance ON commerce.users
+	FOR EACH ROW WHEN (abs(NEW.balance - OLD.balance) >= 1000) EXECUTE FUNCTION public.pay_back();
+SELECT id AS o FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 1))) \gset
+SELECT balance FROM commerce.charge_balance(:buyer, 5000);
+SELECT refunded_amount FROM commerce.cancel_order(:o, 'ADMIN');
+SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY id DESC LIMIT 7;
+SELECT * FROM commerce.check_invariants();
 
 DROP TABLE public.audit;
-DROP FUNCTION public.note_row, public.give_bonus CASCADE;
+DROP FUNCTION public.note_row, public.give_bonus, public.pay_back CASCADE;

@@ -815,6 +815,10 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce.require_role(grant_relay.role);
+	IF grant_relay.confirms_payments IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'confirms_payments must not be null');
+	END IF;
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_relay.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
@@ -826,4 +830,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_relay(regrole, boolean) IS
-	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments call confirm_payment(), and nothing else; for the owner of the extension. revoke_app() takes it back';
+	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments call confirm_payment(), and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
