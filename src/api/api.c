@@ -33,6 +33,8 @@
 
 PG_FUNCTION_INFO_V1(commerce_api_call);
 
+static int	depth = 0;			/* of calls; a trigger may call while one is under way */
+
 /* Calls the function behind and returns its result as jsonb, in the caller's memory context. */
 static Jsonb *
 call_function(ApiRequest *request)
@@ -168,7 +170,8 @@ set_response(const ApiRequest *request, Jsonb *data)
 	const char *location = request->endpoint->location;
 	StringInfoData headers;
 
-	if (!request_is_http())
+	/* status and headers are those of the outermost call */
+	if (!request_is_http() || depth > 1)
 		return;
 	initStringInfo(&headers);
 	append_present_headers(&headers);
@@ -308,14 +311,18 @@ Datum
 commerce_api_call(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
+	int			outer = depth;
 	Datum		result = (Datum) 0;
 
 	PG_TRY();
 	{
+		depth++;
 		result = answer(fcinfo);
+		depth = outer;
 	}
 	PG_CATCH();
 	{
+		depth = outer;
 		raise_anew(context);
 	}
 	PG_END_TRY();

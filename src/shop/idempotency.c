@@ -30,7 +30,7 @@
 #define MAX_KEY_LENGTH	255
 #define KEPT			"interval '24 hours'"
 
-static bool replayed = false;
+static bool replayed = false;	/* the call that ended last answered a stored result */
 
 static SqlStatement find_key = {
 	"SELECT k.request_hash, k.result FROM commerce.idempotency_keys k "
@@ -46,7 +46,6 @@ idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, tex
 {
 	pg_cryptohash_ctx *hash;
 
-	replayed = false;
 	call->user_id = user_id;
 	call->operation = operation;
 	call->key = key;
@@ -85,6 +84,7 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[3];
+	bool		found;
 
 	if (call->key == NULL)
 		return false;
@@ -94,7 +94,8 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 	values[1] = CStringGetTextDatum(call->operation);
 	values[2] = PointerGetDatum(call->key);
 	SPI_connect();
-	if (sql_execute_latest(&find_key, values, NULL) > 0)
+	found = sql_execute_latest(&find_key, values, NULL) > 0;
+	if (found)
 	{
 		bool		isnull;
 		bytea	   *hash = DatumGetByteaPP(sql_datum(0, 1, &isnull));
@@ -109,7 +110,7 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 		replayed = true;
 	}
 	SPI_finish();
-	return replayed;
+	return found;
 }
 
 void
@@ -127,7 +128,10 @@ idempotency_end(IdempotentCall *call, Datum row)
 	Datum		json;
 
 	if (call->key == NULL)
+	{
+		replayed = false;
 		return;
+	}
 	hash = palloc(VARHDRSZ + sizeof(call->hash));
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
 	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
@@ -141,6 +145,9 @@ idempotency_end(IdempotentCall *call, Datum row)
 	SPI_connect();
 	sql_execute(&store_key, values, NULL);
 	SPI_finish();
+
+	/* after all that a trigger may have called */
+	replayed = false;
 }
 
 bool

@@ -36,7 +36,7 @@ extern void idempotency_lock(const IdempotentCall *call);
 /* Stores the result, a composite value. */
 extern void idempotency_end(IdempotentCall *call, Datum row);
 
-/* Whether this transaction's last call with a key answered a stored result. */
+/* Whether the call that ended last, of those that take a key, answered a stored result. */
 extern bool idempotency_replayed(void);
 
 #endif

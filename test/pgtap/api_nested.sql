@@ -44,5 +44,37 @@ FROM tap.http('admin 5', 'create_product', '{"name": "pot", "price": 100, "stock
 SELECT is(count(*), 64::bigint, 'all are made') FROM commerce.products WHERE name = 'jug';
 DROP TRIGGER dba_nested ON commerce.products;
 
+-- What is answered is the call's own: a charge below that is a replay, and a response below, are not its.
+SELECT commerce.charge_balance(1, 1000, 'bonus') \g /dev/null
+CREATE FUNCTION tap.charge() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM commerce.charge_balance(1, 1000, 'bonus');
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER dba_nested AFTER INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION tap.charge();
+CREATE TRIGGER dba_nested AFTER INSERT ON commerce.idempotency_keys FOR EACH ROW EXECUTE FUNCTION tap.charge();
+SELECT is(r.headers->'Idempotent-Replayed', NULL, 'a new order is not a replay because a trigger''s charge is'), is(r.status, 202, 'and says so'),
+	   is(r.headers->>'Location', '/rpc/get_order?order_id=4', 'and where it is')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 2, "quantity": 1}], "payment_method": "EXTERNAL"}', '{"idempotency-key": "order"}') r;
+SELECT is(r.headers->>'Idempotent-Replayed', 'true', 'the same order again is a replay'), is(r.status, 200, 'makes nothing'),
+	   is(r.headers->'Location', NULL, 'nowhere'), is(r.data->>'id', '4', 'and answers the order')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 2, "quantity": 1}], "payment_method": "EXTERNAL"}', '{"idempotency-key": "order"}') r;
+DROP TRIGGER dba_nested ON commerce.orders;
+DROP TRIGGER dba_nested ON commerce.idempotency_keys;
+
+CREATE FUNCTION tap.claim() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM commerce_api.claim_coupon('{"coupon_id": 1}');
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER dba_nested AFTER INSERT ON commerce.balance_entries FOR EACH ROW EXECUTE FUNCTION tap.claim();
+SELECT is(r.status, 200, 'a charge by way of a trigger that claims a coupon makes nothing'), is(r.headers->'Location', NULL, 'nowhere'),
+	   is(r.headers->>'Vary', 'Accept-Language', 'and has its headers')
+FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;
+SELECT is(count(*), 1::bigint, 'the coupon is claimed') FROM commerce.coupon_issues WHERE user_id = 2;
+DROP TRIGGER dba_nested ON commerce.balance_entries;
+
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are right');
 SELECT * FROM finish();
