@@ -30,6 +30,7 @@ BEGIN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'the five roles must be different');
 	END IF;
 	PERFORM commerce.revoke_api(r.role) FROM commerce.api_roles r WHERE r.role = ANY (everybody);
+	PERFORM commerce.close_row_types();
 	INSERT INTO commerce.api_roles (role, api_role)
 	VALUES (grant_api.anon, 'ANONYMOUS'), (grant_api.buyer, 'BUYER'), (grant_api.seller, 'SELLER'), (grant_api.admin, 'ADMIN');
 

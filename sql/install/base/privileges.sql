@@ -17,6 +17,30 @@ $$;
 COMMENT ON FUNCTION commerce.require_role(regrole) IS
 	'internal: refuses what is no role. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
+-- A table of anybody's with a column of a row type of ours would keep an update from changing our table. Not while
+-- the extension is created: what it records of the privileges of row types, pg_dump warns of.
+CREATE FUNCTION commerce.close_row_types()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	open record;
+BEGIN
+	FOR open IN
+		SELECT t.oid::regtype AS type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM pg_catalog.pg_type t
+		CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))) AS a
+		WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_api'::regnamespace)
+		  AND t.typtype = 'c' AND a.grantee <> t.typowner
+		GROUP BY 1, 2
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM %s', open.type, open.grantee);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION commerce.close_row_types() IS
+	'internal: leaves the types of our rows to their owner, so that nobody''s table has a column of one';
+
 CREATE FUNCTION commerce.grant_app(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -24,6 +48,11 @@ AS $$
 BEGIN
 	PERFORM commerce.require_role(grant_app.role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
+	PERFORM commerce.close_row_types();
+	EXECUTE pg_catalog.format('GRANT USAGE ON TYPE %s TO %s',
+		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
+		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
+		grant_app.role);
 	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.order_item_transitions, commerce.conversion_by_minute, commerce.conversion_by_hour, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
@@ -55,6 +84,14 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM commerce.require_role(revoke_app.role);
+
+	IF revoke_app.role IS NULL THEN
+		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+	END IF;
+	EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM %s',
+		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
+		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
+		revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce FROM %s', revoke_app.role);
@@ -62,7 +99,48 @@ END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM PUBLIC;
+-- Everything is taken back from everybody but the owner: PostgreSQL gives PUBLIC functions and types, and ALTER
+-- DEFAULT PRIVILEGES may have given anything to anybody.
+DO $$
+DECLARE
+	object record;
+BEGIN
+	FOR object IN
+		SELECT k.kind, k.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM (SELECT 'SCHEMA' AS kind, n.oid::regnamespace::text AS name, n.oid AS schema, n.nspowner AS owner,
+					 coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
+			  FROM pg_catalog.pg_namespace n
+			  UNION ALL
+			  SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relnamespace, c.relowner, c.relacl
+			  FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
+			  UNION ALL
+			  SELECT 'ROUTINE', f.oid::regprocedure::text, f.pronamespace, f.proowner,
+					 coalesce(f.proacl, pg_catalog.acldefault('f', f.proowner))
+			  FROM pg_catalog.pg_proc f
+			  UNION ALL
+			  -- an array's privileges are those of its elements; rows: close_row_types()
+			  SELECT 'TYPE', t.oid::regtype::text, t.typnamespace, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
+			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k
+		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
+		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_api'::regnamespace) AND a.grantee <> k.owner
+		GROUP BY 1, 2, 3
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, object.grantee);
+	END LOOP;
+
+	FOR object IN
+		SELECT r.rolname AS name, CASE WHEN r.writes THEN 'write' ELSE 'read' END AS does
+		FROM (SELECT p.rolname, pg_catalog.has_table_privilege(p.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS writes,
+					 pg_catalog.has_table_privilege(p.oid, c.oid, 'SELECT') AS reads
+			  FROM pg_catalog.pg_roles p CROSS JOIN pg_catalog.pg_class c
+			  WHERE NOT p.rolsuper AND p.rolname !~ '^pg_' AND c.oid = 'commerce.users'::regclass) r
+		WHERE r.reads OR r.writes ORDER BY 1
+	LOOP
+		-- a NOTICE would not be shown
+		RAISE WARNING 'role "%" can % all tables of commerce, as a member of another role', object.name, object.does;
+	END LOOP;
+END
+$$;
 
 -- PostgREST learns what there is now
 NOTIFY pgrst, 'reload schema';

@@ -819,6 +819,7 @@ BEGIN
 	IF grant_relay.confirms_payments IS NULL THEN
 		PERFORM commerce.raise_error('INVALID_REQUEST', 'confirms_payments must not be null');
 	END IF;
+	PERFORM commerce.close_row_types();
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_relay.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
