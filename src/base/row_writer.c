@@ -21,6 +21,9 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -81,13 +84,33 @@ forget_all_tables(Datum arg, int cacheid, uint32 hashvalue)
 	forget_table(arg, InvalidOid);
 }
 
+/* Whether a foreign key is the extension's own: of columns that it writes, to a table that is part of it. */
+static bool
+is_own_reference(Relation rel, const Trigger *trigger, int ncolumns)
+{
+	HeapTuple	constraint = SearchSysCache1(CONSTROID, ObjectIdGetDatum(trigger->tgconstraint));
+	AttrNumber	columns[INDEX_MAX_KEYS];
+	AttrNumber	referred[INDEX_MAX_KEYS];
+	int			n;
+
+	if (!HeapTupleIsValid(constraint))
+		elog(ERROR, "constraint %u does not exist", trigger->tgconstraint);
+	DeconstructFkConstraintRow(constraint, &n, columns, referred, NULL, NULL, NULL, NULL, NULL);
+	ReleaseSysCache(constraint);
+	for (int i = 0; i < n; i++)
+		if (columns[i] > ncolumns)
+			return false;
+	return getExtensionOfObject(RelationRelationId, trigger->tgconstrrelid) ==
+		getExtensionOfObject(RelationRelationId, RelationGetRelid(rel));
+}
+
 /* Whether a trigger is one of those that the file's header names. */
 static bool
-is_left_out(Relation rel, const Trigger *trigger)
+is_left_out(Relation rel, const Trigger *trigger, int ncolumns)
 {
 	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS)
-		return get_rel_namespace(trigger->tgconstrrelid) == RelationGetNamespace(rel);
-	return strcmp(trigger->tgname, "gate_write") == 0;
+		return is_own_reference(rel, trigger, ncolumns);
+	return trigger->tgfoid == commerce_trigger_function("gate_foreign_write");
 }
 
 /*
@@ -95,7 +118,7 @@ is_left_out(Relation rel, const Trigger *trigger)
  * may do anything.  triggers: a copy of the relation's, which can go away with any look into the catalog.
  */
 static PreparedTable *
-compile_table(Relation rel, const TriggerDesc *triggers)
+compile_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
@@ -126,14 +149,14 @@ compile_table(Relation rel, const TriggerDesc *triggers)
 	}
 	table->left_out = palloc(ntriggers * sizeof(bool));
 	for (int i = 0; i < ntriggers; i++)
-		table->left_out[i] = is_left_out(rel, &triggers->triggers[i]);
+		table->left_out[i] = is_left_out(rel, &triggers->triggers[i], ncolumns);
 	MemoryContextSwitchTo(caller);
 	return table;
 }
 
 /* What is compiled of a table that is open and locked. */
 static PreparedTable *
-prepare_table(Relation rel, const TriggerDesc *triggers)
+prepare_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
 {
 	Oid			relid = RelationGetRelid(rel);
 	KeptTable  *kept;
@@ -159,7 +182,7 @@ prepare_table(Relation rel, const TriggerDesc *triggers)
 		return kept->prepared;
 
 	changes_before = changes;
-	prepared = compile_table(rel, triggers);
+	prepared = compile_table(rel, triggers, ncolumns);
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
 	if (kept->prepared)
 		MemoryContextSetParent(kept->prepared->context, TopTransactionContext);
@@ -220,7 +243,7 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	prepared = prepare_table(writer->rel, writer->target->ri_TrigDesc);
+	prepared = prepare_table(writer->rel, writer->target->ri_TrigDesc, ncolumns);
 	result_rel_checks(writer->target) = prepared->checks;
 	writer->target->ri_PartitionCheckExpr = prepared->partition;
 	writer->defaults = prepared->defaults;

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_enum.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "nodes/parsenodes.h"
@@ -288,6 +289,18 @@ commerce_enum_value(const char *type, const char *label)
 	if (!OidIsValid(value))
 		elog(ERROR, "type commerce.%s has no value \"%s\"", type, label);
 	return value;
+}
+
+Oid
+commerce_trigger_function(const char *name)
+{
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+										   PointerGetDatum(buildoidvector(NULL, 0)),
+										   ObjectIdGetDatum(commerce_namespace()));
+
+	if (!OidIsValid(function))
+		elog(ERROR, "function commerce.%s() does not exist", name);
+	return function;
 }
 
 int64

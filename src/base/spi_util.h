@@ -59,6 +59,7 @@ extern Datum sql_int8_array(const int64 *values, int n);
 
 /* OIDs of the extension's own objects. */
 extern Oid	commerce_relation(const char *name);
+extern Oid	commerce_trigger_function(const char *name);
 extern Oid	commerce_enum_value(const char *type, const char *label);
 
 /* Next value of one of the extension's sequences. */

@@ -81,6 +81,26 @@ INSERT INTO public.channels VALUES ('web');
 SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 ALTER TABLE commerce.orders DROP COLUMN channel;
 DROP TABLE public.channels;
+-- so with one of a column that commerce does not write, and to a table that only its schema has
+ALTER TABLE commerce.orders ADD COLUMN agent_id bigint REFERENCES commerce.users;
+ALTER TABLE commerce.orders ALTER COLUMN agent_id SET DEFAULT -1;
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+ALTER TABLE commerce.orders DROP COLUMN agent_id;
+CREATE TABLE commerce.dba_buyers (id bigint PRIMARY KEY);
+ALTER TABLE commerce.orders ADD CONSTRAINT dba_buyer FOREIGN KEY (user_id) REFERENCES commerce.dba_buyers NOT VALID;
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO commerce.dba_buyers VALUES (:kim);
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER TABLE commerce.orders DROP CONSTRAINT dba_buyer;
+DROP TABLE commerce.dba_buyers;
+-- a trigger that is called like one of commerce's
+TRUNCATE public.seen;
+CREATE TRIGGER gate_write AFTER INSERT ON commerce.payments FOR EACH ROW EXECUTE FUNCTION public.see();
+SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+DROP TRIGGER gate_write ON commerce.payments;
+SELECT what FROM public.seen WHERE what LIKE '%payments%';
 -- a function in a constraint that is replaced by another
 CREATE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000';
 ALTER TABLE commerce.order_items ADD CONSTRAINT dba_few CHECK (public.few(quantity)) NOT VALID;
