@@ -8,7 +8,7 @@
 
 #include "base/guc.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "escrow/counters.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;

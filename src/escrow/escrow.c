@@ -19,7 +19,7 @@
  * transaction will still change the counter.  (A new product's first entry needs no pin: it is folded
  * from birth, and nobody else can know the product before it is committed.)
  *
- * Life of a counter.  Made unloaded when a transaction pins it first (escrow_counters.c).  Loaded, under
+ * Life of a counter.  Made unloaded when a transaction pins it first (counters.c).  Loaded, under
  * a heavyweight lock on the resource that is released at once, by reading the rows with a snapshot that
  * is taken after the lock; rows of the loader itself are left out, they enter through its callback.
  * A heavyweight lock because the loader may wait for a table's lock, which one of those who wait for the
@@ -75,8 +75,8 @@
 #include "base/error.h"
 #include "base/lock_wait.h"
 #include "escrow/escrow.h"
-#include "escrow/escrow_counters.h"
-#include "escrow/escrow_rows.h"
+#include "escrow/counters.h"
+#include "escrow/rows.h"
 #include "escrow/gate.h"
 
 #define SLEEP_MS		200		/* on the condition variable */

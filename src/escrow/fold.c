@@ -16,8 +16,8 @@
 
 #include "base/compat.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
-#include "escrow/escrow_rows.h"
+#include "escrow/counters.h"
+#include "escrow/rows.h"
 #include "escrow/fold.h"
 #include "escrow/gate.h"
 

@@ -50,7 +50,7 @@
 
 #include "base/compat.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "escrow/counters.h"
 #include "escrow/gate.h"
 #include "worker/worker.h"
 

@@ -26,7 +26,7 @@
 #include "base/row_writer.h"
 #include "base/spi_util.h"
 #include "escrow/escrow.h"
-#include "escrow/escrow_counters.h"
+#include "escrow/counters.h"
 #include "escrow/gate.h"
 #include "shop/stock.h"
 

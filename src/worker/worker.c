@@ -59,7 +59,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "escrow/counters.h"
 #include "escrow/fold.h"
 #include "worker/worker.h"
 

@@ -1,5 +1,5 @@
 /*
- * escrow_rows.c
+ * rows.c
  *	  What the journals (stock_entries, coupon_issues) and the narrow rows (stock, coupon_quota) that they
  *	  are folded into say about a resource.
  *
@@ -18,7 +18,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_rows.h"
+#include "escrow/rows.h"
 #include "escrow/fold.h"
 #include "escrow/gate.h"
 

@@ -1,9 +1,9 @@
 /*
- * escrow_counters.h
+ * counters.h
  *	  The table of counters in shared memory.
  */
-#ifndef COMMERCE_ESCROW_COUNTERS_H
-#define COMMERCE_ESCROW_COUNTERS_H
+#ifndef COMMERCE_COUNTERS_H
+#define COMMERCE_COUNTERS_H
 
 #include "storage/condition_variable.h"
 #include "storage/spin.h"

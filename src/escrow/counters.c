@@ -1,5 +1,5 @@
 /*
- * escrow_counters.c
+ * counters.c
  *	  The table of counters in shared memory: finding, making and evicting them.  What the figures mean
  *	  is escrow.c's.
  *
@@ -33,7 +33,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "escrow/counters.h"
 
 #define GENERATIONS		64
 #define BITS_PER_WORD	64

@@ -1,9 +1,9 @@
 /*
- * escrow_rows.h
+ * rows.h
  *	  What the journals and the narrow rows say about a resource.
  */
-#ifndef COMMERCE_ESCROW_ROWS_H
-#define COMMERCE_ESCROW_ROWS_H
+#ifndef COMMERCE_ROWS_H
+#define COMMERCE_ROWS_H
 
 #include "escrow/escrow.h"
 
