@@ -1,6 +1,7 @@
 /*
  * guc.c
- *	  The extension's settings, in alphabetical order, and the calendar that commerce.timezone gives.
+ *	  The extension's settings, in alphabetical order.  The two that the layer itself reads belong to error.c
+ *	  (commerce.language) and calendar.c (commerce.timezone); the others are variables of guc.h.
  *
  * What decides about money, stock or time is for the superuser to set (PGC_SUSET): a caller must not
  * move "today" for a function that runs with the owner's rights.
@@ -11,13 +12,11 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgtime.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -25,7 +24,6 @@
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
 int			commerce_escrow_max_resources = 65536;
-int			commerce_language = LANGUAGE_ENGLISH;
 int			commerce_maintenance_interval = 1000;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
@@ -36,7 +34,6 @@ static int	conversion_floor = 5;
 static int	conversion_window = 600;
 
 static char *commerce_timezone = NULL;
-static pg_tz *timezone_in_force = NULL;
 
 static const struct config_enum_entry language_options[] = {
 	{"en", LANGUAGE_ENGLISH, false},
@@ -44,33 +41,7 @@ static const struct config_enum_entry language_options[] = {
 	{NULL, 0, false}
 };
 
-PG_FUNCTION_INFO_V1(commerce_local_date);
 PG_FUNCTION_INFO_V1(commerce_setting);
-
-static bool
-check_timezone(char **newval, void **extra, GucSource source)
-{
-	pg_tz	   *tz = pg_tzset(*newval);
-	pg_tz	  **found;
-
-	if (tz == NULL || !pg_tz_acceptable(tz))
-	{
-		GUC_check_errdetail("\"%s\" is not a time zone that the server knows.", *newval);
-		return false;
-	}
-	found = guc_malloc(LOG, sizeof(pg_tz *));
-	if (found == NULL)
-		return false;
-	*found = tz;
-	*extra = found;
-	return true;
-}
-
-static void
-assign_timezone(const char *newval, void *extra)
-{
-	timezone_in_force = *(pg_tz **) extra;
-}
 
 void
 guc_define(void)
@@ -103,7 +74,7 @@ guc_define(void)
 	DefineCustomEnumVariable("commerce.language",
 							 "Language of error messages.",
 							 "Over HTTP the request's Accept-Language comes first.",
-							 &commerce_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
+							 &error_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("commerce.maintenance_interval",
 							"Time between two rounds of the maintenance worker in a database that is in use.",
@@ -129,27 +100,8 @@ guc_define(void)
 							   "Time zone in which the shop reckons days.",
 							   NULL,
 							   &commerce_timezone, "Asia/Seoul", PGC_SUSET, 0,
-							   check_timezone, assign_timezone, NULL);
+							   calendar_check_zone, calendar_assign_zone, NULL);
 	MarkGUCPrefixReserved("commerce");
-}
-
-/*
- * local_date(at timestamptz)
- *
- * The day of a moment in commerce.timezone.
- */
-Datum
-commerce_local_date(PG_FUNCTION_ARGS)
-{
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(0);
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
-
-	if (TIMESTAMP_NOT_FINITE(at) ||
-		timestamp2tm(at, &tz, &tm, &fsec, NULL, timezone_in_force) != 0)
-		raise_error(ERROR_INVALID_REQUEST, "the moment has no calendar day");
-	PG_RETURN_DATEADT(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE);
 }
 
 /*

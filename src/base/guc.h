@@ -5,16 +5,9 @@
 #ifndef COMMERCE_GUC_H
 #define COMMERCE_GUC_H
 
-typedef enum Language
-{
-	LANGUAGE_ENGLISH,
-	LANGUAGE_KOREAN,
-} Language;
-
 extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
 extern int	commerce_escrow_max_resources;
-extern int	commerce_language;
 extern int	commerce_maintenance_interval;
 extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;

@@ -49,10 +49,10 @@
 #include "utils/inval.h"
 
 #include "base/compat.h"
+#include "base/news.h"
 #include "base/spi_util.h"
 #include "escrow/counters.h"
 #include "escrow/gate.h"
-#include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
@@ -91,7 +91,7 @@ gate_xact_callback(XactEvent event, void *arg)
 			if (foreign_level > 0)
 				counters_make_stale();
 			if (event == XACT_EVENT_COMMIT && entered && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-				worker_wake();
+				news_tell();
 			break;
 		case XACT_EVENT_ABORT:
 			forget_on_abort();

@@ -16,13 +16,12 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/spi_util.h"
 #include "escrow/gate.h"
 #include "shop/idempotency.h"
@@ -68,15 +67,13 @@ idempotency_lock(const IdempotentCall *call)
 {
 	StringInfoData name;
 	uint64		hash;
-	LOCKTAG		tag;
 
 	initStringInfo(&name);
 	appendStringInfo(&name, INT64_FORMAT " %s ", call->user_id, call->operation);
 	appendBinaryStringInfo(&name, VARDATA_ANY(call->key), VARSIZE_ANY_EXHDR(call->key));
 	hash = hash_bytes_extended((unsigned char *) name.data, name.len, 0);
 	pfree(name.data);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, COMMERCE_LOCK_IDEMPOTENCY);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	lock_take(COMMERCE_LOCK_IDEMPOTENCY, hash);
 }
 
 bool

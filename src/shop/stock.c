@@ -25,8 +25,8 @@
 #include "base/error.h"
 #include "base/row_writer.h"
 #include "base/spi_util.h"
-#include "escrow/escrow.h"
 #include "escrow/counters.h"
+#include "escrow/escrow.h"
 #include "escrow/gate.h"
 #include "shop/stock.h"
 
