@@ -183,7 +183,6 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		2, {INT8OID, INT8OID}
 	};
 	IdempotentCall call;
-	StringInfoData arguments;
 	Event		event = {"User", NULL, "BalanceCharged"};
 	JsonWriter	json = {0};
 	text	   *key = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
@@ -205,9 +204,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		raise_error(ERROR_INVALID_REQUEST,
 					"amount must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE, CHARGE_UNIT);
 
-	initStringInfo(&arguments);
-	appendStringInfo(&arguments, INT64_FORMAT, amount);
-	idempotency_init(&call, user_id, "charge_balance", key, &arguments);
+	idempotency_init(&call, user_id, "charge_balance", key, key ? psprintf(INT64_FORMAT, amount) : NULL);
 	if (idempotency_begin(&call, &result))
 	{
 		Jsonb	   *stored = DatumGetJsonbP(result);

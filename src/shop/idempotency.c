@@ -41,7 +41,7 @@ static SqlStatement find_key = {
 
 void
 idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
-				 StringInfo arguments)
+				 const char *arguments)
 {
 	pg_cryptohash_ctx *hash;
 
@@ -56,7 +56,7 @@ idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, tex
 		raise_error(ERROR_INVALID_REQUEST, "an idempotency key has 1 to %d characters", MAX_KEY_LENGTH);
 	hash = pg_cryptohash_create(PG_SHA256);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (uint8 *) arguments->data, arguments->len) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) arguments, strlen(arguments)) < 0 ||
 		pg_cryptohash_final(hash, call->hash, sizeof(call->hash)) < 0)
 		elog(ERROR, "could not compute a SHA-256 hash");
 	pg_cryptohash_free(hash);

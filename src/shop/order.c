@@ -177,7 +177,6 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	PaymentMethod method;
 	QuoteRequest *request;
 	IdempotentCall call;
-	StringInfoData arguments;
 	Datum		row;
 
 	gate_enter("place_order()");
@@ -190,10 +189,8 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	request = quote_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
 						  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
 
-	initStringInfo(&arguments);
-	quote_append_canonical(&arguments, request);
-	appendStringInfo(&arguments, " %s", payment_method_labels[method]);
-	idempotency_init(&call, user_id, "place_order", key, &arguments);
+	idempotency_init(&call, user_id, "place_order", key,
+					 key ? psprintf("%s %s", quote_canonical(request), payment_method_labels[method]) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 

@@ -54,7 +54,6 @@ typedef struct QuoteLine
 	int64		product_id;
 	int64		quantity;
 	int64		coupon_issue_id;	/* 0: none */
-	int			position;		/* of the line in the request */
 	Product    *product;
 	Coupon	   *coupon;
 	/* priced: */

@@ -299,7 +299,6 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	PaymentMethod method;
 	int64		user_id;
 	IdempotentCall call;
-	StringInfoData arguments;
 	StoredSheet sheet;
 	QuoteRequest *request;
 	Quote	   *quote;
@@ -313,9 +312,8 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	method = payment_method_of(PG_GETARG_DATUM(2));
 	user_id = sheet_user(sheet_id);
 
-	initStringInfo(&arguments);
-	appendStringInfo(&arguments, "%s %s", uuid_text(sheet_id), payment_method_labels[method]);
-	idempotency_init(&call, user_id, "place_sheet_order", key, &arguments);
+	idempotency_init(&call, user_id, "place_sheet_order", key,
+					 key ? psprintf("%s %s", uuid_text(sheet_id), payment_method_labels[method]) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
