@@ -48,7 +48,7 @@ has_status(const OrderItem *item, const char *status)
 static int64
 seller_of(const OrderItem *item)
 {
-	return item->line->product->seller_id;
+	return item->line.seller_id;
 }
 
 /* The arguments actor, actor_id and note; an id that nobody can have is not the same as none. */
@@ -94,7 +94,7 @@ shipping_refund(const Order *order, OrderItem *const *items, int n)
 
 	for (int i = 0; i < order->nitems; i++)
 	{
-		const QuoteLine *line = order->items[i].line;
+		const Line *line = &order->items[i].line;
 		int64		seller_id = seller_of(&order->items[i]);
 		bool		concerned = false;
 
@@ -129,7 +129,7 @@ static bool
 applies_to(const UsedCoupon *coupon, const OrderItem *item)
 {
 	if (coupon->scope == SCOPE_PRODUCT)
-		return item->line->coupon_issue_id == coupon->issue_id;
+		return item->line.coupon_issue_id == coupon->issue_id;
 	return coupon->scope == SCOPE_ORDER || seller_of(item) == coupon->seller_id;
 }
 
@@ -167,7 +167,7 @@ write_changed_event(const Order *order, OrderItem *const *items, int n, const ch
 		json_put_int(&json, "item_id", items[i]->id);
 		json_put_text(&json, "from_status", former[i]);
 		json_put_text(&json, "to_status", items[i]->status);
-		json_put_int(&json, "quantity", items[i]->line->quantity);
+		json_put_int(&json, "quantity", items[i]->line.quantity);
 		json_close_object(&json);
 	}
 	json_close_array(&json);
@@ -226,10 +226,10 @@ change_items(Order *order, OrderItem **items, int n, const char *status, const A
 			amount += order_item_net(items[i]);
 	if (cancelled)
 		amount += shipping_refund(order, items, n);
-	if (amount > order->quote->payment_amount - order->refunded_amount)
+	if (amount > order->totals.payment_amount - order->refunded_amount)
 		raise_error(ERROR_REFUND_EXCEEDS_PAID,
 					"order " INT64_FORMAT ": to refund " INT64_FORMAT ", paid " INT64_FORMAT ", refunded " INT64_FORMAT,
-					order->id, amount, order->quote->payment_amount, order->refunded_amount);
+					order->id, amount, order->totals.payment_amount, order->refunded_amount);
 	order->refunded_amount += amount;
 
 	row = order_save(order);
@@ -274,10 +274,10 @@ change_item(Order *order, OrderItem **item, const char *status, const Actor *act
 {
 	if (!order_may_change(*item, status, actor, false))
 		order_refuse_change(*item, status, actor);
-	if (quantity > (*item)->line->quantity)
+	if (quantity > (*item)->line.quantity)
 		raise_error(ERROR_INVALID_REQUEST, "order item " INT64_FORMAT " has " INT64_FORMAT " units, not " INT64_FORMAT,
-					(*item)->id, (*item)->line->quantity, quantity);
-	if (quantity > 0 && quantity < (*item)->line->quantity)
+					(*item)->id, (*item)->line.quantity, quantity);
+	if (quantity > 0 && quantity < (*item)->line.quantity)
 		*item = order_split_item(order, *item, quantity);
 	return change_items(order, item, 1, status, actor);
 }

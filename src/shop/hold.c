@@ -38,7 +38,7 @@ end_payment(const Order *order, const HoldEnd *end)
 		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
-	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->quote->payment_amount,
+	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->totals.payment_amount,
 	end->provider_event_id};
 	Datum		values[3];
 

@@ -103,7 +103,7 @@ add_order(Attempt *attempt, Order *order)
 	attempt->orders[attempt->norders++] = order;
 	for (int i = 0; i < order->nitems; i++)
 	{
-		const QuoteLine *line = order->items[i].line;
+		const Line *line = &order->items[i].line;
 		int			product = quote_product_index(request, line->product_id);
 
 		if (product >= 0)
@@ -170,7 +170,7 @@ lock_products(const Attempt *attempt)
 	memcpy(ids, request->product_ids, n * sizeof(int64));
 	for (int i = 0; i < attempt->norders; i++)
 		for (int j = 0; j < attempt->orders[i]->nitems; j++)
-			ids[n++] = attempt->orders[i]->items[j].line->product_id;
+			ids[n++] = attempt->orders[i]->items[j].line.product_id;
 	stock_lock(ids, n);
 }
 

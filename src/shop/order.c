@@ -53,7 +53,7 @@ take_stock(const Quote *quote)
 
 /* Numbers the items and gives them the status that they have when the order is made. */
 static void
-fill_items(Order *order)
+fill_items(Order *order, const Quote *quote)
 {
 	const char *status;
 
@@ -61,14 +61,14 @@ fill_items(Order *order)
 		status = "PENDING_PAYMENT";
 	else
 		status = commerce_auto_prepare ? "PREPARING" : "PAID";
-	order->nitems = order->quote->nlines;
+	order->nitems = quote->nlines;
 	order->items = palloc0(order->nitems * sizeof(OrderItem));
 	for (int i = 0; i < order->nitems; i++)
 	{
 		order->items[i].id = commerce_nextval("order_items_id_seq");
 		order->items[i].seq = i + 1;
 		order->items[i].status = status;
-		order->items[i].line = &order->quote->lines[i];
+		order->items[i].line = quote->lines[i].line;
 	}
 }
 
@@ -79,8 +79,8 @@ record_stock(const Order *order)
 
 	for (int i = 0; i < order->nitems; i++)
 	{
-		moves[i].product_id = order->items[i].line->product_id;
-		moves[i].units = order->items[i].line->quantity;
+		moves[i].product_id = order->items[i].line.product_id;
+		moves[i].units = order->items[i].line.quantity;
 		moves[i].order_item_id = order->items[i].id;
 	}
 	stock_record_taken(moves, order->nitems);
@@ -90,7 +90,7 @@ Datum
 order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 {
 	Order		order = {0};
-	int64		amount = quote->payment_amount;
+	int64		amount = quote->totals.payment_amount;
 	BalanceChange change = {0};
 	bool		payable = true;
 	Datum		row;
@@ -108,7 +108,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	order.id = commerce_nextval("orders_id_seq");
 	order.user_id = user_id;
 	order.method = method;
-	order.quote = quote;
+	order.totals = quote->totals;
 	order.created_at = GetCurrentTransactionStartTimestamp();
 	order.event_key = outbox_first_key();
 	order.payment_id = commerce_nextval("payments_id_seq");
@@ -122,7 +122,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 		order.status = "PENDING_PAYMENT";
 		order.expires_at = order.created_at + (int64) commerce_payment_ttl * USECS_PER_SEC;
 	}
-	fill_items(&order);
+	fill_items(&order, quote);
 	row = order_insert(&order);
 	record_stock(&order);
 	if (method == PAYMENT_BALANCE)

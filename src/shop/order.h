@@ -27,7 +27,7 @@ typedef struct OrderItem
 	int64		id;
 	int			seq;
 	const char *status;			/* label of order_item_status */
-	QuoteLine  *line;
+	Line		line;
 	int64		split_from;		/* id of another item; 0: none */
 	TimestampTz delivered_at;	/* 0: never */
 } OrderItem;
@@ -43,7 +43,7 @@ typedef struct Order
 	TimestampTz paid_at;		/* 0: not yet */
 	TimestampTz expires_at;		/* 0: not pending */
 	int64		refunded_amount;
-	const Quote *quote;
+	Totals		totals;
 	int			nitems;
 	OrderItem  *items;			/* by seq */
 	uint64		event_key;
@@ -157,7 +157,10 @@ extern StockMove *order_stock_moves(OrderItem *const *items, int n);
 /* order_event.c */
 
 /* Writes a priced line that is not an item yet as an element of an array. */
-extern void order_put_line(JsonWriter *json, int seq, const QuoteLine *line);
+extern void order_put_line(JsonWriter *json, int seq, const Line *line);
+
+/* Writes totals as members of the object that is open. */
+extern void order_put_totals(JsonWriter *json, const Totals *totals);
 
 /* Writes the events of an order that has just been made. */
 extern void order_write_created(const Order *order);

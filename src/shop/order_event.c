@@ -13,12 +13,12 @@
 #include "shop/order.h"
 
 static void
-put_line(JsonWriter *json, int seq, const QuoteLine *line)
+put_line(JsonWriter *json, int seq, const Line *line)
 {
 	json_put_int(json, "seq", seq);
 	json_put_int(json, "product_id", line->product_id);
-	json_put_id(json, "seller_id", line->product->seller_id);
-	json_put_text(json, "product_name", line->product->name);
+	json_put_id(json, "seller_id", line->seller_id);
+	json_put_text(json, "product_name", line->product_name);
 	json_put_int(json, "quantity", line->quantity);
 	json_put_int(json, "unit_price", line->unit_price);
 	json_put_int(json, "unit_discount", line->unit_discount);
@@ -35,26 +35,35 @@ put_item(JsonWriter *json, const OrderItem *item)
 {
 	json_open_object(json, NULL);
 	json_put_int(json, "id", item->id);
-	put_line(json, item->seq, item->line);
+	put_line(json, item->seq, &item->line);
 	json_put_text(json, "status", item->status);
 	json_put_id(json, "split_from", item->split_from);
 	json_close_object(json);
 }
 
 void
-order_put_line(JsonWriter *json, int seq, const QuoteLine *line)
+order_put_line(JsonWriter *json, int seq, const Line *line)
 {
 	json_open_object(json, NULL);
 	put_line(json, seq, line);
 	json_close_object(json);
 }
 
+void
+order_put_totals(JsonWriter *json, const Totals *totals)
+{
+	json_put_int(json, "items_total", totals->items_total);
+	json_put_int(json, "item_discount_total", totals->item_discount_total);
+	json_put_int(json, "order_discount", totals->order_discount);
+	json_put_int(json, "shipping_discount", totals->shipping_discount);
+	json_put_int(json, "shipping_total", totals->shipping_total);
+	json_put_int(json, "payment_amount", totals->payment_amount);
+}
+
 /* Begins an object with all of an order but its items. */
 static void
 put_head(JsonWriter *json, const Order *order)
 {
-	const Quote *quote = order->quote;
-
 	json_open_object(json, NULL);
 	json_put_int(json, "order_id", order->id);
 	json_put_int(json, "user_id", order->user_id);
@@ -63,12 +72,7 @@ put_head(JsonWriter *json, const Order *order)
 	json_put_time(json, "created_at", order->created_at);
 	json_put_time(json, "paid_at", order->paid_at);
 	json_put_time(json, "expires_at", order->expires_at);
-	json_put_int(json, "items_total", quote->items_total);
-	json_put_int(json, "item_discount_total", quote->item_discount_total);
-	json_put_int(json, "order_discount", quote->order_discount);
-	json_put_int(json, "shipping_discount", quote->shipping_discount);
-	json_put_int(json, "shipping_total", quote->shipping_total);
-	json_put_int(json, "payment_amount", quote->payment_amount);
+	order_put_totals(json, &order->totals);
 	json_put_int(json, "refunded_amount", order->refunded_amount);
 }
 
@@ -133,8 +137,8 @@ compare_items_by_seller(const void *a, const void *b)
 {
 	const OrderItem *ia = *(OrderItem *const *) a;
 	const OrderItem *ib = *(OrderItem *const *) b;
-	int64		sa = ia->line->product->seller_id;
-	int64		sb = ib->line->product->seller_id;
+	int64		sa = ia->line.seller_id;
+	int64		sb = ib->line.seller_id;
 
 	if (sa != sb)
 		return sa < sb ? -1 : 1;
@@ -148,7 +152,7 @@ delivery_event(const Order *order, OrderItem *const *items, int n)
 	JsonWriter	json = {0};
 
 	put_head(&json, order);
-	json_put_id(&json, "seller_id", items[0]->line->product->seller_id);
+	json_put_id(&json, "seller_id", items[0]->line.seller_id);
 	json_open_array(&json, "items");
 	for (int i = 0; i < n; i++)
 		put_item(&json, items[i]);
@@ -167,7 +171,7 @@ add_delivery_events(const Order *order, OrderItem *const *items, int n, Event *e
 	memcpy(sorted, items, n * sizeof(OrderItem *));
 	qsort(sorted, n, sizeof(OrderItem *), compare_items_by_seller);
 	for (int i = 1; i <= n; i++)
-		if (i == n || sorted[i]->line->product->seller_id != sorted[start]->line->product->seller_id)
+		if (i == n || sorted[i]->line.seller_id != sorted[start]->line.seller_id)
 		{
 			events[nevents++] = delivery_event(order, &sorted[start], i - start);
 			start = i;

@@ -37,14 +37,14 @@ order_first_payment(const Order *order)
 	payment.kind = "PAYMENT";
 	payment.method = order->method;
 	payment.status = order->paid_at ? "COMPLETED" : "REQUESTED";
-	payment.amount = order->quote->payment_amount;
+	payment.amount = order->totals.payment_amount;
 	return payment;
 }
 
 static Datum
 insert_order_row(const Order *order)
 {
-	const Quote *quote = order->quote;
+	const Totals *totals = &order->totals;
 	Datum		values[ORDER_COLUMNS] = {0};
 	bool		nulls[ORDER_COLUMNS] = {false};
 
@@ -58,12 +58,12 @@ insert_order_row(const Order *order)
 	nulls[6] = (order->paid_at == 0);
 	values[7] = TimestampTzGetDatum(order->expires_at);
 	nulls[7] = (order->expires_at == 0);
-	values[8] = Int64GetDatum(quote->items_total);
-	values[9] = Int64GetDatum(quote->item_discount_total);
-	values[10] = Int64GetDatum(quote->order_discount);
-	values[11] = Int64GetDatum(quote->shipping_discount);
-	values[12] = Int64GetDatum(quote->shipping_total);
-	values[13] = Int64GetDatum(quote->payment_amount);
+	values[8] = Int64GetDatum(totals->items_total);
+	values[9] = Int64GetDatum(totals->item_discount_total);
+	values[10] = Int64GetDatum(totals->order_discount);
+	values[11] = Int64GetDatum(totals->shipping_discount);
+	values[12] = Int64GetDatum(totals->shipping_total);
+	values[13] = Int64GetDatum(totals->payment_amount);
 	values[14] = Int64GetDatum(0);	/* refunded_amount */
 	values[15] = FullTransactionIdGetDatum(FullTransactionIdFromU64(order->event_key));
 	return row_insert_returning("orders", ORDER_COLUMNS, values, nulls);
@@ -72,7 +72,7 @@ insert_order_row(const Order *order)
 static void
 write_item(RowWriter *writer, int64 order_id, const OrderItem *item)
 {
-	const QuoteLine *line = item->line;
+	const Line *line = &item->line;
 	Datum		values[ITEM_COLUMNS] = {0};
 	bool		nulls[ITEM_COLUMNS] = {false};
 
@@ -80,9 +80,9 @@ write_item(RowWriter *writer, int64 order_id, const OrderItem *item)
 	values[1] = Int64GetDatum(order_id);
 	values[2] = Int32GetDatum(item->seq);
 	values[3] = Int64GetDatum(line->product_id);
-	values[4] = Int64GetDatum(line->product->seller_id);
-	nulls[4] = (line->product->seller_id == 0);
-	values[5] = CStringGetTextDatum(line->product->name);
+	values[4] = Int64GetDatum(line->seller_id);
+	nulls[4] = (line->seller_id == 0);
+	values[5] = CStringGetTextDatum(line->product_name);
 	values[6] = ObjectIdGetDatum(commerce_enum_value("order_item_status", item->status));
 	values[7] = Int64GetDatum(line->quantity);
 	values[8] = Int64GetDatum(line->unit_price);
@@ -132,7 +132,7 @@ write_history(RowWriter *writer, const OrderItem *item, const char *from, const 
 	if (from)
 		values[2] = ObjectIdGetDatum(commerce_enum_value("order_item_status", from));
 	values[3] = ObjectIdGetDatum(commerce_enum_value("order_item_status", to));
-	values[4] = Int64GetDatum(item->line->quantity);
+	values[4] = Int64GetDatum(item->line.quantity);
 	values[5] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[6] = ObjectIdGetDatum(commerce_enum_value("actor_kind", actor->kind));
 	values[7] = Int64GetDatum(actor->id);

@@ -39,7 +39,7 @@ time_or_none(uint64 row, int col)
 
 /* Reads the items of a locked order; room for one more is left. */
 static void
-read_items(Order *order, Quote *quote, MemoryContext context)
+read_items(Order *order, MemoryContext context)
 {
 	static SqlStatement read = {
 		"SELECT i.id, i.seq::pg_catalog.int8, i.product_id, coalesce(i.seller_id, 0), i.product_name, i.status, "
@@ -51,28 +51,22 @@ read_items(Order *order, Quote *quote, MemoryContext context)
 	};
 	Datum		id = Int64GetDatum(order->id);
 	int			n = (int) sql_execute(&read, &id, NULL);
-	Product    *products = MemoryContextAllocZero(context, (n + 1) * sizeof(Product));
 
-	quote->lines = MemoryContextAllocZero(context, (n + 1) * sizeof(QuoteLine));
-	quote->nlines = n;
 	order->items = MemoryContextAllocZero(context, (n + 1) * sizeof(OrderItem));
 	order->nitems = n;
 	for (int i = 0; i < n; i++)
 	{
 		OrderItem  *item = &order->items[i];
-		QuoteLine  *line = &quote->lines[i];
+		Line	   *line = &item->line;
 
 		item->id = sql_int64(i, 1);
 		item->seq = (int) sql_int64(i, 2);
 		item->status = MemoryContextStrdup(context, sql_text(i, 6));
 		item->split_from = sql_int64(i, 16);
 		item->delivered_at = time_or_none(i, 17);
-		item->line = line;
 		line->product_id = sql_int64(i, 3);
-		line->product = &products[i];
-		line->product->id = line->product_id;
-		line->product->seller_id = sql_int64(i, 4);
-		line->product->name = MemoryContextStrdup(context, sql_text(i, 5));
+		line->seller_id = sql_int64(i, 4);
+		line->product_name = MemoryContextStrdup(context, sql_text(i, 5));
 		line->quantity = sql_int64(i, 7);
 		line->unit_price = sql_int64(i, 8);
 		line->unit_discount = sql_int64(i, 9);
@@ -96,7 +90,6 @@ order_lock(int64 order_id, bool skip_locked)
 	MemoryContext context = CurrentMemoryContext;
 	Datum		id = Int64GetDatum(order_id);
 	Order	   *order = palloc0(sizeof(Order));
-	Quote	   *quote = palloc0(sizeof(Quote));
 
 	SPI_connect();
 	if (sql_execute(&read_user, &id, NULL) == 0)
@@ -117,15 +110,14 @@ order_lock(int64 order_id, bool skip_locked)
 	order->created_at = sql_int64(0, 3);
 	order->paid_at = time_or_none(0, 4);
 	order->expires_at = time_or_none(0, 5);
-	quote->items_total = sql_int64(0, 6);
-	quote->item_discount_total = sql_int64(0, 7);
-	quote->order_discount = sql_int64(0, 8);
-	quote->shipping_discount = sql_int64(0, 9);
-	quote->shipping_total = sql_int64(0, 10);
-	quote->payment_amount = sql_int64(0, 11);
+	order->totals.items_total = sql_int64(0, 6);
+	order->totals.item_discount_total = sql_int64(0, 7);
+	order->totals.order_discount = sql_int64(0, 8);
+	order->totals.shipping_discount = sql_int64(0, 9);
+	order->totals.shipping_total = sql_int64(0, 10);
+	order->totals.payment_amount = sql_int64(0, 11);
 	order->refunded_amount = sql_int64(0, 12);
-	order->quote = quote;
-	read_items(order, quote, context);
+	read_items(order, context);
 	SPI_finish();
 	return order;
 }
@@ -158,7 +150,7 @@ order_find_item(Order *order, int64 item_id)
 int64
 order_item_net(const OrderItem *item)
 {
-	return item->line->line_total - item->line->order_discount_share;
+	return item->line.line_total - item->line.order_discount_share;
 }
 
 /* Sums what an item was before anything was split off it: its own row and, transitively, its parts. */
@@ -178,7 +170,7 @@ sum_whole(Order *order, const OrderItem *item, int64 *quantity, int64 *net)
 		counted[i] = (part == item) || (parent && counted[parent - order->items]);
 		if (counted[i])
 		{
-			*quantity += part->line->quantity;
+			*quantity += part->line.quantity;
 			*net += order_item_net(part);
 		}
 	}
@@ -193,9 +185,9 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 		"WHERE i.id OPERATOR(pg_catalog.=) $1",
 		4, {INT8OID, INT8OID, INT8OID, INT8OID}
 	};
-	QuoteLine  *line = item->line;
+	Line	   *line = &item->line;
 	OrderItem  *part = &order->items[order->nitems];
-	QuoteLine  *part_line = &order->quote->lines[order->nitems];
+	Line	   *part_line = &part->line;
 	int64		whole;
 	int64		net;
 	int64		before;
@@ -203,7 +195,6 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	Datum		values[4];
 
 	Assert(quantity > 0 && quantity < line->quantity);
-	Assert(order->nitems == order->quote->nlines);
 	sum_whole(order, item, &whole, &net);
 	before = whole - line->quantity;
 	part_net = pricing_share_of(net, before + quantity, whole) - pricing_share_of(net, before, whole);
@@ -221,7 +212,6 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	part->id = commerce_nextval("order_items_id_seq");
 	part->seq = part[-1].seq + 1;
 	part->status = item->status;
-	part->line = part_line;
 	part->split_from = item->id;
 	order->nitems++;
 
@@ -381,7 +371,7 @@ order_stock_moves(OrderItem *const *items, int n)
 	StockMove  *moves = palloc(n * sizeof(StockMove));
 
 	for (int i = 0; i < n; i++)
-		moves[i] = (StockMove) {items[i]->line->product_id, items[i]->line->quantity, items[i]->id};
+		moves[i] = (StockMove) {items[i]->line.product_id, items[i]->line.quantity, items[i]->id};
 	qsort(moves, n, sizeof(StockMove), compare_moves);
 	return moves;
 }

@@ -205,8 +205,8 @@ hold_again(Order *order)
 static Datum
 pay_late(Order *order, text *provider_event_id)
 {
-	Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->quote->payment_amount, provider_event_id};
-	Payment		refund = {0, "REFUND", order->method, "REQUESTED", order->quote->payment_amount, NULL};
+	Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->totals.payment_amount, provider_event_id};
+	Payment		refund = {0, "REFUND", order->method, "REQUESTED", order->totals.payment_amount, NULL};
 	Datum		row;
 
 	if (was_given_up(order) && hold_again(order))
@@ -243,7 +243,7 @@ has_been_paid(const Order *order)
 static Datum
 note_failure(const Order *order, text *provider_event_id)
 {
-	Payment		payment = {0, "PAYMENT", order->method, "FAILED", order->quote->payment_amount, provider_event_id};
+	Payment		payment = {0, "PAYMENT", order->method, "FAILED", order->totals.payment_amount, provider_event_id};
 
 	payment_insert(order->id, &payment);
 	return read_row(order->id);
@@ -290,7 +290,7 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 	{
 		if (succeeded)
 		{
-			Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->quote->payment_amount, NULL};
+			Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->totals.payment_amount, NULL};
 
 			payment.id = complete_requested(order_id, provider_event_id);
 			row = enter_paid(order, &payment);

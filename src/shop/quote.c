@@ -269,7 +269,7 @@ assign_products(Quote *quote, const int64 *units)
 	{
 		QuoteLine  *line = &quote->lines[i];
 
-		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
+		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->line.product_id);
 	}
 	for (int i = 0; i < quote->nproducts; i++)
 	{
@@ -291,7 +291,7 @@ assign_coupons(Quote *quote)
 {
 	for (int i = 0; i < quote->nlines; i++)
 	{
-		QuoteLine  *line = &quote->lines[i];
+		const Line *line = &quote->lines[i].line;
 		Coupon	   *coupon;
 
 		if (line->coupon_issue_id == 0)
@@ -305,7 +305,7 @@ assign_coupons(Quote *quote)
 						"coupon issue " INT64_FORMAT " is for product " INT64_FORMAT ", not for product " INT64_FORMAT,
 						coupon->issue_id, coupon->product_id, line->product_id);
 		coupon->chosen = true;
-		line->coupon = coupon;
+		quote->lines[i].coupon = coupon;
 	}
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].scope == SCOPE_PRODUCT && !quote->coupons[i].chosen)
@@ -321,9 +321,9 @@ copy_lines(Quote *quote, const QuoteRequest *request)
 	quote->lines = palloc0(request->nlines * sizeof(QuoteLine));
 	for (int i = 0; i < request->nlines; i++)
 	{
-		quote->lines[i].product_id = request->lines[i].product_id;
-		quote->lines[i].quantity = request->lines[i].quantity;
-		quote->lines[i].coupon_issue_id = request->lines[i].coupon_issue_id;
+		quote->lines[i].line.product_id = request->lines[i].product_id;
+		quote->lines[i].line.quantity = request->lines[i].quantity;
+		quote->lines[i].line.coupon_issue_id = request->lines[i].coupon_issue_id;
 	}
 }
 
