@@ -33,7 +33,7 @@
 #include "base/spi_util.h"
 #include "base/subtransaction.h"
 #include "shop/balance.h"
-#include "shop/hold.h"
+#include "shop/overdue.h"
 #include "shop/make_way.h"
 
 #define BATCH	1000			/* orders that are locked before it is seen whether they are enough */

@@ -31,7 +31,7 @@
 #include "escrow/gate.h"
 #include "shop/balance.h"
 #include "shop/coupon.h"
-#include "shop/hold.h"
+#include "shop/overdue.h"
 #include "shop/order.h"
 
 PG_FUNCTION_INFO_V1(commerce_change_item_status);

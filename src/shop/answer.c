@@ -30,7 +30,7 @@
 #include "base/subtransaction.h"
 #include "escrow/gate.h"
 #include "shop/coupon.h"
-#include "shop/hold.h"
+#include "shop/overdue.h"
 #include "shop/idempotency.h"
 #include "shop/order.h"
 

@@ -23,7 +23,7 @@
 #include "base/spi_util.h"
 #include "base/sweep.h"
 #include "shop/coupon.h"
-#include "shop/hold.h"
+#include "shop/overdue.h"
 
 const HoldEnd hold_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
 
