@@ -1,8 +1,8 @@
 /*
- * payment.c
- *	  What payment providers answer; owns what happens to commerce.payments after an order was made.
+ * answer.c
+ *	  What payment providers answer, and what becomes of the order by it.
  *
- * An order that is paid outside waits as PENDING_PAYMENT, with its stock and coupons held (hold.c).  The
+ * An order that is paid outside waits as PENDING_PAYMENT, with its stock and coupons held (overdue.c).  The
  * first answer decides it.  Then:
  * - a success for an order that was given up meanwhile takes stock and coupons again, or, when these
  *   cannot be had, or when a person cancelled the order, asks for the money to be refunded;
@@ -19,7 +19,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -30,125 +29,25 @@
 #include "base/subtransaction.h"
 #include "escrow/gate.h"
 #include "shop/coupon.h"
+#include "shop/order_event.h"
 #include "shop/overdue.h"
-#include "shop/idempotency.h"
-#include "shop/order.h"
-
-#define MAX_EVENT_ID_LENGTH	255
 
 PG_FUNCTION_INFO_V1(commerce_confirm_payment);
-PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
-
-/* One answer of a provider at a time is worked on. */
-static void
-lock_provider_event(text *provider_event_id)
-{
-	IdempotentCall call = {0};
-
-	call.operation = "confirm_payment";
-	call.key = provider_event_id;
-	idempotency_lock(&call);
-}
-
-/*
- * Whether an answer with this id has been recorded; raises IDEMPOTENCY_KEY_REUSED when it was another
- * one, for another order or to another effect.
- */
-static bool
-is_known(text *provider_event_id, int64 order_id, bool succeeded)
-{
-	static SqlStatement find = {
-		"SELECT p.order_id OPERATOR(pg_catalog.=) $2 "
-		"  AND (p.status OPERATOR(pg_catalog.=) 'COMPLETED') OPERATOR(pg_catalog.=) $3 "
-		"FROM commerce.payments p WHERE p.provider_event_id OPERATOR(pg_catalog.=) $1",
-		3, {TEXTOID, INT8OID, BOOLOID}
-	};
-	Datum		values[3] = {PointerGetDatum(provider_event_id), Int64GetDatum(order_id), BoolGetDatum(succeeded)};
-	bool		known;
-
-	SPI_connect();
-	known = sql_execute_latest(&find, values, NULL) > 0;
-	if (known && !sql_bool(0, 1))
-		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, "payment event \"%s\" was another answer",
-					text_to_cstring(provider_event_id));
-	SPI_finish();
-	return known;
-}
-
-/* The row of an order as it is. */
-static Datum
-read_row(int64 order_id)
-{
-	static SqlStatement read = {
-		"SELECT o::commerce.orders FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(order_id);
-	Datum		row;
-
-	SPI_connect();
-	sql_execute(&read, &id, NULL);
-	row = sql_transfer(0, 1);
-	SPI_finish();
-	return row;
-}
-
-/* Completes the payment that a pending order waits for. */
-static int64
-complete_requested(int64 order_id, text *provider_event_id)
-{
-	static SqlStatement update = {
-		"UPDATE commerce.payments AS p SET status = 'COMPLETED', provider_event_id = $2, at = pg_catalog.now() "
-		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id",
-		2, {INT8OID, TEXTOID}
-	};
-	Datum		values[2] = {Int64GetDatum(order_id), PointerGetDatum(provider_event_id)};
-	int64		id;
-
-	SPI_connect();
-	if (sql_execute(&update, values, NULL) != 1)
-		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", order_id);
-	id = sql_int64(0, 1);
-	SPI_finish();
-	return id;
-}
 
 /* Gives a locked order that holds all it needs its paid state, with rows and events. */
 static Datum
 enter_paid(Order *order, const Payment *payment)
 {
-	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
+	OrderItem **items = order_all_items(order);
 	Datum		row;
 
-	for (int i = 0; i < order->nitems; i++)
-		items[i] = &order->items[i];
 	order->paid_at = GetCurrentTransactionStartTimestamp();
-	order_set_items(items, order->nitems, "PAID", &actor_system);
+	order_items_set_status(items, order->nitems, "PAID", &actor_system);
 	if (commerce_auto_prepare)
-		order_set_items(items, order->nitems, "PREPARING", &actor_system);
+		order_items_set_status(items, order->nitems, "PREPARING", &actor_system);
 	row = order_save(order);
 	order_write_paid(order, payment);
 	return row;
-}
-
-/* Whether an order was given up by the system, by time or for a failed payment, and not by a person. */
-static bool
-was_given_up(const Order *order)
-{
-	static SqlStatement find = {
-		"SELECT FROM commerce.order_items i, LATERAL (SELECT FROM commerce.order_item_events e "
-		"  WHERE e.order_item_id OPERATOR(pg_catalog.=) i.id AND e.event OPERATOR(pg_catalog.=) 'CANCELLED' "
-		"  AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM' LIMIT 1) e "
-		"WHERE i.order_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(order->id);
-	bool		found;
-
-	SPI_connect();
-	found = sql_execute(&find, &id, NULL) > 0;
-	SPI_finish();
-	return !found;
 }
 
 /* Takes the stock of an order that was given up; false when there is too little of something. */
@@ -192,12 +91,8 @@ take_again(void *arg)
 static bool
 hold_again(Order *order)
 {
-	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
-	Given		given = {order->id, NULL, order->nitems};
+	Given		given = {order->id, order_items_stock_moves(order_all_items(order), order->nitems), order->nitems};
 
-	for (int i = 0; i < order->nitems; i++)
-		items[i] = &order->items[i];
-	given.moves = order_stock_moves(items, order->nitems);
 	return subtransaction_keep_if(take_again, &given);
 }
 
@@ -209,7 +104,7 @@ pay_late(Order *order, text *provider_event_id)
 	Payment		refund = {0, "REFUND", order->method, "REQUESTED", order->totals.payment_amount, NULL};
 	Datum		row;
 
-	if (was_given_up(order) && hold_again(order))
+	if (order_items_given_up(order->id) && hold_again(order))
 	{
 		payment_insert(order->id, &payment);
 		return enter_paid(order, &payment);
@@ -222,31 +117,13 @@ pay_late(Order *order, text *provider_event_id)
 	return row;
 }
 
-/* Whether an order has a completed payment. */
-static bool
-has_been_paid(const Order *order)
-{
-	static SqlStatement find = {
-		"SELECT FROM commerce.payments p WHERE p.order_id OPERATOR(pg_catalog.=) $1 "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' AND p.status OPERATOR(pg_catalog.=) 'COMPLETED'",
-		1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(order->id);
-	bool		found;
-
-	SPI_connect();
-	found = sql_execute(&find, &id, NULL) > 0;
-	SPI_finish();
-	return found;
-}
-
 static Datum
 note_failure(const Order *order, text *provider_event_id)
 {
 	Payment		payment = {0, "PAYMENT", order->method, "FAILED", order->totals.payment_amount, provider_event_id};
 
 	payment_insert(order->id, &payment);
-	return read_row(order->id);
+	return order_row(order->id);
 }
 
 /*
@@ -273,16 +150,12 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 	order_id = PG_GETARG_INT64(0);
 	succeeded = PG_GETARG_BOOL(1);
 	provider_event_id = PG_GETARG_TEXT_PP(2);
-	if (VARSIZE_ANY_EXHDR(provider_event_id) == 0 ||
-		pg_mbstrlen_with_len(VARDATA_ANY(provider_event_id), VARSIZE_ANY_EXHDR(provider_event_id)) > MAX_EVENT_ID_LENGTH)
-		raise_error(ERROR_INVALID_REQUEST, "provider_event_id has 1 to %d characters", MAX_EVENT_ID_LENGTH);
-
-	lock_provider_event(provider_event_id);
+	payment_lock_event(provider_event_id);
 	order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, order_id);
-	if (is_known(provider_event_id, order_id, succeeded))
-		PG_RETURN_DATUM(read_row(order_id));
+	if (payment_is_known(provider_event_id, order_id, succeeded))
+		PG_RETURN_DATUM(order_row(order_id));
 	if (order->method != PAYMENT_EXTERNAL)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, "order " INT64_FORMAT " is paid from the balance", order_id);
 
@@ -292,35 +165,21 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 		{
 			Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->totals.payment_amount, NULL};
 
-			payment.id = complete_requested(order_id, provider_event_id);
+			payment.id = payment_end_requested(order_id, "COMPLETED", provider_event_id);
 			row = enter_paid(order, &payment);
 		}
 		else
 		{
-			HoldEnd		failed = {"FAILED", "CANCEL", {"SYSTEM", 0, NULL}, provider_event_id};
+			UnpaidEnd		failed = {"FAILED", "CANCEL", {"SYSTEM", 0, NULL}, provider_event_id};
 
-			hold_end(&order, 1, &failed, &row);
+			unpaid_end(&order, 1, &failed, &row);
 		}
 	}
-	else if (has_been_paid(order))
-		row = read_row(order_id);
+	else if (payment_is_completed(order_id))
+		row = order_row(order_id);
 	else if (!succeeded)
 		row = note_failure(order, provider_event_id);
 	else
 		row = pay_late(order, provider_event_id);
 	PG_RETURN_DATUM(row);
-}
-
-/*
- * expire_pending_orders(max_rows int)
- *
- * Cancels overdue orders and returns how many.
- */
-Datum
-commerce_expire_pending_orders(PG_FUNCTION_ARGS)
-{
-	gate_enter("expire_pending_orders()");
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
-	PG_RETURN_INT32(hold_end_overdue(PG_GETARG_INT32(0)));
 }

@@ -34,6 +34,7 @@
 #include "events/outbox.h"
 #include "shop/balance.h"
 #include "shop/coupon.h"
+#include "shop/user.h"
 
 #define ISSUE_COLUMNS	14
 

@@ -1,5 +1,5 @@
 /*
- * order_state.c
+ * order.c
  *	  Orders that are there: locking, reading and changing rows of commerce.orders and order_items.
  *
  * An order is changed under the locks of its user's row and its own, taken in this order, after the
@@ -13,17 +13,21 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "base/compat.h"
-#include "base/error.h"
+#include "base/row_writer.h"
 #include "base/spi_util.h"
-#include "shop/balance.h"
 #include "shop/order.h"
+#include "shop/user.h"
+
+#define ORDER_COLUMNS	16
 
 #define LOCK_ORDER \
 	"SELECT o.status, o.payment_method OPERATOR(pg_catalog.=) 'EXTERNAL', o.created_at, " \
@@ -31,52 +35,38 @@
 	"o.shipping_discount, o.shipping_total, o.payment_amount, o.refunded_amount " \
 	"FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE"
 
+Datum
+order_insert(const Order *order)
+{
+	const Totals *totals = &order->totals;
+	Datum		values[ORDER_COLUMNS] = {0};
+	bool		nulls[ORDER_COLUMNS] = {false};
+
+	values[0] = Int64GetDatum(order->id);
+	values[1] = Int64GetDatum(order->user_id);
+	values[2] = ObjectIdGetDatum(commerce_enum_value("order_status", order->status));
+	values[3] = ObjectIdGetDatum(commerce_enum_value("payment_method", payment_method_labels[order->method]));
+	values[4] = TimestampTzGetDatum(order->created_at);
+	values[5] = TimestampTzGetDatum(order->created_at); /* updated_at */
+	values[6] = TimestampTzGetDatum(order->paid_at);
+	nulls[6] = (order->paid_at == 0);
+	values[7] = TimestampTzGetDatum(order->expires_at);
+	nulls[7] = (order->expires_at == 0);
+	values[8] = Int64GetDatum(totals->items_total);
+	values[9] = Int64GetDatum(totals->item_discount_total);
+	values[10] = Int64GetDatum(totals->order_discount);
+	values[11] = Int64GetDatum(totals->shipping_discount);
+	values[12] = Int64GetDatum(totals->shipping_total);
+	values[13] = Int64GetDatum(totals->payment_amount);
+	values[14] = Int64GetDatum(0);	/* refunded_amount */
+	values[15] = FullTransactionIdGetDatum(FullTransactionIdFromU64(order->event_key));
+	return row_insert_returning("orders", ORDER_COLUMNS, values, nulls);
+}
+
 static TimestampTz
 time_or_none(uint64 row, int col)
 {
 	return sql_is_null(row, col) ? 0 : sql_int64(row, col);
-}
-
-/* Reads the items of a locked order; room for one more is left. */
-static void
-read_items(Order *order, MemoryContext context)
-{
-	static SqlStatement read = {
-		"SELECT i.id, i.seq::pg_catalog.int8, i.product_id, coalesce(i.seller_id, 0), i.product_name, i.status, "
-		"i.quantity, i.unit_price, i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, "
-		"i.shipping_fee, i.shipping_discount, coalesce(i.coupon_issue_id, 0), coalesce(i.split_from, 0), "
-		"i.delivered_at "
-		"FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
-		1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(order->id);
-	int			n = (int) sql_execute(&read, &id, NULL);
-
-	order->items = MemoryContextAllocZero(context, (n + 1) * sizeof(OrderItem));
-	order->nitems = n;
-	for (int i = 0; i < n; i++)
-	{
-		OrderItem  *item = &order->items[i];
-		Line	   *line = &item->line;
-
-		item->id = sql_int64(i, 1);
-		item->seq = (int) sql_int64(i, 2);
-		item->status = MemoryContextStrdup(context, sql_text(i, 6));
-		item->split_from = sql_int64(i, 16);
-		item->delivered_at = time_or_none(i, 17);
-		line->product_id = sql_int64(i, 3);
-		line->seller_id = sql_int64(i, 4);
-		line->product_name = MemoryContextStrdup(context, sql_text(i, 5));
-		line->quantity = sql_int64(i, 7);
-		line->unit_price = sql_int64(i, 8);
-		line->unit_discount = sql_int64(i, 9);
-		line->unit_final = sql_int64(i, 10);
-		line->line_total = sql_int64(i, 11);
-		line->order_discount_share = sql_int64(i, 12);
-		line->shipping_fee = sql_int64(i, 13);
-		line->shipping_discount = sql_int64(i, 14);
-		line->coupon_issue_id = sql_int64(i, 15);
-	}
 }
 
 Order *
@@ -117,29 +107,13 @@ order_lock(int64 order_id, bool skip_locked)
 	order->totals.shipping_total = sql_int64(0, 10);
 	order->totals.payment_amount = sql_int64(0, 11);
 	order->refunded_amount = sql_int64(0, 12);
-	read_items(order, context);
 	SPI_finish();
+	order->items = order_items_read(order_id, context, &order->nitems);
 	return order;
 }
 
-int64
-order_of_item(int64 item_id)
-{
-	static SqlStatement read = {
-		"SELECT i.order_id FROM commerce.order_items i WHERE i.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(item_id);
-	int64		order_id = 0;
-
-	SPI_connect();
-	if (sql_execute(&read, &id, NULL) > 0)
-		order_id = sql_int64(0, 1);
-	SPI_finish();
-	return order_id;
-}
-
 OrderItem *
-order_find_item(Order *order, int64 item_id)
+order_find_item(const Order *order, int64 item_id)
 {
 	for (int i = 0; i < order->nitems; i++)
 		if (order->items[i].id == item_id)
@@ -147,10 +121,14 @@ order_find_item(Order *order, int64 item_id)
 	return NULL;
 }
 
-int64
-order_item_net(const OrderItem *item)
+OrderItem **
+order_all_items(const Order *order)
 {
-	return item->line.line_total - item->line.order_discount_share;
+	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
+
+	for (int i = 0; i < order->nitems; i++)
+		items[i] = &order->items[i];
+	return items;
 }
 
 /* Sums what an item was before anything was split off it: its own row and, transitively, its parts. */
@@ -180,11 +158,6 @@ sum_whole(Order *order, const OrderItem *item, int64 *quantity, int64 *net)
 OrderItem *
 order_split_item(Order *order, OrderItem *item, int64 quantity)
 {
-	static SqlStatement reduce = {
-		"UPDATE commerce.order_items AS i SET quantity = $2, line_total = $3, order_discount_share = $4 "
-		"WHERE i.id OPERATOR(pg_catalog.=) $1",
-		4, {INT8OID, INT8OID, INT8OID, INT8OID}
-	};
 	Line	   *line = &item->line;
 	OrderItem  *part = &order->items[order->nitems];
 	Line	   *part_line = &part->line;
@@ -192,7 +165,6 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	int64		net;
 	int64		before;
 	int64		part_net;
-	Datum		values[4];
 
 	Assert(quantity > 0 && quantity < line->quantity);
 	sum_whole(order, item, &whole, &net);
@@ -215,78 +187,9 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	part->split_from = item->id;
 	order->nitems++;
 
-	values[0] = Int64GetDatum(item->id);
-	values[1] = Int64GetDatum(line->quantity);
-	values[2] = Int64GetDatum(line->line_total);
-	values[3] = Int64GetDatum(line->order_discount_share);
-	SPI_connect();
-	sql_execute(&reduce, values, NULL);
-	SPI_finish();
-	order_insert_item(order, part);
+	order_item_store_line(item);
+	order_items_insert(order->id, part, 1);
 	return part;
-}
-
-/* Looks a step up: 1 when it is for a single item, 2 when it is for a whole order, 0 when there is none. */
-static int
-find_transition(const OrderItem *item, const char *status, const Actor *actor)
-{
-	static SqlStatement find = {
-		"SELECT t.whole_order FROM commerce.order_item_transitions t "
-		"WHERE t.from_status OPERATOR(pg_catalog.=) ($1::pg_catalog.text)::commerce.order_item_status "
-		"AND t.to_status OPERATOR(pg_catalog.=) ($2::pg_catalog.text)::commerce.order_item_status "
-		"AND t.actor OPERATOR(pg_catalog.=) ($3::pg_catalog.text)::commerce.actor_kind",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3];
-	int			found = 0;
-
-	values[0] = CStringGetTextDatum(item->status);
-	values[1] = CStringGetTextDatum(status);
-	values[2] = CStringGetTextDatum(actor->kind);
-	SPI_connect();
-	if (sql_execute(&find, values, NULL) > 0)
-		found = sql_bool(0, 1) ? 2 : 1;
-	SPI_finish();
-	return found;
-}
-
-bool
-order_may_change(const OrderItem *item, const char *status, const Actor *actor, bool whole_order)
-{
-	return find_transition(item, status, actor) == (whole_order ? 2 : 1);
-}
-
-void
-order_refuse_change(const OrderItem *item, const char *status, const Actor *actor)
-{
-	raise_error(ERROR_INVALID_STATE_TRANSITION, "order item " INT64_FORMAT ": from %s to %s by %s",
-				item->id, item->status, status, actor->kind);
-}
-
-void
-order_set_items(OrderItem *const *items, int n, const char *status, const Actor *actor)
-{
-	static SqlStatement update = {
-		"UPDATE commerce.order_items AS i SET status = ($2::pg_catalog.text)::commerce.order_item_status, "
-		"delivered_at = CASE $2 WHEN 'DELIVERED' THEN pg_catalog.now() ELSE i.delivered_at END "
-		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1)",
-		2, {INT8ARRAYOID, TEXTOID}
-	};
-	int64	   *ids = palloc(n * sizeof(int64));
-	Datum		values[2];
-
-	if (!find_transition(items[0], status, actor))
-		order_refuse_change(items[0], status, actor);
-	for (int i = 0; i < n; i++)
-		ids[i] = items[i]->id;
-	values[0] = sql_int8_array(ids, n);
-	values[1] = CStringGetTextDatum(status);
-	SPI_connect();
-	sql_execute(&update, values, NULL);
-	SPI_finish();
-	order_insert_history(items, n, items[0]->status, status, actor);
-	for (int i = 0; i < n; i++)
-		items[i]->status = status;
 }
 
 static bool
@@ -354,24 +257,41 @@ order_save(Order *order)
 	return row;
 }
 
-static int
-compare_moves(const void *a, const void *b)
+Datum
+order_row(int64 order_id)
 {
-	const StockMove *ma = a;
-	const StockMove *mb = b;
+	static SqlStatement read = {
+		"SELECT o::commerce.orders FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
+	};
+	Datum		id = Int64GetDatum(order_id);
+	Datum		row;
 
-	if (ma->product_id != mb->product_id)
-		return ma->product_id < mb->product_id ? -1 : 1;
-	return ma->order_item_id < mb->order_item_id ? -1 : ma->order_item_id > mb->order_item_id;
+	SPI_connect();
+	sql_execute(&read, &id, NULL);
+	row = sql_transfer(0, 1);
+	SPI_finish();
+	return row;
 }
 
-StockMove *
-order_stock_moves(OrderItem *const *items, int n)
+int64
+order_row_id(Datum row)
 {
-	StockMove  *moves = palloc(n * sizeof(StockMove));
+	bool		isnull;
 
-	for (int i = 0; i < n; i++)
-		moves[i] = (StockMove) {items[i]->line.product_id, items[i]->line.quantity, items[i]->id};
-	qsort(moves, n, sizeof(StockMove), compare_moves);
-	return moves;
+	return DatumGetInt64(GetAttributeByName(DatumGetHeapTupleHeader(row), "id", &isnull));
+}
+
+Datum
+order_stored(Datum stored)
+{
+	static SqlStatement populate = {
+		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.orders, $1) AS r", 1, {JSONBOID}
+	};
+	Datum		row;
+
+	SPI_connect();
+	sql_execute(&populate, &stored, NULL);
+	row = sql_transfer(0, 1);
+	SPI_finish();
+	return row;
 }

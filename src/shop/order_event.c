@@ -10,7 +10,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "events/outbox.h"
-#include "shop/order.h"
+#include "shop/order_event.h"
 
 static void
 put_line(JsonWriter *json, int seq, const Line *line)
@@ -76,8 +76,9 @@ put_head(JsonWriter *json, const Order *order)
 	json_put_int(json, "refunded_amount", order->refunded_amount);
 }
 
-void
-order_begin_event(JsonWriter *json, const Order *order)
+/* Begins the payload of an event: the members that every event of an order has, its items included. */
+static void
+begin_event(JsonWriter *json, const Order *order)
 {
 	put_head(json, order);
 	json_open_array(json, "items");
@@ -98,12 +99,48 @@ finish_event(const Order *order, const char *type, JsonWriter *json)
 	return event;
 }
 
-void
-order_write_event(const Order *order, const char *type, JsonWriter *json)
+/* Closes an event's payload and writes the event. */
+static void
+end_event(const Order *order, const char *type, JsonWriter *json)
 {
 	Event		event = finish_event(order, type, json);
 
 	outbox_write(&event, 1);
+}
+
+void
+order_write_event(const Order *order, const char *type)
+{
+	JsonWriter	json = {0};
+
+	begin_event(&json, order);
+	end_event(order, type, &json);
+}
+
+void
+order_write_changed(const Order *order, OrderItem *const *items, int n, const char *const *former,
+					const Actor *actor)
+{
+	JsonWriter	json = {0};
+
+	begin_event(&json, order);
+	json_open_array(&json, "changes");
+	for (int i = 0; i < n; i++)
+	{
+		json_open_object(&json, NULL);
+		json_put_int(&json, "item_id", items[i]->id);
+		json_put_text(&json, "from_status", former[i]);
+		json_put_text(&json, "to_status", items[i]->status);
+		json_put_int(&json, "quantity", items[i]->line.quantity);
+		json_close_object(&json);
+	}
+	json_close_array(&json);
+	json_open_object(&json, "actor");
+	json_put_text(&json, "kind", actor->kind);
+	json_put_id(&json, "id", actor->id);
+	json_put_text(&json, "note", actor->note);
+	json_close_object(&json);
+	end_event(order, "OrderItemStatusChanged", &json);
 }
 
 /* An event that goes on from what all events of the order begin with. */
@@ -127,7 +164,7 @@ order_write_payment_event(const Order *order, const char *type, const char *memb
 	JsonWriter	begun = {0};
 	Event		event;
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	event = payment_event(order, &begun, type, member, payment);
 	outbox_write(&event, 1);
 }
@@ -191,14 +228,10 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 static int
 add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
 {
-	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
-
 	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment);
 	if (!commerce_auto_prepare)
 		return 1;
-	for (int i = 0; i < order->nitems; i++)
-		items[i] = &order->items[i];
-	return 1 + add_delivery_events(order, items, order->nitems, events + 1);
+	return 1 + add_delivery_events(order, order_all_items(order), order->nitems, events + 1);
 }
 
 void
@@ -207,25 +240,24 @@ order_write_paid(const Order *order, const Payment *payment)
 	Event	   *events = palloc((order->nitems + 1) * sizeof(Event));
 	JsonWriter	begun = {0};
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	outbox_write(events, add_paid_events(order, &begun, payment, events));
 }
 
 void
-order_write_created(const Order *order)
+order_write_created(const Order *order, const Payment *payment)
 {
 	Event	   *events = palloc((order->nitems + 2) * sizeof(Event));
-	Payment		payment = order_first_payment(order);
 	JsonWriter	begun = {0};
 	JsonWriter	created;
 	int			nevents = 1;
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	created = json_fork(&begun);
 	events[0] = finish_event(order, "OrderCreated", &created);
 	if (order->paid_at)
-		nevents += add_paid_events(order, &begun, &payment, events + 1);
+		nevents += add_paid_events(order, &begun, payment, events + 1);
 	else
-		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", &payment);
+		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", payment);
 	outbox_write(events, nevents);
 }

@@ -1,9 +1,9 @@
 /*
- * hold.c
- *	  Orders whose payment is pending hold stock and coupons; here they let go.
+ * overdue.c
+ *	  Unpaid orders: they hold stock and coupons until they are paid or ended, and here they are ended.
  *
- * An order is overdue when its expires_at has passed.  Nothing depends on the sweeper that cancels
- * overdue orders: a request that is short of what they hold cancels those in its way (make_way.c).
+ * An order is overdue when its expires_at has passed.  Nothing depends on the sweeper that cancels overdue
+ * orders: a request that is short of what they hold cancels those in its way (make_way.c).
  *
  * Lock order: user's row, order's row, coupons by id, products by id.  Where several orders are ended
  * at once, users' and orders' rows that somebody else has are passed over; a coupon in use is locked by
@@ -17,66 +17,46 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/error.h"
+#include "base/row_reader.h"
 #include "base/spi_util.h"
 #include "base/sweep.h"
+#include "escrow/gate.h"
 #include "shop/coupon.h"
+#include "shop/order_event.h"
 #include "shop/overdue.h"
 
-const HoldEnd hold_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
+PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
 
-/* Ends the payment that an order waits for. */
-static Payment
-end_payment(const Order *order, const HoldEnd *end)
-{
-	static SqlStatement update = {
-		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
-		"provider_event_id = $3, at = pg_catalog.now() "
-		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id",
-		3, {INT8OID, TEXTOID, TEXTOID}
-	};
-	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->totals.payment_amount,
-	end->provider_event_id};
-	Datum		values[3];
+const UnpaidEnd unpaid_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
 
-	values[0] = Int64GetDatum(order->id);
-	values[1] = CStringGetTextDatum(end->payment_status);
-	values[2] = PointerGetDatum(end->provider_event_id);
-	SPI_connect();
-	if (sql_execute(&update, values, end->provider_event_id ? NULL : "  n") != 1)
-		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", order->id);
-	payment.id = sql_int64(0, 1);
-	SPI_finish();
-	return payment;
-}
-
-/* Everything of hold_end() but the stock; answers the order's items. */
+/* Everything of unpaid_end() but the stock; answers the order's items. */
 static Datum
-end_order(Order *order, OrderItem **items, const HoldEnd *end)
+end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 {
-	Payment		payment = end_payment(order, end);
-	JsonWriter	json = {0};
+	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->totals.payment_amount, end->provider_event_id};
 	UsedCoupon *coupons;
 	int			ncoupons;
 	Datum		row;
 
+	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id);
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
-	order_set_items(items, order->nitems, "CANCELLED", &end->actor);
+	order_items_set_status(items, order->nitems, "CANCELLED", &end->actor);
 	row = order_save(order);
 	order_write_payment_event(order, "PaymentFailed", "payment", &payment);
-	order_begin_event(&json, order);
-	order_write_event(order, "OrderCancelled", &json);
+	order_write_event(order, "OrderCancelled");
 	coupons = coupon_read_used(order->id, &ncoupons);
 	coupon_restore(order->id, coupons, ncoupons);
 	return row;
 }
 
 void
-hold_end(Order **orders, int n, const HoldEnd *end, Datum *row)
+unpaid_end(Order **orders, int n, const UnpaidEnd *end, Datum *row)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
@@ -101,11 +81,11 @@ hold_end(Order **orders, int n, const HoldEnd *end, Datum *row)
 	}
 	MemoryContextDelete(one_order);
 	if (nitems > 0)
-		stock_give(order_stock_moves(items, nitems), nitems, end->stock_reason);
+		stock_give(order_items_stock_moves(items, nitems), nitems, end->stock_reason);
 }
 
 Order *
-hold_lock_overdue(int64 order_id, bool *busy)
+overdue_lock(int64 order_id, bool *busy)
 {
 	Order	   *order = order_lock(order_id, true);
 
@@ -124,12 +104,12 @@ end_overdue(const int64 *order_ids, int n)
 	for (int i = 0; i < n; i++)
 	{
 		bool		busy;
-		Order	   *order = hold_lock_overdue(order_ids[i], &busy);
+		Order	   *order = overdue_lock(order_ids[i], &busy);
 
 		if (order != NULL)
 			orders[norders++] = order;
 	}
-	hold_end(orders, norders, &hold_expired, NULL);
+	unpaid_end(orders, norders, &unpaid_expired, NULL);
 	return norders;
 }
 
@@ -151,8 +131,8 @@ lock_products(const int64 *order_ids, int n)
 	stock_lock(ids, nids);
 }
 
-int
-hold_end_overdue(int max_orders)
+static int
+end_all_overdue(int max_orders)
 {
 	static const Sweep end = {"overdue order", "ended", end_overdue, lock_products};
 	static SqlStatement find = {
@@ -165,4 +145,78 @@ hold_end_overdue(int max_orders)
 	int64	   *ids = sql_ids(&find, values, &n);
 
 	return sweep(&end, ids, n);
+}
+
+/* Whether any order at all is overdue; where these are ended in time, mostly none is. */
+static bool
+any_is_overdue(TimestampTz now)
+{
+	RowReader	orders;
+	bool		found;
+
+	row_push_snapshot();
+	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
+	row_reader_seek_until(&orders, now);
+	found = row_reader_next(&orders);
+	row_reader_close(&orders);
+	PopActiveSnapshot();
+	return found;
+}
+
+int64 *
+overdue_find(const int64 *product_ids, int n, int *norders)
+{
+	static SqlStatement find = {
+		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
+		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
+		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
+		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id",
+		2, {INT8ARRAYOID, TIMESTAMPTZOID}
+	};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[2];
+
+	*norders = 0;
+	if (!any_is_overdue(now))
+		return NULL;
+	values[0] = sql_int8_array(product_ids, n);
+	values[1] = TimestampTzGetDatum(now);
+	return sql_ids(&find, values, norders);
+}
+
+int64 *
+overdue_find_coupons(int64 user_id, const int64 *coupon_issue_ids, int n, int *norders)
+{
+	static SqlStatement find = {
+		"SELECT DISTINCT o.id FROM commerce.coupon_issues i "
+		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.used_order_id "
+		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' AND o.expires_at OPERATOR(pg_catalog.<=) $3 ORDER BY o.id",
+		3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
+	};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3];
+
+	*norders = 0;
+	if (!any_is_overdue(now))
+		return NULL;
+	values[0] = sql_int8_array(coupon_issue_ids, n);
+	values[1] = Int64GetDatum(user_id);
+	values[2] = TimestampTzGetDatum(now);
+	return sql_ids(&find, values, norders);
+}
+
+/*
+ * expire_pending_orders(max_rows int)
+ *
+ * Cancels overdue orders and returns how many.
+ */
+Datum
+commerce_expire_pending_orders(PG_FUNCTION_ARGS)
+{
+	gate_enter("expire_pending_orders()");
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+	PG_RETURN_INT32(end_all_overdue(PG_GETARG_INT32(0)));
 }

@@ -1,5 +1,5 @@
 /*
- * order.c
+ * place.c
  *	  Placing orders.
  *
  * One call is one order is one transaction: everything is checked, taken, paid and written, or nothing
@@ -29,9 +29,11 @@
 #include "shop/coupon.h"
 #include "shop/idempotency.h"
 #include "shop/make_way.h"
-#include "shop/order.h"
+#include "shop/order_event.h"
+#include "shop/place.h"
 #include "shop/quote.h"
 #include "shop/stock.h"
+#include "shop/user.h"
 
 PG_FUNCTION_INFO_V1(commerce_place_order);
 
@@ -90,6 +92,7 @@ Datum
 order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 {
 	Order		order = {0};
+	Payment		payment = {0, "PAYMENT", method, NULL, quote->totals.payment_amount, NULL};
 	int64		amount = quote->totals.payment_amount;
 	BalanceChange change = {0};
 	bool		payable = true;
@@ -111,7 +114,6 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	order.totals = quote->totals;
 	order.created_at = GetCurrentTransactionStartTimestamp();
 	order.event_key = outbox_first_key();
-	order.payment_id = commerce_nextval("payments_id_seq");
 	if (method == PAYMENT_BALANCE)
 	{
 		order.status = "PAID";
@@ -122,44 +124,17 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 		order.status = "PENDING_PAYMENT";
 		order.expires_at = order.created_at + (int64) commerce_payment_ttl * USECS_PER_SEC;
 	}
+	payment.status = order.paid_at ? "COMPLETED" : "REQUESTED";
 	fill_items(&order, quote);
 	row = order_insert(&order);
+	order_items_insert(order.id, order.items, order.nitems);
+	order_items_record_first(order.items, order.nitems, user_id, order.paid_at != 0);
+	payment_insert(order.id, &payment);
 	record_stock(&order);
 	if (method == PAYMENT_BALANCE)
 		balance_record(user_id, "PAYMENT", -amount, &change, order.id, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
-	order_write_created(&order);
-	return row;
-}
-
-PaymentMethod
-payment_method_of(Datum value)
-{
-	char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, value));
-
-	return strcmp(label, payment_method_labels[PAYMENT_EXTERNAL]) == 0 ? PAYMENT_EXTERNAL : PAYMENT_BALANCE;
-}
-
-int64
-order_row_id(Datum row)
-{
-	bool		isnull;
-
-	return DatumGetInt64(GetAttributeByName(DatumGetHeapTupleHeader(row), "id", &isnull));
-}
-
-Datum
-order_stored(Datum stored)
-{
-	static SqlStatement populate = {
-		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.orders, $1) AS r", 1, {JSONBOID}
-	};
-	Datum		row;
-
-	SPI_connect();
-	sql_execute(&populate, &stored, NULL);
-	row = sql_transfer(0, 1);
-	SPI_finish();
+	order_write_created(&order, &payment);
 	return row;
 }
 

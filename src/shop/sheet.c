@@ -25,11 +25,12 @@
 #include "base/spi_util.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
-#include "shop/balance.h"
 #include "shop/idempotency.h"
 #include "shop/make_way.h"
-#include "shop/order.h"
+#include "shop/order_event.h"
+#include "shop/place.h"
 #include "shop/quote.h"
+#include "shop/user.h"
 
 #define SHEET_COLUMNS	12
 #define ITEM_COLUMNS	14
