@@ -51,18 +51,13 @@ commerce_cancel_order(PG_FUNCTION_ARGS)
 	Order	   *order;
 	OrderItem **items;
 	int			n = 0;
-	bool		owned = true;
 	Datum		row;
 
 	gate_enter("cancel_order()");
 	if (PG_ARGISNULL(0))
 		raise_error(ERROR_INVALID_REQUEST, "order_id must not be null");
 	actor = actor_get(fcinfo, 1);
-	order = order_lock(PG_GETARG_INT64(0), false);
-	for (int i = 0; order && i < order->nitems; i++)
-		owned = owned && step_owns(&actor, order, &order->items[i]);
-	if (order == NULL || !owned)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, PG_GETARG_INT64(0));
+	order = step_lock_order(PG_GETARG_INT64(0), &actor);
 
 	if (strcmp(order->status, "PENDING_PAYMENT") == 0)
 	{

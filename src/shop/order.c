@@ -69,26 +69,36 @@ time_or_none(uint64 row, int col)
 	return sql_is_null(row, col) ? 0 : sql_int64(row, col);
 }
 
+int64
+order_user(int64 order_id)
+{
+	static SqlStatement read = {
+		"SELECT o.user_id FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
+	};
+	Datum		id = Int64GetDatum(order_id);
+	int64		user_id = 0;
+
+	SPI_connect();
+	if (sql_execute(&read, &id, NULL) > 0)
+		user_id = sql_int64(0, 1);
+	SPI_finish();
+	return user_id;
+}
+
 Order *
 order_lock(int64 order_id, bool skip_locked)
 {
-	static SqlStatement read_user = {
-		"SELECT o.user_id FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
-	};
 	static SqlStatement lock = {LOCK_ORDER, 1, {INT8OID}};
 	static SqlStatement try_lock = {LOCK_ORDER " SKIP LOCKED", 1, {INT8OID}};
 	MemoryContext context = CurrentMemoryContext;
 	Datum		id = Int64GetDatum(order_id);
 	Order	   *order = palloc0(sizeof(Order));
 
-	SPI_connect();
-	if (sql_execute(&read_user, &id, NULL) == 0)
-	{
-		SPI_finish();
-		return NULL;
-	}
 	order->id = order_id;
-	order->user_id = sql_int64(0, 1);
+	order->user_id = order_user(order_id);
+	if (order->user_id == 0)
+		return NULL;
+	SPI_connect();
 	if (!user_lock(order->user_id, skip_locked) ||
 		sql_execute(skip_locked ? &try_lock : &lock, &id, NULL) == 0)
 	{

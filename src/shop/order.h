@@ -31,6 +31,9 @@ typedef struct Order
 /* Inserts the row of a new order, and returns it as a composite datum. */
 extern Datum order_insert(const Order *order);
 
+/* The user whose order it is; 0 when there is none. */
+extern int64 order_user(int64 order_id);
+
 /*
  * Locks the row of the order's user, then the order's, until the transaction ends, and reads the order
  * with its items; NULL when there is none.  With skip_locked, NULL also when somebody else has either

@@ -167,19 +167,38 @@ order_items_read(int64 order_id, MemoryContext context, int *nitems)
 }
 
 int64
-order_item_order(int64 item_id)
+order_item_order(int64 item_id, int64 *seller_id)
 {
 	static SqlStatement read = {
-		"SELECT i.order_id FROM commerce.order_items i WHERE i.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
+		"SELECT i.order_id, i.seller_id FROM commerce.order_items i WHERE i.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
 	Datum		id = Int64GetDatum(item_id);
 	int64		order_id = 0;
 
 	SPI_connect();
 	if (sql_execute(&read, &id, NULL) > 0)
+	{
 		order_id = sql_int64(0, 1);
+		*seller_id = sql_is_null(0, 2) ? 0 : sql_int64(0, 2);
+	}
 	SPI_finish();
 	return order_id;
+}
+
+bool
+order_items_are_sellers(int64 order_id, int64 seller_id)
+{
+	static SqlStatement others = {
+		"SELECT FROM commerce.order_items i WHERE i.order_id = $1 AND i.seller_id IS DISTINCT FROM $2 LIMIT 1",
+		2, {INT8OID, INT8OID}
+	};
+	Datum		values[2] = {Int64GetDatum(order_id), Int64GetDatum(seller_id)};
+	bool		found;
+
+	SPI_connect();
+	found = sql_execute(&others, values, NULL) > 0;
+	SPI_finish();
+	return !found;
 }
 
 Datum

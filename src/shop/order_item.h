@@ -34,8 +34,11 @@ extern void order_items_record_first(const OrderItem *items, int n, int64 buyer_
 /* Reads the items of a locked order by seq into the context; room for one more is left. */
 extern OrderItem *order_items_read(int64 order_id, MemoryContext context, int *n);
 
-/* The order that an item belongs to; 0 when there is no such item. */
-extern int64 order_item_order(int64 item_id);
+/* The order that an item belongs to, and the item's seller (0: the shop); 0 when there is no such item. */
+extern int64 order_item_order(int64 item_id, int64 *seller_id);
+
+/* Whether all items of an order are of this seller. */
+extern bool order_items_are_sellers(int64 order_id, int64 seller_id);
 
 /* The row of an item, as a composite datum. */
 extern Datum order_item_row(int64 item_id);

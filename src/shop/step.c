@@ -26,14 +26,11 @@
 #include "shop/refund.h"
 #include "shop/step.h"
 
-bool
-step_owns(const Actor *actor, const Order *order, const OrderItem *item)
+/* Whether the actor is this buyer or seller, and has to show that a thing is his. */
+static bool
+is_actor(const Actor *actor, const char *kind)
 {
-	if (actor->id != 0 && strcmp(actor->kind, "BUYER") == 0)
-		return order->user_id == actor->id;
-	if (actor->id != 0 && strcmp(actor->kind, "SELLER") == 0)
-		return item->line.seller_id == actor->id;
-	return true;
+	return actor->id != 0 && strcmp(actor->kind, kind) == 0;
 }
 
 /* Sets the status of n items, which may have different ones now. */
@@ -101,13 +98,30 @@ step_items(Order *order, OrderItem **items, int n, const char *status, const Act
 }
 
 Order *
+step_lock_order(int64 order_id, const Actor *actor)
+{
+	Order	   *order = NULL;
+
+	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, "SELLER") || order_items_are_sellers(order_id, actor->id)))
+		order = order_lock(order_id, false);
+	if (order == NULL)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, order_id);
+	return order;
+}
+
+Order *
 step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 {
-	int64		order_id = order_item_order(item_id);
-	Order	   *order = order_id ? order_lock(order_id, false) : NULL;
+	int64		seller_id = 0;
+	int64		order_id = order_item_order(item_id, &seller_id);
+	Order	   *order = NULL;
 
+	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, "SELLER") || seller_id == actor->id))
+		order = order_lock(order_id, false);
 	*item = order ? order_find_item(order, item_id) : NULL;
-	if (*item == NULL || !step_owns(actor, order, *item))
+	if (*item == NULL)
 		raise_error(ERROR_ENTITY_NOT_FOUND, "order item " INT64_FORMAT, item_id);
 	return order;
 }
