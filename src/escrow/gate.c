@@ -130,14 +130,15 @@ gate_relcache_callback(Datum arg, Oid relid)
 		known_gate = watched_gate = InvalidOid;
 }
 
+/* What may run out of memory comes first: a callback that is there twice does no harm, but the relcache has few. */
 static void
 register_callbacks(void)
 {
 	if (callbacks_registered)
 		return;
-	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
 	RegisterXactCallback(gate_xact_callback, NULL);
 	RegisterSubXactCallback(gate_subxact_callback, NULL);
+	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
 	callbacks_registered = true;
 }
 
