@@ -43,64 +43,92 @@ static const struct config_enum_entry language_options[] = {
 
 PG_FUNCTION_INFO_V1(commerce_setting);
 
+/* Whether a setting is ours already, and not just a name that somebody has given a value to. */
+static bool
+is_defined(const char *name)
+{
+	return GetConfigOption(name, true, false) != NULL &&
+		!(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER);
+}
+
+static void
+define_int(const char *name, const char *description, const char *more, int *variable, int least, int most,
+		   GucContext context, int flags)
+{
+	if (!is_defined(name))
+		DefineCustomIntVariable(name, description, more, variable, *variable, least, most, context, flags,
+								NULL, NULL, NULL);
+}
+
+static void
+define_bool(const char *name, const char *description, const char *more, bool *variable, GucContext context)
+{
+	if (!is_defined(name))
+		DefineCustomBoolVariable(name, description, more, variable, *variable, context, 0, NULL, NULL, NULL);
+}
+
+static void
+define_language(const char *name, const char *description, const char *more)
+{
+	if (!is_defined(name))
+		DefineCustomEnumVariable(name, description, more, &error_language, error_language, language_options,
+								 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_timezone(const char *name, const char *description)
+{
+	if (!is_defined(name))
+		DefineCustomStringVariable(name, description, NULL, &commerce_timezone, "Asia/Seoul", PGC_SUSET, 0,
+								   calendar_check_zone, calendar_assign_zone, NULL);
+}
+
+/* Goes on where it ended when it ran out of memory before: the library is then loaded again. */
 void
 guc_define(void)
 {
-	DefineCustomIntVariable("commerce.auto_confirm_after",
-							"How long after its delivery an item is confirmed without the buyer.",
-							NULL,
-							&commerce_auto_confirm_after, 7 * SECS_PER_DAY, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
-	DefineCustomBoolVariable("commerce.auto_prepare",
-							 "Sends the items of a paid order into preparation at once.",
-							 "When off they stay PAID until the seller takes them.",
-							 &commerce_auto_prepare, true, PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.conversion_floor",
-							"Percentage of order sheets that must become paid orders, below which an alert goes out.",
-							NULL,
-							&conversion_floor, 5, 0, 100, PGC_SUSET, 0,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.conversion_window",
-							"Length of the windows in which the conversion of order sheets is judged.",
-							NULL,
-							&conversion_window, 600, 60, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.escrow_max_resources",
-							"Most products and coupons that have a counter in shared memory at a time.",
-							"Used when the library is preloaded.",
-							&commerce_escrow_max_resources, 65536, 16, 16777216,
-							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
-	DefineCustomEnumVariable("commerce.language",
-							 "Language of error messages.",
-							 "Over HTTP the request's Accept-Language comes first.",
-							 &error_language, LANGUAGE_ENGLISH, language_options, PGC_USERSET, 0,
-							 NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.maintenance_interval",
-							"Time between two rounds of the maintenance worker in a database that is in use.",
-							"A round folds the journals and frees what is overdue; 0 turns rounds off.",
-							&commerce_maintenance_interval, 1000, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.outbox_retention",
-							"How long events stay in the outbox at least.",
-							"They stay longer while a subscription has not had them, and until the end of their day (UTC).",
-							&commerce_outbox_retention, 7 * 24 * 60 * 60, 0, 14 * 24 * 60 * 60, PGC_SUSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.payment_ttl",
-							"How long an order holds its stock while an external payment is pending.",
-							NULL,
-							&commerce_payment_ttl, 600, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("commerce.sheet_ttl",
-							"How long an order sheet can be used.",
-							NULL,
-							&commerce_sheet_ttl, 900, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S,
-							NULL, NULL, NULL);
-	DefineCustomStringVariable("commerce.timezone",
-							   "Time zone in which the shop reckons days.",
-							   NULL,
-							   &commerce_timezone, "Asia/Seoul", PGC_SUSET, 0,
-							   calendar_check_zone, calendar_assign_zone, NULL);
+	define_int("commerce.auto_confirm_after",
+			   "How long after its delivery an item is confirmed without the buyer.",
+			   NULL,
+			   &commerce_auto_confirm_after, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_bool("commerce.auto_prepare",
+				"Sends the items of a paid order into preparation at once.",
+				"When off they stay PAID until the seller takes them.",
+				&commerce_auto_prepare, PGC_SUSET);
+	define_int("commerce.conversion_floor",
+			   "Percentage of order sheets that must become paid orders, below which an alert goes out.",
+			   NULL,
+			   &conversion_floor, 0, 100, PGC_SUSET, 0);
+	define_int("commerce.conversion_window",
+			   "Length of the windows in which the conversion of order sheets is judged.",
+			   NULL,
+			   &conversion_window, 60, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S);
+	define_int("commerce.escrow_max_resources",
+			   "Most products and coupons that have a counter in shared memory at a time.",
+			   "Used when the library is preloaded.",
+			   &commerce_escrow_max_resources, 16, 16777216,
+			   process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0);
+	define_language("commerce.language",
+					"Language of error messages.",
+					"Over HTTP the request's Accept-Language comes first.");
+	define_int("commerce.maintenance_interval",
+			   "Time between two rounds of the maintenance worker in a database that is in use.",
+			   "A round folds the journals and frees what is overdue; 0 turns rounds off.",
+			   &commerce_maintenance_interval, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("commerce.outbox_retention",
+			   "How long events stay in the outbox at least.",
+			   "They stay longer while a subscription has not had them, and until the end of their day (UTC).",
+			   &commerce_outbox_retention, 0, 14 * SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S);
+	define_int("commerce.payment_ttl",
+			   "How long an order holds its stock while an external payment is pending.",
+			   NULL,
+			   &commerce_payment_ttl, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_int("commerce.sheet_ttl",
+			   "How long an order sheet can be used.",
+			   NULL,
+			   &commerce_sheet_ttl, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_timezone("commerce.timezone",
+					"Time zone in which the shop reckons days.");
 	MarkGUCPrefixReserved("commerce");
 }
 

@@ -13,7 +13,7 @@ extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;
 extern int	commerce_sheet_ttl;
 
-/* Defines them; called once, from _PG_init. */
+/* Defines them; called from _PG_init, again if that has failed. */
 extern void guc_define(void);
 
 #endif
