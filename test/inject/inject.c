@@ -34,9 +34,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#if PG_VERSION_NUM >= 170000
-#include "utils/memutils_internal.h"
-#endif
+
+#include "compat.h"
 
 PG_MODULE_MAGIC;
 
@@ -224,29 +223,6 @@ step(void)
 }
 
 /* Replaces the methods of a kind of memory context.  They are told apart by a number, since C has no closures. */
-#if PG_VERSION_NUM >= 170000
-#define ALLOC_ARGS		MemoryContext context, Size size, int flags
-#define ALLOC_VALUES	context, size, flags
-#define REALLOC_ARGS	void *pointer, Size size, int flags
-#define REALLOC_VALUES	pointer, size, flags
-#define FAILED_ALLOC	MemoryContextAllocationFailure(context, size, flags)
-#define FAILED_REALLOC	MemoryContextAllocationFailure(GetMemoryChunkContext(pointer), size, flags)
-#elif PG_VERSION_NUM >= 160000
-#define ALLOC_ARGS		MemoryContext context, Size size
-#define ALLOC_VALUES	context, size
-#define REALLOC_ARGS	void *pointer, Size size
-#define REALLOC_VALUES	pointer, size
-#define FAILED_ALLOC	NULL
-#define FAILED_REALLOC	NULL
-#else
-#define ALLOC_ARGS		MemoryContext context, Size size
-#define ALLOC_VALUES	context, size
-#define REALLOC_ARGS	MemoryContext context, void *pointer, Size size
-#define REALLOC_VALUES	context, pointer, size
-#define FAILED_ALLOC	NULL
-#define FAILED_REALLOC	NULL
-#endif
-
 #define REPLACED(prefix) \
 static void *(*prefix##_alloc) (ALLOC_ARGS); \
 static void *(*prefix##_realloc) (REALLOC_ARGS); \
