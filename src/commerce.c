@@ -12,7 +12,7 @@
 
 #include "base/guc.h"
 #include "base/news.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 #include "worker/worker.h"
 

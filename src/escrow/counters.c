@@ -32,7 +32,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 
 #define GENERATIONS		64

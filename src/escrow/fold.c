@@ -15,7 +15,7 @@
 
 #include "base/compat.h"
 #include "base/lock.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/fold.h"
 #include "escrow/gate.h"

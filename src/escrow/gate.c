@@ -50,7 +50,7 @@
 
 #include "base/compat.h"
 #include "base/news.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/gate.h"
 

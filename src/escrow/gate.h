@@ -5,7 +5,7 @@
 #ifndef COMMERCE_GATE_H
 #define COMMERCE_GATE_H
 
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 /*
  * What every writing operation does first: refuses a read-only transaction and a server in recovery,

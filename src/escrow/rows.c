@@ -18,7 +18,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/lock.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "escrow/rows.h"
 

@@ -30,7 +30,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/lock.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 #define POSITION_LENGTH		42	/* of "eeeeeeee-kkkkkkkkkkkkkkkk-pppppppppppppppp" */
 #define MAX_FETCH			100000

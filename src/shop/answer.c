@@ -25,7 +25,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "base/subtransaction.h"
 #include "escrow/gate.h"
 #include "shop/coupon.h"

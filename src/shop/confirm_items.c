@@ -12,7 +12,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "base/sweep.h"
 #include "escrow/gate.h"
 #include "shop/step.h"

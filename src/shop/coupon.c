@@ -27,7 +27,7 @@
 #include "base/json_writer.h"
 #include "base/row_reader.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "base/sweep.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"

@@ -9,7 +9,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "shop/step.h"
 

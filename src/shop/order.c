@@ -23,7 +23,7 @@
 
 #include "base/compat.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "shop/order.h"
 #include "shop/user.h"
 

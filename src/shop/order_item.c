@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "shop/order_item.h"
 
 #define ITEM_COLUMNS	17

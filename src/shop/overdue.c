@@ -23,7 +23,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_reader.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "base/sweep.h"
 #include "escrow/gate.h"
 #include "shop/coupon.h"

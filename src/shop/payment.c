@@ -17,7 +17,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "shop/idempotency.h"
 #include "shop/payment.h"
 

@@ -21,7 +21,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "shop/order_event.h"
 #include "shop/refund.h"
 #include "shop/step.h"

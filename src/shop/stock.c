@@ -24,7 +24,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"

@@ -15,7 +15,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_reader.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "shop/user.h"
 
 #define USERS_STATUS	8			/* column of commerce.users */

@@ -57,7 +57,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/fold.h"
 #include "worker/worker.h"
