@@ -21,7 +21,7 @@
 
 #include "base/compat.h"
 #include "base/row_reader.h"
-#include "base/sql.h"
+#include "base/spi_util.h"
 
 #define MAX_KEYS	2
 

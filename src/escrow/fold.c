@@ -12,23 +12,39 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 
 #include "base/compat.h"
-#include "base/lock.h"
-#include "base/sql.h"
-#include "escrow/counters.h"
+#include "base/spi_util.h"
+#include "escrow/escrow_counters.h"
+#include "escrow/escrow_rows.h"
 #include "escrow/fold.h"
 #include "escrow/gate.h"
-#include "escrow/rows.h"
 
 PG_FUNCTION_INFO_V1(commerce_fold);
 
-/* What a fold does first that does not wait: keeps other folders out until the transaction ends, if there is none. */
+/* Keeps other folders out until the transaction ends; false: there is one, and not to be waited for. */
 static bool
-try_begin_fold(void)
+lock_fold(bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+fold_try_lock(void)
+{
+	return lock_fold(false);
+}
+
+/* What every fold does first; answers like lock_fold(). */
+static bool
+begin_fold(bool wait)
 {
 	gate_enter("fold()");
-	return lock_try(COMMERCE_LOCK_FOLD, 0);
+	return lock_fold(wait);
 }
 
 /* Folds everything; returns how many products and coupons it moved. */
@@ -51,7 +67,7 @@ fold_everything(void)
 bool
 fold_try_all(void)
 {
-	if (!try_begin_fold())
+	if (!begin_fold(false))
 		return false;
 	(void) fold_everything();
 	return true;
@@ -96,7 +112,7 @@ fold_try_some(int64 least)
 	static const EscrowKind kinds[] = {ESCROW_STOCK, ESCROW_QUOTA};
 	bool		finished = true;
 
-	if (!try_begin_fold())
+	if (!begin_fold(false))
 		return false;
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
@@ -119,7 +135,6 @@ fold_try_some(int64 least)
 Datum
 commerce_fold(PG_FUNCTION_ARGS)
 {
-	gate_enter("fold()");
-	lock_take(COMMERCE_LOCK_FOLD, 0);
+	(void) begin_fold(true);
 	PG_RETURN_INT64(fold_everything());
 }

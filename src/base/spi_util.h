@@ -1,9 +1,9 @@
 /*
- * sql.h
+ * spi_util.h
  *	  SQL statements that are planned once per backend.
  */
-#ifndef COMMERCE_SQL_H
-#define COMMERCE_SQL_H
+#ifndef COMMERCE_SPI_UTIL_H
+#define COMMERCE_SPI_UTIL_H
 
 #include "executor/spi.h"
 
