@@ -5,7 +5,7 @@
 #ifndef COMMERCE_API_ENDPOINT_H
 #define COMMERCE_API_ENDPOINT_H
 
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 /* The labels of commerce.api_role, in their order. */
 typedef enum ApiRole

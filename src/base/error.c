@@ -22,7 +22,6 @@
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/guc.h"
 
 #define ERRCODE_POSTGREST	MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T')
 
@@ -40,6 +39,8 @@ static const ErrorInfo error_table[] = {
 #include "base/error_codes.h"
 #undef ERROR_CODE
 };
+
+int			error_language = LANGUAGE_ENGLISH;
 
 PG_FUNCTION_INFO_V1(commerce_error_codes);
 PG_FUNCTION_INFO_V1(commerce_raise_error);
@@ -102,7 +103,7 @@ request_speaks_korean(void)
 {
 	char	   *accepted = request_is_http() ? request_header("accept-language") : NULL;
 	double		best = 0;
-	bool		korean = (commerce_language == LANGUAGE_KOREAN);
+	bool		korean = (error_language == LANGUAGE_KOREAN);
 	char	   *range;
 	char	   *rest = accepted;
 

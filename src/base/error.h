@@ -7,6 +7,15 @@
 
 #include "base/compat.h"
 
+typedef enum Language
+{
+	LANGUAGE_ENGLISH,
+	LANGUAGE_KOREAN,
+} Language;
+
+/* The setting commerce.language. */
+extern int	error_language;
+
 /* Response headers of our own, which scripts of other origins may read. */
 #define EXPOSED_HEADERS		"Location, Idempotent-Replayed, Retry-After, WWW-Authenticate"
 

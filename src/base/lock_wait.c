@@ -78,8 +78,15 @@ lock_wait(void (*function) (const void *arg), const void *arg, TimestampTz end)
 	int			lock_timeout = LockTimeout;
 	ErrorData  *error;
 
-	(void) subtransaction_try(wait_for_locks, &wait, &error);
-	LockTimeout = lock_timeout;
+	PG_TRY();
+	{
+		(void) subtransaction_try(wait_for_locks, &wait, &error);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = lock_timeout;
+	}
+	PG_END_TRY();
 	if (error == NULL)
 		return true;
 	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)

@@ -21,7 +21,7 @@
 
 #include "base/compat.h"
 #include "base/row_reader.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 #define MAX_KEYS	2
 

@@ -41,7 +41,7 @@
 
 #include "base/compat.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 typedef struct PreparedTable
 {

@@ -2,9 +2,13 @@
  * subtransaction.c
  *	  Work that is undone when it was no use.
  *
- * A subtransaction is ended by who began it, also after an error.  Were it left open, a PL/pgSQL block
- * that catches the error would end ours in the place of its own, and go on with the user and the
- * search_path of our function; and after a single statement the session would be in an aborted transaction.
+ * A subtransaction is ended by who began it, also after an error, and before anything that may fail: copying
+ * the error needs memory.  Were it left open, a PL/pgSQL block that catches the error would end ours in the
+ * place of its own, and go on with the user and the search_path of our function; and after a single statement
+ * the session would be in an aborted transaction.
+ *
+ * An error in the end of a subtransaction may have left it half ended.  It is thrown, always, so that what is
+ * around it is undone, too.
  */
 #include "postgres.h"
 
@@ -20,6 +24,7 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool keep = false;
+	volatile bool ending = false;
 
 	*error = NULL;
 	BeginInternalSubTransaction(NULL);
@@ -27,18 +32,23 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	PG_TRY();
 	{
 		keep = work(arg);
+		ending = true;
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
+		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ending)
+			PG_RE_THROW();
 		*error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	if (keep)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return keep;

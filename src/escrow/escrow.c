@@ -19,7 +19,7 @@
  * transaction will still change the counter.  (A new product's first entry needs no pin: it is folded
  * from birth, and nobody else can know the product before it is committed.)
  *
- * Life of a counter.  Made unloaded when a transaction pins it first (escrow_counters.c).  Loaded, under
+ * Life of a counter.  Made unloaded when a transaction pins it first (counters.c).  Loaded, under
  * a heavyweight lock on the resource that is released at once, by reading the rows with a snapshot that
  * is taken after the lock; rows of the loader itself are left out, they enter through its callback.
  * A heavyweight lock because the loader may wait for a table's lock, which one of those who wait for the
@@ -73,11 +73,12 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/lock_wait.h"
+#include "escrow/counters.h"
 #include "escrow/escrow.h"
-#include "escrow/escrow_counters.h"
-#include "escrow/escrow_rows.h"
 #include "escrow/gate.h"
+#include "escrow/rows.h"
 
 #define SLEEP_MS		200		/* on the condition variable */
 
@@ -277,12 +278,10 @@ prepare_for_records(void)
 static void
 load(Counter *counter, EscrowKind kind, int64 id)
 {
-	LOCKTAG		tag;
+	LockKind	lock = kind == ESCROW_STOCK ? COMMERCE_LOCK_LOAD_STOCK : COMMERCE_LOCK_LOAD_QUOTA;
 	bool		loaded;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (id >> 32), (uint32) id,
-						 kind == ESCROW_STOCK ? COMMERCE_LOCK_LOAD_STOCK : COMMERCE_LOCK_LOAD_QUOTA);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	lock_take(lock, id);
 	SpinLockAcquire(&counter->mutex);
 	loaded = counter->loaded;
 	SpinLockRelease(&counter->mutex);
@@ -302,7 +301,7 @@ load(Counter *counter, EscrowKind kind, int64 id)
 			SpinLockRelease(&counter->mutex);
 		}
 	}
-	(void) LockRelease(&tag, ExclusiveLock, false);
+	lock_release(lock, id);
 }
 
 /* The current level's record of a resource, whose counter is pinned and loaded. */

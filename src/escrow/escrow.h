@@ -5,11 +5,7 @@
 #ifndef COMMERCE_ESCROW_H
 #define COMMERCE_ESCROW_H
 
-typedef enum EscrowKind
-{
-	ESCROW_STOCK,				/* products: narrow row in stock, journal stock_entries */
-	ESCROW_QUOTA,				/* coupons: narrow row in coupon_quota, journal coupon_issues */
-} EscrowKind;
+#include "escrow/rows.h"
 
 /*
  * Takes units (> 0) of a resource for this transaction, or answers false when fewer are left; then

@@ -12,39 +12,23 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 
 #include "base/compat.h"
-#include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
-#include "escrow/escrow_rows.h"
+#include "base/lock.h"
+#include "base/sql.h"
+#include "escrow/counters.h"
 #include "escrow/fold.h"
 #include "escrow/gate.h"
+#include "escrow/rows.h"
 
 PG_FUNCTION_INFO_V1(commerce_fold);
 
-/* Keeps other folders out until the transaction ends; false: there is one, and not to be waited for. */
+/* What a fold does first that does not wait: keeps other folders out until the transaction ends, if there is none. */
 static bool
-lock_fold(bool wait)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_FOLD);
-	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-bool
-fold_try_lock(void)
-{
-	return lock_fold(false);
-}
-
-/* What every fold does first; answers like lock_fold(). */
-static bool
-begin_fold(bool wait)
+try_begin_fold(void)
 {
 	gate_enter("fold()");
-	return lock_fold(wait);
+	return lock_try(COMMERCE_LOCK_FOLD, 0);
 }
 
 /* Folds everything; returns how many products and coupons it moved. */
@@ -67,7 +51,7 @@ fold_everything(void)
 bool
 fold_try_all(void)
 {
-	if (!begin_fold(false))
+	if (!try_begin_fold())
 		return false;
 	(void) fold_everything();
 	return true;
@@ -112,7 +96,7 @@ fold_try_some(int64 least)
 	static const EscrowKind kinds[] = {ESCROW_STOCK, ESCROW_QUOTA};
 	bool		finished = true;
 
-	if (!begin_fold(false))
+	if (!try_begin_fold())
 		return false;
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
@@ -135,6 +119,7 @@ fold_try_some(int64 least)
 Datum
 commerce_fold(PG_FUNCTION_ARGS)
 {
-	(void) begin_fold(true);
+	gate_enter("fold()");
+	lock_take(COMMERCE_LOCK_FOLD, 0);
 	PG_RETURN_INT64(fold_everything());
 }

@@ -15,7 +15,4 @@ extern bool fold_try_all(void);
  */
 extern bool fold_try_some(int64 least);
 
-/* Keeps other folders out until the transaction ends, or answers false when there is one. */
-extern bool fold_try_lock(void);
-
 #endif

@@ -49,10 +49,10 @@
 #include "utils/inval.h"
 
 #include "base/compat.h"
-#include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "base/news.h"
+#include "base/sql.h"
+#include "escrow/counters.h"
 #include "escrow/gate.h"
-#include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
@@ -91,7 +91,7 @@ gate_xact_callback(XactEvent event, void *arg)
 			if (foreign_level > 0)
 				counters_make_stale();
 			if (event == XACT_EVENT_COMMIT && entered && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-				worker_wake();
+				news_tell();
 			break;
 		case XACT_EVENT_ABORT:
 			forget_on_abort();
@@ -130,14 +130,15 @@ gate_relcache_callback(Datum arg, Oid relid)
 		known_gate = watched_gate = InvalidOid;
 }
 
+/* What may run out of memory comes first: a callback that is there twice does no harm, but the relcache has few. */
 static void
 register_callbacks(void)
 {
 	if (callbacks_registered)
 		return;
-	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
 	RegisterXactCallback(gate_xact_callback, NULL);
 	RegisterSubXactCallback(gate_subxact_callback, NULL);
+	CacheRegisterRelcacheCallback(gate_relcache_callback, (Datum) 0);
 	callbacks_registered = true;
 }
 

@@ -5,19 +5,7 @@
 #ifndef COMMERCE_GATE_H
 #define COMMERCE_GATE_H
 
-#include "base/spi_util.h"
-
-/*
- * Advisory locks of our own: the fourth field of their tags, of which PostgreSQL's functions use 1 and 2
- * (pg_locks shows it as objsubid).  delivering_session() knows that of subscriptions.
- */
-#define COMMERCE_LOCK_FOLD			11
-#define COMMERCE_LOCK_IDEMPOTENCY	12
-#define COMMERCE_LOCK_SALES			13
-#define COMMERCE_LOCK_JOB			14
-#define COMMERCE_LOCK_SUBSCRIPTION	15
-#define COMMERCE_LOCK_LOAD_STOCK	16
-#define COMMERCE_LOCK_LOAD_QUOTA	17
+#include "base/sql.h"
 
 /*
  * What every writing operation does first: refuses a read-only transaction and a server in recovery,

@@ -22,7 +22,7 @@
 
 #include "base/compat.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
 

@@ -23,16 +23,14 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/spi_util.h"
-#include "escrow/gate.h"
+#include "base/lock.h"
+#include "base/sql.h"
 
 #define POSITION_LENGTH		42	/* of "eeeeeeee-kkkkkkkkkkkkkkkk-pppppppppppppppp" */
 #define MAX_FETCH			100000
@@ -248,16 +246,6 @@ lock_key(text *name)
 	return hash_bytes_extended((unsigned char *) VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), 0);
 }
 
-static LOCKTAG
-lock_tag(text *name)
-{
-	uint64		key = lock_key(name);
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, COMMERCE_LOCK_SUBSCRIPTION);
-	return tag;
-}
-
 /*
  * try_lock_subscription(name text, for_session boolean)
  *
@@ -267,9 +255,10 @@ lock_tag(text *name)
 Datum
 commerce_try_lock_subscription(PG_FUNCTION_ARGS)
 {
-	LOCKTAG		tag = lock_tag(PG_GETARG_TEXT_PP(0));
+	uint64		key = lock_key(PG_GETARG_TEXT_PP(0));
 
-	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, PG_GETARG_BOOL(1), true) != LOCKACQUIRE_NOT_AVAIL);
+	PG_RETURN_BOOL(PG_GETARG_BOOL(1) ? lock_try_session(COMMERCE_LOCK_SUBSCRIPTION, key)
+				   : lock_try(COMMERCE_LOCK_SUBSCRIPTION, key));
 }
 
 /*
@@ -280,9 +269,7 @@ commerce_try_lock_subscription(PG_FUNCTION_ARGS)
 Datum
 commerce_unlock_subscription(PG_FUNCTION_ARGS)
 {
-	LOCKTAG		tag = lock_tag(PG_GETARG_TEXT_PP(0));
-
-	PG_RETURN_BOOL(LockRelease(&tag, ExclusiveLock, true));
+	PG_RETURN_BOOL(lock_release_session(COMMERCE_LOCK_SUBSCRIPTION, lock_key(PG_GETARG_TEXT_PP(0))));
 }
 
 /*

@@ -14,7 +14,6 @@ typedef struct Options
 {
 	bool		once;
 	bool		check;
-	bool		redeliver_payments;
 	char	  **subscriptions;	/* only these; none: all */
 	int			nsubscriptions;
 } Options;

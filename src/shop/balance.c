@@ -1,6 +1,6 @@
 /*
  * balance.c
- *	  Users' prepaid balances; owns commerce.balance_entries and the hot statements on commerce.users.
+ *	  Users' prepaid balances; owns commerce.balance_entries and the column users.balance.
  *
  * A balance is a column of its user's row; each change is an append-only balance_entries row with the
  * balance after it, numbered by the statement that changes the balance.
@@ -15,66 +15,25 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/json_writer.h"
-#include "base/row_reader.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
 #include "shop/balance.h"
 #include "shop/idempotency.h"
+#include "shop/user.h"
 
 #define MAX_CHARGE		INT64CONST(100000000)	/* exclusive */
 #define CHARGE_UNIT		100
 #define ENTRY_COLUMNS	8
 
-#define USERS_STATUS	8			/* column of commerce.users */
-
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
-
-void
-user_require_active(int64 user_id, bool lock)
-{
-	RowReader	reader;
-	bool		isnull;
-
-	if (lock)
-		(void) user_lock(user_id, false);
-	row_push_snapshot();
-	row_reader_open(&reader, "users", "users_pkey", 1);
-	row_reader_seek(&reader, &user_id);
-	if (!row_reader_next(&reader))
-		raise_error(ERROR_ENTITY_NOT_FOUND, "user " INT64_FORMAT, user_id);
-	if (!row_enum_is(&reader, USERS_STATUS, "user_status", "ACTIVE"))
-		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", user_id,
-					DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull))));
-	row_reader_close(&reader);
-	PopActiveSnapshot();
-}
-
-bool
-user_lock(int64 user_id, bool skip_locked)
-{
-	static SqlStatement lock_user = {
-		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE", 1, {INT8OID}
-	};
-	static SqlStatement try_lock_user = {
-		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}
-	};
-	Datum		id = Int64GetDatum(user_id);
-	bool		locked;
-
-	SPI_connect();
-	locked = sql_execute(skip_locked ? &try_lock_user : &lock_user, &id, NULL) > 0;
-	SPI_finish();
-	return locked;
-}
 
 /* Draws the number of an entry: after the row's new version is there, before any AFTER trigger. */
 #define NEXT_ENTRY	"pg_catalog.nextval('commerce.balance_entries_id_seq')"
@@ -183,7 +142,6 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		2, {INT8OID, INT8OID}
 	};
 	IdempotentCall call;
-	StringInfoData arguments;
 	Event		event = {"User", NULL, "BalanceCharged"};
 	JsonWriter	json = {0};
 	text	   *key = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
@@ -205,9 +163,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		raise_error(ERROR_INVALID_REQUEST,
 					"amount must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE, CHARGE_UNIT);
 
-	initStringInfo(&arguments);
-	appendStringInfo(&arguments, INT64_FORMAT, amount);
-	idempotency_init(&call, user_id, "charge_balance", key, &arguments);
+	idempotency_init(&call, user_id, "charge_balance", key, key ? psprintf(INT64_FORMAT, amount) : NULL);
 	if (idempotency_begin(&call, &result))
 	{
 		Jsonb	   *stored = DatumGetJsonbP(result);

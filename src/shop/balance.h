@@ -6,18 +6,6 @@
 #define COMMERCE_BALANCE_H
 
 /*
- * Raises ENTITY_NOT_FOUND or FORBIDDEN unless the user exists and is ACTIVE.  With lock, the user's row
- * is locked FOR NO KEY UPDATE until the transaction ends.
- */
-extern void user_require_active(int64 user_id, bool lock);
-
-/*
- * Locks a user's row FOR NO KEY UPDATE until the transaction ends, whatever the user's status; false
- * when there is none, and with skip_locked also when somebody else has it.
- */
-extern bool user_lock(int64 user_id, bool skip_locked);
-
-/*
  * What became of a balance.  The number of the entry is drawn when the balance is changed, under the lock of
  * the user's row, so that entries are in the order of what they tell, whenever their rows are written:
  * triggers that run between the two may charge this very balance.

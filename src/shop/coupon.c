@@ -21,18 +21,20 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/json_writer.h"
 #include "base/row_reader.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "base/sweep.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
 #include "shop/balance.h"
 #include "shop/coupon.h"
+#include "shop/user.h"
 
 #define ISSUE_COLUMNS	14
 
@@ -380,18 +382,6 @@ has_claimed(const Issue *issue)
 	return found;
 }
 
-/* The moment so many days from now, at the same time of the day in commerce.timezone. */
-static TimestampTz
-days_from_now(int32 days)
-{
-	Interval	interval = {0, days, 0};
-	Datum		zone = CStringGetTextDatum(GetConfigOption("commerce.timezone", false, false));
-	Datum		local = DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-
-	local = DirectFunctionCall2(timestamp_pl_interval, local, IntervalPGetDatum(&interval));
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone, local));
-}
-
 /* Whether a coupon can be claimed now, but for its quota. */
 static bool
 is_open(RowReader *coupon)
@@ -425,7 +415,7 @@ read_coupon(Issue *issue)
 	issue->kind = DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&coupon, COUPONS_KIND, &isnull)));
 	issue->value = row_int64(&coupon, COUPONS_VALUE);
 	if (row_is_null(&coupon, COUPONS_VALID_UNTIL))
-		issue->expires_at = days_from_now(DatumGetInt32(row_datum(&coupon, COUPONS_VALID_DAYS, &isnull)));
+		issue->expires_at = calendar_days_from_now(DatumGetInt32(row_datum(&coupon, COUPONS_VALID_DAYS, &isnull)));
 	else
 		issue->expires_at = row_int64(&coupon, COUPONS_VALID_UNTIL);
 	row_reader_close(&coupon);

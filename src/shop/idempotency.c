@@ -16,14 +16,13 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/spi_util.h"
+#include "base/lock.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "shop/idempotency.h"
 
@@ -42,7 +41,7 @@ static SqlStatement find_key = {
 
 void
 idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
-				 StringInfo arguments)
+				 const char *arguments)
 {
 	pg_cryptohash_ctx *hash;
 
@@ -57,7 +56,7 @@ idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, tex
 		raise_error(ERROR_INVALID_REQUEST, "an idempotency key has 1 to %d characters", MAX_KEY_LENGTH);
 	hash = pg_cryptohash_create(PG_SHA256);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
-		pg_cryptohash_update(hash, (uint8 *) arguments->data, arguments->len) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) arguments, strlen(arguments)) < 0 ||
 		pg_cryptohash_final(hash, call->hash, sizeof(call->hash)) < 0)
 		elog(ERROR, "could not compute a SHA-256 hash");
 	pg_cryptohash_free(hash);
@@ -68,15 +67,13 @@ idempotency_lock(const IdempotentCall *call)
 {
 	StringInfoData name;
 	uint64		hash;
-	LOCKTAG		tag;
 
 	initStringInfo(&name);
 	appendStringInfo(&name, INT64_FORMAT " %s ", call->user_id, call->operation);
 	appendBinaryStringInfo(&name, VARDATA_ANY(call->key), VARSIZE_ANY_EXHDR(call->key));
 	hash = hash_bytes_extended((unsigned char *) name.data, name.len, 0);
 	pfree(name.data);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, COMMERCE_LOCK_IDEMPOTENCY);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	lock_take(COMMERCE_LOCK_IDEMPOTENCY, hash);
 }
 
 bool

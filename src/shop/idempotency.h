@@ -6,7 +6,6 @@
 #define COMMERCE_IDEMPOTENCY_H
 
 #include "common/sha2.h"
-#include "lib/stringinfo.h"
 
 typedef struct IdempotentCall
 {
@@ -17,11 +16,11 @@ typedef struct IdempotentCall
 } IdempotentCall;
 
 /*
- * Fills a call; arguments is the canonical form of what was asked for: the same for every request that
- * asks for the same.
+ * Fills a call; arguments is the canonical form of what was asked for, the same for every request that
+ * asks for the same.  Without a key it is not looked at.
  */
 extern void idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
-							 StringInfo arguments);
+							 const char *arguments);
 
 /*
  * Takes the key until the transaction ends, waiting for a call that has it; called after gate_enter()

@@ -18,7 +18,7 @@
  *
  * Overdue orders of the buyer himself that hold coupons of his request are simply ended: his row is locked.
  *
- * Lock order: as hold.c's, the buyer's row first.
+ * Lock order: as overdue.c's, the buyer's row first.
  */
 #include "postgres.h"
 
@@ -29,12 +29,10 @@
 
 #include "base/compat.h"
 #include "base/lock_wait.h"
-#include "base/row_reader.h"
-#include "base/spi_util.h"
 #include "base/subtransaction.h"
-#include "shop/balance.h"
-#include "shop/hold.h"
+#include "shop/overdue.h"
 #include "shop/make_way.h"
+#include "shop/user.h"
 
 #define BATCH	1000			/* orders that are locked before it is seen whether they are enough */
 
@@ -56,45 +54,6 @@ typedef struct Attempt
 	bool		blocked;		/* the request is short without what somebody has */
 } Attempt;
 
-/* Whether any order at all is overdue; where these are ended in time, mostly none is. */
-static bool
-any_is_overdue(TimestampTz now)
-{
-	RowReader	orders;
-	bool		found;
-
-	row_push_snapshot();
-	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
-	row_reader_seek_until(&orders, now);
-	found = row_reader_next(&orders);
-	row_reader_close(&orders);
-	PopActiveSnapshot();
-	return found;
-}
-
-/* Finds the overdue orders that hold any of n products. */
-static void
-find_orders(Attempt *attempt, const int64 *product_ids, int n)
-{
-	static SqlStatement find = {
-		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
-		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
-		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
-		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id",
-		2, {INT8ARRAYOID, TIMESTAMPTZOID}
-	};
-	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[2];
-
-	attempt->norder_ids = 0;
-	if (!any_is_overdue(now))
-		return;
-	values[0] = sql_int8_array(product_ids, n);
-	values[1] = TimestampTzGetDatum(now);
-	attempt->order_ids = sql_ids(&find, values, &attempt->norder_ids);
-}
-
 static void
 add_order(Attempt *attempt, Order *order)
 {
@@ -103,7 +62,7 @@ add_order(Attempt *attempt, Order *order)
 	attempt->orders[attempt->norders++] = order;
 	for (int i = 0; i < order->nitems; i++)
 	{
-		const QuoteLine *line = order->items[i].line;
+		const Line *line = &order->items[i].line;
 		int			product = quote_product_index(request, line->product_id);
 
 		if (product >= 0)
@@ -140,7 +99,7 @@ lock_orders(Attempt *attempt)
 	for (int i = 0; i < attempt->norder_ids && (attempt->pass_over || attempt->busy == 0); i++)
 	{
 		bool		busy;
-		Order	   *order = hold_lock_overdue(attempt->order_ids[i], &busy);
+		Order	   *order = overdue_lock(attempt->order_ids[i], &busy);
 
 		if (order != NULL)
 		{
@@ -170,7 +129,7 @@ lock_products(const Attempt *attempt)
 	memcpy(ids, request->product_ids, n * sizeof(int64));
 	for (int i = 0; i < attempt->norders; i++)
 		for (int j = 0; j < attempt->orders[i]->nitems; j++)
-			ids[n++] = attempt->orders[i]->items[j].line->product_id;
+			ids[n++] = attempt->orders[i]->items[j].line.product_id;
 	stock_lock(ids, n);
 }
 
@@ -198,14 +157,14 @@ try_to_end(Attempt *attempt, const int64 *product_ids, int n)
 {
 	attempt->busy = 0;
 	attempt->gone = attempt->blocked = false;
-	find_orders(attempt, product_ids, n);
+	attempt->order_ids = overdue_find(product_ids, n, &attempt->norder_ids);
 	if (attempt->norder_ids == 0)
 		return false;
 
 	prepare_to_lock(attempt);
 	if (!subtransaction_keep_if(lock_what_is_needed, attempt))
 		return false;
-	hold_end(attempt->orders, attempt->norders, &hold_expired, NULL);
+	unpaid_end(attempt->orders, attempt->norders, &unpaid_expired, NULL);
 	return true;
 }
 
@@ -259,28 +218,14 @@ make_way_at_once(int64 product_id, int64 units)
 void
 make_way_for_coupons(int64 user_id, const QuoteRequest *request)
 {
-	static SqlStatement find = {
-		"SELECT DISTINCT o.id FROM commerce.coupon_issues i "
-		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.used_order_id "
-		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 "
-		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' AND o.expires_at OPERATOR(pg_catalog.<=) $3 ORDER BY o.id",
-		3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
-	};
 	Attempt		attempt = {.request = request, .pass_over = true};
-	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[3];
 
-	if (!any_is_overdue(now))
-		return;
-	values[0] = sql_int8_array(request->coupon_issue_ids, request->ncoupons);
-	values[1] = Int64GetDatum(user_id);
-	values[2] = TimestampTzGetDatum(now);
-	attempt.order_ids = sql_ids(&find, values, &attempt.norder_ids);
+	attempt.order_ids = overdue_find_coupons(user_id, request->coupon_issue_ids, request->ncoupons, &attempt.norder_ids);
 	if (attempt.norder_ids == 0)
 		return;
 	prepare_to_lock(&attempt);
 	lock_orders(&attempt);
 	if (stock_locks_rows())
 		lock_products(&attempt);
-	hold_end(attempt.orders, attempt.norders, &hold_expired, NULL);
+	unpaid_end(attempt.orders, attempt.norders, &unpaid_expired, NULL);
 }

@@ -10,15 +10,15 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "events/outbox.h"
-#include "shop/order.h"
+#include "shop/order_event.h"
 
 static void
-put_line(JsonWriter *json, int seq, const QuoteLine *line)
+put_line(JsonWriter *json, int seq, const Line *line)
 {
 	json_put_int(json, "seq", seq);
 	json_put_int(json, "product_id", line->product_id);
-	json_put_id(json, "seller_id", line->product->seller_id);
-	json_put_text(json, "product_name", line->product->name);
+	json_put_id(json, "seller_id", line->seller_id);
+	json_put_text(json, "product_name", line->product_name);
 	json_put_int(json, "quantity", line->quantity);
 	json_put_int(json, "unit_price", line->unit_price);
 	json_put_int(json, "unit_discount", line->unit_discount);
@@ -35,26 +35,35 @@ put_item(JsonWriter *json, const OrderItem *item)
 {
 	json_open_object(json, NULL);
 	json_put_int(json, "id", item->id);
-	put_line(json, item->seq, item->line);
+	put_line(json, item->seq, &item->line);
 	json_put_text(json, "status", item->status);
 	json_put_id(json, "split_from", item->split_from);
 	json_close_object(json);
 }
 
 void
-order_put_line(JsonWriter *json, int seq, const QuoteLine *line)
+order_put_line(JsonWriter *json, int seq, const Line *line)
 {
 	json_open_object(json, NULL);
 	put_line(json, seq, line);
 	json_close_object(json);
 }
 
+void
+order_put_totals(JsonWriter *json, const Totals *totals)
+{
+	json_put_int(json, "items_total", totals->items_total);
+	json_put_int(json, "item_discount_total", totals->item_discount_total);
+	json_put_int(json, "order_discount", totals->order_discount);
+	json_put_int(json, "shipping_discount", totals->shipping_discount);
+	json_put_int(json, "shipping_total", totals->shipping_total);
+	json_put_int(json, "payment_amount", totals->payment_amount);
+}
+
 /* Begins an object with all of an order but its items. */
 static void
 put_head(JsonWriter *json, const Order *order)
 {
-	const Quote *quote = order->quote;
-
 	json_open_object(json, NULL);
 	json_put_int(json, "order_id", order->id);
 	json_put_int(json, "user_id", order->user_id);
@@ -63,17 +72,13 @@ put_head(JsonWriter *json, const Order *order)
 	json_put_time(json, "created_at", order->created_at);
 	json_put_time(json, "paid_at", order->paid_at);
 	json_put_time(json, "expires_at", order->expires_at);
-	json_put_int(json, "items_total", quote->items_total);
-	json_put_int(json, "item_discount_total", quote->item_discount_total);
-	json_put_int(json, "order_discount", quote->order_discount);
-	json_put_int(json, "shipping_discount", quote->shipping_discount);
-	json_put_int(json, "shipping_total", quote->shipping_total);
-	json_put_int(json, "payment_amount", quote->payment_amount);
+	order_put_totals(json, &order->totals);
 	json_put_int(json, "refunded_amount", order->refunded_amount);
 }
 
-void
-order_begin_event(JsonWriter *json, const Order *order)
+/* Begins the payload of an event: the members that every event of an order has, its items included. */
+static void
+begin_event(JsonWriter *json, const Order *order)
 {
 	put_head(json, order);
 	json_open_array(json, "items");
@@ -94,12 +99,48 @@ finish_event(const Order *order, const char *type, JsonWriter *json)
 	return event;
 }
 
-void
-order_write_event(const Order *order, const char *type, JsonWriter *json)
+/* Closes an event's payload and writes the event. */
+static void
+end_event(const Order *order, const char *type, JsonWriter *json)
 {
 	Event		event = finish_event(order, type, json);
 
 	outbox_write(&event, 1);
+}
+
+void
+order_write_event(const Order *order, const char *type)
+{
+	JsonWriter	json = {0};
+
+	begin_event(&json, order);
+	end_event(order, type, &json);
+}
+
+void
+order_write_changed(const Order *order, OrderItem *const *items, int n, const char *const *former,
+					const Actor *actor)
+{
+	JsonWriter	json = {0};
+
+	begin_event(&json, order);
+	json_open_array(&json, "changes");
+	for (int i = 0; i < n; i++)
+	{
+		json_open_object(&json, NULL);
+		json_put_int(&json, "item_id", items[i]->id);
+		json_put_text(&json, "from_status", former[i]);
+		json_put_text(&json, "to_status", items[i]->status);
+		json_put_int(&json, "quantity", items[i]->line.quantity);
+		json_close_object(&json);
+	}
+	json_close_array(&json);
+	json_open_object(&json, "actor");
+	json_put_text(&json, "kind", actor->kind);
+	json_put_id(&json, "id", actor->id);
+	json_put_text(&json, "note", actor->note);
+	json_close_object(&json);
+	end_event(order, "OrderItemStatusChanged", &json);
 }
 
 /* An event that goes on from what all events of the order begin with. */
@@ -123,7 +164,7 @@ order_write_payment_event(const Order *order, const char *type, const char *memb
 	JsonWriter	begun = {0};
 	Event		event;
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	event = payment_event(order, &begun, type, member, payment);
 	outbox_write(&event, 1);
 }
@@ -133,8 +174,8 @@ compare_items_by_seller(const void *a, const void *b)
 {
 	const OrderItem *ia = *(OrderItem *const *) a;
 	const OrderItem *ib = *(OrderItem *const *) b;
-	int64		sa = ia->line->product->seller_id;
-	int64		sb = ib->line->product->seller_id;
+	int64		sa = ia->line.seller_id;
+	int64		sb = ib->line.seller_id;
 
 	if (sa != sb)
 		return sa < sb ? -1 : 1;
@@ -148,7 +189,7 @@ delivery_event(const Order *order, OrderItem *const *items, int n)
 	JsonWriter	json = {0};
 
 	put_head(&json, order);
-	json_put_id(&json, "seller_id", items[0]->line->product->seller_id);
+	json_put_id(&json, "seller_id", items[0]->line.seller_id);
 	json_open_array(&json, "items");
 	for (int i = 0; i < n; i++)
 		put_item(&json, items[i]);
@@ -167,7 +208,7 @@ add_delivery_events(const Order *order, OrderItem *const *items, int n, Event *e
 	memcpy(sorted, items, n * sizeof(OrderItem *));
 	qsort(sorted, n, sizeof(OrderItem *), compare_items_by_seller);
 	for (int i = 1; i <= n; i++)
-		if (i == n || sorted[i]->line->product->seller_id != sorted[start]->line->product->seller_id)
+		if (i == n || sorted[i]->line.seller_id != sorted[start]->line.seller_id)
 		{
 			events[nevents++] = delivery_event(order, &sorted[start], i - start);
 			start = i;
@@ -187,14 +228,10 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 static int
 add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
 {
-	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
-
 	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment);
 	if (!commerce_auto_prepare)
 		return 1;
-	for (int i = 0; i < order->nitems; i++)
-		items[i] = &order->items[i];
-	return 1 + add_delivery_events(order, items, order->nitems, events + 1);
+	return 1 + add_delivery_events(order, order_all_items(order), order->nitems, events + 1);
 }
 
 void
@@ -203,25 +240,24 @@ order_write_paid(const Order *order, const Payment *payment)
 	Event	   *events = palloc((order->nitems + 1) * sizeof(Event));
 	JsonWriter	begun = {0};
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	outbox_write(events, add_paid_events(order, &begun, payment, events));
 }
 
 void
-order_write_created(const Order *order)
+order_write_created(const Order *order, const Payment *payment)
 {
 	Event	   *events = palloc((order->nitems + 2) * sizeof(Event));
-	Payment		payment = order_first_payment(order);
 	JsonWriter	begun = {0};
 	JsonWriter	created;
 	int			nevents = 1;
 
-	order_begin_event(&begun, order);
+	begin_event(&begun, order);
 	created = json_fork(&begun);
 	events[0] = finish_event(order, "OrderCreated", &created);
 	if (order->paid_at)
-		nevents += add_paid_events(order, &begun, &payment, events + 1);
+		nevents += add_paid_events(order, &begun, payment, events + 1);
 	else
-		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", &payment);
+		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", payment);
 	outbox_write(events, nevents);
 }

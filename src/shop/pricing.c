@@ -72,14 +72,18 @@ coupon_amount(const Coupon *coupon, int64 base)
 }
 
 static void
-price_line(QuoteLine *line)
+price_line(QuoteLine *quoted)
 {
-	Coupon	   *coupon = line->coupon;
+	Line	   *line = &quoted->line;
+	const Product *product = quoted->product;
+	Coupon	   *coupon = quoted->coupon;
 	int64		unit;
 
-	line->unit_price = line->product->price;
-	line->unit_discount = Min(line->product->reduction, line->unit_price);
-	line->shipping_fee = line->product->shipping_fee;
+	line->seller_id = product->seller_id;
+	line->product_name = product->name;
+	line->unit_price = product->price;
+	line->unit_discount = Min(product->reduction, line->unit_price);
+	line->shipping_fee = product->shipping_fee;
 	if (coupon)
 	{
 		unit = coupon_amount(coupon, line->unit_price - line->unit_discount);
@@ -95,9 +99,9 @@ price_line(QuoteLine *line)
 }
 
 static bool
-counts_on(const Coupon *coupon, const QuoteLine *line)
+counts_on(const Coupon *coupon, const Line *line)
 {
-	return coupon->scope == SCOPE_ORDER || line->product->seller_id == coupon->seller_id;
+	return coupon->scope == SCOPE_ORDER || line->seller_id == coupon->seller_id;
 }
 
 typedef struct Remainder
@@ -150,7 +154,7 @@ apply_order_coupon(Quote *quote, Coupon *coupon)
 
 	for (int i = 0; i < quote->nlines; i++)
 	{
-		QuoteLine  *line = &quote->lines[i];
+		const Line *line = &quote->lines[i].line;
 
 		if (!counts_on(coupon, line))
 			continue;
@@ -174,30 +178,31 @@ apply_order_coupon(Quote *quote, Coupon *coupon)
 	for (int i = 0; i < quote->nlines; i++)
 	{
 		if (shipping)
-			quote->lines[i].shipping_discount = shares[i];
+			quote->lines[i].line.shipping_discount = shares[i];
 		else
-			quote->lines[i].order_discount_share = shares[i];
+			quote->lines[i].line.order_discount_share = shares[i];
 	}
 	if (shipping)
-		quote->shipping_discount = coupon->discount;
+		quote->totals.shipping_discount = coupon->discount;
 	else
-		quote->order_discount = coupon->discount;
+		quote->totals.order_discount = coupon->discount;
 }
 
 void
 pricing_compute(Quote *quote)
 {
+	Totals	   *totals = &quote->totals;
 	Coupon	   *order_coupon = NULL;
 	Coupon	   *shipping_coupon = NULL;
 	int64		shipping = 0;
 
 	for (int i = 0; i < quote->nlines; i++)
 	{
-		QuoteLine  *line = &quote->lines[i];
+		const Line *line = &quote->lines[i].line;
 
-		price_line(line);
-		quote->items_total = checked_add(quote->items_total, checked_multiply(line->unit_price, line->quantity));
-		quote->item_discount_total += line->unit_discount * line->quantity;
+		price_line(&quote->lines[i]);
+		totals->items_total = checked_add(totals->items_total, checked_multiply(line->unit_price, line->quantity));
+		totals->item_discount_total += line->unit_discount * line->quantity;
 		shipping = checked_add(shipping, line->shipping_fee);
 	}
 
@@ -224,7 +229,7 @@ pricing_compute(Quote *quote)
 			raise_error(ERROR_COUPON_CONDITION_NOT_MET,
 						"coupon issue " INT64_FORMAT " would take nothing off", quote->coupons[i].issue_id);
 
-	quote->shipping_total = shipping - quote->shipping_discount;
-	quote->payment_amount = checked_add(quote->items_total - quote->item_discount_total - quote->order_discount,
-										quote->shipping_total);
+	totals->shipping_total = shipping - totals->shipping_discount;
+	totals->payment_amount = checked_add(totals->items_total - totals->item_discount_total - totals->order_discount,
+										 totals->shipping_total);
 }

@@ -49,15 +49,14 @@ typedef struct Coupon
 	int64		discount;		/* out: what it takes off in all */
 } Coupon;
 
-typedef struct QuoteLine
+/* A line of an order, of a sheet or of a quote, and what it costs.  Money in won; id 0 means none. */
+typedef struct Line
 {
 	int64		product_id;
+	int64		seller_id;
+	const char *product_name;
 	int64		quantity;
-	int64		coupon_issue_id;	/* 0: none */
-	int			position;		/* of the line in the request */
-	Product    *product;
-	Coupon	   *coupon;
-	/* priced: */
+	int64		coupon_issue_id;
 	int64		unit_price;
 	int64		unit_discount;
 	int64		unit_final;
@@ -65,6 +64,25 @@ typedef struct QuoteLine
 	int64		order_discount_share;
 	int64		shipping_fee;
 	int64		shipping_discount;
+} Line;
+
+/* What an order, a sheet or a quote costs in all. */
+typedef struct Totals
+{
+	int64		items_total;
+	int64		item_discount_total;
+	int64		order_discount;
+	int64		shipping_discount;
+	int64		shipping_total;
+	int64		payment_amount;
+} Totals;
+
+/* A line while it is priced. */
+typedef struct QuoteLine
+{
+	Line		line;
+	const Product *product;
+	Coupon	   *coupon;
 } QuoteLine;
 
 typedef struct Quote
@@ -75,13 +93,7 @@ typedef struct Quote
 	Product    *products;		/* by ascending id, each once */
 	int			ncoupons;
 	Coupon	   *coupons;		/* by ascending issue id, each once: the lines' and the order's */
-	/* priced: */
-	int64		items_total;
-	int64		item_discount_total;
-	int64		order_discount;
-	int64		shipping_discount;
-	int64		shipping_total;
-	int64		payment_amount;
+	Totals		totals;
 } Quote;
 
 /*

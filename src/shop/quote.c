@@ -55,7 +55,7 @@ key_is(const JsonbValue *key, const char *name)
 
 /* Reads one object of items; number is its index. */
 static void
-parse_line(QuoteLine *line, JsonbContainer *object, int number)
+parse_line(RequestLine *line, JsonbContainer *object, int number)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
@@ -107,8 +107,8 @@ quote_product_index(const QuoteRequest *request, int64 product_id)
 static int
 compare_lines(const void *a, const void *b)
 {
-	const QuoteLine *la = a;
-	const QuoteLine *lb = b;
+	const RequestLine *la = a;
+	const RequestLine *lb = b;
 
 	if (la->product_id != lb->product_id)
 		return la->product_id < lb->product_id ? -1 : 1;
@@ -120,20 +120,20 @@ compare_lines(const void *a, const void *b)
 static int
 compare_positions(const void *a, const void *b)
 {
-	return ((const QuoteLine *) a)->position - ((const QuoteLine *) b)->position;
+	return ((const RequestLine *) a)->position - ((const RequestLine *) b)->position;
 }
 
 /* Adds up lines of the same product and coupon, and lists the products with what is asked of each. */
 static void
 merge_lines(QuoteRequest *request)
 {
-	QuoteLine  *lines = request->lines;
+	RequestLine *lines = request->lines;
 	int			kept = 0;
 
-	qsort(lines, request->nlines, sizeof(QuoteLine), compare_lines);
+	qsort(lines, request->nlines, sizeof(RequestLine), compare_lines);
 	for (int i = 0; i < request->nlines; i++)
 	{
-		QuoteLine  *last = kept > 0 ? &lines[kept - 1] : NULL;
+		RequestLine *last = kept > 0 ? &lines[kept - 1] : NULL;
 		int64	   *units;
 
 		if (last == NULL || last->product_id != lines[i].product_id)
@@ -148,7 +148,7 @@ merge_lines(QuoteRequest *request)
 			lines[kept++] = lines[i];
 	}
 	request->nlines = kept;
-	qsort(lines, kept, sizeof(QuoteLine), compare_positions);
+	qsort(lines, kept, sizeof(RequestLine), compare_positions);
 }
 
 static void
@@ -165,7 +165,7 @@ parse_items(QuoteRequest *request, Jsonb *items)
 	if (n < 1 || n > MAX_LINES)
 		raise_error(ERROR_INVALID_REQUEST, "items must have 1 to %d lines, not %d", MAX_LINES, n);
 
-	request->lines = palloc0(n * sizeof(QuoteLine));
+	request->lines = palloc0(n * sizeof(RequestLine));
 	request->product_ids = palloc(n * sizeof(int64));
 	request->units = palloc0(n * sizeof(int64));
 	iterator = JsonbIteratorInit(&items->root);
@@ -236,19 +236,22 @@ quote_parse(Jsonb *items, ArrayType *coupon_issue_ids)
 	return request;
 }
 
-void
-quote_append_canonical(StringInfo buf, const QuoteRequest *request)
+char *
+quote_canonical(const QuoteRequest *request)
 {
-	QuoteLine  *lines = palloc(request->nlines * sizeof(QuoteLine));
+	RequestLine *lines = palloc(request->nlines * sizeof(RequestLine));
+	StringInfoData buf;
 
-	memcpy(lines, request->lines, request->nlines * sizeof(QuoteLine));
-	qsort(lines, request->nlines, sizeof(QuoteLine), compare_lines);
+	initStringInfo(&buf);
+	memcpy(lines, request->lines, request->nlines * sizeof(RequestLine));
+	qsort(lines, request->nlines, sizeof(RequestLine), compare_lines);
 	for (int i = 0; i < request->nlines; i++)
-		appendStringInfo(buf, INT64_FORMAT ":" INT64_FORMAT ":" INT64_FORMAT ";", lines[i].product_id,
+		appendStringInfo(&buf, INT64_FORMAT ":" INT64_FORMAT ":" INT64_FORMAT ";", lines[i].product_id,
 						 lines[i].coupon_issue_id, lines[i].quantity);
 	for (int i = 0; i < request->norder_coupons; i++)
-		appendStringInfo(buf, "," INT64_FORMAT, request->order_coupon_ids[i]);
+		appendStringInfo(&buf, "," INT64_FORMAT, request->order_coupon_ids[i]);
 	pfree(lines);
+	return buf.data;
 }
 
 static void *
@@ -266,7 +269,7 @@ assign_products(Quote *quote, const int64 *units)
 	{
 		QuoteLine  *line = &quote->lines[i];
 
-		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
+		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->line.product_id);
 	}
 	for (int i = 0; i < quote->nproducts; i++)
 	{
@@ -288,7 +291,7 @@ assign_coupons(Quote *quote)
 {
 	for (int i = 0; i < quote->nlines; i++)
 	{
-		QuoteLine  *line = &quote->lines[i];
+		const Line *line = &quote->lines[i].line;
 		Coupon	   *coupon;
 
 		if (line->coupon_issue_id == 0)
@@ -302,7 +305,7 @@ assign_coupons(Quote *quote)
 						"coupon issue " INT64_FORMAT " is for product " INT64_FORMAT ", not for product " INT64_FORMAT,
 						coupon->issue_id, coupon->product_id, line->product_id);
 		coupon->chosen = true;
-		line->coupon = coupon;
+		quote->lines[i].coupon = coupon;
 	}
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].scope == SCOPE_PRODUCT && !quote->coupons[i].chosen)
@@ -311,13 +314,25 @@ assign_coupons(Quote *quote)
 						quote->coupons[i].issue_id, quote->coupons[i].product_id);
 }
 
+static void
+copy_lines(Quote *quote, const QuoteRequest *request)
+{
+	quote->nlines = request->nlines;
+	quote->lines = palloc0(request->nlines * sizeof(QuoteLine));
+	for (int i = 0; i < request->nlines; i++)
+	{
+		quote->lines[i].line.product_id = request->lines[i].product_id;
+		quote->lines[i].line.quantity = request->lines[i].quantity;
+		quote->lines[i].line.coupon_issue_id = request->lines[i].coupon_issue_id;
+	}
+}
+
 Quote *
 quote_make(int64 user_id, const QuoteRequest *request, bool lock_coupons)
 {
 	Quote	   *quote = palloc0(sizeof(Quote));
 
-	quote->nlines = request->nlines;
-	quote->lines = request->lines;
+	copy_lines(quote, request);
 	quote->nproducts = request->nproducts;
 	quote->products = product_read(request->product_ids, request->nproducts);
 	assign_products(quote, request->units);

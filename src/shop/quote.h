@@ -5,17 +5,24 @@
 #ifndef COMMERCE_QUOTE_H
 #define COMMERCE_QUOTE_H
 
-#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
 #include "shop/pricing.h"
 
+typedef struct RequestLine
+{
+	int64		product_id;
+	int64		quantity;
+	int64		coupon_issue_id;	/* 0: none */
+	int			position;		/* in the request */
+} RequestLine;
+
 /* What a buyer asks for: checked for its form, lines of the same product and coupon added up. */
 typedef struct QuoteRequest
 {
 	int			nlines;
-	QuoteLine  *lines;			/* in the order of the request */
+	RequestLine *lines;			/* in the order of the request */
 	int			nproducts;
 	int64	   *product_ids;	/* ascending, distinct */
 	int64	   *units;			/* asked of each product */
@@ -31,8 +38,8 @@ typedef struct QuoteRequest
  */
 extern QuoteRequest *quote_parse(Jsonb *items, ArrayType *coupon_issue_ids);
 
-/* Appends the canonical form of a request, the same for all that ask for the same. */
-extern void quote_append_canonical(StringInfo buf, const QuoteRequest *request);
+/* The canonical form of a request, the same for all that ask for the same. */
+extern char *quote_canonical(const QuoteRequest *request);
 
 /* Where in product_ids a product is; -1: the request does not name it. */
 extern int	quote_product_index(const QuoteRequest *request, int64 product_id);

@@ -22,14 +22,15 @@
 #include "base/guc.h"
 #include "base/json_writer.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
-#include "shop/balance.h"
 #include "shop/idempotency.h"
 #include "shop/make_way.h"
-#include "shop/order.h"
+#include "shop/order_event.h"
+#include "shop/place.h"
 #include "shop/quote.h"
+#include "shop/user.h"
 
 #define SHEET_COLUMNS	12
 #define ITEM_COLUMNS	14
@@ -56,19 +57,19 @@ uuid_text(Datum id)
 static Datum
 insert_sheet_row(const Sheet *sheet)
 {
-	const Quote *quote = sheet->quote;
+	const Totals *totals = &sheet->quote->totals;
 	Datum		values[SHEET_COLUMNS] = {0};
 	bool		nulls[SHEET_COLUMNS] = {false};
 
 	values[0] = sheet->id;
 	values[1] = Int64GetDatum(sheet->user_id);
 	values[2] = sql_int8_array(sheet->request->order_coupon_ids, sheet->request->norder_coupons);
-	values[3] = Int64GetDatum(quote->items_total);
-	values[4] = Int64GetDatum(quote->item_discount_total);
-	values[5] = Int64GetDatum(quote->order_discount);
-	values[6] = Int64GetDatum(quote->shipping_discount);
-	values[7] = Int64GetDatum(quote->shipping_total);
-	values[8] = Int64GetDatum(quote->payment_amount);
+	values[3] = Int64GetDatum(totals->items_total);
+	values[4] = Int64GetDatum(totals->item_discount_total);
+	values[5] = Int64GetDatum(totals->order_discount);
+	values[6] = Int64GetDatum(totals->shipping_discount);
+	values[7] = Int64GetDatum(totals->shipping_total);
+	values[8] = Int64GetDatum(totals->payment_amount);
 	values[9] = TimestampTzGetDatum(sheet->created_at);
 	values[10] = TimestampTzGetDatum(sheet->expires_at);
 	nulls[11] = true;			/* consumed_order_id */
@@ -83,16 +84,16 @@ insert_item_rows(const Sheet *sheet)
 	row_writer_open(&writer, "order_sheet_items", ITEM_COLUMNS);
 	for (int i = 0; i < sheet->quote->nlines; i++)
 	{
-		const QuoteLine *line = &sheet->quote->lines[i];
+		const Line *line = &sheet->quote->lines[i].line;
 		Datum		values[ITEM_COLUMNS] = {0};
 		bool		nulls[ITEM_COLUMNS] = {false};
 
 		values[0] = sheet->id;
 		values[1] = Int32GetDatum(i + 1);
 		values[2] = Int64GetDatum(line->product_id);
-		values[3] = Int64GetDatum(line->product->seller_id);
-		nulls[3] = (line->product->seller_id == 0);
-		values[4] = CStringGetTextDatum(line->product->name);
+		values[3] = Int64GetDatum(line->seller_id);
+		nulls[3] = (line->seller_id == 0);
+		values[4] = CStringGetTextDatum(line->product_name);
 		values[5] = Int64GetDatum(line->quantity);
 		values[6] = Int64GetDatum(line->unit_price);
 		values[7] = Int64GetDatum(line->unit_discount);
@@ -120,19 +121,14 @@ write_created_event(const Sheet *sheet)
 	json_put_int(&json, "user_id", sheet->user_id);
 	json_put_time(&json, "created_at", sheet->created_at);
 	json_put_time(&json, "expires_at", sheet->expires_at);
-	json_put_int(&json, "items_total", quote->items_total);
-	json_put_int(&json, "item_discount_total", quote->item_discount_total);
-	json_put_int(&json, "order_discount", quote->order_discount);
-	json_put_int(&json, "shipping_discount", quote->shipping_discount);
-	json_put_int(&json, "shipping_total", quote->shipping_total);
-	json_put_int(&json, "payment_amount", quote->payment_amount);
+	order_put_totals(&json, &quote->totals);
 	json_open_array(&json, "coupon_issue_ids");
 	for (int i = 0; i < sheet->request->norder_coupons; i++)
 		json_put_int(&json, NULL, sheet->request->order_coupon_ids[i]);
 	json_close_array(&json);
 	json_open_array(&json, "items");
 	for (int i = 0; i < quote->nlines; i++)
-		order_put_line(&json, i + 1, &quote->lines[i]);
+		order_put_line(&json, i + 1, &quote->lines[i].line);
 	json_close_array(&json);
 	json_close_object(&json);
 	event.payload = json_finish(&json);
@@ -255,11 +251,11 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 static void
 require_same_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
 {
-	bool		same = (quote->payment_amount == sheet->payment_amount && quote->nlines == sheet->nlines);
+	bool		same = (quote->totals.payment_amount == sheet->payment_amount && quote->nlines == sheet->nlines);
 
 	for (int i = 0; same && i < quote->nlines; i++)
 	{
-		const QuoteLine *line = &quote->lines[i];
+		const Line *line = &quote->lines[i].line;
 		const LinePrice *price = &sheet->prices[i];
 
 		same = line->unit_final == price->unit_final &&
@@ -268,8 +264,8 @@ require_same_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
 	}
 	if (!same)
 		raise_error(ERROR_PRICE_CHANGED, "order sheet %s: " INT64_FORMAT " then, " INT64_FORMAT " now%s",
-					uuid_text(sheet_id), sheet->payment_amount, quote->payment_amount,
-					quote->payment_amount == sheet->payment_amount ? ", for lines that cost something else" : "");
+					uuid_text(sheet_id), sheet->payment_amount, quote->totals.payment_amount,
+					quote->totals.payment_amount == sheet->payment_amount ? ", for lines that cost something else" : "");
 }
 
 static void
@@ -299,7 +295,6 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	PaymentMethod method;
 	int64		user_id;
 	IdempotentCall call;
-	StringInfoData arguments;
 	StoredSheet sheet;
 	QuoteRequest *request;
 	Quote	   *quote;
@@ -313,9 +308,8 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	method = payment_method_of(PG_GETARG_DATUM(2));
 	user_id = sheet_user(sheet_id);
 
-	initStringInfo(&arguments);
-	appendStringInfo(&arguments, "%s %s", uuid_text(sheet_id), payment_method_labels[method]);
-	idempotency_init(&call, user_id, "place_sheet_order", key, &arguments);
+	idempotency_init(&call, user_id, "place_sheet_order", key,
+					 key ? psprintf("%s %s", uuid_text(sheet_id), payment_method_labels[method]) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 

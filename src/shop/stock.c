@@ -24,9 +24,9 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_writer.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
+#include "escrow/counters.h"
 #include "escrow/escrow.h"
-#include "escrow/escrow_counters.h"
 #include "escrow/gate.h"
 #include "shop/stock.h"
 

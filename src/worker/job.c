@@ -1,18 +1,15 @@
 /*
  * job.c
- *	  Locks of the periodic jobs, in a lock space of our own (gate.h).
+ *	  Locks of the periodic jobs.
  */
 #include "postgres.h"
 
 #include "common/hashfn.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 
 #include "base/compat.h"
-#include "base/spi_util.h"
-#include "escrow/gate.h"
+#include "base/lock.h"
 
 PG_FUNCTION_INFO_V1(commerce_lock_sales);
 PG_FUNCTION_INFO_V1(commerce_try_lock_job);
@@ -25,10 +22,7 @@ PG_FUNCTION_INFO_V1(commerce_try_lock_job);
 Datum
 commerce_lock_sales(PG_FUNCTION_ARGS)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, COMMERCE_LOCK_SALES);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	lock_take(COMMERCE_LOCK_SALES, 0);
 	PG_RETURN_VOID();
 }
 
@@ -42,8 +36,6 @@ commerce_try_lock_job(PG_FUNCTION_ARGS)
 {
 	text	   *name = PG_GETARG_TEXT_PP(0);
 	uint32		hash = hash_bytes((unsigned char *) VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, hash, 0, COMMERCE_LOCK_JOB);
-	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
+	PG_RETURN_BOOL(lock_try(COMMERCE_LOCK_JOB, hash));
 }

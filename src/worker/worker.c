@@ -47,7 +47,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
@@ -58,8 +57,8 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "base/sql.h"
+#include "escrow/counters.h"
 #include "escrow/fold.h"
 #include "worker/worker.h"
 
@@ -101,25 +100,17 @@ typedef struct WorkerState
 static WorkerState *state = NULL;
 static Slot *my_slot = NULL;	/* of this backend's database */
 
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
-static void
-request_memory(void)
+void
+worker_request_memory(void)
 {
-	if (previous_request_hook)
-		previous_request_hook();
 	RequestAddinShmemSpace(sizeof(WorkerState));
 }
 
-static void
-start_memory(void)
+void
+worker_start_memory(void)
 {
 	bool		found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	state = ShmemInitStruct("commerce maintenance", sizeof(WorkerState), &found);
 	if (!found)
 	{
@@ -132,20 +123,12 @@ start_memory(void)
 			state->slots[i].process = NO_PROCESS;
 		}
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 void
 worker_init(void)
 {
 	BackgroundWorker worker = {0};
-
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;

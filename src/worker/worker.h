@@ -5,13 +5,14 @@
 #ifndef COMMERCE_WORKER_H
 #define COMMERCE_WORKER_H
 
-/* Called from _PG_init: registers the launcher when the library is being preloaded. */
+/* Registers the launcher; called while the library is being preloaded. */
 extern void worker_init(void);
 
-/*
- * Tells that a transaction of this database has committed something: events to be delivered, entries to
- * be folded, orders that will expire.  Called after the commit; cheap, and does not throw.
- */
+/* Asks for shared memory, and fills it: called by the hooks of commerce.c. */
+extern void worker_request_memory(void);
+extern void worker_start_memory(void);
+
+/* Wakes this database's worker: news_tell()'s callback. */
 extern void worker_wake(void);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * spi_util.h
+ * sql.h
  *	  SQL statements that are planned once per backend.
  */
-#ifndef COMMERCE_SPI_UTIL_H
-#define COMMERCE_SPI_UTIL_H
+#ifndef COMMERCE_SQL_H
+#define COMMERCE_SQL_H
 
 #include "executor/spi.h"
 

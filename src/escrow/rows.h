@@ -1,11 +1,16 @@
 /*
- * escrow_rows.h
+ * rows.h
  *	  What the journals and the narrow rows say about a resource.
  */
-#ifndef COMMERCE_ESCROW_ROWS_H
-#define COMMERCE_ESCROW_ROWS_H
+#ifndef COMMERCE_ROWS_H
+#define COMMERCE_ROWS_H
 
-#include "escrow/escrow.h"
+/* What is limited. */
+typedef enum EscrowKind
+{
+	ESCROW_STOCK,				/* products: narrow row in stock, journal stock_entries */
+	ESCROW_QUOTA,				/* coupons: narrow row in coupon_quota, journal coupon_issues */
+} EscrowKind;
 
 /* OID of the journal of a kind of resource. */
 extern Oid	rows_journal(EscrowKind kind);

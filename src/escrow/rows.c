@@ -1,5 +1,5 @@
 /*
- * escrow_rows.c
+ * rows.c
  *	  What the journals (stock_entries, coupon_issues) and the narrow rows (stock, coupon_quota) that they
  *	  are folded into say about a resource.
  *
@@ -17,10 +17,10 @@
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/spi_util.h"
-#include "escrow/escrow_rows.h"
-#include "escrow/fold.h"
+#include "base/lock.h"
+#include "base/sql.h"
 #include "escrow/gate.h"
+#include "escrow/rows.h"
 
 #define LONG_JOURNAL	500		/* rows above a mark that are worth a fold without a worker */
 
@@ -152,7 +152,7 @@ fold_locked(EscrowKind kind, int64 id)
 {
 	Datum		values[2] = {Int64GetDatum(id), Int64GetDatum(LONG_JOURNAL / 2)};
 
-	if (!fold_try_lock())
+	if (!lock_try(COMMERCE_LOCK_FOLD, 0))
 		return;
 	SPI_connect();
 	gate_own_write(&fold_row[kind], values);

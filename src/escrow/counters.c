@@ -1,5 +1,5 @@
 /*
- * escrow_counters.c
+ * counters.c
  *	  The table of counters in shared memory: finding, making and evicting them.  What the figures mean
  *	  is escrow.c's.
  *
@@ -32,8 +32,8 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/spi_util.h"
-#include "escrow/escrow_counters.h"
+#include "base/sql.h"
+#include "escrow/counters.h"
 
 #define GENERATIONS		64
 #define BITS_PER_WORD	64
@@ -60,9 +60,6 @@ static CounterTable *table = NULL;
 static HTAB *places = NULL;
 static char *counters = NULL;	/* the array; see counter_at() */
 
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
 static int
 holder_words(void)
 {
@@ -81,26 +78,21 @@ counter_at(int index)
 	return (Counter *) (counters + index * counter_size());
 }
 
-static void
-request_memory(void)
+void
+counters_request_memory(void)
 {
-	if (previous_request_hook)
-		previous_request_hook();
 	RequestAddinShmemSpace(CACHELINEALIGN(sizeof(CounterTable)));
 	RequestAddinShmemSpace(add_size(PG_CACHE_LINE_SIZE, mul_size(commerce_escrow_max_resources, counter_size())));
 	RequestAddinShmemSpace(hash_estimate_size(commerce_escrow_max_resources, sizeof(CounterPlace)));
 	RequestNamedLWLockTranche("commerce_escrow", 1);
 }
 
-static void
-start_memory(void)
+void
+counters_start_memory(void)
 {
 	HASHCTL		info = {.keysize = sizeof(CounterKey), .entrysize = sizeof(CounterPlace)};
 	bool		found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	table = ShmemInitStruct("commerce escrow", sizeof(CounterTable), &found);
 	if (!found)
 	{
@@ -117,18 +109,6 @@ start_memory(void)
 													   &found));
 	places = ShmemInitHash("commerce escrow keys", commerce_escrow_max_resources, commerce_escrow_max_resources,
 						   &info, HASH_ELEM | HASH_BLOBS);
-	LWLockRelease(AddinShmemInitLock);
-}
-
-void
-counters_init(void)
-{
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_memory;
 }
 
 bool

@@ -1,5 +1,5 @@
 /*
- * spi_util.c
+ * sql.c
  *	  SQL statements that are planned once per backend, and the names of our own objects.
  *
  * Statements are planned generically: their plans are index lookups by key whatever the values are, and
@@ -25,7 +25,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/spi_util.h"
+#include "base/sql.h"
 
 #define LARGE_TABLE_ROWS	1000000.0
 

@@ -1,9 +1,9 @@
 /*
- * escrow_counters.h
+ * counters.h
  *	  The table of counters in shared memory.
  */
-#ifndef COMMERCE_ESCROW_COUNTERS_H
-#define COMMERCE_ESCROW_COUNTERS_H
+#ifndef COMMERCE_COUNTERS_H
+#define COMMERCE_COUNTERS_H
 
 #include "storage/condition_variable.h"
 #include "storage/spin.h"
@@ -34,8 +34,9 @@ typedef struct Counter
 	uint64		holders[FLEXIBLE_ARRAY_MEMBER];	/* bit per process: has units of in_flight */
 } Counter;
 
-/* Called from _PG_init: asks for shared memory when the library is being preloaded. */
-extern void counters_init(void);
+/* Asks for shared memory, and fills it: called by the hooks of commerce.c. */
+extern void counters_request_memory(void);
+extern void counters_start_memory(void);
 
 /* Whether there is shared memory: the library was preloaded. */
 extern bool counters_exist(void);

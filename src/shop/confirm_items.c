@@ -1,0 +1,82 @@
+/*
+ * confirm_items.c
+ *	  Items that were delivered long ago are confirmed without the buyer.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "base/sql.h"
+#include "base/sweep.h"
+#include "escrow/gate.h"
+#include "shop/step.h"
+
+PG_FUNCTION_INFO_V1(commerce_confirm_delivered_items);
+
+static TimestampTz
+confirmed_from(void)
+{
+	return GetCurrentTimestamp() - (int64) commerce_auto_confirm_after * USECS_PER_SEC;
+}
+
+/* Confirms the items of a locked order that were delivered long ago; answers how many. */
+static int
+confirm_items(Order *order)
+{
+	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
+	int			n = 0;
+
+	for (int i = 0; i < order->nitems; i++)
+		if (order_item_has_status(&order->items[i], "DELIVERED") && order->items[i].delivered_at <= confirmed_from())
+			items[n++] = &order->items[i];
+	if (n > 0)
+		(void) step_items(order, items, n, "CONFIRMED", &actor_system);
+	return n;
+}
+
+static int
+confirm_orders(const int64 *order_ids, int n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
+	int			confirmed = 0;
+
+	MemoryContextSwitchTo(one_order);
+	for (int i = 0; i < n; i++)
+	{
+		Order	   *order = order_lock(order_ids[i], true);
+
+		if (order)
+			confirmed += confirm_items(order);
+		MemoryContextReset(one_order);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(one_order);
+	return confirmed;
+}
+
+/*
+ * confirm_delivered_items(max_rows int)
+ *
+ * Confirms the items that were delivered longer than commerce.auto_confirm_after ago, of at most
+ * max_rows orders that nobody is working on, and returns how many items.  It waits for nothing.
+ */
+Datum
+commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
+{
+	static const Sweep confirm = {"delivered order", "confirmed", confirm_orders, NULL};
+	int64	   *ids;
+	int			n;
+
+	gate_enter("confirm_delivered_items()");
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+	ids = order_items_find_delivered(confirmed_from(), PG_GETARG_INT32(0), &n);
+	PG_RETURN_INT32(sweep(&confirm, ids, n));
+}

@@ -1,0 +1,44 @@
+/*
+ * item_status.c
+ *	  A step of one item, or of some of its units.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/sql.h"
+#include "escrow/gate.h"
+#include "shop/step.h"
+
+PG_FUNCTION_INFO_V1(commerce_change_item_status);
+
+/*
+ * change_item_status(order_item_id bigint, new_status order_item_status, actor actor_kind,
+ *					  actor_id bigint, note text, quantity bigint)
+ *
+ * Returns the order_items row that has the new status.
+ */
+Datum
+commerce_change_item_status(PG_FUNCTION_ARGS)
+{
+	Actor		actor;
+	Order	   *order;
+	OrderItem  *item;
+	int64		quantity = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT64(5);
+
+	gate_enter("change_item_status()");
+	if (PG_ARGISNULL(0))
+		raise_error(ERROR_INVALID_REQUEST, "order_item_id must not be null");
+	if (PG_ARGISNULL(1))
+		raise_error(ERROR_INVALID_REQUEST, "new_status must not be null");
+	if (!PG_ARGISNULL(5) && quantity < 1)
+		raise_error(ERROR_INVALID_REQUEST, "quantity must be 1 or more, or null for all");
+	actor = actor_get(fcinfo, 2);
+	order = step_lock_item(PG_GETARG_INT64(0), &actor, &item);
+	(void) step_item(order, &item, DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(1))),
+					   &actor, quantity);
+	PG_RETURN_DATUM(order_item_row(item->id));
+}

@@ -1,0 +1,37 @@
+/*
+ * order_event.h
+ *	  What events say of an order.
+ */
+#ifndef COMMERCE_ORDER_EVENT_H
+#define COMMERCE_ORDER_EVENT_H
+
+#include "base/json_writer.h"
+#include "shop/order.h"
+
+/* Writes a priced line that is not an item yet as an element of an array. */
+extern void order_put_line(JsonWriter *json, int seq, const Line *line);
+
+/* Writes totals as members of the object that is open. */
+extern void order_put_totals(JsonWriter *json, const Totals *totals);
+
+/* Writes the events of an order that has just been made, with its payment. */
+extern void order_write_created(const Order *order, const Payment *payment);
+
+/* Writes that an order has been paid, and the requests to its sellers to deliver what is PREPARING. */
+extern void order_write_paid(const Order *order, const Payment *payment);
+
+/* Writes DeliveryRequested for n items of an order, one event per seller. */
+extern void order_write_delivery(const Order *order, OrderItem *const *items, int n);
+
+/* Writes an event that carries nothing but the order and its items. */
+extern void order_write_event(const Order *order, const char *type);
+
+/* Writes an event that carries a payment in a member ("payment" or "refund"). */
+extern void order_write_payment_event(const Order *order, const char *type, const char *member,
+									  const Payment *payment);
+
+/* Writes that n items of an order have changed, each from a former status. */
+extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const char *const *former,
+								const Actor *actor);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * order_item.h
+ *	  Items of orders.
+ */
+#ifndef COMMERCE_ORDER_ITEM_H
+#define COMMERCE_ORDER_ITEM_H
+
+#include "datatype/timestamp.h"
+
+#include "base/compat.h"
+#include "shop/actor.h"
+#include "shop/pricing.h"
+#include "shop/stock.h"
+
+typedef struct OrderItem
+{
+	int64		id;
+	int			seq;
+	const char *status;			/* label of order_item_status */
+	Line		line;
+	int64		split_from;		/* id of another item; 0: none */
+	TimestampTz delivered_at;	/* 0: never */
+} OrderItem;
+
+/* Inserts the rows of n items of an order. */
+extern void order_items_insert(int64 order_id, const OrderItem *items, int n);
+
+/* Inserts a row of history for each of n items of an order, which came from another status (NULL: none). */
+extern void order_items_record(OrderItem *const *items, int n, const char *from, const char *to, const Actor *actor);
+
+/* Inserts the history that n items have when their order is made by its buyer, with payment or before it. */
+extern void order_items_record_first(const OrderItem *items, int n, int64 buyer_id, bool paid);
+
+/* Reads the items of a locked order by seq into the context; room for one more is left. */
+extern OrderItem *order_items_read(int64 order_id, MemoryContext context, int *n);
+
+/* The order that an item belongs to, and the item's seller (0: the shop); 0 when there is no such item. */
+extern int64 order_item_order(int64 item_id, int64 *seller_id);
+
+/* Whether all items of an order are of this seller. */
+extern bool order_items_are_sellers(int64 order_id, int64 seller_id);
+
+/* The row of an item, as a composite datum. */
+extern Datum order_item_row(int64 item_id);
+
+/* Stores what splitting has changed of an item: units, total, share of the order's discount. */
+extern void order_item_store_line(const OrderItem *item);
+
+/* What the line of an item costs without its shipping: what comes back when all of its units do. */
+extern int64 order_item_net(const OrderItem *item);
+
+extern bool order_item_has_status(const OrderItem *item, const char *status);
+
+/*
+ * Whether commerce.order_item_transitions lets an actor of this kind take an item to a status, as a step
+ * that is made with the whole order, or not.
+ */
+extern bool order_item_may_change(const OrderItem *item, const char *status, const Actor *actor, bool whole_order);
+
+/* Raises INVALID_STATE_TRANSITION. */
+pg_noreturn extern void order_item_refuse_change(const OrderItem *item, const char *status, const Actor *actor);
+
+/*
+ * Gives n items, all of one status, another, with their history.  Raises INVALID_STATE_TRANSITION unless
+ * the actor may make the step.
+ */
+extern void order_items_set_status(OrderItem *const *items, int n, const char *status, const Actor *actor);
+
+/* Whether the items of an order that was never paid were cancelled by the system, and not by a person. */
+extern bool order_items_given_up(int64 order_id);
+
+/*
+ * Finds at most max_orders orders with items that were delivered up to a moment and are not confirmed, those
+ * that wait longest first.
+ */
+extern int64 *order_items_find_delivered(TimestampTz delivered_until, int64 max_orders, int *n);
+
+/* The stock that n items are about, by ascending product, as stock_give() and stock_take() want it. */
+extern StockMove *order_items_stock_moves(OrderItem *const *items, int n);
+
+#endif

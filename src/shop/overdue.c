@@ -1,0 +1,222 @@
+/*
+ * overdue.c
+ *	  Unpaid orders: they hold stock and coupons until they are paid or ended, and here they are ended.
+ *
+ * An order is overdue when its expires_at has passed.  Nothing depends on the sweeper that cancels overdue
+ * orders: a request that is short of what they hold cancels those in its way (make_way.c).
+ *
+ * Lock order: user's row, order's row, coupons by id, products by id.  Where several orders are ended
+ * at once, users' and orders' rows that somebody else has are passed over; a coupon in use is locked by
+ * nobody who waits for anything; and the products of all of them are given back together, by ascending id,
+ * or locked together, before the orders are ended one by one because some of them cannot be.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/row_reader.h"
+#include "base/sql.h"
+#include "base/sweep.h"
+#include "escrow/gate.h"
+#include "shop/coupon.h"
+#include "shop/order_event.h"
+#include "shop/overdue.h"
+
+PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
+
+const UnpaidEnd unpaid_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
+
+/* Everything of unpaid_end() but the stock; answers the order's items. */
+static Datum
+end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
+{
+	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->totals.payment_amount, end->provider_event_id};
+	UsedCoupon *coupons;
+	int			ncoupons;
+	Datum		row;
+
+	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id);
+	for (int i = 0; i < order->nitems; i++)
+		items[i] = &order->items[i];
+	order_items_set_status(items, order->nitems, "CANCELLED", &end->actor);
+	row = order_save(order);
+	order_write_payment_event(order, "PaymentFailed", "payment", &payment);
+	order_write_event(order, "OrderCancelled");
+	coupons = coupon_read_used(order->id, &ncoupons);
+	coupon_restore(order->id, coupons, ncoupons);
+	return row;
+}
+
+void
+unpaid_end(Order **orders, int n, const UnpaidEnd *end, Datum *row)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext one_order = AllocSetContextCreate(caller, "commerce order", ALLOCSET_DEFAULT_SIZES);
+	OrderItem **items;
+	int			nitems = 0;
+
+	for (int i = 0; i < n; i++)
+		nitems += orders[i]->nitems;
+	items = palloc(nitems * sizeof(OrderItem *));
+	nitems = 0;
+	for (int i = 0; i < n; i++)
+	{
+		Datum		saved;
+
+		MemoryContextSwitchTo(one_order);
+		saved = end_order(orders[i], items + nitems, end);
+		MemoryContextSwitchTo(caller);
+		if (row)
+			*row = datumCopy(saved, false, -1);
+		MemoryContextReset(one_order);
+		nitems += orders[i]->nitems;
+	}
+	MemoryContextDelete(one_order);
+	if (nitems > 0)
+		stock_give(order_items_stock_moves(items, nitems), nitems, end->stock_reason);
+}
+
+Order *
+overdue_lock(int64 order_id, bool *busy)
+{
+	Order	   *order = order_lock(order_id, true);
+
+	*busy = (order == NULL);
+	if (order == NULL || order->expires_at == 0 || order->expires_at > GetCurrentTimestamp())
+		return NULL;
+	return order;
+}
+
+static int
+end_overdue(const int64 *order_ids, int n)
+{
+	Order	  **orders = palloc(n * sizeof(Order *));
+	int			norders = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		busy;
+		Order	   *order = overdue_lock(order_ids[i], &busy);
+
+		if (order != NULL)
+			orders[norders++] = order;
+	}
+	unpaid_end(orders, norders, &unpaid_expired, NULL);
+	return norders;
+}
+
+/* Locks the rows of all products of some orders, where a product's stock is a row that is locked. */
+static void
+lock_products(const int64 *order_ids, int n)
+{
+	static SqlStatement find = {
+		"SELECT DISTINCT i.product_id FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) ANY ($1)",
+		1, {INT8ARRAYOID}
+	};
+	Datum		value = sql_int8_array(order_ids, n);
+	int			nids;
+	int64	   *ids;
+
+	if (!stock_locks_rows())
+		return;
+	ids = sql_ids(&find, &value, &nids);
+	stock_lock(ids, nids);
+}
+
+static int
+end_all_overdue(int max_orders)
+{
+	static const Sweep end = {"overdue order", "ended", end_overdue, lock_products};
+	static SqlStatement find = {
+		"SELECT o.id FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"AND o.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY o.expires_at LIMIT $2",
+		2, {TIMESTAMPTZOID, INT8OID}
+	};
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
+	int			n;
+	int64	   *ids = sql_ids(&find, values, &n);
+
+	return sweep(&end, ids, n);
+}
+
+/* Whether any order at all is overdue; where these are ended in time, mostly none is. */
+static bool
+any_is_overdue(TimestampTz now)
+{
+	RowReader	orders;
+	bool		found;
+
+	row_push_snapshot();
+	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
+	row_reader_seek_until(&orders, now);
+	found = row_reader_next(&orders);
+	row_reader_close(&orders);
+	PopActiveSnapshot();
+	return found;
+}
+
+int64 *
+overdue_find(const int64 *product_ids, int n, int *norders)
+{
+	static SqlStatement find = {
+		"WITH held AS MATERIALIZED (SELECT i.order_id FROM commerce.order_items i "
+		"  WHERE i.product_id OPERATOR(pg_catalog.=) ANY ($1) AND i.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT') "
+		"SELECT DISTINCT h.order_id FROM held h, LATERAL (SELECT FROM commerce.orders o "
+		"  WHERE o.id OPERATOR(pg_catalog.=) h.order_id AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"  AND o.expires_at OPERATOR(pg_catalog.<=) $2 LIMIT 1) o ORDER BY h.order_id",
+		2, {INT8ARRAYOID, TIMESTAMPTZOID}
+	};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[2];
+
+	*norders = 0;
+	if (!any_is_overdue(now))
+		return NULL;
+	values[0] = sql_int8_array(product_ids, n);
+	values[1] = TimestampTzGetDatum(now);
+	return sql_ids(&find, values, norders);
+}
+
+int64 *
+overdue_find_coupons(int64 user_id, const int64 *coupon_issue_ids, int n, int *norders)
+{
+	static SqlStatement find = {
+		"SELECT DISTINCT o.id FROM commerce.coupon_issues i "
+		"JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.used_order_id "
+		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' AND o.expires_at OPERATOR(pg_catalog.<=) $3 ORDER BY o.id",
+		3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
+	};
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[3];
+
+	*norders = 0;
+	if (!any_is_overdue(now))
+		return NULL;
+	values[0] = sql_int8_array(coupon_issue_ids, n);
+	values[1] = Int64GetDatum(user_id);
+	values[2] = TimestampTzGetDatum(now);
+	return sql_ids(&find, values, norders);
+}
+
+/*
+ * expire_pending_orders(max_rows int)
+ *
+ * Cancels overdue orders and returns how many.
+ */
+Datum
+commerce_expire_pending_orders(PG_FUNCTION_ARGS)
+{
+	gate_enter("expire_pending_orders()");
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+	PG_RETURN_INT32(end_all_overdue(PG_GETARG_INT32(0)));
+}

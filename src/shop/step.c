@@ -1,0 +1,140 @@
+/*
+ * step.c
+ *	  What happens to the items of an order that was paid, or that its buyer no longer wants: preparing,
+ *	  dispatch, delivery, cancelling, returns, exchanges, and the money, stock and coupons that come back.
+ *
+ * Who may make which step is in commerce.order_item_transitions (order_state.c reads it); this file
+ * knows what a step brings about:
+ * - entering PREPARING asks the seller to deliver;
+ * - entering CANCELLED gives back the stock, refunds the items' net, refunds a seller's shipping when
+ *   all of that seller's items are cancelled, and gives a coupon back when all it applied to is;
+ * - entering RETURNED gives back the stock and refunds the items' net;
+ * - all else moves neither money nor stock.
+ * A part of an item is split off first (order_state.c); its net is its share of the line's, so that
+ * the parts of a line come to what the line cost, whatever the steps.
+ *
+ * Lock order: gate, user's row, order's row, coupons by id, products by id.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/sql.h"
+#include "shop/order_event.h"
+#include "shop/refund.h"
+#include "shop/step.h"
+
+/* Whether the actor is this buyer or seller, and has to show that a thing is his. */
+static bool
+is_actor(const Actor *actor, const char *kind)
+{
+	return actor->id != 0 && strcmp(actor->kind, kind) == 0;
+}
+
+/* Sets the status of n items, which may have different ones now. */
+static void
+set_items(OrderItem *const *items, int n, const char *status, const Actor *actor)
+{
+	OrderItem **same = palloc(n * sizeof(OrderItem *));
+	bool	   *done = palloc0(n * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *former = items[i]->status;
+		int			nsame = 0;
+
+		if (done[i])
+			continue;
+		for (int j = i; j < n; j++)
+			if (!done[j] && order_item_has_status(items[j], former))
+			{
+				same[nsame++] = items[j];
+				done[j] = true;
+			}
+		order_items_set_status(same, nsame, status, actor);
+	}
+	pfree(same);
+	pfree(done);
+}
+
+Datum
+step_items(Order *order, OrderItem **items, int n, const char *status, const Actor *actor)
+{
+	bool		cancelled = strcmp(status, "CANCELLED") == 0;
+	bool		returned = strcmp(status, "RETURNED") == 0;
+	const char **former = palloc(n * sizeof(char *));
+	int64		amount = 0;
+	Datum		row;
+
+	for (int i = 0; i < n; i++)
+		former[i] = items[i]->status;
+	set_items(items, n, status, actor);
+	if (cancelled || returned)
+		for (int i = 0; i < n; i++)
+			amount += order_item_net(items[i]);
+	if (cancelled)
+		amount += refund_of_shipping(order, items, n);
+	if (amount > order->totals.payment_amount - order->refunded_amount)
+		raise_error(ERROR_REFUND_EXCEEDS_PAID,
+					"order " INT64_FORMAT ": to refund " INT64_FORMAT ", paid " INT64_FORMAT ", refunded " INT64_FORMAT,
+					order->id, amount, order->totals.payment_amount, order->refunded_amount);
+	order->refunded_amount += amount;
+
+	row = order_save(order);
+	order_write_changed(order, items, n, former, actor);
+	if (cancelled && strcmp(order->status, "REFUNDED") == 0)
+		order_write_event(order, "OrderCancelled");
+	if (amount > 0)
+		refund_pay(order, amount);
+	if (strcmp(status, "PREPARING") == 0 && strcmp(former[0], "PAID") == 0)
+		order_write_delivery(order, items, n);
+	if (cancelled)
+		refund_coupons(order);
+	if (cancelled || returned)
+		stock_give(order_items_stock_moves(items, n), n, cancelled ? "CANCEL" : "RETURN");
+	return row;
+}
+
+Order *
+step_lock_order(int64 order_id, const Actor *actor)
+{
+	Order	   *order = NULL;
+
+	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, "SELLER") || order_items_are_sellers(order_id, actor->id)))
+		order = order_lock(order_id, false);
+	if (order == NULL)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, order_id);
+	return order;
+}
+
+Order *
+step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
+{
+	int64		seller_id = 0;
+	int64		order_id = order_item_order(item_id, &seller_id);
+	Order	   *order = NULL;
+
+	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, "SELLER") || seller_id == actor->id))
+		order = order_lock(order_id, false);
+	*item = order ? order_find_item(order, item_id) : NULL;
+	if (*item == NULL)
+		raise_error(ERROR_ENTITY_NOT_FOUND, "order item " INT64_FORMAT, item_id);
+	return order;
+}
+
+Datum
+step_item(Order *order, OrderItem **item, const char *status, const Actor *actor, int64 quantity)
+{
+	if (!order_item_may_change(*item, status, actor, false))
+		order_item_refuse_change(*item, status, actor);
+	if (quantity > (*item)->line.quantity)
+		raise_error(ERROR_INVALID_REQUEST, "order item " INT64_FORMAT " has " INT64_FORMAT " units, not " INT64_FORMAT,
+					(*item)->id, (*item)->line.quantity, quantity);
+	if (quantity > 0 && quantity < (*item)->line.quantity)
+		*item = order_split_item(order, *item, quantity);
+	return step_items(order, item, 1, status, actor);
+}

@@ -1,0 +1,20 @@
+/*
+ * user.h
+ *	  Users as operations meet them.
+ */
+#ifndef COMMERCE_USER_H
+#define COMMERCE_USER_H
+
+/*
+ * Raises ENTITY_NOT_FOUND or FORBIDDEN unless the user exists and is ACTIVE.  With lock, the user's row
+ * is locked FOR NO KEY UPDATE until the transaction ends.
+ */
+extern void user_require_active(int64 user_id, bool lock);
+
+/*
+ * Locks a user's row FOR NO KEY UPDATE until the transaction ends, whatever the user's status; false
+ * when there is none, and with skip_locked also when somebody else has it.
+ */
+extern bool user_lock(int64 user_id, bool skip_locked);
+
+#endif

@@ -1,0 +1,498 @@
+/*
+ * inject.c
+ *	  Makes the n-th allocation of a statement fail, or has the backend cancelled or terminated at it.
+ *
+ * For test servers only: it replaces the methods of this process's memory contexts.  To be loaded into a
+ * session before anything else.
+ *
+ * An armed session counts from its next top-level statement on.  When a process dies by a signal it writes to
+ * crash.PID, in the folder INJECT_DIR, where it was and where the fault had been injected: lines of a file, an
+ * offset in it and, where it is exported, the function's name.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "postgres.h"
+
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <link.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "tcop/utility.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+
+PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(inject_arm);
+PG_FUNCTION_INFO_V1(inject_disarm);
+PG_FUNCTION_INFO_V1(inject_stacks);
+PG_FUNCTION_INFO_V1(inject_under);
+PG_FUNCTION_INFO_V1(inject_where);
+
+PGDLLEXPORT void _PG_init(void);
+
+#define MAX_STACKS	400000
+#define HASH_SIZE	(1 << 20)
+#define MAX_DEPTH	100
+#define MAX_UNDER	4
+
+typedef enum Kind
+{
+	COUNT,						/* nothing, but remember the allocations whose call stack is new */
+	OOM,
+	CANCEL,
+	DIE,
+} Kind;
+
+static Kind kind = COUNT;
+static bool pending = false;	/* armed, and waiting for the statement */
+static bool active = false;
+static bool fired = false;
+static int64 counted = 0;
+static int64 target = 0;
+static int64 again_after = 0;	/* > 0: the allocation so many later fails, too */
+
+/* The stacks that were seen, by their hashes, and the numbers of the allocations that had them first. */
+static uint64 *seen = NULL;
+static int64 *firsts = NULL;
+static int	nfirsts = 0;
+
+static void *where[MAX_DEPTH];
+static int	nwhere = 0;
+
+/* Only allocations that have a frame in each of these ranges are counted. */
+static struct
+{
+	char	   *low;
+	char	   *high;
+}			under[MAX_UNDER];
+static int	nunder = 0;
+
+static char crash_dir[MAXPGPATH] = ".";
+static int	worker_within = 0;
+static bool is_worker = false;
+
+static ExecutorStart_hook_type previous_start = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/*
+ * Stacks
+ */
+
+static bool
+is_under_all(void *const *frames, int nframes)
+{
+	for (int i = 0; i < nunder; i++)
+	{
+		bool		found = false;
+
+		for (int j = 0; j < nframes && !found; j++)
+			found = (char *) frames[j] > under[i].low && (char *) frames[j] <= under[i].high;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void
+note_stack(void *const *frames, int nframes)
+{
+	uint64		hash = UINT64CONST(1469598103934665603);
+	uint32		slot;
+
+	for (int i = 0; i < nframes; i++)
+		hash = (hash ^ (uint64) (uintptr_t) frames[i]) * UINT64CONST(1099511628211);
+	hash = Max(hash, 1);
+	for (slot = (hash >> 20) & (HASH_SIZE - 1); seen[slot] != 0; slot = (slot + 1) & (HASH_SIZE - 1))
+		if (seen[slot] == hash)
+			return;
+	if (nfirsts >= MAX_STACKS)
+		return;
+	seen[slot] = hash;
+	firsts[nfirsts++] = counted;
+}
+
+static void
+put(int fd, const char *text)
+{
+	(void) !write(fd, text, strlen(text));
+}
+
+static void
+put_frame(char *line, size_t size, void *frame)
+{
+	Dl_info		info;
+
+	if (dladdr(frame, &info) && info.dli_fname)
+		snprintf(line, size, "%s 0x%lx %s\n", info.dli_fname,
+				 (unsigned long) ((char *) frame - (char *) info.dli_fbase - 1), info.dli_sname ? info.dli_sname : "?");
+	else
+		snprintf(line, size, "? 0x%lx ?\n", (unsigned long) (uintptr_t) frame);
+}
+
+static void
+put_frames(int fd, void **frames, int n)
+{
+	char		line[MAXPGPATH + 200];
+
+	for (int i = 0; i < n; i++)
+	{
+		put_frame(line, sizeof(line), frames[i]);
+		put(fd, line);
+	}
+}
+
+static void
+crashed(int signo)
+{
+	char		path[MAXPGPATH + 50];
+	void	   *frames[MAX_DEPTH];
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/crash.%d", crash_dir, (int) getpid());
+	fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0666);
+	if (fd >= 0)
+	{
+		char		line[100];
+
+		snprintf(line, sizeof(line), "signal %d n %lld of %lld fired %d\nCRASHED AT\n", signo,
+				 (long long) target, (long long) counted, fired);
+		put(fd, line);
+		put_frames(fd, frames, backtrace(frames, MAX_DEPTH));
+		put(fd, "INJECTED AT\n");
+		put_frames(fd, where, nwhere);
+		close(fd);
+	}
+	signal(signo, SIG_DFL);
+	kill(getpid(), signo);
+}
+
+/*
+ * Allocations
+ */
+
+/* Counts an allocation, and does what is to be done at it; true: it is to fail. */
+static bool
+step(void)
+{
+	void	   *frames[MAX_DEPTH];
+	int			nframes = 0;
+
+	if (!active)
+		return false;
+	if (nunder > 0 || kind == COUNT)
+		nframes = backtrace(frames, MAX_DEPTH);
+	if (nunder > 0 && !is_under_all(frames, nframes))
+		return false;
+	counted++;
+	if (kind == COUNT)
+	{
+		note_stack(frames, nframes);
+		return false;
+	}
+	if (fired)
+		return kind == OOM && again_after > 0 && counted == target + again_after;
+	if (counted != target)
+		return false;
+	fired = true;
+	nwhere = backtrace(where, MAX_DEPTH);
+	if (kind == OOM)
+		return true;
+	if (kind == CANCEL)
+		QueryCancelPending = true;
+	else
+		ProcDiePending = true;
+	InterruptPending = true;
+	return false;
+}
+
+/* Replaces the methods of a kind of memory context.  They are told apart by a number, since C has no closures. */
+#define REPLACED(prefix) \
+static void *(*prefix##_alloc) (ALLOC_ARGS); \
+static void *(*prefix##_realloc) (REALLOC_ARGS); \
+static void * \
+my_##prefix##_alloc(ALLOC_ARGS) \
+{ \
+	return step() ? FAILED_ALLOC : prefix##_alloc(ALLOC_VALUES); \
+} \
+static void * \
+my_##prefix##_realloc(REALLOC_ARGS) \
+{ \
+	return step() ? FAILED_REALLOC : prefix##_realloc(REALLOC_VALUES); \
+}
+
+REPLACED(set)
+REPLACED(generation)
+
+/* An error "out of memory" need not show every context. */
+static void
+no_stats(MemoryContext context, MemoryStatsPrintFunc printfunc, void *passthru, MemoryContextCounters *totals,
+		 bool print_to_stderr)
+{
+}
+
+/* A context's methods, made writable: they are in constant data, which is copied when it is written. */
+static MemoryContextMethods *
+methods_of(MemoryContext context)
+{
+	MemoryContextMethods *methods = unconstify(MemoryContextMethods *, context->methods);
+	uintptr_t	page = sysconf(_SC_PAGESIZE);
+	uintptr_t	low = (uintptr_t) methods & ~(page - 1);
+	uintptr_t	high = ((uintptr_t) methods + sizeof(*methods) + page - 1) & ~(page - 1);
+
+	if (mprotect((void *) low, high - low, PROT_READ | PROT_WRITE) != 0)
+		elog(ERROR, "mprotect: %m");
+	return methods;
+}
+
+static void
+replace_methods(void)
+{
+	MemoryContextMethods *methods = methods_of(TopMemoryContext);
+	MemoryContext generation;
+
+	set_alloc = methods->alloc;
+	set_realloc = methods->realloc;
+	methods->alloc = my_set_alloc;
+	methods->realloc = my_set_realloc;
+	methods->stats = no_stats;
+
+	generation = GenerationContextCreate(CurrentMemoryContext, "inject", ALLOCSET_SMALL_SIZES);
+	methods = methods_of(generation);
+	generation_alloc = methods->alloc;
+	generation_realloc = methods->realloc;
+	methods->alloc = my_generation_alloc;
+	methods->realloc = my_generation_realloc;
+	methods->stats = no_stats;
+	MemoryContextDelete(generation);
+}
+
+/*
+ * Statements
+ */
+
+static void
+begin(void)
+{
+	/* the maintenance worker runs out of memory again and again, somewhere */
+	if (worker_within > 0 && MyBgworkerEntry != NULL &&
+		strcmp(MyBgworkerEntry->bgw_type, "commerce maintenance") == 0 && (!active || fired))
+	{
+		kind = OOM;
+		counted = 0;
+		target = 1 + pg_prng_uint64_range(&pg_global_prng_state, 0, worker_within - 1);
+		fired = false;
+		active = is_worker = true;
+		return;
+	}
+	if (is_worker && worker_within == 0)
+		active = false;
+	if (!pending)
+		return;
+	pending = false;
+	counted = 0;
+	fired = false;
+	nwhere = 0;
+	active = true;
+}
+
+static void
+start(QueryDesc *query, int eflags)
+{
+	begin();
+	if (previous_start)
+		previous_start(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+}
+
+static void
+utility(PlannedStmt *statement, const char *sql, bool read_only, ProcessUtilityContext context,
+		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (!IsA(statement->utilityStmt, TransactionStmt))
+		begin();
+	if (previous_utility)
+		previous_utility(statement, sql, read_only, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(statement, sql, read_only, context, params, environment, dest, completion);
+}
+
+/*
+ * arm(kind text, n bigint, again_after bigint)
+ *
+ * count, oom, cancel or die: what happens at the n-th allocation of the next statement.
+ */
+Datum
+inject_arm(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {[COUNT] = "count", [OOM] = "oom", [CANCEL] = "cancel", [DIE] = "die"};
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int			i = 0;
+
+	active = false;
+	while (i < (int) lengthof(names) && strcmp(names[i], name) != 0)
+		i++;
+	if (i == (int) lengthof(names))
+		elog(ERROR, "unknown kind %s", name);
+	kind = (Kind) i;
+	target = PG_GETARG_INT64(1);
+	again_after = PG_GETARG_INT64(2);
+	if (kind == COUNT)
+	{
+		if (seen == NULL)
+		{
+			seen = malloc(HASH_SIZE * sizeof(uint64));
+			firsts = malloc(MAX_STACKS * sizeof(int64));
+		}
+		memset(seen, 0, HASH_SIZE * sizeof(uint64));
+		nfirsts = 0;
+	}
+	pending = true;
+	PG_RETURN_VOID();
+}
+
+/*
+ * disarm()
+ *
+ * Returns how many allocations were counted; negative when something has happened at one.
+ */
+Datum
+inject_disarm(PG_FUNCTION_ARGS)
+{
+	active = pending = false;
+	PG_RETURN_INT64(fired ? -counted : counted);
+}
+
+/*
+ * stacks()
+ *
+ * The numbers of those allocations of what was counted last that had a call stack not seen before.
+ */
+Datum
+inject_stacks(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	active = pending = false;
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	for (int i = 0; i < nfirsts; i++)
+	{
+		Datum		value = Int64GetDatum(firsts[i]);
+		bool		isnull = false;
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
+}
+
+/* The addresses of an exported function of the server, or of a loaded library (NAME.so). */
+static void
+find_range(const char *name, char **low, char **high)
+{
+	void	   *handle;
+	void	   *symbol;
+	Dl_info		info;
+	void	   *extra = NULL;
+
+	if (strstr(name, ".so") == NULL)
+	{
+		symbol = dlsym(RTLD_DEFAULT, name);
+		if (symbol == NULL || !dladdr1(symbol, &info, &extra, RTLD_DL_SYMENT) || extra == NULL)
+			elog(ERROR, "there is no function %s", name);
+		*low = symbol;
+		*high = *low + ((const ElfW(Sym) *) extra)->st_size;
+		return;
+	}
+	handle = dlopen(psprintf("%s/%s", pkglib_path, name), RTLD_NOLOAD | RTLD_LAZY);
+	symbol = handle ? dlsym(handle, "Pg_magic_func") : NULL;
+	if (symbol == NULL || !dladdr(symbol, &info))
+		elog(ERROR, "%s is not loaded", name);
+	*low = info.dli_fbase;
+	*high = *low + 64 * 1024 * 1024;
+	/* up to the next thing that is loaded */
+	while (*high > *low && (!dladdr(*high, &info) || info.dli_fbase != (void *) *low))
+		*high -= 4096;
+}
+
+/*
+ * under(names text[])
+ *
+ * Counts only allocations that come from all of these functions and libraries.
+ */
+Datum
+inject_under(PG_FUNCTION_ARGS)
+{
+	Datum	   *names;
+	int			n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	if (n > MAX_UNDER)
+		elog(ERROR, "too many names");
+	nunder = 0;
+	for (int i = 0; i < n; i++)
+		find_range(TextDatumGetCString(names[i]), &under[i].low, &under[i].high);
+	nunder = n;
+	PG_RETURN_VOID();
+}
+
+/*
+ * place()
+ *
+ * Where it happened, as crash.PID has it.
+ */
+Datum
+inject_where(PG_FUNCTION_ARGS)
+{
+	StringInfoData text;
+
+	active = pending = false;
+	initStringInfo(&text);
+	for (int i = 0; i < nwhere; i++)
+	{
+		char		line[MAXPGPATH + 200];
+
+		put_frame(line, sizeof(line), where[i]);
+		appendStringInfoString(&text, line);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(text.data));
+}
+
+void
+_PG_init(void)
+{
+	const char *dir = getenv("INJECT_DIR");
+	void	   *frames[2];
+
+	if (dir)
+		strlcpy(crash_dir, dir, sizeof(crash_dir));
+	(void) backtrace(frames, lengthof(frames)); /* loads what it needs */
+	replace_methods();
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("inject.worker_within",
+								"The maintenance worker runs out of memory within so many allocations.",
+								NULL, &worker_within, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = start;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+	signal(SIGABRT, crashed);
+	signal(SIGSEGV, crashed);
+	signal(SIGBUS, crashed);
+}
