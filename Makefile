@@ -32,6 +32,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/invariants \
 	shop/fulfilment \
 	shop/conversion \
+	shop/payment_result \
 	events/subscription \
 	events/retention \
 	api/callers \

@@ -168,14 +168,14 @@ set_of_payments(PaymentConfig *payments, const char *name, const char *value)
 		return set_string(&payments->brokers, value);
 	if (strcmp(name, "topic") == 0)
 		return set_string(&payments->topic, value);
-	if (strcmp(name, "dead_letter_topic") == 0)
-		return set_string(&payments->dead_letter_topic, value);
 	if (strcmp(name, "group") == 0)
 		return set_string(&payments->group, value);
 	if (strcmp(name, "dbname") == 0)
 		return set_string(&payments->dbname, value);
 	if (strcmp(name, "secret") == 0)
 		return set_string(&payments->secret_name, value);
+	if (strcmp(name, "give_up_after") == 0)
+		return set_duration(&payments->give_up_after, value);
 	return UNKNOWN_SETTING;
 }
 
@@ -332,11 +332,10 @@ static void
 check_whole(Parser *parser)
 {
 	const PaymentConfig *payments = &parser->config->payments;
-	bool		any = payments->brokers || payments->topic || payments->dead_letter_topic ||
-		payments->group || payments->dbname || payments->secret_name;
+	bool		any = payments->brokers || payments->topic || payments->group || payments->dbname || payments->secret_name;
 
-	if (any && !(payments->brokers && payments->topic && payments->dead_letter_topic))
-		complain(parser, parser->line, "[payments]: brokers, topic and dead_letter_topic must all be set");
+	if (any && !(payments->brokers && payments->topic))
+		complain(parser, parser->line, "[payments]: brokers and topic must both be set");
 	if (payments->secret_name && !config_secret(parser->config, payments->secret_name))
 		complain(parser, parser->line, "[payments]: there is no section for its secret");
 }
@@ -373,6 +372,7 @@ config_init(Config *config)
 	config_set(config, "max_requests", "8");
 	config_set(config, "max_blocked", "1000");
 	config_set(config, "fetch_size", "1000");
+	set_of_payments(&config->payments, "give_up_after", "24h");
 }
 
 bool

@@ -40,10 +40,10 @@ typedef struct PaymentConfig
 {
 	char	   *brokers;
 	char	   *topic;			/* NULL: payment results are not asked for */
-	char	   *dead_letter_topic;
 	char	   *group;
 	char	   *dbname;
 	char	   *secret_name;
+	Millis		give_up_after;	/* what could not be confirmed for so long is a dead letter */
 } PaymentConfig;
 
 typedef struct Config

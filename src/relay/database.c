@@ -62,11 +62,21 @@ database_query(Database *database, const char *sql)
 }
 
 void
-database_query_with(Database *database, const char *sql, const char *parameter)
+database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters)
 {
+	const char *values[MAX_PARAMETERS];
+	int			lengths[MAX_PARAMETERS];
+	int			formats[MAX_PARAMETERS];
+
+	for (int i = 0; i < nparameters; i++)
+	{
+		values[i] = parameters[i].value;
+		lengths[i] = parameters[i].length;
+		formats[i] = parameters[i].is_bytea;
+	}
 	database->state = DATABASE_BUSY;
 	database->deadline = clock_now() + QUERY_TIMEOUT;
-	if (!PQsendQueryParams(database->connection, sql, 1, NULL, &parameter, NULL, NULL, 0) ||
+	if (!PQsendQueryParams(database->connection, sql, nparameters, NULL, values, lengths, formats, 0) ||
 		PQflush(database->connection) < 0)
 		fail(database, PQerrorMessage(database->connection));
 }

@@ -41,8 +41,18 @@ extern void database_connect(Database *database, const char *conninfo, const cha
 /* Begins a query of one or several statements; several are one transaction. */
 extern void database_query(Database *database, const char *sql);
 
-/* Begins a query of one statement with one parameter. */
-extern void database_query_with(Database *database, const char *sql, const char *parameter);
+/* Of a query; without a value it is null. */
+typedef struct Parameter
+{
+	const char *value;			/* as text, or the bytes of a bytea */
+	bool		is_bytea;
+	int			length;			/* of a bytea */
+} Parameter;
+
+#define MAX_PARAMETERS	4
+
+/* Begins a query of one statement with parameters. */
+extern void database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters);
 
 /* Does what can be done without waiting.  A server that does not answer in time loses the connection. */
 extern void database_step(Database *database, Millis now);

@@ -150,6 +150,11 @@ main(int argc, char **argv)
 	options_read(argc, argv, &options, &config);
 	srand48((long) time(NULL) ^ ((long) getpid() << 16));
 	catch_signals();
+	if (options.redeliver_payments)
+	{
+		payment_source_redeliver(&config);
+		return 0;
+	}
 	http_start();
 
 	directory = directory_open(&config, options.subscriptions, options.nsubscriptions);

@@ -22,6 +22,7 @@ static const char help[] =
 "  -o, --option=NAME=VALUE    a setting of the file's section [relay]\n"
 "      --once                 deliver what is there, then end\n"
 "      --check                check configuration and connection, then end\n"
+"      --redeliver-payments   have payment results that were given up tried again, then end\n"
 "  -l, --log-level=LEVEL      error, warning, info (default) or debug\n"
 "  -V, --version              the version, then end\n"
 "  -?, --help                 this, then end\n"
@@ -52,6 +53,7 @@ enum
 {
 	OPTION_ONCE = 1000,
 	OPTION_CHECK,
+	OPTION_REDELIVER_PAYMENTS,
 	OPTION_HELP
 };
 
@@ -62,6 +64,7 @@ static const struct option long_options[] = {
 	{"option", required_argument, NULL, 'o'},
 	{"once", no_argument, NULL, OPTION_ONCE},
 	{"check", no_argument, NULL, OPTION_CHECK},
+	{"redeliver-payments", no_argument, NULL, OPTION_REDELIVER_PAYMENTS},
 	{"log-level", required_argument, NULL, 'l'},
 	{"version", no_argument, NULL, 'V'},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -130,6 +133,9 @@ options_read(int argc, char **argv, Options *options, Config *config)
 				break;
 			case OPTION_CHECK:
 				options->check = true;
+				break;
+			case OPTION_REDELIVER_PAYMENTS:
+				options->redeliver_payments = true;
 				break;
 			case 'l':
 				if (!log_level_parse(optarg, &level))

@@ -14,6 +14,7 @@ typedef struct Options
 {
 	bool		once;
 	bool		check;
+	bool		redeliver_payments;
 	char	  **subscriptions;	/* only these; none: all */
 	int			nsubscriptions;
 } Options;

@@ -1,13 +1,16 @@
 /*
  * payment_source.c
- *	  Payment results from a Kafka topic to confirm_payment(); owns a consumer, a producer for what is
- *	  refused, and a connection to the server.
+ *	  Payment results from a Kafka topic to the shop; owns a consumer and a connection to the server.
  *
  * A message is {"order_id": 1, "succeeded": true, "provider_event_id": "..."}, or a CloudEvent with that as
- * its data.  One message at a time is dealt with, and its offset is stored only when confirm_payment() has
- * committed, or when the message was refused for what it says and the dead-letter topic has it.  A message
- * that comes again has no further effect: confirm_payment() knows its provider_event_id.  Anything else that
- * goes wrong (no connection, a busy server, a missing privilege) is tried again until it goes well.
+ * its data.  One message at a time is at hand, and its offset is stored only when the server has committed
+ * what became of it: it was confirmed, or it is kept in parked_payment_results.  A message that comes again
+ * has no further effect: confirm_payment() knows its provider_event_id.
+ *
+ * A message that fails for what it says is a dead letter at once.  One that fails for another reason is
+ * parked on the server and tried again, with growing pauses, until it has been there for give_up_after.  The
+ * server keeps later messages of its order behind it; those of other orders go on.  While the server can
+ * neither confirm nor park, the message stays at hand.
  */
 #include "payment_source.h"
 
@@ -25,101 +28,103 @@
 typedef enum PaymentState
 {
 	PAYMENT_IDLE,				/* no message at hand */
-	PAYMENT_WAITING,			/* to be told to the server, not before next_try */
-	PAYMENT_ASKING,
-	PAYMENT_REFUSED,			/* to be produced to the dead-letter topic, not before next_try */
-	PAYMENT_BURYING				/* its delivery report is awaited */
+	PAYMENT_CLAIMING,			/* asking for a parked one that is due */
+	PAYMENT_AT_HAND,			/* to be confirmed */
+	PAYMENT_CONFIRMING,
+	PAYMENT_FAILED,				/* the server is to be told, not before next_try */
+	PAYMENT_TELLING
 } PaymentState;
 
 struct PaymentSource
 {
 	const Config *config;
 	rd_kafka_t *consumer;
-	rd_kafka_t *producer;
 	Database	database;
+	bool		preparing;		/* the session's settings are under way */
+	bool		prepared;		/* they are set */
 	PaymentState state;
-	rd_kafka_message_t *message;
-	char	   *text;			/* the message's value */
-	char	   *refusal;		/* why it was refused */
+	rd_kafka_message_t *message;	/* at hand, when it comes from the topic */
+	char	   *parked_id;		/* of the message at hand, when the server had it */
+	char	   *origin;			/* topic/partition/offset */
+	char	   *error;			/* why it failed */
+	bool		refused;		/* for what it says */
 	bool		subscribed;		/* to the topic */
-	bool		buried;			/* the delivery report has come, with burial_error */
-	rd_kafka_resp_err_t burial_error;
+	bool		topic_next;		/* its turn, after a parked message */
 	Millis		next_try;
+	Millis		next_claim;
 	Millis		next_connect;
 	bool		finishing;
 };
 
-static void
-on_burial(rd_kafka_t *producer, const rd_kafka_message_t *report, void *opaque)
-{
-	PaymentSource *source = opaque;
-
-	source->buried = true;
-	source->burial_error = report->err;
-}
-
 static rd_kafka_t *
-open_kafka(PaymentSource *source, rd_kafka_type_t type, char **problem)
+open_consumer(PaymentSource *source, char **problem)
 {
 	const PaymentConfig *payments = &source->config->payments;
 	const Secret *secret = payments->secret_name ? config_secret(source->config, payments->secret_name) : NULL;
 	rd_kafka_conf_t *conf = kafka_conf(payments->brokers, secret, problem);
-	rd_kafka_t *kafka;
+	rd_kafka_t *consumer;
 	char		error[300];
 
 	if (conf == NULL)
 		return NULL;
-	rd_kafka_conf_set_opaque(conf, source);
-	if (type == RD_KAFKA_CONSUMER)
-	{
-		kafka_conf_set(conf, "group.id", payments->group ? payments->group : DEFAULT_GROUP);
-		kafka_conf_set(conf, "enable.auto.offset.store", "false");
-		kafka_conf_set(conf, "auto.commit.interval.ms", "1000");
-		kafka_conf_set(conf, "auto.offset.reset", "earliest");
-	}
-	else
-	{
-		kafka_conf_set(conf, "enable.idempotence", "true");
-		rd_kafka_conf_set_dr_msg_cb(conf, on_burial);
-	}
-	kafka = rd_kafka_new(type, conf, error, sizeof(error));
-	if (kafka == NULL)
+	kafka_conf_set(conf, "group.id", payments->group ? payments->group : DEFAULT_GROUP);
+	kafka_conf_set(conf, "enable.auto.offset.store", "false");
+	kafka_conf_set(conf, "auto.commit.interval.ms", "1000");
+	kafka_conf_set(conf, "auto.offset.reset", "earliest");
+	consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof(error));
+	if (consumer == NULL)
 	{
 		*problem = xstrdup(error);
 		rd_kafka_conf_destroy(conf);
 	}
-	return kafka;
+	return consumer;
 }
 
 static void
-connect_to_server(PaymentSource *source)
+connect_to_server(Database *database, const Config *config)
 {
-	const char *dbname = source->config->payments.dbname;
+	const char *dbname = config->payments.dbname;
 
-	database_connect(&source->database, dbname ? dbname : source->config->dbname, "commerce-relay payments");
+	database_connect(database, dbname ? dbname : config->dbname, "commerce-relay payments");
+}
+
+/* Connects, and waits for the query's value, which is valid until database_clear(). */
+static const char *
+ask_and_wait(Database *database, const Config *config, const char *sql)
+{
+	connect_to_server(database, config);
+	database_wait(database);
+	if (database->state == DATABASE_READY)
+	{
+		database_query(database, sql);
+		database_wait(database);
+	}
+	if (database->state != DATABASE_DONE)
+		log_fatal("payments: %s", database->error);
+	return PQgetvalue(database->results[0], 0, 0);
 }
 
 static bool
 server_allows(PaymentSource *source)
 {
-	Database   *database = &source->database;
-	bool		allowed;
+	bool		allowed = strcmp(ask_and_wait(&source->database, source->config,
+											  "SELECT pg_catalog.has_function_privilege("
+											  "'commerce.receive_payment_result(bytea, text)', 'EXECUTE')"), "t") == 0;
 
-	connect_to_server(source);
-	database_wait(database);
-	if (database->state == DATABASE_READY)
-	{
-		database_query(database, "SELECT pg_catalog.has_function_privilege("
-					   "'commerce.confirm_payment(bigint, boolean, text)', 'EXECUTE')");
-		database_wait(database);
-	}
-	if (database->state != DATABASE_DONE)
-		log_fatal("payments: %s", database->error);
-	allowed = strcmp(PQgetvalue(database->results[0], 0, 0), "t") == 0;
-	database_clear(database);
+	database_clear(&source->database);
 	if (!allowed)
-		log_error("payments: the role may not call confirm_payment(); grant_relay(role, confirms_payments => true) lets it");
+		log_error("payments: the role may not confirm payments; grant_relay(role, confirms_payments => true) lets it");
 	return allowed;
+}
+
+void
+payment_source_redeliver(const Config *config)
+{
+	Database	database = {0};
+
+	log_info("payments: %s dead letters will be tried again",
+			 ask_and_wait(&database, config, "SELECT commerce.redeliver_payment_results()"));
+	database_close(&database);
 }
 
 PaymentSource *
@@ -129,9 +134,7 @@ payment_source_open(const Config *config)
 	char	   *problem = NULL;
 
 	source->config = config;
-	source->producer = open_kafka(source, RD_KAFKA_PRODUCER, &problem);
-	if (source->producer)
-		source->consumer = open_kafka(source, RD_KAFKA_CONSUMER, &problem);
+	source->consumer = open_consumer(source, &problem);
 	if (source->consumer == NULL)
 	{
 		log_error("payments: %s", problem);
@@ -142,38 +145,55 @@ payment_source_open(const Config *config)
 		return NULL;
 	rd_kafka_poll_set_consumer(source->consumer);
 	kafka_wake_for(rd_kafka_queue_get_consumer(source->consumer));
-	kafka_wake_for(rd_kafka_queue_get_main(source->producer));
 	return source;
 }
 
-/* The message at hand is dealt with. */
 static void
-done_with_message(PaymentSource *source)
+store_offset(PaymentSource *source)
 {
+	const rd_kafka_message_t *message = source->message;
 	rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
 
-	rd_kafka_topic_partition_list_add(offsets, rd_kafka_topic_name(source->message->rkt),
-									  source->message->partition)->offset = source->message->offset + 1;
+	rd_kafka_topic_partition_list_add(offsets, rd_kafka_topic_name(message->rkt), message->partition)->offset =
+		message->offset + 1;
 	/* fails when the partition was given to another consumer meanwhile, which then gets the message too */
 	rd_kafka_offsets_store(source->consumer, offsets);
 	rd_kafka_topic_partition_list_destroy(offsets);
-	rd_kafka_message_destroy(source->message);
+}
+
+static void
+forget_message(PaymentSource *source)
+{
+	if (source->message)
+		rd_kafka_message_destroy(source->message);
 	source->message = NULL;
-	free(source->text);
-	source->text = NULL;
-	free(source->refusal);
-	source->refusal = NULL;
+	free(source->parked_id);
+	source->parked_id = NULL;
+	free(source->origin);
+	source->origin = NULL;
+	free(source->error);
+	source->error = NULL;
+	source->refused = false;
+}
+
+/* The server has the message at hand, or what it says. */
+static void
+done_with_message(PaymentSource *source)
+{
+	if (source->message)
+		store_offset(source);
+	source->topic_next = source->parked_id != NULL;
+	forget_message(source);
 	source->state = PAYMENT_IDLE;
 }
 
 static void
-refuse(PaymentSource *source, const char *why)
+fail_message(PaymentSource *source, const char *why, bool refused)
 {
-	log_error("payments: partition %d, offset %lld goes to the dead letters: %s",
-			  source->message->partition, (long long) source->message->offset, why);
-	free(source->refusal);
-	source->refusal = xstrdup(why);
-	source->state = PAYMENT_REFUSED;
+	free(source->error);
+	source->error = xstrdup(why);
+	source->refused = refused;
+	source->state = PAYMENT_FAILED;
 	source->next_try = 0;
 }
 
@@ -190,101 +210,193 @@ take_message(PaymentSource *source)
 	if (message == NULL)
 		return;
 	source->message = message;
-	source->text = xcalloc(1, message->len + 1);
-	if (message->len > 0)
-		memcpy(source->text, message->payload, message->len);
-	if (strlen(source->text) != message->len)
-		refuse(source, "it is no text");
-	else
-	{
-		source->state = PAYMENT_WAITING;
-		source->next_try = 0;
-	}
-}
-
-static void
-ask(PaymentSource *source)
-{
-	database_query_with(&source->database,
-						"SELECT (commerce.confirm_payment((m.result OPERATOR(pg_catalog.->>) 'order_id')::pg_catalog.int8, "
-						"(m.result OPERATOR(pg_catalog.->>) 'succeeded')::pg_catalog.bool, "
-						"m.result OPERATOR(pg_catalog.->>) 'provider_event_id')).status "
-						"FROM (SELECT coalesce(v.value OPERATOR(pg_catalog.->) 'data', v.value) AS result "
-						"FROM (SELECT $1::pg_catalog.jsonb AS value) v) m",
-						source->text);
-	source->state = PAYMENT_ASKING;
+	source->origin = xformat("%s/%d/%lld", rd_kafka_topic_name(message->rkt), message->partition,
+							 (long long) message->offset);
+	source->state = PAYMENT_AT_HAND;
 }
 
 /*
- * Whether an error is the message's fault: data that make no sense, or one of commerce's own errors but
- * SERVICE_BUSY.
+ * Queries
  */
-static bool
-is_refusal(const char *sqlstate)
+
+static void
+prepare_session(PaymentSource *source)
 {
-	return strncmp(sqlstate, "22", 2) == 0 || (strncmp(sqlstate, "SH", 2) == 0 && strcmp(sqlstate, "SH429") != 0);
+	/* a message that waits for a lock, say, is to keep the others for a short time only */
+	database_query(&source->database, "SET search_path = ''; SET jit = off; SET statement_timeout = '5s'");
+	source->preparing = true;
 }
 
 static void
-handle_answer(PaymentSource *source, Millis now)
+claim(PaymentSource *source)
+{
+	database_query(&source->database, "SELECT id, origin FROM commerce.due_payment_result()");
+	source->state = PAYMENT_CLAIMING;
+}
+
+static Parameter
+message_parameter(const rd_kafka_message_t *message)
+{
+	Parameter	parameter = {.value = message->payload ? message->payload : "", .is_bytea = true, .length = (int) message->len};
+
+	return parameter;
+}
+
+static void
+confirm(PaymentSource *source)
+{
+	if (source->parked_id)
+	{
+		Parameter	parameters[] = {{.value = source->parked_id}};
+
+		database_query_with(&source->database, "SELECT commerce.retry_payment_result($1)", parameters, 1);
+	}
+	else
+	{
+		Parameter	parameters[] = {message_parameter(source->message), {.value = source->origin}};
+
+		database_query_with(&source->database, "SELECT commerce.receive_payment_result($1, $2)", parameters, 2);
+	}
+	source->state = PAYMENT_CONFIRMING;
+}
+
+static void
+tell(PaymentSource *source)
+{
+	Parameter	error = {.value = source->error};
+	Parameter	refused = {.value = source->refused ? "t" : "f"};
+
+	if (source->parked_id)
+	{
+		char	   *give_up_after = xformat("%lld ms", (long long) source->config->payments.give_up_after);
+		Parameter	parameters[] = {{.value = source->parked_id}, error, refused, {.value = give_up_after}};
+
+		database_query_with(&source->database, "SELECT commerce.fail_payment_result($1, $2, $3, $4)", parameters, 4);
+		free(give_up_after);
+	}
+	else
+	{
+		Parameter	parameters[] = {message_parameter(source->message), {.value = source->origin}, error, refused};
+
+		database_query_with(&source->database, "SELECT commerce.park_payment_result($1, $2, $3, $4)", parameters, 4);
+	}
+	source->state = PAYMENT_TELLING;
+}
+
+/*
+ * Their results
+ */
+
+/* Whether an error is the message's fault: data or a size that make no sense, or commerce says no, but SERVICE_BUSY. */
+static bool
+is_refusal(const char *sqlstate)
+{
+	return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0 ||
+		(strncmp(sqlstate, "SH", 2) == 0 && strcmp(sqlstate, "SH429") != 0);
+}
+
+static void
+handle_claim(PaymentSource *source, Millis now)
+{
+	const PGresult *result = source->database.results[0];
+
+	if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
+	{
+		source->state = PAYMENT_IDLE;
+		source->next_claim = now + source->config->poll_interval;
+		return;
+	}
+	source->parked_id = xstrdup(PQgetvalue(result, 0, 0));
+	source->origin = xstrdup(PQgetvalue(result, 0, 1));
+	source->state = PAYMENT_AT_HAND;
+}
+
+static void
+handle_confirmed(PaymentSource *source)
+{
+	const PGresult *result = source->database.results[0];
+
+	if (!PQgetisnull(result, 0, 0))
+		log_debug("payments: %s: the order is %s", source->origin, PQgetvalue(result, 0, 0));
+	else if (source->message)
+		log_warning("payments: %s waits behind another message of its order", source->origin);
+	done_with_message(source);
+}
+
+static void
+handle_told(PaymentSource *source)
+{
+	const PGresult *result = source->database.results[0];
+
+	if (source->refused || strcmp(PQgetvalue(result, 0, 0), "t") == 0)
+		log_error("payments: %s is a dead letter: %s", source->origin, source->error);
+	else
+		log_warning("payments: %s will be tried again: %s", source->origin, source->error);
+	done_with_message(source);
+}
+
+static void
+handle_results(PaymentSource *source, Millis now)
+{
+	if (source->preparing)
+	{
+		source->preparing = false;
+		source->prepared = true;
+	}
+	else if (source->state == PAYMENT_CLAIMING)
+		handle_claim(source, now);
+	else if (source->state == PAYMENT_CONFIRMING)
+		handle_confirmed(source);
+	else if (source->state == PAYMENT_TELLING)
+		handle_told(source);
+	database_clear(&source->database);
+}
+
+static void
+handle_error(PaymentSource *source, Millis now)
 {
 	Database   *database = &source->database;
+	bool		refused = is_refusal(database->sqlstate);
 
-	if (database->state == DATABASE_DONE)
+	if (source->preparing)
 	{
-		log_debug("payments: partition %d, offset %lld: the order is %s", source->message->partition,
-				  (long long) source->message->offset, PQgetvalue(database->results[0], 0, 0));
-		done_with_message(source);
+		log_warning("payments: %s", database->error);
+		database_close(database);
+		return;
 	}
-	else if (database->state == DATABASE_FAILED && is_refusal(database->sqlstate))
-		refuse(source, database->error);
+	if (source->state == PAYMENT_CONFIRMING)
+		fail_message(source, database->error, refused);
+	else if (source->state == PAYMENT_TELLING && refused && !source->refused)
+		fail_message(source, database->error, true);
 	else
 	{
 		log_warning("payments: %s; trying again in %d ms", database->error, RETRY_DELAY);
-		source->state = PAYMENT_WAITING;
+		source->state = source->state == PAYMENT_TELLING ? PAYMENT_FAILED : PAYMENT_IDLE;
 		source->next_try = now + RETRY_DELAY;
+		source->next_claim = now + RETRY_DELAY;
 	}
 	database_clear(database);
 }
 
+/* Without a connection: what was under way is not known to have happened. */
 static void
-bury(PaymentSource *source, Millis now)
+handle_lost(PaymentSource *source, Millis now)
 {
-	const rd_kafka_message_t *message = source->message;
-	const PaymentConfig *payments = &source->config->payments;
-	char	   *origin = xformat("%s/%d/%lld", payments->topic, message->partition, (long long) message->offset);
-	rd_kafka_resp_err_t error;
-
-	source->buried = false;
-	error = rd_kafka_producev(source->producer,
-							  RD_KAFKA_V_TOPIC(payments->dead_letter_topic),
-							  RD_KAFKA_V_KEY(message->key, message->key_len),
-							  RD_KAFKA_V_VALUE(message->payload, message->len),
-							  RD_KAFKA_V_HEADER("error", source->refusal, -1),
-							  RD_KAFKA_V_HEADER("origin", origin, -1),
-							  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-							  RD_KAFKA_V_END);
-	free(origin);
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		source->state = PAYMENT_BURYING;
-	else
+	if (source->preparing || source->prepared)
+		log_warning("payments: %s; connecting again", source->database.error);
+	source->preparing = false;
+	source->prepared = false;
+	if (source->state == PAYMENT_CLAIMING)
+		source->state = PAYMENT_IDLE;
+	else if (source->state == PAYMENT_CONFIRMING)
+		fail_message(source, source->database.error, false);
+	else if (source->state == PAYMENT_TELLING)
+		source->state = PAYMENT_FAILED;
+	if (now >= source->next_connect && !source->finishing)
 	{
-		log_error("payments: the dead-letter topic: %s", rd_kafka_err2str(error));
-		source->next_try = now + RETRY_DELAY;
+		source->next_connect = now + RETRY_DELAY;
+		connect_to_server(&source->database, source->config);
 	}
-}
-
-static void
-handle_burial(PaymentSource *source, Millis now)
-{
-	if (source->burial_error == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		done_with_message(source);
-		return;
-	}
-	log_error("payments: the dead-letter topic: %s", rd_kafka_err2str(source->burial_error));
-	source->state = PAYMENT_REFUSED;
-	source->next_try = now + RETRY_DELAY;
 }
 
 static void
@@ -298,6 +410,30 @@ subscribe(PaymentSource *source)
 	source->subscribed = true;
 }
 
+/* With a connection that does nothing: what is next? */
+static void
+choose_query(PaymentSource *source, Millis now)
+{
+	if (!source->prepared)
+	{
+		prepare_session(source);
+		return;
+	}
+	if (source->state == PAYMENT_IDLE && !source->finishing)
+	{
+		/* parked messages and those of the topic take turns */
+		if (source->topic_next || now < source->next_claim)
+			take_message(source);
+		source->topic_next = false;
+		if (source->state == PAYMENT_IDLE && now >= source->next_claim)
+			claim(source);
+	}
+	if (source->state == PAYMENT_AT_HAND)
+		confirm(source);
+	else if (source->state == PAYMENT_FAILED && now >= source->next_try)
+		tell(source);
+}
+
 void
 payment_source_step(PaymentSource *source, Millis now)
 {
@@ -305,24 +441,15 @@ payment_source_step(PaymentSource *source, Millis now)
 
 	if (!source->subscribed)
 		subscribe(source);
-
 	database_step(database, now);
-	rd_kafka_poll(source->producer, 0);
-	if (source->state == PAYMENT_ASKING && database->state != DATABASE_BUSY)
-		handle_answer(source, now);
-	if (database->state == DATABASE_CLOSED && now >= source->next_connect && !source->finishing)
-	{
-		source->next_connect = now + RETRY_DELAY;
-		connect_to_server(source);
-	}
-	if (source->state == PAYMENT_BURYING && source->buried)
-		handle_burial(source, now);
-	if (source->state == PAYMENT_REFUSED && now >= source->next_try)
-		bury(source, now);
-	if (source->state == PAYMENT_IDLE && !source->finishing)
-		take_message(source);
-	if (source->state == PAYMENT_WAITING && now >= source->next_try && database->state == DATABASE_READY)
-		ask(source);
+	if (database->state == DATABASE_DONE)
+		handle_results(source, now);
+	else if (database->state == DATABASE_FAILED)
+		handle_error(source, now);
+	if (database->state == DATABASE_CLOSED)
+		handle_lost(source, now);
+	if (database->state == DATABASE_READY)
+		choose_query(source, now);
 }
 
 Millis
@@ -330,10 +457,12 @@ payment_source_deadline(const PaymentSource *source)
 {
 	if (source->database.state == DATABASE_CLOSED)
 		return source->finishing ? NEVER : source->next_connect;
-	if (source->state == PAYMENT_REFUSED || (source->state == PAYMENT_WAITING && source->database.state == DATABASE_READY))
-		return source->next_try;
 	if (source->database.state == DATABASE_BUSY || source->database.state == DATABASE_CONNECTING)
 		return source->database.deadline;
+	if (source->state == PAYMENT_FAILED)
+		return source->next_try;
+	if (source->state == PAYMENT_IDLE && !source->finishing)
+		return source->topic_next ? 0 : source->next_claim;
 	return NEVER;
 }
 
@@ -353,21 +482,17 @@ bool
 payment_source_finished(const PaymentSource *source)
 {
 	/* what has not begun, or cannot go on now, will come again */
-	return source->finishing && (source->state == PAYMENT_IDLE || source->state == PAYMENT_WAITING ||
-								 source->database.state == DATABASE_CLOSED);
+	return source->finishing && (source->state == PAYMENT_IDLE || source->state == PAYMENT_AT_HAND ||
+								 source->state == PAYMENT_FAILED || source->database.state == DATABASE_CLOSED);
 }
 
 void
 payment_source_close(PaymentSource *source)
 {
-	if (source->message)
-		rd_kafka_message_destroy(source->message);
+	forget_message(source);
 	rd_kafka_consumer_close(source->consumer);
 	rd_kafka_destroy(source->consumer);
-	rd_kafka_destroy(source->producer);
 	database_close(&source->database);
 	free(source->database.error);
-	free(source->text);
-	free(source->refusal);
 	free(source);
 }

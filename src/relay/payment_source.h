@@ -1,6 +1,6 @@
 /*
  * payment_source.h
- *	  Payment results from a Kafka topic to confirm_payment().
+ *	  Payment results from a Kafka topic to the shop.
  */
 #ifndef RELAY_PAYMENT_SOURCE_H
 #define RELAY_PAYMENT_SOURCE_H
@@ -26,5 +26,8 @@ extern void payment_source_finish(PaymentSource *source);
 extern bool payment_source_finished(const PaymentSource *source);
 
 extern void payment_source_close(PaymentSource *source);
+
+/* Has the server try dead letters again; the program ends when it cannot be asked. */
+extern void payment_source_redeliver(const Config *config);
 
 #endif

@@ -49,7 +49,21 @@ sub messages
 sub produce
 {
 	my ($self, $topic, @values) = @_;
-	open my $kcat, '|-', 'timeout', '20', 'kcat', '-q', '-P', '-b', $self->{brokers}, '-t', $topic or die "kcat: $!";
+	return $self->write($topic, [], @values);
+}
+
+# into one partition, in order
+sub produce_with_key
+{
+	my ($self, $topic, $key, @values) = @_;
+	return $self->write($topic, [ '-k' => $key ], @values);
+}
+
+sub write
+{
+	my ($self, $topic, $options, @values) = @_;
+	open my $kcat, '|-', 'timeout', '20', 'kcat', '-q', '-P', '-b', $self->{brokers}, '-t', $topic, @$options
+	  or die "kcat: $!";
 	print $kcat "$_\n" for @values;
 	close $kcat or die "kcat: $?";
 	return;

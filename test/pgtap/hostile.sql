@@ -24,6 +24,9 @@ CREATE FUNCTION pg_temp.values_of(type oid) RETURNS text[] LANGUAGE sql AS $$
 		WHEN type = 'bigint[]'::regtype THEN ARRAY['''{}''', 'NULL', '''{NULL}''', '''{1}''', '''{-1,0,9223372036854775807}''', '''{{1},{2}}''']
 		WHEN type = 'text[]'::regtype THEN ARRAY['''{OrderCreated}''', 'NULL', '''{}''', '''{NULL}''', '''{"",x}''', '''{{a},{b}}''']
 		WHEN type = 'timestamptz'::regtype THEN ARRAY['now()', 'NULL', '''infinity''', '''-infinity''', '''4713-01-01 BC''', '''294276-12-31''']
+		WHEN type = 'interval'::regtype THEN ARRAY['''1 day''', 'NULL', '''-1 day''', '''178000000 years''']
+		WHEN type = 'bytea'::regtype THEN ARRAY['''{"order_id": 1, "succeeded": true, "provider_event_id": "x"}''', 'NULL', '''''', '''\x00ff''', '''{}''', '''[]''',
+			'''{"data": null}''', '''{"order_id": 1e99}''', 'convert_to(repeat(''['', 60000), ''UTF8'')']
 		WHEN type = 'uuid'::regtype THEN ARRAY['''00000000-0000-0000-0000-000000000000''', 'NULL']
 		WHEN (SELECT t.typtype = 'e' FROM pg_type t WHERE t.oid = type)
 			THEN (SELECT array_agg(quote_literal(e.enumlabel) ORDER BY e.enumsortorder) || 'NULL'::text FROM pg_enum e WHERE e.enumtypid = type)

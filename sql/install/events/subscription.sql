@@ -826,9 +826,9 @@ BEGIN
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.pronamespace = 'commerce'::regnamespace
 		   AND (f.proname = ANY ('{relay_subscriptions,lock_subscription,unlock_subscription,fetch_events,ack_events,advance_subscription,park_events,fail_event,due_events,finish_events,blocked_aggregates,record_deliveries,pause_subscription}')
-				OR (grant_relay.confirms_payments AND f.proname = 'confirm_payment'))),
+				OR (grant_relay.confirms_payments AND f.proname = ANY ('{receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result,redeliver_payment_results}')))),
 		grant_relay.role);
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_relay(regrole, boolean) IS
-	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments call confirm_payment(), and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments confirm payments as messages say and keep those that fail, and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
