@@ -17,12 +17,14 @@ DO $$
 DECLARE
 	name text;
 	reference record;
+	source regclass;
 	options text[];
 BEGIN
 	FOREACH name IN ARRAY ARRAY['users', 'sellers', 'balance_entries', 'products', 'promotions', 'stock', 'stock_entries',
 			'coupons', 'coupon_quota', 'coupon_issues', 'orders', 'order_items', 'order_item_events', 'payments', 'outbox'] LOOP
-		EXECUTE format('CREATE TABLE plain.%1$I (LIKE commerce.%1$I INCLUDING ALL)', name);
-		SELECT reloptions INTO options FROM pg_class WHERE oid = format('commerce.%I', name)::regclass;
+		source := coalesce(to_regclass('commerce.' || name), to_regclass('commerce_private.' || name));
+		EXECUTE format('CREATE TABLE plain.%I (LIKE %s INCLUDING ALL)', name, source);
+		SELECT reloptions INTO options FROM pg_class WHERE oid = source;
 		IF options IS NOT NULL THEN
 			EXECUTE format('ALTER TABLE plain.%I SET (%s)', name, array_to_string(options, ', '));
 		END IF;
@@ -32,11 +34,11 @@ BEGIN
 		FROM pg_constraint c
 		JOIN pg_class t ON t.oid = c.conrelid
 		JOIN pg_class f ON f.oid = c.confrelid
-		WHERE c.contype = 'f' AND t.relnamespace = 'commerce'::regnamespace
+		WHERE c.contype = 'f' AND t.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
 		  AND to_regclass('plain.' || t.relname) IS NOT NULL AND to_regclass('plain.' || f.relname) IS NOT NULL
 	LOOP
-		EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', replace(reference.source, 'commerce.', 'plain.'),
-			reference.conname, replace(reference.definition, 'commerce.', 'plain.'));
+		EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', regexp_replace(reference.source, '^commerce(_private)?\.', 'plain.'),
+			reference.conname, regexp_replace(reference.definition, 'commerce(_private)?\.', 'plain.'));
 	END LOOP;
 END
 $$;

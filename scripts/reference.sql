@@ -115,7 +115,7 @@ DO $$
 BEGIN
 	LOOP
 		PERFORM commerce.refresh_popular_products();
-		EXIT WHEN (SELECT f.mark FROM commerce.sales_fold f) > (SELECT max(e.xid) FROM commerce.order_item_events e);
+		EXIT WHEN (SELECT f.mark FROM commerce_private.sales_fold f) > (SELECT max(e.xid) FROM commerce.order_item_events e);
 		PERFORM pg_sleep(0.02);
 	END LOOP;
 END
@@ -126,9 +126,6 @@ SELECT commerce.refresh_popular_products();
 
 -- [popular_products]
 SELECT rank, product_id, name, price, units_sold FROM commerce.popular_products();
-
--- [local_date]
-SELECT commerce.local_date('2026-01-05 16:00:00Z');
 
 -- [subscribe quiet]
 SELECT commerce.subscribe('warehouse', event_types => '{DeliveryRequested}');
@@ -157,9 +154,6 @@ SELECT * FROM commerce.check_invariants();
 
 -- [fold quiet]
 SELECT commerce.fold();
-
--- [run_job quiet]
-SELECT commerce.run_job('popular-products');
 
 -- [schedule_jobs not run]
 SELECT commerce.schedule_jobs();

@@ -2,7 +2,7 @@
  * api.c
  *	  The functions of schema commerce_api: one entry point for all of them.
  *
- * Each is described by commerce.api_endpoints.  A call finds out who calls, checks the request, calls
+ * Each is described by commerce_private.api_endpoints.  A call finds out who calls, checks the request, calls
  * the function of schema commerce behind, and wraps its result into {"code", "message", "data"} with
  * status and headers.  Over HTTP PostgreSQL's own errors are rewritten to codes of the table here,
  * because PostgREST has other ideas about their status: caught, copied, flushed and raised anew; nothing

@@ -1,6 +1,6 @@
 /*
  * api_endpoint.c
- *	  What commerce.api_endpoints says of a function of commerce_api, kept for the backend's life.
+ *	  What commerce_private.api_endpoints says of a function of commerce_api, kept for the backend's life.
  *
  * Everything is read anew after any function of the database has changed: signatures are what requests
  * are checked against.  Prepared calls live as long as the description they were made from.
@@ -135,14 +135,14 @@ read_arguments(ApiEndpoint *endpoint)
 {
 	static SqlStatement read = {
 		"SELECT a.argument, a.type::oid::bigint, a.source, a.required, a.needs_null "
-		"FROM commerce.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
+		"FROM commerce_private.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
 		1, {TEXTOID}
 	};
 	Datum		name = CStringGetTextDatum(endpoint->name);
 
 	endpoint->nargs = (int) sql_execute(&read, &name, NULL);
 	if (endpoint->nargs > SQL_MAX_ARGS)
-		elog(ERROR, "commerce.%s has too many arguments", endpoint->function);
+		elog(ERROR, "%s has too many arguments", endpoint->function);
 	endpoint->args = MemoryContextAllocZero(endpoint->context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
 	for (int i = 0; i < endpoint->nargs; i++)
 	{
@@ -172,7 +172,7 @@ read_endpoint(Oid oid)
 	static SqlStatement read = {
 		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, 'ANONYMOUS' = ANY (c.roles), "
 		"'BUYER' = ANY (c.roles), 'SELLER' = ANY (c.roles), 'ADMIN' = ANY (c.roles) "
-		"FROM commerce.api_calls c WHERE c.called = $1",
+		"FROM commerce_private.api_calls c WHERE c.called = $1",
 		1, {OIDOID}
 	};
 	Datum		called = ObjectIdGetDatum(oid);
@@ -182,7 +182,7 @@ read_endpoint(Oid oid)
 	endpoint->context = context;
 	SPI_connect();
 	if (sql_execute(&read, &called, NULL) != 1)
-		elog(ERROR, "function %u is not in commerce.api_endpoints", oid);
+		elog(ERROR, "function %u is not in commerce_private.api_endpoints", oid);
 	endpoint->name = copy_text(context, 0, 1);
 	endpoint->function = copy_text(context, 0, 2);
 	endpoint->answer = copy_text(context, 0, 3);
@@ -243,7 +243,7 @@ api_endpoint_call(ApiEndpoint *endpoint, uint32 given)
 	free_plan_with(endpoint->call_context, &call->statement);
 	call->given = given;
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s FROM commerce.%s(", endpoint->answer, endpoint->function);
+	appendStringInfo(&sql, "SELECT %s FROM %s(", endpoint->answer, endpoint->function);
 	for (int i = 0; i < endpoint->nargs; i++)
 		if (given & ((uint32) 1 << i))
 		{

@@ -1,13 +1,13 @@
 /*
  * api_endpoint.h
- *	  What commerce.api_endpoints says of a function of commerce_api.
+ *	  What commerce_private.api_endpoints says of a function of commerce_api.
  */
 #ifndef COMMERCE_API_ENDPOINT_H
 #define COMMERCE_API_ENDPOINT_H
 
 #include "base/sql.h"
 
-/* The labels of commerce.api_role, in their order. */
+/* The labels of commerce_private.api_role, in their order. */
 typedef enum ApiRole
 {
 	API_ANONYMOUS,
@@ -28,7 +28,7 @@ typedef struct ApiCaller
 	int64		seller_id;		/* 0: no seller */
 } ApiCaller;
 
-/* Where an argument's value comes from: see commerce.api_arguments. */
+/* Where an argument's value comes from: see commerce_private.api_arguments. */
 typedef enum ApiSource
 {
 	API_FROM_BODY,

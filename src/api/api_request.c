@@ -95,7 +95,7 @@ api_caller(const ApiEndpoint *endpoint)
 	static SqlStatement read_caller = {
 		"SELECT r.api_role::text, u.role::text, u.status::text, "
 		"CASE r.api_role WHEN 'SELLER' THEN (SELECT s.id FROM commerce.sellers s WHERE s.user_id = u.id) END "
-		"FROM commerce.api_roles r LEFT JOIN commerce.users u ON u.id = $2 WHERE r.role = $1",
+		"FROM commerce_private.api_roles r LEFT JOIN commerce.users u ON u.id = $2 WHERE r.role = $1",
 		2, {NAMEOID, INT8OID}
 	};
 	ApiCaller	caller = {API_ANONYMOUS, token_user_id(), 0};
@@ -396,7 +396,7 @@ static void
 require_own(ApiRequest *request, int argument)
 {
 	static SqlStatement check = {
-		"SELECT commerce.api_require_own($1, $2, $3, $4)", 4, {TEXTOID, TEXTOID, INT8OID, INT8OID}
+		"SELECT commerce_private.api_require_own($1, $2, $3, $4)", 4, {TEXTOID, TEXTOID, INT8OID, INT8OID}
 	};
 	const ApiArgument *named = &request->endpoint->args[argument];
 	Oid			output;

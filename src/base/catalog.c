@@ -22,6 +22,7 @@
 
 /* What schema.h calls the schemas. */
 #define COMMERCE	"commerce"
+#define PRIVATE		"commerce_private"
 
 #define MAX_LABELS	16
 
@@ -186,9 +187,9 @@ catalog_trigger_function(const char *name)
 {
 	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 										   PointerGetDatum(buildoidvector(NULL, 0)),
-										   ObjectIdGetDatum(get_namespace_oid(COMMERCE, false)));
+										   ObjectIdGetDatum(get_namespace_oid(PRIVATE, false)));
 
 	if (!OidIsValid(function))
-		elog(ERROR, "function %s.%s() does not exist", COMMERCE, name);
+		elog(ERROR, "function %s.%s() does not exist", PRIVATE, name);
 	return function;
 }

@@ -259,13 +259,22 @@ commerce_namespace(void)
 	return get_namespace_oid("commerce", false);
 }
 
+static Oid
+private_namespace(void)
+{
+	return get_namespace_oid("commerce_private", false);
+}
+
 Oid
 commerce_relation(const char *name)
 {
 	Oid			relid = get_relname_relid(name, commerce_namespace());
 
+	/* no name is in both schemas */
 	if (!OidIsValid(relid))
-		elog(ERROR, "relation commerce.%s does not exist", name);
+		relid = get_relname_relid(name, private_namespace());
+	if (!OidIsValid(relid))
+		elog(ERROR, "relation %s of commerce does not exist", name);
 	return relid;
 }
 
@@ -296,10 +305,10 @@ commerce_trigger_function(const char *name)
 {
 	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 										   PointerGetDatum(buildoidvector(NULL, 0)),
-										   ObjectIdGetDatum(commerce_namespace()));
+										   ObjectIdGetDatum(private_namespace()));
 
 	if (!OidIsValid(function))
-		elog(ERROR, "function commerce.%s() does not exist", name);
+		elog(ERROR, "function commerce_private.%s() does not exist", name);
 	return function;
 }
 

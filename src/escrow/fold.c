@@ -37,7 +37,7 @@ fold_everything(void)
 {
 	static SqlStatement fold = {
 		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded "
-		"FROM commerce.fold_stock(NULL, NULL) s, commerce.fold_quota(NULL) q", 0, {0}
+		"FROM commerce_private.fold_stock(NULL, NULL) s, commerce_private.fold_quota(NULL) q", 0, {0}
 	};
 	int64		folded;
 
@@ -63,11 +63,11 @@ fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_ou
 {
 	static SqlStatement fold[] = {
 		[ESCROW_STOCK] = {
-			"SELECT u FROM commerce.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
+			"SELECT u FROM commerce_private.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
 			2, {INT8ARRAYOID, INT8ARRAYOID}
 		},
 		[ESCROW_QUOTA] = {
-			"SELECT u FROM commerce.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
+			"SELECT u FROM commerce_private.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
 			1, {INT8ARRAYOID}
 		},
 	};

@@ -3,7 +3,7 @@
  *	  The gate between the extension's operations and everybody else's writes, and the origin of the
  *	  transaction ids in the journals.
  *
- * The gate is the lock on the table commerce.gate, which never holds a row.  Each operation takes it
+ * The gate is the lock on the table commerce_private.gate, which never holds a row.  Each operation takes it
  * ROW EXCLUSIVE before anything else, which conflicts with no other operation and takes the lock
  * manager's fast path.  A write to a journal or a narrow row that does not come from us (a DBA's
  * UPDATE, a restore's COPY, logical replication's apply), and the deletion of anything that orders
@@ -11,7 +11,7 @@
  * new ones out until its transaction has ended.
  *
  * Journal rows carry the id of the transaction that wrote them, and marks are transaction ids: both
- * mean something in the cluster only that assigned them.  commerce.origin says which that was.  An
+ * mean something in the cluster only that assigned them.  commerce_private.origin says which that was.  An
  * operation that finds another cluster's row there, or none, rebases first: all that is visible is
  * folded, marks are set to this cluster's present, ids at or above it are set to 0, and the outbox
  * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
@@ -169,7 +169,7 @@ static bool
 origin_is_ours(void)
 {
 	static SqlStatement statement = {
-		"SELECT pg_catalog.max(o.era) FROM commerce.origin o "
+		"SELECT pg_catalog.max(o.era) FROM commerce_private.origin o "
 		"HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
 		1, {INT8OID}
 	};
@@ -188,7 +188,7 @@ origin_is_ours(void)
 void
 gate_rebase(void)
 {
-	static SqlStatement statement = {"SELECT commerce.rebase($1)", 1, {INT8OID}};
+	static SqlStatement statement = {"SELECT commerce_private.rebase($1)", 1, {INT8OID}};
 	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
 
 	close_gate();

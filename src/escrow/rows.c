@@ -26,11 +26,11 @@
 
 static SqlStatement lock_row[] = {
 	[ESCROW_STOCK] = {
-		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 		1, {INT8OID}
 	},
 	[ESCROW_QUOTA] = {
-		"SELECT FROM commerce.coupon_quota q WHERE q.coupon_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+		"SELECT FROM commerce_private.coupon_quota q WHERE q.coupon_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 		1, {INT8OID}
 	},
 };
@@ -42,7 +42,7 @@ static SqlStatement lock_row[] = {
 static SqlStatement sum_rows[] = {
 	[ESCROW_STOCK] = {
 		"SELECT (s.on_hand OPERATOR(pg_catalog.+) coalesce(j.units, 0))::pg_catalog.int8, " MARK_IS_AHEAD("s") ", j.n "
-		"FROM commerce.stock s CROSS JOIN LATERAL ("
+		"FROM commerce_private.stock s CROSS JOIN LATERAL ("
 		"  SELECT pg_catalog.sum(e.delta) AS units, pg_catalog.count(*) AS n "
 		"  FROM commerce.stock_entries e WHERE e.product_id OPERATOR(pg_catalog.=) s.product_id "
 		"  AND e.xid OPERATOR(pg_catalog.>=) s.mark AND e.xid OPERATOR(pg_catalog.<>) $2) j "
@@ -51,7 +51,7 @@ static SqlStatement sum_rows[] = {
 	},
 	[ESCROW_QUOTA] = {
 		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n, " MARK_IS_AHEAD("q") ", j.n "
-		"FROM commerce.coupon_quota q CROSS JOIN LATERAL ("
+		"FROM commerce_private.coupon_quota q CROSS JOIN LATERAL ("
 		"  SELECT pg_catalog.count(*) AS n "
 		"  FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) q.coupon_id "
 		"  AND i.xid OPERATOR(pg_catalog.>=) q.mark AND i.xid OPERATOR(pg_catalog.<>) $2) j "
@@ -63,8 +63,8 @@ static SqlStatement sum_rows[] = {
 /* $2: how many rows make it worth while */
 static SqlStatement fold_row[] = {
 	[ESCROW_STOCK] = {
-		"UPDATE commerce.stock AS s SET on_hand = s.on_hand OPERATOR(pg_catalog.+) j.units, mark = j.xmin "
-		"FROM (SELECT h.xmin, pg_catalog.sum(e.delta) AS units FROM commerce.stock t "
+		"UPDATE commerce_private.stock AS s SET on_hand = s.on_hand OPERATOR(pg_catalog.+) j.units, mark = j.xmin "
+		"FROM (SELECT h.xmin, pg_catalog.sum(e.delta) AS units FROM commerce_private.stock t "
 		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
 		"  JOIN commerce.stock_entries e ON e.product_id OPERATOR(pg_catalog.=) t.product_id "
 		"  AND e.xid OPERATOR(pg_catalog.>=) t.mark AND e.xid OPERATOR(pg_catalog.<) h.xmin "
@@ -74,8 +74,8 @@ static SqlStatement fold_row[] = {
 		2, {INT8OID, INT8OID}
 	},
 	[ESCROW_QUOTA] = {
-		"UPDATE commerce.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
-		"FROM (SELECT h.xmin, pg_catalog.count(*) AS n FROM commerce.coupon_quota t "
+		"UPDATE commerce_private.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
+		"FROM (SELECT h.xmin, pg_catalog.count(*) AS n FROM commerce_private.coupon_quota t "
 		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
 		"  JOIN commerce.coupon_issues i ON i.coupon_id OPERATOR(pg_catalog.=) t.coupon_id "
 		"  AND i.xid OPERATOR(pg_catalog.>=) t.mark AND i.xid OPERATOR(pg_catalog.<) h.xmin "

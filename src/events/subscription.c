@@ -9,7 +9,7 @@
  * What may be read: under one snapshot, an event of the current era whose key is below the snapshot's
  * xmin, and every event of an era that is closed.  The id of the transaction that wrote an event is not
  * above the event's key (outbox.c), so below xmin nothing can be added any more, whatever the order in
- * which transactions commit.  Eras before the one in commerce.origin are closed; when the origin is not
+ * which transactions commit.  Eras before the one in commerce_private.origin are closed; when the origin is not
  * this cluster, which has then not written here yet, all of them are.
  *
  * fetch_events() writes nothing, assigns no transaction id and waits for nobody: a reader that had an id
@@ -188,7 +188,7 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 {
 	static SqlStatement read_cursor = {
 		"SELECT s.era, s.key, s.position, s.event_types, s.paused_at IS NOT NULL, h.era, h.key "
-		"FROM commerce.subscriptions s CROSS JOIN commerce.outbox_horizon() h "
+		"FROM commerce.subscriptions s CROSS JOIN commerce_private.outbox_horizon() h "
 		"WHERE s.name OPERATOR(pg_catalog.=) $1",
 		1, {TEXTOID}
 	};

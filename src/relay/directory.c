@@ -75,7 +75,7 @@ ask_list(Directory *directory)
 				   "SET search_path = ''; "
 				   "SELECT name, sink, url, brokers, topic, secret_name, batch_size, event_types IS NOT NULL, "
 				   "paused, parked, next_attempt_at <= pg_catalog.clock_timestamp() "
-				   "FROM commerce.relay_subscriptions()");
+				   "FROM commerce_private.relay_subscriptions()");
 	directory->asking = true;
 }
 

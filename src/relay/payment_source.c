@@ -109,7 +109,7 @@ server_allows(PaymentSource *source)
 {
 	bool		allowed = strcmp(ask_and_wait(&source->database, source->config,
 											  "SELECT pg_catalog.has_function_privilege("
-											  "'commerce.receive_payment_result(bytea, text)', 'EXECUTE')"), "t") == 0;
+											  "'commerce_private.receive_payment_result(bytea, text)', 'EXECUTE')"), "t") == 0;
 
 	database_clear(&source->database);
 	if (!allowed)
@@ -230,7 +230,7 @@ prepare_session(PaymentSource *source)
 static void
 claim(PaymentSource *source)
 {
-	database_query(&source->database, "SELECT id, origin FROM commerce.due_payment_result()");
+	database_query(&source->database, "SELECT id, origin FROM commerce_private.due_payment_result()");
 	source->state = PAYMENT_CLAIMING;
 }
 
@@ -249,13 +249,13 @@ confirm(PaymentSource *source)
 	{
 		Parameter	parameters[] = {{.value = source->parked_id}};
 
-		database_query_with(&source->database, "SELECT commerce.retry_payment_result($1)", parameters, 1);
+		database_query_with(&source->database, "SELECT commerce_private.retry_payment_result($1)", parameters, 1);
 	}
 	else
 	{
 		Parameter	parameters[] = {message_parameter(source->message), {.value = source->origin}};
 
-		database_query_with(&source->database, "SELECT commerce.receive_payment_result($1, $2)", parameters, 2);
+		database_query_with(&source->database, "SELECT commerce_private.receive_payment_result($1, $2)", parameters, 2);
 	}
 	source->state = PAYMENT_CONFIRMING;
 }
@@ -271,14 +271,14 @@ tell(PaymentSource *source)
 		char	   *give_up_after = xformat("%lld ms", (long long) source->config->payments.give_up_after);
 		Parameter	parameters[] = {{.value = source->parked_id}, error, refused, {.value = give_up_after}};
 
-		database_query_with(&source->database, "SELECT commerce.fail_payment_result($1, $2, $3, $4)", parameters, 4);
+		database_query_with(&source->database, "SELECT commerce_private.fail_payment_result($1, $2, $3, $4)", parameters, 4);
 		free(give_up_after);
 	}
 	else
 	{
 		Parameter	parameters[] = {message_parameter(source->message), {.value = source->origin}, error, refused};
 
-		database_query_with(&source->database, "SELECT commerce.park_payment_result($1, $2, $3, $4)", parameters, 4);
+		database_query_with(&source->database, "SELECT commerce_private.park_payment_result($1, $2, $3, $4)", parameters, 4);
 	}
 	source->state = PAYMENT_TELLING;
 }

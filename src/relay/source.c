@@ -160,7 +160,7 @@ ask_events(Source *source, int wanted)
 static void
 append_blocked(Source *source, Buffer *sql)
 {
-	buffer_append(sql, "SELECT aggregatetype, aggregateid FROM commerce.blocked_aggregates(");
+	buffer_append(sql, "SELECT aggregatetype, aggregateid FROM commerce_private.blocked_aggregates(");
 	append_literal(source, sql, source->subscription->name);
 	buffer_append_char(sql, ')');
 }
@@ -173,7 +173,7 @@ ask_due(Source *source)
 	append_blocked(source, &sql);
 	buffer_append(&sql,
 						 "; SELECT position, id, type, aggregatetype, aggregateid, payload, created_at, attempts "
-						 "FROM commerce.due_events(");
+						 "FROM commerce_private.due_events(");
 	append_literal(source, &sql, source->subscription->name);
 	buffer_printf(&sql, ", %d)", MAX_DUE);
 	run(source, &sql);
@@ -216,7 +216,7 @@ tell(Source *source, const Report *report, Millis now)
 		const Event *event = report->failed.events[i];
 		Millis		delay = delivery_retry_delay(source->delivery, event);
 
-		buffer_append(&sql, "SELECT commerce.fail_event(");
+		buffer_append(&sql, "SELECT commerce_private.fail_event(");
 		append_literal(source, &sql, name);
 		buffer_append(&sql, ", ");
 		append_literal(source, &sql, event->position);
@@ -229,7 +229,7 @@ tell(Source *source, const Report *report, Millis now)
 	}
 	if (report->parked.count > 0)
 	{
-		buffer_append(&sql, "SELECT commerce.park_events(");
+		buffer_append(&sql, "SELECT commerce_private.park_events(");
 		append_literal(source, &sql, name);
 		buffer_append(&sql, ", ");
 		append_positions(source, &sql, &report->parked);
@@ -237,7 +237,7 @@ tell(Source *source, const Report *report, Millis now)
 	}
 	if (report->finished.count > 0)
 	{
-		buffer_append(&sql, "SELECT commerce.finish_events(");
+		buffer_append(&sql, "SELECT commerce_private.finish_events(");
 		append_literal(source, &sql, name);
 		buffer_append(&sql, ", ");
 		append_positions(source, &sql, &report->finished);
@@ -257,7 +257,7 @@ tell(Source *source, const Report *report, Millis now)
 		append_literal(source, &sql, name);
 		buffer_append(&sql, ", 'the endpoint answered 410'); ");
 	}
-	buffer_append(&sql, "SELECT commerce.record_deliveries(");
+	buffer_append(&sql, "SELECT commerce_private.record_deliveries(");
 	append_literal(source, &sql, name);
 	buffer_printf(&sql, ", %ld, %ld, ", report->delivered, report->not_delivered);
 	if (report->error)

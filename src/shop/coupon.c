@@ -135,7 +135,7 @@ coupon_use(const Coupon *coupons, int n, int64 order_id)
 		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
 		"recorded AS ("
 		"  INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount) VALUES ($2, $1, $3)) "
-		"SELECT commerce.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
+		"SELECT commerce_private.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
 		3, {INT8OID, INT8OID, INT8OID}
 	};
 
@@ -199,9 +199,9 @@ coupon_restore(int64 order_id, const UsedCoupon *coupons, int n)
 		"recorded AS ("
 		"  UPDATE commerce.order_coupons AS c SET restored_at = pg_catalog.now() "
 		"  WHERE c.order_id OPERATOR(pg_catalog.=) $2 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $1) "
-		"SELECT commerce.coupon_event(restored::commerce.coupon_issues, 'CouponRestored'), "
+		"SELECT commerce_private.coupon_event(restored::commerce.coupon_issues, 'CouponRestored'), "
 		"CASE WHEN restored.status OPERATOR(pg_catalog.=) 'EXPIRED' "
-		"  THEN commerce.coupon_event(restored::commerce.coupon_issues, 'CouponExpired') END FROM restored",
+		"  THEN commerce_private.coupon_event(restored::commerce.coupon_issues, 'CouponExpired') END FROM restored",
 		2, {INT8OID, INT8OID}
 	};
 
@@ -233,7 +233,7 @@ coupon_use_again(int64 order_id)
 		"recorded AS ("
 		"  UPDATE commerce.order_coupons AS c SET restored_at = NULL "
 		"  WHERE c.order_id OPERATOR(pg_catalog.=) $2 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $1) "
-		"SELECT commerce.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
+		"SELECT commerce_private.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
 		2, {INT8OID, INT8OID}
 	};
 	Datum		values[2] = {(Datum) 0, Int64GetDatum(order_id)};
@@ -474,7 +474,7 @@ expire_issues(const int64 *issue_ids, int n)
 		"  UPDATE commerce.coupon_issues AS i SET status = 'EXPIRED', "
 		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
 		"  FROM due WHERE i.id OPERATOR(pg_catalog.=) due.id RETURNING i.*) "
-		"SELECT commerce.coupon_event(expired::commerce.coupon_issues, 'CouponExpired') FROM expired",
+		"SELECT commerce_private.coupon_event(expired::commerce.coupon_issues, 'CouponExpired') FROM expired",
 		2, {INT8ARRAYOID, TIMESTAMPTZOID}
 	};
 	Datum		values[2] = {sql_int8_array(issue_ids, n), TimestampTzGetDatum(GetCurrentTimestamp())};

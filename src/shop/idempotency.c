@@ -1,6 +1,6 @@
 /*
  * idempotency.c
- *	  Doing a request once, however often it is sent; owns commerce.idempotency_keys.
+ *	  Doing a request once, however often it is sent; owns commerce_private.idempotency_keys.
  *
  * A key is committed with the effect it names, so there is no state between: a call takes an advisory
  * lock on (user, operation, key), looks for the record under a fresh snapshot, and writes it at its
@@ -32,7 +32,7 @@
 static bool replayed = false;	/* the call that ended last answered a stored result */
 
 static SqlStatement find_key = {
-	"SELECT k.request_hash, k.result FROM commerce.idempotency_keys k "
+	"SELECT k.request_hash, k.result FROM commerce_private.idempotency_keys k "
 	"WHERE k.user_id OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
 	"AND k.key OPERATOR(pg_catalog.=) $3 "
 	"AND k.created_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) " KEPT ")",
@@ -114,7 +114,7 @@ void
 idempotency_end(IdempotentCall *call, Datum row)
 {
 	static SqlStatement store_key = {
-		"INSERT INTO commerce.idempotency_keys AS k (user_id, operation, key, request_hash, result) "
+		"INSERT INTO commerce_private.idempotency_keys AS k (user_id, operation, key, request_hash, result) "
 		"VALUES ($1, $2, $3, $4, $5) "
 		"ON CONFLICT (user_id, operation, key) DO UPDATE "
 		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, created_at = EXCLUDED.created_at",

@@ -1,6 +1,6 @@
 /*
  * stock.c
- *	  Stock of products; owns commerce.stock and commerce.stock_entries.
+ *	  Stock of products; owns commerce_private.stock and commerce.stock_entries.
  *
  * Every unit that comes or goes is an append-only row of stock_entries.  Units are taken and given
  * through escrow.c, which keeps the sum from falling below zero without updating a row.
@@ -54,7 +54,7 @@ bool
 stock_is_short(int64 product_id, int64 units)
 {
 	static SqlStatement find_short = {
-		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 "
+		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 "
 		"AND commerce.available_stock(s.product_id) OPERATOR(pg_catalog.<) $2",
 		2, {INT8OID, INT8OID}
 	};
@@ -107,7 +107,7 @@ void
 stock_lock(const int64 *product_ids, int n)
 {
 	static SqlStatement lock = {
-		"SELECT FROM commerce.stock s WHERE s.product_id OPERATOR(pg_catalog.=) ANY ($1) "
+		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) ANY ($1) "
 		"ORDER BY s.product_id FOR NO KEY UPDATE",
 		1, {INT8ARRAYOID}
 	};

@@ -397,7 +397,7 @@ static bool in_use = true;
 static void
 look_for_commerce(void)
 {
-	static SqlStatement find_origin = {"SELECT FROM commerce.origin o LIMIT 1", 0, {0}};
+	static SqlStatement find_origin = {"SELECT FROM commerce_private.origin o LIMIT 1", 0, {0}};
 
 	Oid			extension = get_extension_oid("commerce", true);
 
@@ -455,7 +455,7 @@ static bool
 wake_relays(void)
 {
 	static SqlStatement notify = {
-		"SELECT commerce.wake_relay() WHERE EXISTS (SELECT FROM commerce.subscriptions)", 0, {0}
+		"SELECT commerce_private.wake_relay() WHERE EXISTS (SELECT FROM commerce.subscriptions)", 0, {0}
 	};
 
 	SPI_connect();

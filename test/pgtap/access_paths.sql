@@ -49,7 +49,7 @@ SELECT lives_ok('SELECT pg_temp.everything()') FROM generate_series(1, 7);
 
 -- PostgreSQL makes plans again by itself when the search_path is another, as after a session's first temporary table.
 SELECT format('ALTER FUNCTION %s SET search_path = pg_catalog, tap, pg_temp', oid::regprocedure) FROM pg_proc
-WHERE pronamespace = 'commerce'::regnamespace AND proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] \gexec
+WHERE pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] \gexec
 SELECT lives_ok('SELECT pg_temp.everything()');
 
 -- The shop grows, and nobody has analysed it yet.
@@ -74,7 +74,7 @@ JOIN (SELECT id, row_number() OVER (ORDER BY id) n FROM commerce.products WHERE 
 CREATE FUNCTION pg_temp.too_much_read() RETURNS TABLE (relname name, seq_tup_read bigint, idx_tup_fetch bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	CREATE TEMPORARY TABLE before ON COMMIT DROP AS
-		SELECT s.relid, s.seq_tup_read, s.idx_tup_fetch FROM pg_stat_xact_user_tables s WHERE s.schemaname = 'commerce';
+		SELECT s.relid, s.seq_tup_read, s.idx_tup_fetch FROM pg_stat_xact_user_tables s WHERE s.schemaname IN ('commerce', 'commerce_private');
 	PERFORM pg_temp.everything();
 	RETURN QUERY
 		SELECT a.relname, a.seq_tup_read - b.seq_tup_read, a.idx_tup_fetch - b.idx_tup_fetch

@@ -13,7 +13,7 @@ DECLARE
 	m record;
 BEGIN
 	IF schema ? '$ref' THEN
-		RETURN QUERY SELECT tap.differences(commerce.openapi() #> string_to_array(substr(schema->>'$ref', 3), '/'), given, path);
+		RETURN QUERY SELECT tap.differences(commerce_private.openapi() #> string_to_array(substr(schema->>'$ref', 3), '/'), given, path);
 		RETURN;
 	END IF;
 	IF schema ? 'anyOf' AND NOT EXISTS (SELECT FROM jsonb_array_elements(schema->'anyOf') a WHERE NOT EXISTS (SELECT tap.differences(a, given, path))) THEN
@@ -47,7 +47,7 @@ FROM (VALUES ('{"a": 1, "b": "x", "c": []}'::jsonb, '{}'::text[]), ('5', '{$ is 
 -- What the document says of a status of a function.
 CREATE FUNCTION tap.documented(called text, status int) RETURNS jsonb LANGUAGE sql
 BEGIN ATOMIC
-	SELECT m.value->'responses'->(status::text) FROM jsonb_each(commerce.openapi()->'paths'->('/rpc/' || called)) m;
+	SELECT m.value->'responses'->(status::text) FROM jsonb_each(commerce_private.openapi()->'paths'->('/rpc/' || called)) m;
 END;
 
 -- A life of the shop, in which every function succeeds. :name is a value that an answer before had.
@@ -106,7 +106,7 @@ admin 5|discard_dead_letters|{"subscription": "somebody"}||
 admin 5|unsubscribe|{"subscription": "somebody"}||
 \.
 -- pg_cron is in one database of the server only
-CREATE OR REPLACE FUNCTION commerce.require_cron() RETURNS void LANGUAGE sql AS '';
+CREATE OR REPLACE FUNCTION commerce_private.require_cron() RETURNS void LANGUAGE sql AS '';
 CREATE SCHEMA cron;
 CREATE TABLE cron.job (jobid bigint GENERATED ALWAYS AS IDENTITY, jobname text, username name DEFAULT current_user);
 CREATE FUNCTION cron.schedule(text, text, text) RETURNS bigint LANGUAGE sql AS 'INSERT INTO cron.job (jobname) VALUES ($1) RETURNING jobid';
@@ -140,7 +140,7 @@ $$;
 CALL tap.live();
 
 SELECT is((a.response).code, 'SUCCESS', format('%s: %s %s', a.called, (a.response).code, (a.response).details)) FROM tap.answers a ORDER BY a.n;
-SELECT is_empty($$SELECT e.name FROM commerce.api_endpoints e WHERE e.name NOT IN (SELECT a.called FROM tap.answers a)$$, 'no function is left out here');
+SELECT is_empty($$SELECT e.name FROM commerce_private.api_endpoints e WHERE e.name NOT IN (SELECT a.called FROM tap.answers a)$$, 'no function is left out here');
 SELECT is_empty(format($$SELECT tap.differences(%L, %L, '$')$$, d.response->'content'->'application/json'->'schema', (a.response).body),
 				format('%s, %s, is as documented', a.called, (a.response).status))
 FROM tap.answers a CROSS JOIN LATERAL (SELECT tap.documented(a.called, (a.response).status) AS response) d ORDER BY a.n;
@@ -167,19 +167,19 @@ BEGIN
 	PERFORM tap.unbecome();
 END
 $$;
-SELECT is_empty(format($$SELECT tap.differences(%L, r, '$') FROM tap.rows_of(%L) r$$, commerce.openapi()->'components'->'schemas'->v.relname, v.relname), v.relname || ' has the rows that are documented')
+SELECT is_empty(format($$SELECT tap.differences(%L, r, '$') FROM tap.rows_of(%L) r$$, commerce_private.openapi()->'components'->'schemas'->v.relname, v.relname), v.relname || ' has the rows that are documented')
 FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' ORDER BY v.relname;
 
 -- every answer has an example, which is as its schema says; and functions promise what they answer
 CREATE TABLE tap.contents AS
 	SELECT p.key AS path, r.key AS status, c.key AS type, c.value AS content
-	FROM jsonb_each(commerce.openapi()->'paths') p, jsonb_each(p.value) m, jsonb_each(m.value->'responses') r, jsonb_each(r.value->'content') c
+	FROM jsonb_each(commerce_private.openapi()->'paths') p, jsonb_each(p.value) m, jsonb_each(m.value->'responses') r, jsonb_each(r.value->'content') c
 	WHERE c.key LIKE '%json' AND p.key <> '/' AND r.key < '300';
 SELECT is_empty($$SELECT path, status, type FROM tap.contents WHERE NOT content ? 'example'$$, 'every answer has an example');
 SELECT is_empty($$SELECT path, status, type, tap.differences(content->'schema', content->'example', '$') FROM tap.contents$$, 'and it is as the schema says');
-SELECT is_empty($$SELECT s.key, tap.differences(s.value, e, '$') FROM jsonb_each(commerce.openapi()->'components'->'schemas') s, jsonb_array_elements(s.value->'examples') e$$, 'so are those of the components');
+SELECT is_empty($$SELECT s.key, tap.differences(s.value, e, '$') FROM jsonb_each(commerce_private.openapi()->'components'->'schemas') s, jsonb_array_elements(s.value->'examples') e$$, 'so are those of the components');
 SELECT is_empty(
-	$$SELECT s.key FROM jsonb_each(commerce.openapi()->'components'->'schemas') s
+	$$SELECT s.key FROM jsonb_each(commerce_private.openapi()->'components'->'schemas') s
 	  WHERE s.value->>'type' = 'object' AND NOT EXISTS (SELECT FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relname = s.key)
 		AND (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(s.value->'properties') k) IS DISTINCT FROM (SELECT array_agg(k ORDER BY k) FROM jsonb_array_elements_text(s.value->'required') k)$$,
 	'all that a function answers is required');

@@ -10,61 +10,61 @@ CREATE TABLE tap.callers (api_role text, caller text);
 INSERT INTO tap.callers VALUES ('ANONYMOUS', 'anon'), ('BUYER', 'buyer 1'), ('SELLER', 'seller 3'), ('ADMIN', 'admin 5');
 
 SELECT results_eq(
-	$$SELECT e.name COLLATE "C" FROM commerce.api_endpoints e ORDER BY 1$$,
+	$$SELECT e.name COLLATE "C" FROM commerce_private.api_endpoints e ORDER BY 1$$,
 	$$SELECT p.proname::text COLLATE "C" FROM pg_proc p WHERE p.pronamespace = 'commerce_api'::regnamespace AND p.prosrc = 'commerce_api_call' ORDER BY 1$$,
 	'every endpoint is a function, and every such function an endpoint');
 SELECT is_empty(
-	$$SELECT e.name, p.proname FROM commerce.api_endpoints e, pg_proc p
+	$$SELECT e.name, p.proname FROM commerce_private.api_endpoints e, pg_proc p
 	  WHERE p.pronamespace = 'commerce_api'::regnamespace AND p.proname = e.name
 		AND (NOT p.prosecdef OR p.provolatile <> CASE WHEN e.reads THEN 's' ELSE 'v' END::"char"
 			 OR NOT e.reads AND p.proargtypes <> 'jsonb'::regtype::oid::text::oidvector)$$,
 	'what writes is VOLATILE and takes one jsonb');
 SELECT is_empty(
-	$$SELECT e.name FROM commerce.api_endpoints e JOIN pg_proc p ON p.pronamespace = 'commerce'::regnamespace AND p.proname = e.function
+	$$SELECT e.name FROM commerce_private.api_endpoints e JOIN pg_proc p ON p.oid = e.function::regproc
 	  WHERE e.reads AND p.provolatile = 'v'$$,
 	'what only reads calls nothing that is VOLATILE');
 
 -- who is let in
 SELECT is((tap.http(c.caller, e.name, e.example)).code, 'UNAUTHENTICATED', format('%s as %s', e.name, c.caller))
-FROM commerce.api_endpoints e CROSS JOIN (VALUES ('anon'), ('anon 1'), ('buyer'), ('admin 999'), ('buyer x')) c (caller)
+FROM commerce_private.api_endpoints e CROSS JOIN (VALUES ('anon'), ('anon 1'), ('buyer'), ('admin 999'), ('buyer x')) c (caller)
 WHERE 'ANONYMOUS' <> ALL (e.roles);
 SELECT is((tap.http(c.caller, e.name, e.example)).code, 'FORBIDDEN', format('%s as %s', e.name, c.caller))
-FROM commerce.api_endpoints e JOIN tap.callers c ON c.api_role <> 'ANONYMOUS' AND c.api_role::commerce.api_role <> ALL (e.roles)
+FROM commerce_private.api_endpoints e JOIN tap.callers c ON c.api_role <> 'ANONYMOUS' AND c.api_role::commerce_private.api_role <> ALL (e.roles)
 WHERE 'ANONYMOUS' <> ALL (e.roles);
 SELECT is((tap.http(wrong.caller, e.name, e.example)).code, 'FORBIDDEN', format('%s with the role of %s', e.name, wrong.caller))
-FROM commerce.api_endpoints e
+FROM commerce_private.api_endpoints e
 CROSS JOIN (VALUES ('BUYER', 'buyer 3'), ('SELLER', 'seller 1'), ('ADMIN', 'admin 1'), ('ADMIN', 'admin 6')) wrong (api_role, caller)
-WHERE wrong.api_role::commerce.api_role = ANY (e.roles);
+WHERE wrong.api_role::commerce_private.api_role = ANY (e.roles);
 SELECT ok(r.status < 500 AND r.code NOT IN ('UNAUTHENTICATED', 'FORBIDDEN'),
 		  format('%s as %s: %s %s', e.name, c.caller, r.code, r.details))
-FROM commerce.api_endpoints e
-JOIN tap.callers c ON c.api_role::commerce.api_role = ANY (e.roles) OR 'ANONYMOUS' = ANY (e.roles)
+FROM commerce_private.api_endpoints e
+JOIN tap.callers c ON c.api_role::commerce_private.api_role = ANY (e.roles) OR 'ANONYMOUS' = ANY (e.roles)
 CROSS JOIN LATERAL tap.http(c.caller, e.name, e.example) r;
 
 -- what a request may say
 CREATE TABLE tap.mine AS
-	SELECT e.name, c.caller, e.example, e.reads, c.api_role FROM commerce.api_endpoints e
-	JOIN tap.callers c ON c.api_role::commerce.api_role = CASE WHEN e.roles[1] = 'ANONYMOUS' THEN 'BUYER' ELSE e.roles[1] END;
+	SELECT e.name, c.caller, e.example, e.reads, c.api_role FROM commerce_private.api_endpoints e
+	JOIN tap.callers c ON c.api_role::commerce_private.api_role = CASE WHEN e.roles[1] = 'ANONYMOUS' THEN 'BUYER' ELSE e.roles[1] END;
 SELECT is((tap.http(m.caller, m.name, body)).code, 'INVALID_REQUEST', format('%s: %s', m.name, coalesce(body::text, 'no body')))
 FROM tap.mine m CROSS JOIN (VALUES ('[]'::jsonb), ('5'), ('"x"'), ('null'), ('[{}]'), (NULL), ('{"no such key": 1}'), ('{"USER_ID": 1}')) b (body)
 WHERE NOT m.reads;
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, 1))).details,
 		  format('unknown key "%s"', a.argument), format('%s: %s is not for the request to say', m.name, a.argument))
-FROM tap.mine m JOIN commerce.api_arguments a ON a.endpoint = m.name
+FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name
 WHERE NOT m.reads AND (a.source NOT IN ('BODY', 'SELLER') OR (a.source = 'SELLER' AND m.api_role = 'SELLER'));
 SELECT is((tap.http(m.caller, m.name, b.body)).details, a.argument || ' is missing', format('%s: %s', m.name, b.body))
-FROM tap.mine m JOIN commerce.api_arguments a ON a.endpoint = m.name AND a.required AND a.source = 'BODY'
+FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.required AND a.source = 'BODY'
 CROSS JOIN LATERAL (VALUES (m.example - a.argument), (m.example || jsonb_build_object(a.argument, NULL))) b (body)
 WHERE NOT m.reads OR b.body ->> a.argument IS NOT NULL OR NOT b.body ? a.argument;
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, v.value))).code, 'INVALID_REQUEST',
 		  format('%s: %s = %s', m.name, a.argument, v.value))
-FROM tap.mine m JOIN commerce.api_arguments a ON a.endpoint = m.name AND a.source = 'BODY'
+FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.source = 'BODY'
 CROSS JOIN (VALUES ('{}'::jsonb), ('[[]]'), ('1.5'), ('1e30'), ('"2026-13-45"'), ('"\t'' OR 1=1; --"'), ('true'), ('-9223372036854775809')) v (value)
 WHERE NOT m.reads AND NOT (a.type = 'jsonb'::regtype AND jsonb_typeof(v.value) = 'array')
   AND NOT (a.type = 'boolean'::regtype AND v.value = 'true') AND NOT (a.type = 'text'::regtype AND jsonb_typeof(v.value) = 'string');
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, v.value))).code, 'INVALID_REQUEST',
 		  format('%s?%s=%s', m.name, a.argument, v.value))
-FROM tap.mine m JOIN commerce.api_arguments a ON a.endpoint = m.name AND a.source = 'BODY'
+FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.source = 'BODY'
 CROSS JOIN (VALUES (''), ('1.5'), ('x'), ('1;drop'), (' 1'), ('9223372036854775808')) v (value)
 WHERE m.reads AND a.type <> 'text'::regtype;
 

@@ -4,40 +4,40 @@
 \ir api_helpers.psql
 SELECT no_plan();
 
-SELECT is(commerce.openapi(), commerce.build_openapi(), 'the stored document is the one that would be made now');
-SELECT is(commerce.openapi()->>'openapi', '3.1.0', 'OpenAPI 3.1');
-SELECT is(commerce.openapi()->'info'->>'version', (SELECT extversion FROM pg_extension WHERE extname = 'commerce'), 'of this version');
+SELECT is(commerce_private.openapi(), commerce_private.build_openapi(), 'the stored document is the one that would be made now');
+SELECT is(commerce_private.openapi()->>'openapi', '3.1.0', 'OpenAPI 3.1');
+SELECT is(commerce_private.openapi()->'info'->>'version', (SELECT extversion FROM pg_extension WHERE extname = 'commerce'), 'of this version');
 SELECT is_empty(
-	$$SELECT name FROM commerce.api_endpoints e WHERE NOT commerce.openapi()->'paths'->('/rpc/' || e.name) ? CASE WHEN e.reads THEN 'get' ELSE 'post' END$$,
+	$$SELECT name FROM commerce_private.api_endpoints e WHERE NOT commerce_private.openapi()->'paths'->('/rpc/' || e.name) ? CASE WHEN e.reads THEN 'get' ELSE 'post' END$$,
 	'every function is in it');
 SELECT is_empty(
-	$$SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce_api'::regnamespace AND NOT commerce.openapi()->'paths' ? ('/rpc/' || p.proname)
+	$$SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce_api'::regnamespace AND NOT commerce_private.openapi()->'paths' ? ('/rpc/' || p.proname)
 	  -- root is GET /; product is for embedding and cannot be called
 	  AND p.proname NOT IN ('root', 'product')$$,
 	'also those that are no endpoints');
 SELECT is_empty(
-	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' AND NOT commerce.openapi()->'paths' ? ('/' || v.relname)$$,
+	$$SELECT relname FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' AND NOT commerce_private.openapi()->'paths' ? ('/' || v.relname)$$,
 	'every view is in it');
 SELECT is_empty(
-	$$SELECT a.endpoint, a.argument FROM commerce.api_arguments a WHERE a.source IN ('BODY', 'SELLER')
-	  AND NOT EXISTS (SELECT FROM commerce.api_notes n WHERE n.argument = a.argument)$$, 'every argument is described');
+	$$SELECT a.endpoint, a.argument FROM commerce_private.api_arguments a WHERE a.source IN ('BODY', 'SELLER')
+	  AND NOT EXISTS (SELECT FROM commerce_private.api_notes n WHERE n.argument = a.argument)$$, 'every argument is described');
 SELECT is_empty(
-	$$SELECT n.argument FROM commerce.api_notes n
-	  WHERE NOT EXISTS (SELECT FROM commerce.api_arguments a WHERE a.argument = n.argument AND a.source IN ('BODY', 'SELLER'))$$, 'nothing else is');
+	$$SELECT n.argument FROM commerce_private.api_notes n
+	  WHERE NOT EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.argument = n.argument AND a.source IN ('BODY', 'SELLER'))$$, 'nothing else is');
 SELECT is_empty(
-	$$SELECT e.name, k FROM commerce.api_endpoints e CROSS JOIN jsonb_object_keys(e.example) k
-	  WHERE NOT EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.argument = k AND a.source = 'BODY')$$, 'the examples name arguments that there are');
+	$$SELECT e.name, k FROM commerce_private.api_endpoints e CROSS JOIN jsonb_object_keys(e.example) k
+	  WHERE NOT EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = k AND a.source = 'BODY')$$, 'the examples name arguments that there are');
 SELECT is_empty(
 	$$SELECT c.code FROM commerce.error_codes() c
-	  WHERE c.code NOT IN (SELECT x.code FROM commerce.api_endpoints e, commerce.api_endpoint_errors(e.name) x)
+	  WHERE c.code NOT IN (SELECT x.code FROM commerce_private.api_endpoints e, commerce_private.api_endpoint_errors(e.name) x)
 		AND c.code NOT IN ('RESERVATION_EXPIRED', 'REFUND_EXCEEDS_PAID')$$, 'every error can come from some function');
 SELECT is_empty(
-	$$SELECT DISTINCT r FROM (SELECT jsonb_path_query(commerce.openapi(), 'strict $.**."$ref"') #>> '{}' AS r) r
-	  WHERE commerce.openapi() #> string_to_array(substr(r.r, 3), '/') IS NULL$$, 'every reference leads somewhere');
+	$$SELECT DISTINCT r FROM (SELECT jsonb_path_query(commerce_private.openapi(), 'strict $.**."$ref"') #>> '{}' AS r) r
+	  WHERE commerce_private.openapi() #> string_to_array(substr(r.r, 3), '/') IS NULL$$, 'every reference leads somewhere');
 SELECT is_empty(
-	$$SELECT p FROM jsonb_each(commerce.openapi()->'components'->'parameters') p WHERE p.value->>'in' = 'header' AND p.value ? 'example'$$,
+	$$SELECT p FROM jsonb_each(commerce_private.openapi()->'components'->'parameters') p WHERE p.value->>'in' = 'header' AND p.value ? 'example'$$,
 	'no header has an example: Swagger UI would send it with every request');
-SELECT ok((SELECT array_agg(code) FROM commerce.api_endpoint_errors('place_sheet_order')) @> '{STOCK_NOT_ENOUGH,ORDER_SHEET_USED,PRICE_CHANGED}',
+SELECT ok((SELECT array_agg(code) FROM commerce_private.api_endpoint_errors('place_sheet_order')) @> '{STOCK_NOT_ENOUGH,ORDER_SHEET_USED,PRICE_CHANGED}',
 		  'errors "of place_order()" are those of place_order');
 
 -- GET /
@@ -76,5 +76,5 @@ FROM (VALUES (NULL, 'document'), ('', 'document'), ('*/*', 'document'), ('text/*
 	('application/json;q=0.5, text/html;q=0.9', 'page'), ('text/html;q=0.5', 'page'), ('application/openapi+json, text/html;q=0', 'document'),
 	('application/json, text/html;q=0.5', 'document'), ('text/html;q=0.1, */*', 'document'), ('text/html ; level=1 ; q=0.4, application/*;q=0.8', 'document'),
 	('text/html;q=0', 'document'), ('text/html;q=x', 'page'), ('application/x-text/html', 'document'), (';,;q=1,,', 'document')) a (accept, kind);
-SELECT is(commerce.api_html('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;', 'text in pages is escaped');
+SELECT is(commerce_private.api_html('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;', 'text in pages is escaped');
 SELECT * FROM finish();

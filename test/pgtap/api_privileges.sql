@@ -12,9 +12,9 @@ INSERT INTO commerce.order_sheets (user_id, coupon_issue_ids, items_total, item_
 SELECT u, '{}', 5000, 0, 0, 0, 0, 5000, now() + interval '1 hour' FROM generate_series(1, 2) u;
 INSERT INTO commerce.order_sheet_items
 SELECT id, 1, 3, 2, 'cap', 1, 5000, 0, 5000, 5000, 0, 0, 0, NULL FROM commerce.order_sheets;
-INSERT INTO commerce.popular_products VALUES (1, 3, 2, commerce.local_date(), now()), (2, 1, 2, commerce.local_date(), now());
+INSERT INTO commerce.popular_products VALUES (1, 3, 2, commerce_private.local_date(), now()), (2, 1, 2, commerce_private.local_date(), now());
 
-CREATE TABLE tap.callers (api_role commerce.api_role, caller text);
+CREATE TABLE tap.callers (api_role commerce_private.api_role, caller text);
 INSERT INTO tap.callers VALUES ('ANONYMOUS', 'anon'), ('BUYER', 'buyer 1'), ('SELLER', 'seller 3'), ('ADMIN', 'admin 5');
 
 -- nothing of commerce can be named, and nothing of commerce_api written
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (VALUES
 	(format('UPDATE %s SET %I = NULL', t.oid::regclass, coalesce((SELECT attname FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 ORDER BY attnum DESC LIMIT 1), 'x'))),
 	(format('DELETE FROM %s', t.oid::regclass)),
 	(format('TRUNCATE %s', t.oid::regclass))) q (query)
-WHERE t.relkind IN ('r', 'p', 'v') AND t.relnamespace = 'commerce'::regnamespace;
+WHERE t.relkind IN ('r', 'p', 'v') AND t.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace);
 SELECT is(tap.rows_for(c.caller, q.query), '42501', format('%s: %s', c.caller, q.query))
 FROM tap.callers c CROSS JOIN pg_class t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 CROSS JOIN LATERAL (VALUES
@@ -36,8 +36,8 @@ CROSS JOIN LATERAL (VALUES
 WHERE t.relkind IN ('r', 'p', 'v', 'm', 'f') AND t.relnamespace = 'commerce_api'::regnamespace;
 SELECT throws_ok(q.query, '42501', NULL, 'the owner: ' || q.query)
 FROM (VALUES ('UPDATE commerce_api.users SET name = NULL'), ('DELETE FROM commerce_api.products')) q (query);
-SELECT is(tap.rows_for(c.caller, format('SELECT commerce.%I()', f.proname)), '42501', format('%s: commerce.%s()', c.caller, f.proname))
-FROM tap.callers c CROSS JOIN pg_proc f WHERE f.pronamespace = 'commerce'::regnamespace AND f.pronargs = 0 AND f.prorettype <> 'trigger'::regtype;
+SELECT is(tap.rows_for(c.caller, format('SELECT %s', f.oid::regprocedure)), '42501', format('%s: %s', c.caller, f.oid::regprocedure))
+FROM tap.callers c CROSS JOIN pg_proc f WHERE f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND f.pronargs = 0 AND f.prorettype <> 'trigger'::regtype;
 
 -- what each role can read, row by row
 CREATE TABLE tap.expected (view text, caller text, rows text);
@@ -183,8 +183,8 @@ SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce.order_item_events'), '4
 SELECT is(tap.rows_for('admin 6', 'SELECT FROM commerce.users'), '0', 'direct SQL: a suspended administrator');
 SELECT is(tap.rows_for(c.caller, q.query), '42501', format('direct SQL: %s: %s', c.caller, q.query))
 FROM tap.callers c CROSS JOIN (VALUES
-	('SELECT FROM commerce.idempotency_keys'), ('SELECT FROM commerce.outbox'), ('SELECT FROM commerce.stock'),
-	('SELECT commerce.create_user(''x'', ''x@example.com'')'), ('SELECT commerce.place_order(2, ''[]'')'), ('SELECT commerce.write_event(''a'', ''b'', ''c'', ''{}'', ''0'')'),
+	('SELECT FROM commerce_private.idempotency_keys'), ('SELECT FROM commerce.outbox'), ('SELECT FROM commerce_private.stock'),
+	('SELECT commerce.create_user(''x'', ''x@example.com'')'), ('SELECT commerce.place_order(2, ''[]'')'), ('SELECT commerce_private.write_event(''a'', ''b'', ''c'', ''{}'', ''0'')'),
 	('DELETE FROM commerce.orders'), ('UPDATE commerce.users SET balance = 0')) q (query);
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA commerce TO api_buyer;
 SELECT is(tap.rows_for('buyer 1', $$UPDATE commerce.users SET name = 'x' WHERE id = 2$$), '0', 'row security: cannot write another user');
@@ -200,7 +200,7 @@ CREATE FUNCTION tap.policy_of(role name) RETURNS name LANGUAGE sql AS $$SELECT p
 SELECT format('DROP POLICY %I ON commerce.orders', tap.policy_of('api_buyer')) \gexec
 SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce_api.orders'), '0', 'no policy, no rows');
 SELECT is_empty(
-	$$SELECT a.relation FROM commerce.api_relations a JOIN pg_class c ON c.oid = format('commerce.%I', a.relation)::regclass
+	$$SELECT a.relation FROM commerce_private.api_relations a JOIN pg_class c ON c.oid = format('commerce.%I', a.relation)::regclass
 	  WHERE c.relkind = 'r' AND (a.condition IS NOT NULL) <> c.relrowsecurity$$, 'what has conditions has row security');
 
 -- other roles and the extension's own functions are as before
@@ -218,7 +218,7 @@ DROP ROLE api_test_reporting;
 SELECT lives_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')$$, 'grant_api() again');
 SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce_api.orders'), '1', 'and all is as it was');
 SELECT is((SELECT count(*) FROM tap.policies_of('api_buyer'))::int,
-		  (SELECT count(*) FROM commerce.api_relations WHERE api_role = 'BUYER' AND condition IS NOT NULL)::int, 'each policy once');
+		  (SELECT count(*) FROM commerce_private.api_relations WHERE api_role = 'BUYER' AND condition IS NOT NULL)::int, 'each policy once');
 
 -- a second set, whose names differ in their ends only
 CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_anon;
@@ -228,15 +228,15 @@ CREATE ROLE api_test_tenant_europe_west_api_storefront_web_role_admin;
 CREATE TABLE tap.tenant AS SELECT 'api_test_tenant_europe_west_api_storefront_web_role_' || r AS role FROM unnest('{anon,buyer,seller,admin}'::text[]) r;
 SELECT lives_ok(format('SELECT commerce.grant_api(%s)', string_agg(quote_literal(role), ', ')), 'long names') FROM tap.tenant;
 SELECT is((SELECT count(*) FROM tap.policies_of(role))::int,
-		  (SELECT count(*) FROM commerce.api_relations a WHERE a.api_role = r.api_role AND a.condition IS NOT NULL)::int, role || ' has its policies')
-FROM tap.tenant JOIN commerce.api_roles r USING (role);
+		  (SELECT count(*) FROM commerce_private.api_relations a WHERE a.api_role = r.api_role AND a.condition IS NOT NULL)::int, role || ' has its policies')
+FROM tap.tenant JOIN commerce_private.api_roles r USING (role);
 SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', role), 'revoke_api ' || role) FROM tap.tenant WHERE role LIKE '%buyer';
 SELECT is((SELECT count(*) FROM tap.policies_of(role))::int = 0, role LIKE '%buyer', role || ': only its own policies are gone') FROM tap.tenant;
 -- and roles that were dropped without revoke_api()
 SELECT format('DROP OWNED BY %I', role) FROM tap.tenant \gexec
 SELECT format('DROP ROLE %I', role) FROM tap.tenant \gexec
 SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', role), 'revoke_api of a dropped role') FROM tap.tenant WHERE role NOT LIKE '%buyer';
-SELECT is_empty('SELECT role FROM commerce.api_roles JOIN tap.tenant USING (role)', 'nothing is left of them');
+SELECT is_empty('SELECT role FROM commerce_private.api_roles JOIN tap.tenant USING (role)', 'nothing is left of them');
 
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'no such role')$$, 'SH404', NULL, 'an unknown role');
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_seller')$$, '22023', NULL, 'a role twice');

@@ -23,18 +23,18 @@ END
 $$;
 -- What has been judged, and the alerts
 CREATE FUNCTION pg_temp.judged() RETURNS text LANGUAGE sql
-AS $$SELECT string_agg(verdict || CASE WHEN alerting THEN '!' ELSE '' END, ' ' ORDER BY starts_at) FROM commerce.conversion_windows$$;
+AS $$SELECT string_agg(verdict || CASE WHEN alerting THEN '!' ELSE '' END, ' ' ORDER BY starts_at) FROM commerce_private.conversion_windows$$;
 CREATE FUNCTION pg_temp.alerts() RETURNS bigint LANGUAGE sql
 AS $$SELECT count(*) FROM commerce.outbox WHERE type = 'ConversionAlert' AND aggregatetype = 'Conversion'$$;
 -- Time passes: everything that was, was some windows earlier.
 CREATE FUNCTION pg_temp.pass(windows int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	earlier CONSTANT interval := windows * interval '10 minutes';
-	judged commerce.conversion_windows[] := ARRAY(SELECT w FROM commerce.conversion_windows w);
+	judged commerce_private.conversion_windows[] := ARRAY(SELECT w FROM commerce_private.conversion_windows w);
 BEGIN
 	UPDATE commerce.order_sheets SET created_at = created_at - earlier, expires_at = expires_at - earlier;
-	DELETE FROM commerce.conversion_windows;
-	INSERT INTO commerce.conversion_windows
+	DELETE FROM commerce_private.conversion_windows;
+	INSERT INTO commerce_private.conversion_windows
 		SELECT starts_at - earlier, ends_at - earlier, sheets, paid, usual, threshold, verdict, alerting, event_key FROM unnest(judged);
 END
 $$;
@@ -64,13 +64,13 @@ BEGIN
 	IF commerce.check_conversion() <> 1 THEN
 		RETURN 'not one window';
 	END IF;
-	RETURN (SELECT concat_ws(' ', w.verdict, w.sheets, w.paid, w.threshold, w.alerting) FROM commerce.conversion_windows w ORDER BY w.starts_at DESC LIMIT 1);
+	RETURN (SELECT concat_ws(' ', w.verdict, w.sheets, w.paid, w.threshold, w.alerting) FROM commerce_private.conversion_windows w ORDER BY w.starts_at DESC LIMIT 1);
 END
 $$;
 SELECT is(commerce.check_conversion(), 6, 'at first the last six windows are judged');
 SELECT is(commerce.check_conversion(), 0, 'each once');
 SELECT is(pg_temp.judged(), 'TOO_FEW TOO_FEW TOO_FEW TOO_FEW TOO_FEW TOO_FEW', 'no sheets say nothing');
-SELECT is((SELECT max(ends_at) FROM commerce.conversion_windows), :'complete_until'::timestamptz, 'up to the last that is complete');
+SELECT is((SELECT max(ends_at) FROM commerce_private.conversion_windows), :'complete_until'::timestamptz, 'up to the last that is complete');
 SELECT pg_temp.sheets(:kim, :cup, :'complete_until'::timestamptz + interval '1 second', 60, 0);
 SELECT is(commerce.check_conversion(), 0, 'what came after is not judged yet');
 DELETE FROM commerce.order_sheets;
@@ -97,7 +97,7 @@ SELECT is(pg_temp.alerts(), 2::bigint, 'with a second event');
 
 -- The usual: the same hour of seven days
 DELETE FROM commerce.order_sheets;
-DELETE FROM commerce.conversion_windows;
+DELETE FROM commerce_private.conversion_windows;
 SELECT commerce.check_conversion() \g /dev/null
 SELECT date_trunc('hour', :'complete_until'::timestamptz - interval '10 minutes') AS hour \gset
 SELECT pg_temp.pass(1);
@@ -106,32 +106,32 @@ SELECT pg_temp.sheets(:kim, :cup, :'hour'::timestamptz - interval '1 day 1 secon
 	pg_temp.sheets(:kim, :cup, :'hour'::timestamptz - interval '8 days' + interval '5 minutes', 20, 0);
 SELECT pg_temp.sheets(:kim, :cup, :'complete_until'::timestamptz - interval '1 second', 50, 14);
 SELECT is(commerce.check_conversion(), 1, 'a window after seven days');
-SELECT results_eq('SELECT verdict, usual, threshold FROM commerce.conversion_windows ORDER BY starts_at DESC LIMIT 1', $$VALUES ('BAD', 50.00, 30.00)$$, '28 % is bad where 50 % is usual: below 60 % of it');
-DELETE FROM commerce.conversion_windows WHERE ends_at = :'complete_until';
+SELECT results_eq('SELECT verdict, usual, threshold FROM commerce_private.conversion_windows ORDER BY starts_at DESC LIMIT 1', $$VALUES ('BAD', 50.00, 30.00)$$, '28 % is bad where 50 % is usual: below 60 % of it');
+DELETE FROM commerce_private.conversion_windows WHERE ends_at = :'complete_until';
 SELECT pg_temp.sheets(:kim, :cup, :'complete_until'::timestamptz - interval '1 second', 10, 4);
 SELECT is(commerce.check_conversion(), 1, 'again, with some more');
-SELECT results_eq('SELECT verdict, sheets, paid FROM commerce.conversion_windows ORDER BY starts_at DESC LIMIT 1', $$VALUES ('GOOD', 60::bigint, 18::bigint)$$, '30 % is not below 30 %');
+SELECT results_eq('SELECT verdict, sheets, paid FROM commerce_private.conversion_windows ORDER BY starts_at DESC LIMIT 1', $$VALUES ('GOOD', 60::bigint, 18::bigint)$$, '30 % is not below 30 %');
 DELETE FROM commerce.order_sheets WHERE created_at < now() - interval '6 days';
-DELETE FROM commerce.conversion_windows WHERE ends_at = :'complete_until';
+DELETE FROM commerce_private.conversion_windows WHERE ends_at = :'complete_until';
 SELECT commerce.check_conversion() \g /dev/null
-SELECT ok((SELECT usual FROM commerce.conversion_windows ORDER BY starts_at DESC LIMIT 1) = 50.00, 'of 50 sheets and more');
+SELECT ok((SELECT usual FROM commerce_private.conversion_windows ORDER BY starts_at DESC LIMIT 1) = 50.00, 'of 50 sheets and more');
 
 -- Settings; too long ago; the job
 DELETE FROM commerce.order_sheets;
-DELETE FROM commerce.conversion_windows;
+DELETE FROM commerce_private.conversion_windows;
 SET commerce.conversion_floor = 80;
 SELECT commerce.check_conversion() \g /dev/null
 SELECT is(pg_temp.window(:kim, :cup, :'complete_until', 50, 39), 'BAD 50 39 80.00 f', 'conversion_floor can be set');
 RESET commerce.conversion_floor;
-DELETE FROM commerce.conversion_windows;
+DELETE FROM commerce_private.conversion_windows;
 SET commerce.conversion_window = '1h';
 SELECT is(commerce.check_conversion(), 6, 'so can conversion_window');
-SELECT is((SELECT min(ends_at - starts_at) FROM commerce.conversion_windows), interval '1 hour', 'windows of an hour');
+SELECT is((SELECT min(ends_at - starts_at) FROM commerce_private.conversion_windows), interval '1 hour', 'windows of an hour');
 RESET commerce.conversion_window;
-DELETE FROM commerce.conversion_windows;
-INSERT INTO commerce.conversion_windows (starts_at, ends_at, sheets, paid, threshold, verdict, alerting, event_key)
+DELETE FROM commerce_private.conversion_windows;
+INSERT INTO commerce_private.conversion_windows (starts_at, ends_at, sheets, paid, threshold, verdict, alerting, event_key)
 	SELECT d, d + interval '10 minutes', 50, 0, 5, 'BAD', false, '0' FROM unnest(ARRAY[date_trunc('hour', now() - interval '31 days'), date_trunc('hour', now() - interval '1 day')]) d;
-SELECT is(commerce.run_job('check-conversion'), 6::bigint, 'after a pause the last six, by the job');
-SELECT is((SELECT count(*) FROM commerce.conversion_windows), 7::bigint, 'what is older than 30 days goes');
+SELECT is(commerce_private.run_job('check-conversion'), 6::bigint, 'after a pause the last six, by the job');
+SELECT is((SELECT count(*) FROM commerce_private.conversion_windows), 7::bigint, 'what is older than 30 days goes');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are right');
 SELECT finish();

@@ -137,7 +137,7 @@ COMMIT;
 SELECT jsonb_object_agg(id, remaining) AS remaining FROM commerce.coupon_list \gset
 SELECT fold_all() \g /dev/null
 SELECT is((SELECT jsonb_object_agg(id, remaining) FROM commerce.coupon_list), :'remaining'::jsonb, 'folding changes no remaining quantity');
-SELECT is((SELECT on_hand FROM commerce.coupon_quota WHERE coupon_id = :two), 0::bigint, 'what ended is in on_hand');
+SELECT is((SELECT on_hand FROM commerce_private.coupon_quota WHERE coupon_id = :two), 0::bigint, 'what ended is in on_hand');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :boss, :two), 'COUPON_SOLD_OUT', 'sold out stays sold out');
 
 -- valid_days: whole days after the issue, in commerce.timezone, whatever the session's zone says of summer time.

@@ -11,7 +11,7 @@ SELECT commerce.subscribe('sink', '{BalanceCharged}');
 SELECT settle();
 
 -- sinks
-SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'a subscription without a sink is none of the relay''s business');
+SELECT is_empty('SELECT * FROM commerce_private.relay_subscriptions()', 'a subscription without a sink is none of the relay''s business');
 SELECT refuses(format($$SELECT commerce.set_http_sink('sink', %L)$$, url), 'INVALID_REQUEST', format('url %s', to_json(url)))
 FROM unnest(ARRAY[NULL, '', 'example.com', 'ftp://example.com', 'http://', 'https:///path', 'http://exa mple.com', 'file:///etc/passwd',
 	'https://user:secret@example.com/h', 'https://user@example.com', 'https://@example.com']) AS url;
@@ -29,12 +29,12 @@ SELECT lives_ok(format($$SELECT commerce.set_http_sink('sink', %L)$$, url), form
 FROM unnest('{http://h,https://[::1]:8080,https://example.com/a@b,https://example.com?to=a@b}'::text[]) AS url;
 SELECT commerce.set_kafka_sink('sink', 'k1:9092,k2:9092', 'orders.v1', 'kafka');
 SELECT results_eq(
-	'SELECT name, sink::text, url, brokers, topic, secret_name, event_types, batch_size, max_attempts, paused, parked FROM commerce.relay_subscriptions()',
+	'SELECT name, sink::text, url, brokers, topic, secret_name, event_types, batch_size, max_attempts, paused, parked FROM commerce_private.relay_subscriptions()',
 	$$VALUES ('sink', 'KAFKA', NULL, 'k1:9092,k2:9092', 'orders.v1', 'kafka', '{BalanceCharged}'::text[], 1, 10, false, 0::bigint)$$,
 	'a Kafka sink');
 SELECT commerce.set_http_sink('sink', 'https://example.com/hook?x=1', 'hook', 50, 3);
 SELECT results_eq(
-	'SELECT name, sink::text, url, brokers, topic, secret_name, batch_size, max_attempts FROM commerce.relay_subscriptions()',
+	'SELECT name, sink::text, url, brokers, topic, secret_name, batch_size, max_attempts FROM commerce_private.relay_subscriptions()',
 	$$VALUES ('sink', 'HTTP', 'https://example.com/hook?x=1', NULL, NULL, 'hook', 50, 3)$$,
 	'an HTTP sink takes its place');
 
@@ -51,45 +51,45 @@ SELECT position AS e3 FROM e WHERE n = 3 \gset
 
 -- the first of A fails: the other one of A waits behind it, that of B does not
 BEGIN;
-SELECT commerce.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour') AS dead \gset
-SELECT commerce.park_events('sink', ARRAY[:'e3']) AS parked \gset
+SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour') AS dead \gset
+SELECT commerce_private.park_events('sink', ARRAY[:'e3']) AS parked \gset
 SELECT commerce.ack_events('sink', :'e3');
-SELECT commerce.record_deliveries('sink', 1, 1, 'HTTP 500');
+SELECT commerce_private.record_deliveries('sink', 1, 1, 'HTTP 500');
 COMMIT;
 SELECT ok(NOT :'dead', 'it is tried again');
 SELECT is(:parked, 1, 'what waits behind it is parked');
 SELECT is_empty($$SELECT * FROM commerce.fetch_events('sink')$$, 'the cursor has passed them');
-SELECT results_eq($$SELECT * FROM commerce.blocked_aggregates('sink')$$, format($$VALUES ('User', '%s')$$, :a), 'A is held back');
-SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'nothing is due yet');
-SELECT results_eq('SELECT parked, next_attempt_at > now() FROM commerce.relay_subscriptions()', 'VALUES (2::bigint, true)', 'the relay is told when');
-SELECT is(commerce.park_events('sink', ARRAY[:'e1', :'e3', :'e3']), 0, 'parking again changes nothing');
+SELECT results_eq($$SELECT * FROM commerce_private.blocked_aggregates('sink')$$, format($$VALUES ('User', '%s')$$, :a), 'A is held back');
+SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'nothing is due yet');
+SELECT results_eq('SELECT parked, next_attempt_at > now() FROM commerce_private.relay_subscriptions()', 'VALUES (2::bigint, true)', 'the relay is told when');
+SELECT is(commerce_private.park_events('sink', ARRAY[:'e1', :'e3', :'e3']), 0, 'parking again changes nothing');
 -- due
-SELECT commerce.fail_event('sink', :'e1', 'HTTP 502', now() - interval '1 second');
-SELECT results_eq($$SELECT position, payload, attempts FROM commerce.due_events('sink')$$,
+SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 502', now() - interval '1 second');
+SELECT results_eq($$SELECT position, payload, attempts FROM commerce_private.due_events('sink')$$,
 	format($$SELECT position, payload, CASE n WHEN 1 THEN 2 ELSE 0 END FROM e WHERE aggregateid = '%s'$$, :a),
 	'both are due when the first is, in their order, with what they carry');
-SELECT results_eq($$SELECT position FROM commerce.due_events('sink', 1)$$, format('SELECT %L', :'e1'), 'at most as many as asked for');
+SELECT results_eq($$SELECT position FROM commerce_private.due_events('sink', 1)$$, format('SELECT %L', :'e1'), 'at most as many as asked for');
 -- delivered
-SELECT is(commerce.finish_events('sink', ARRAY[:'e1', :'e2']), 1, 'what is delivered is forgotten; the other was not parked');
-SELECT results_eq($$SELECT position FROM commerce.due_events('sink')$$, format('SELECT %L', :'e3'), 'the next one of A follows');
+SELECT is(commerce_private.finish_events('sink', ARRAY[:'e1', :'e2']), 1, 'what is delivered is forgotten; the other was not parked');
+SELECT results_eq($$SELECT position FROM commerce_private.due_events('sink')$$, format('SELECT %L', :'e3'), 'the next one of A follows');
 -- given up
-SELECT is(commerce.fail_event('sink', :'e3', 'one', now()), false, 'attempt 1 of 3');
-SELECT is(commerce.fail_event('sink', :'e3', 'two', now()), false, 'attempt 2 of 3');
-SELECT is(commerce.fail_event('sink', :'e3', 'three', now()), true, 'attempt 3 of 3 is the last');
-SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'a dead letter is not due');
-SELECT is_empty($$SELECT * FROM commerce.blocked_aggregates('sink')$$, 'nor holds anything back');
-SELECT is(commerce.fail_event('sink', :'e2', 'HTTP 400', NULL), true, 'an event can be given up at once');
+SELECT is(commerce_private.fail_event('sink', :'e3', 'one', now()), false, 'attempt 1 of 3');
+SELECT is(commerce_private.fail_event('sink', :'e3', 'two', now()), false, 'attempt 2 of 3');
+SELECT is(commerce_private.fail_event('sink', :'e3', 'three', now()), true, 'attempt 3 of 3 is the last');
+SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'a dead letter is not due');
+SELECT is_empty($$SELECT * FROM commerce_private.blocked_aggregates('sink')$$, 'nor holds anything back');
+SELECT is(commerce_private.fail_event('sink', :'e2', 'HTTP 400', NULL), true, 'an event can be given up at once');
 
-SELECT refuses(format($$SELECT commerce.fail_event('nobody', %L, 'x', now())$$, :'e1'), 'ENTITY_NOT_FOUND', 'failing for an unknown subscription');
-SELECT refuses(format($$SELECT commerce.fail_event('sink', %L, 'x', now())$$, left(:'e1', 41) || 'f'), 'ENTITY_NOT_FOUND', 'failing an event that does not exist');
-SELECT refuses($$SELECT commerce.fail_event('sink', 'x', 'x', now())$$, 'INVALID_REQUEST', 'failing at no position');
-SELECT refuses($$SELECT commerce.finish_events('sink', '{x}')$$, 'INVALID_REQUEST', 'finishing at no position');
-SELECT refuses($$SELECT commerce.record_deliveries('sink', -1, 0)$$, 'INVALID_REQUEST', 'delivering less than nothing');
+SELECT refuses(format($$SELECT commerce_private.fail_event('nobody', %L, 'x', now())$$, :'e1'), 'ENTITY_NOT_FOUND', 'failing for an unknown subscription');
+SELECT refuses(format($$SELECT commerce_private.fail_event('sink', %L, 'x', now())$$, left(:'e1', 41) || 'f'), 'ENTITY_NOT_FOUND', 'failing an event that does not exist');
+SELECT refuses($$SELECT commerce_private.fail_event('sink', 'x', 'x', now())$$, 'INVALID_REQUEST', 'failing at no position');
+SELECT refuses($$SELECT commerce_private.finish_events('sink', '{x}')$$, 'INVALID_REQUEST', 'finishing at no position');
+SELECT refuses($$SELECT commerce_private.record_deliveries('sink', -1, 0)$$, 'INVALID_REQUEST', 'delivering less than nothing');
 SELECT refuses($$SELECT commerce.lock_subscription('nobody')$$, 'ENTITY_NOT_FOUND', 'locking an unknown subscription');
 
 -- and nothing else
-SELECT refuses('SELECT * FROM commerce.' || t, '42501', 'the relay reading ' || t)
-FROM unnest('{outbox,outbox_0,subscriptions,dead_letters,parked_events,users,orders,subscription_status}'::text[]) AS t;
+SELECT refuses('SELECT * FROM ' || t, '42501', 'the relay reading ' || t)
+FROM unnest('{commerce.outbox,commerce_private.outbox_0,commerce.subscriptions,commerce.dead_letters,commerce_private.parked_events,commerce.users,commerce.orders,commerce.subscription_status}'::text[]) AS t;
 SELECT refuses('SELECT commerce.' || f, '42501', 'the relay calling ' || f)
 FROM unnest(ARRAY['subscribe(''x'')', 'unsubscribe(''sink'')', 'resume_subscription(''sink'')', 'seek_subscription(''sink'', to_time => now())',
 	'set_http_sink(''sink'', ''http://h'')', 'redeliver(''sink'')', 'discard_dead_letters(''sink'')', 'purge_outbox()',
@@ -100,7 +100,7 @@ SELECT is(string_agg(proname, ' ' ORDER BY proname),
 	'ack_events advance_subscription blocked_aggregates due_events fail_event fetch_events finish_events lock_subscription'
 	|| ' park_events pause_subscription record_deliveries relay_subscriptions unlock_subscription',
 	'these are its functions')
-FROM pg_proc WHERE pronamespace = 'commerce'::regnamespace AND has_function_privilege('relay', oid, 'EXECUTE')
+FROM pg_proc WHERE pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND has_function_privilege('relay', oid, 'EXECUTE')
 	AND proname NOT LIKE '%\_payment\_result%';
 
 -- what the shop sees of it
@@ -115,38 +115,38 @@ SELECT is(state, 'WAITING', 'a sink that nobody delivers to') FROM commerce.subs
 SELECT results_eq('SELECT type, attempts, last_error FROM commerce.dead_letters ORDER BY position',
 	$$VALUES ('BalanceCharged', 1, 'HTTP 400'), ('BalanceCharged', 3, 'three')$$, 'dead letters say why');
 SELECT is(commerce.redeliver('sink', :'e3'), 1::bigint, 'one is tried again');
-SELECT results_eq($$SELECT position, payload, attempts FROM commerce.due_events('sink')$$, 'SELECT position, payload, 0 FROM e WHERE n = 3', 'from its first attempt');
+SELECT results_eq($$SELECT position, payload, attempts FROM commerce_private.due_events('sink')$$, 'SELECT position, payload, 0 FROM e WHERE n = 3', 'from its first attempt');
 SELECT is(count(*), 1::bigint, 'and is no dead letter any more') FROM commerce.dead_letters;
 SELECT refuses(format($$SELECT commerce.redeliver('sink', %L)$$, :'e3'), 'ENTITY_NOT_FOUND', 'redelivering what is not dead');
 SELECT is(commerce.redeliver('sink'), 1::bigint, 'and the rest');
 SELECT is(commerce.redeliver('sink'), 0::bigint, 'of which nothing is left');
 SELECT commerce.pause_subscription('sink');
-SELECT is_empty($$SELECT * FROM commerce.due_events('sink')$$, 'nothing is due while it is paused');
+SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'nothing is due while it is paused');
 SELECT commerce.resume_subscription('sink');
-SELECT commerce.fail_event('sink', position, 'x', NULL) FROM commerce.due_events('sink');
+SELECT commerce_private.fail_event('sink', position, 'x', NULL) FROM commerce_private.due_events('sink');
 SELECT is(commerce.discard_dead_letters('sink', :'e3'), 1::bigint, 'a dead letter can be thrown away');
 SELECT is(commerce.discard_dead_letters('sink'), 1::bigint, 'and all of them');
 -- what will be fetched again is not kept twice
-SELECT commerce.park_events('sink', ARRAY[:'e1', :'e3']);
+SELECT commerce_private.park_events('sink', ARRAY[:'e1', :'e3']);
 SELECT commerce.seek_subscription('sink', to_position => :'e1');
-SELECT is(string_agg(position, ' '), :'e1', 'seeking back forgets what comes again') FROM commerce.due_events('sink');
+SELECT is(string_agg(position, ' '), :'e1', 'seeking back forgets what comes again') FROM commerce_private.due_events('sink');
 -- but what retention has removed does not come again
-DELETE FROM commerce.parked_events;
-SELECT commerce.park_events('sink', ARRAY[:'e1', :'e3']);
+DELETE FROM commerce_private.parked_events;
+SELECT commerce_private.park_events('sink', ARRAY[:'e1', :'e3']);
 BEGIN;
-DELETE FROM commerce.outbox o WHERE commerce.format_position(o.era, o.key, o.position) = :'e3';
+DELETE FROM commerce.outbox o WHERE commerce_private.format_position(o.era, o.key, o.position) = :'e3';
 SELECT commerce.seek_subscription('sink', to_time => '-infinity');
-SELECT coalesce(string_agg(position, ' '), '') AS still_parked FROM commerce.due_events('sink') \gset
+SELECT coalesce(string_agg(position, ' '), '') AS still_parked FROM commerce_private.due_events('sink') \gset
 ROLLBACK;
 SELECT is(:'still_parked'::text, :'e3'::text, 'an event that is in the outbox no more stays parked');
 
 -- from a sink to clients that pull: they do not get parked events, so none may be left
 SELECT commerce.ack_events('sink', :'e3');
-SELECT commerce.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');
+SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');
 SELECT lives_ok($$SELECT commerce.remove_sink('sink')$$, 'a sink can be taken away');
-SELECT is_empty('SELECT * FROM commerce.relay_subscriptions()', 'and is none of the relay''s business any more');
+SELECT is_empty('SELECT * FROM commerce_private.relay_subscriptions()', 'and is none of the relay''s business any more');
 SELECT results_eq(
-	$$SELECT commerce.format_position(era, key, position), attempts, last_error FROM commerce.dead_letters ORDER BY 1$$,
+	$$SELECT commerce_private.format_position(era, key, position), attempts, last_error FROM commerce.dead_letters ORDER BY 1$$,
 	format($$VALUES (%L, 1, 'the sink was removed; HTTP 500'), (%L, 0, 'the sink was removed')$$, :'e1', :'e3'),
 	'what was parked is dead letters, for everybody to see');
 SELECT results_eq('SELECT state, parked, dead_letters FROM commerce.subscription_status', $$VALUES ('PULLED', 0::bigint, 2::bigint)$$,
@@ -155,8 +155,8 @@ SELECT refuses($$SELECT commerce.redeliver('sink')$$, 'INVALID_REQUEST', 'withou
 SELECT refuses(format($$SELECT commerce.redeliver('sink', %L)$$, :'e1'), 'INVALID_REQUEST', 'not even one event');
 SELECT is(count(*), 2::bigint, 'and no dead letter is lost by trying') FROM commerce.dead_letters;
 -- a relay that has not noticed yet
-SELECT refuses(format($$SELECT commerce.park_events('sink', ARRAY[%L])$$, :'e2'), 'INVALID_REQUEST', 'nothing can be parked any more');
-SELECT refuses(format($$SELECT commerce.fail_event('sink', %L, 'HTTP 500', now())$$, :'e2'), 'INVALID_REQUEST', 'nor fail');
+SELECT refuses(format($$SELECT commerce_private.park_events('sink', ARRAY[%L])$$, :'e2'), 'INVALID_REQUEST', 'nothing can be parked any more');
+SELECT refuses(format($$SELECT commerce_private.fail_event('sink', %L, 'HTTP 500', now())$$, :'e2'), 'INVALID_REQUEST', 'nor fail');
 SELECT commerce.remove_sink('sink');
 SELECT is(count(*), 2::bigint, 'taking away what is not there changes nothing') FROM commerce.dead_letters;
 -- the clients want them
@@ -166,8 +166,8 @@ SELECT commerce.ack_events('sink', :'e3');
 -- another sink wants them
 SELECT commerce.set_http_sink('sink', 'https://example.com/other');
 SELECT is(commerce.redeliver('sink'), 2::bigint, 'with another sink they can be delivered again');
-SELECT is(string_agg(position, ' '), concat_ws(' ', :'e1', :'e3'), 'and are due') FROM commerce.due_events('sink');
+SELECT is(string_agg(position, ' '), concat_ws(' ', :'e1', :'e3'), 'and are due') FROM commerce_private.due_events('sink');
 SELECT commerce.unsubscribe('sink');
-SELECT is_empty('SELECT * FROM commerce.parked_events', 'unsubscribing leaves nothing behind');
+SELECT is_empty('SELECT * FROM commerce_private.parked_events', 'unsubscribing leaves nothing behind');
 
 SELECT * FROM finish();

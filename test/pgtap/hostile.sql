@@ -34,19 +34,19 @@ CREATE FUNCTION pg_temp.values_of(type oid) RETURNS text[] LANGUAGE sql AS $$
 $$;
 CREATE TEMP TABLE call AS
 WITH argument AS (
-	SELECT p.oid, p.proname, a.n, a.name, pg_temp.values_of(a.type) AS vs, a.n > p.pronargs - p.pronargdefaults AS optional
+	SELECT p.oid, p.proname, p.pronamespace::regnamespace AS schema, a.n, a.name, pg_temp.values_of(a.type) AS vs, a.n > p.pronargs - p.pronargdefaults AS optional
 	FROM pg_proc p, unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, coalesce(p.proargmodes, array_fill('i'::"char", ARRAY[p.pronargs])))
 		WITH ORDINALITY AS a (type, name, mode, n)
-	WHERE p.pronamespace = 'commerce'::regnamespace AND a.mode IN ('i', 'b') AND obj_description(p.oid, 'pg_proc') NOT LIKE 'internal:%'
+	WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND a.mode IN ('i', 'b') AND has_function_privilege('shop', p.oid, 'EXECUTE')
 	  AND p.proname NOT IN ('grant_app', 'revoke_app', 'grant_relay', 'grant_api', 'revoke_api', 'format_position')
 )
-SELECT f.proname, format('SELECT * FROM commerce.%I(%s)', f.proname, (
+SELECT f.proname, format('SELECT * FROM %s.%I(%s)', f.schema, f.proname, (
 		-- optional arguments stand by their defaults, others by their ordinary value
 		SELECT string_agg(format('%I => %s', o.name, CASE WHEN o.n = f.n THEN v ELSE o.vs[1] END), ', ' ORDER BY o.n)
 		FROM argument o WHERE o.oid = f.oid AND (o.n = f.n OR NOT o.optional))) AS statement
 FROM argument f, unnest(f.vs) AS v
 UNION
-SELECT proname, format('SELECT * FROM commerce.%I(%s)', proname, string_agg(format('%I => NULL', name), ', ' ORDER BY n)) FROM argument GROUP BY oid, proname;
+SELECT proname, format('SELECT * FROM %s.%I(%s)', schema, proname, string_agg(format('%I => NULL', name), ', ' ORDER BY n)) FROM argument GROUP BY oid, proname, schema;
 SELECT is_empty('SELECT DISTINCT proname FROM call WHERE statement IS NULL', 'every type of argument has values');
 SELECT cmp_ok(count(*), '>', 300::bigint, 'there are many calls') FROM call;
 

@@ -18,13 +18,13 @@ SET ROLE shop;
 SELECT set_eq('SELECT name FROM commerce.job_status WHERE name IN (''popular-products'', ''expire-coupons'', ''purge-idempotency-keys'', ''fold'')',
 	ARRAY['popular-products', 'expire-coupons', 'purge-idempotency-keys', 'fold'], 'the jobs are there');
 SELECT is_empty('SELECT * FROM commerce.job_status WHERE last_started_at IS NOT NULL', 'none has run');
-SELECT isnt(commerce.run_job(name), NULL, name || ' runs by hand') FROM commerce.jobs ORDER BY name;
+SELECT isnt(commerce_private.run_job(name), NULL, name || ' runs by hand') FROM commerce_private.jobs ORDER BY name;
 SELECT is_empty('SELECT * FROM commerce.job_status WHERE last_finished_at IS NULL OR last_finished_at < last_started_at OR failures > 0 OR last_error IS NOT NULL OR last_rows IS NULL', 'job_status says so');
-SELECT refuses('SELECT commerce.run_job(''no-such-job'')', 'ENTITY_NOT_FOUND');
-SELECT refuses('SELECT commerce.run_job('''')', 'ENTITY_NOT_FOUND');
-SELECT refuses('SELECT commerce.run_job(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce_private.run_job(''no-such-job'')', 'ENTITY_NOT_FOUND');
+SELECT refuses('SELECT commerce_private.run_job('''')', 'ENTITY_NOT_FOUND');
+SELECT refuses('SELECT commerce_private.run_job(NULL)', 'INVALID_REQUEST');
 BEGIN READ ONLY;
-SELECT refuses('SELECT commerce.run_job(''fold'')', '25006', 'a job in a read-only transaction');
+SELECT refuses('SELECT commerce_private.run_job(''fold'')', '25006', 'a job in a read-only transaction');
 COMMIT;
 SELECT is((SELECT failures FROM commerce.job_status WHERE name = 'fold'), 0::bigint, 'is refused and no failure of the job');
 SELECT * FROM finish();

@@ -167,7 +167,7 @@ UPDATE commerce.orders SET expires_at = now() - interval '1 hour' WHERE id = :o2
 SET ROLE shop;
 SELECT is(commerce.expire_pending_orders(1), 1, 'at most max_rows');
 SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id IN (%s, %s) ORDER BY id', :o1, :o2), $$VALUES ('PENDING_PAYMENT'), ('CANCELLED')$$, 'the oldest first');
-SELECT is(commerce.run_job('expire-pending-orders'), 1::bigint, 'the job does the rest');
+SELECT is(commerce_private.run_job('expire-pending-orders'), 1::bigint, 'the job does the rest');
 
 -- one that cannot be ended
 SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset

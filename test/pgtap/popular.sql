@@ -23,7 +23,7 @@ AS $$SELECT string_agg(format('%s:%s=%s', rank, name, units_sold), ' ' ORDER BY 
 SELECT is_empty('SELECT * FROM commerce.popular_products()', 'nothing sold, nothing popular');
 
 -- midnight is midnight in Seoul
-SELECT (commerce.local_date()::timestamp AT TIME ZONE 'Asia/Seoul') AS midnight \gset
+SELECT (commerce_private.local_date()::timestamp AT TIME ZONE 'Asia/Seoul') AS midnight \gset
 RESET ROLE;
 SELECT pg_temp.sell((:'p'::bigint[])[1], 5, :'midnight'), pg_temp.sell((:'p'::bigint[])[2], 9, :'midnight'::timestamptz - interval '2 days'),
 	pg_temp.sell((:'p'::bigint[])[3], 100, :'midnight'::timestamptz - interval '2 days 1 microsecond'), pg_temp.sell((:'p'::bigint[])[4], 3),
@@ -38,7 +38,7 @@ SELECT is(pg_temp.ranking(1, 10), '1:P1=5 2:P4=3 3:P5=2 4:P7=1', 'today only');
 SELECT is(pg_temp.ranking(4, 2), '1:P3=100 2:P2=9', 'four days');
 SELECT results_eq('SELECT product_id, price FROM commerce.popular_products(3, 1)', format('VALUES (%s::bigint, 10::bigint)', (:'p'::bigint[])[2]), 'with id and price');
 SELECT ok(bool_and(as_of BETWEEN now() - interval '1 hour' AND clock_timestamp()), 'as of the refresh') FROM commerce.popular_products();
-SELECT bag_eq('SELECT day - commerce.local_date(), product_id, sum(units)::bigint FROM (SELECT * FROM commerce.product_daily_sales UNION ALL SELECT * FROM commerce.unfolded_sales) s GROUP BY 1, 2',
+SELECT bag_eq('SELECT day - commerce_private.local_date(), product_id, sum(units)::bigint FROM (SELECT * FROM commerce.product_daily_sales UNION ALL SELECT * FROM commerce_private.unfolded_sales) s GROUP BY 1, 2',
 	(SELECT format('VALUES (0, %s::bigint, 5::bigint), (-2, %s, 9), (-3, %s, 100), (0, %s, 3), (0, %s, 2), (-1, %s, 3), (0, %s, 1)', v[1], v[2], v[3], v[4], v[5], v[6], v[7])
 	 FROM (SELECT :'p'::bigint[] AS v) t), 'each on the day it was paid');
 
@@ -103,7 +103,7 @@ SELECT is(pg_temp.ranking(3, 1), '1:P1=105', 'is popular all the same');
 -- yesterday's ranking is not shown today: the days are summed again
 RESET ROLE;
 UPDATE commerce.popular_products SET until_day = until_day - 1;
-INSERT INTO commerce.product_daily_sales AS d (day, product_id, units) VALUES (commerce.local_date() - 2, (:'p'::bigint[])[2], 68)
+INSERT INTO commerce.product_daily_sales AS d (day, product_id, units) VALUES (commerce_private.local_date() - 2, (:'p'::bigint[])[2], 68)
 ON CONFLICT (day, product_id) DO UPDATE SET units = d.units + 68;
 SET ROLE shop;
 SELECT is(pg_temp.ranking(3, 2), '1:P1=105 2:P2=77', 'a ranking of yesterday is not read');
@@ -115,16 +115,16 @@ SELECT is(pg_temp.ranking(1, 10), '1:P1=105 2:P7=11 3:P4=3 4:P5=2', 'today is to
 SET TimeZone = 'Pacific/Pago_Pago';
 SELECT is(pg_temp.ranking(1, 10), '1:P1=105 2:P7=11 3:P4=3 4:P5=2', 'east or west');
 RESET TimeZone;
-SELECT is(commerce.local_date(at), day, format('%s is on %s in Seoul', at, day))
+SELECT is(commerce_private.local_date(at), day, format('%s is on %s in Seoul', at, day))
 FROM (VALUES ('2024-02-28 15:00:00Z'::timestamptz, '2024-02-29'::date), ('2024-02-29 14:59:59.999999Z', '2024-02-29'), ('2024-12-31 15:00Z', '2025-01-01'), ('1970-01-01 00:00Z', '1970-01-01'),
 	('4713-01-02 00:00 BC', '4713-01-02 BC')) AS t (at, day);
-SELECT is(commerce.local_date(NULL), NULL, 'no moment, no day');
+SELECT is(commerce_private.local_date(NULL), NULL, 'no moment, no day');
 
 -- A refresh whose snapshot is old fails and can be tried again; it counts nothing twice and leaves one watermark.
 RESET ROLE;
-INSERT INTO commerce.sales_fold SELECT '3' WHERE NOT EXISTS (SELECT FROM commerce.sales_fold);
-SELECT is((SELECT count(*) FROM commerce.sales_fold), 1::bigint, 'there is one watermark');
-SELECT throws_ok('INSERT INTO commerce.sales_fold VALUES (''1'')', '23505', NULL, 'there cannot be two');
+INSERT INTO commerce_private.sales_fold SELECT '3' WHERE NOT EXISTS (SELECT FROM commerce_private.sales_fold);
+SELECT is((SELECT count(*) FROM commerce_private.sales_fold), 1::bigint, 'there is one watermark');
+SELECT throws_ok('INSERT INTO commerce_private.sales_fold VALUES (''1'')', '23505', NULL, 'there cannot be two');
 SET ROLE shop;
 
 -- Cancelled units come off the day they were sold on; what was returned or exchanged stays sold.
@@ -153,7 +153,7 @@ SELECT is((SELECT units_sold FROM commerce.popular_products(1, 100) WHERE name =
 SELECT commerce.create_product(NULL, 'Sand', 0, 10) AS sand \gset
 RESET ROLE;
 INSERT INTO commerce.product_daily_sales (day, product_id, units)
-SELECT commerce.local_date() - ago, :sand, 9223372036854775807 FROM generate_series(0, 1) ago;
+SELECT commerce_private.local_date() - ago, :sand, 9223372036854775807 FROM generate_series(0, 1) ago;
 SELECT pg_temp.sell(:sand, 1), pg_temp.sell(:sand, 1, :'midnight'::timestamptz - interval '1 day') \g /dev/null
 SET ROLE shop;
 SELECT commerce.refresh_popular_products() \g /dev/null

@@ -11,8 +11,8 @@ GRANT USAGE ON SCHEMA tap TO PUBLIC;
 -- An application's role: it owns nothing, reads everything, and calls what is
 -- meant to be called.
 CREATE ROLE shop LOGIN;
-GRANT USAGE ON SCHEMA commerce TO shop;
-GRANT SELECT ON ALL TABLES IN SCHEMA commerce TO shop;
+GRANT USAGE ON SCHEMA commerce, commerce_private TO shop;
+GRANT SELECT ON ALL TABLES IN SCHEMA commerce, commerce_private TO shop;
 DO $$
 DECLARE
 	public_function regprocedure;
@@ -20,7 +20,11 @@ BEGIN
 	FOR public_function IN
 		SELECT oid FROM pg_proc
 		WHERE pronamespace = 'commerce'::regnamespace
-		  AND obj_description(oid, 'pg_proc') NOT LIKE 'internal:%'
+		   OR pronamespace = 'commerce_private'::regnamespace AND proname = ANY (
+				'{current_user_id,current_api_role,current_seller_id,current_admin,openapi,setting,local_date,list_segments,'
+				'format_position,delivering_session,run_job,relay_subscriptions,park_events,fail_event,due_events,'
+				'finish_events,blocked_aggregates,record_deliveries,'
+				'receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result}')
 	LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO shop', public_function);
 	END LOOP;
@@ -92,7 +96,7 @@ DECLARE
 BEGIN
 	FOR relation IN
 		SELECT c.oid FROM pg_class c
-		WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r'
+		WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind = 'r'
 	LOOP
 		EXECUTE format($q$SELECT count(*) || ' ' || md5(coalesce(string_agg(r::text, ';' ORDER BY r::text), '')) FROM %s r$q$,
 					   relation)
@@ -135,8 +139,8 @@ DECLARE
 BEGIN
 	LOOP
 		PERFORM commerce.fold();
-		EXIT WHEN NOT EXISTS (SELECT FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark)
-			AND NOT EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark);
+		EXIT WHEN NOT EXISTS (SELECT FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark)
+			AND NOT EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce_private.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark);
 		IF clock_timestamp() > deadline THEN
 			RAISE EXCEPTION 'something holds folding back';
 		END IF;

@@ -92,12 +92,12 @@ SELECT commerce.adjust_stock(:cup, 9) \g /dev/null
 SELECT jsonb_object_agg(id, stock) AS stock FROM commerce.product_list \gset
 SELECT fold_all() \g /dev/null
 SELECT is((SELECT jsonb_object_agg(id, stock) FROM commerce.product_list), :'stock'::jsonb, 'folding changes no stock');
-SELECT is((SELECT on_hand FROM commerce.stock WHERE product_id = :cup), 9::bigint, 'what ended is in on_hand');
+SELECT is((SELECT on_hand FROM commerce_private.stock WHERE product_id = :cup), 9::bigint, 'what ended is in on_hand');
 SELECT is(commerce.fold(), 0::bigint, 'fold answers how many it moved, here none');
 BEGIN;
 SELECT is(commerce.adjust_stock(:cup, 1), 10::bigint, 'a unit of a running transaction');
 SELECT commerce.fold() \g /dev/null
-SELECT is((SELECT on_hand FROM commerce.stock WHERE product_id = :cup), 9::bigint, 'is not folded');
+SELECT is((SELECT on_hand FROM commerce_private.stock WHERE product_id = :cup), 9::bigint, 'is not folded');
 SELECT is(commerce.available_stock(:cup), 10::bigint, 'and is counted');
 ROLLBACK;
 SELECT is(commerce.available_stock(:cup), 9::bigint, 'until it is rolled back');

@@ -74,7 +74,7 @@ FROM (SELECT max(position) AS last FROM first) l,
 		overlay(last PLACING '7' FROM 1), overlay(last PLACING 'f' FROM 10)]) AS p;
 BEGIN;
 SELECT commerce.charge_balance(:b, 100);
-SELECT format_position AS unread FROM commerce.outbox o, commerce.format_position(o.era, o.key, o.position)
+SELECT format_position AS unread FROM commerce.outbox o, commerce_private.format_position(o.era, o.key, o.position)
 ORDER BY o.era DESC, o.key DESC, o.position DESC LIMIT 1 \gset
 ROLLBACK;
 SELECT refuses(format('SELECT commerce.ack_events(%L, %L)', 'all', :'unread'), 'INVALID_REQUEST', 'ack of an event that was never committed');

@@ -17,9 +17,9 @@ SELECT commerce.set_product_status(1, 'SOLD_OUT');
 \echo :LAST_ERROR_SQLSTATE
 SELECT commerce.charge_balance(1, 50);
 \echo :LAST_ERROR_SQLSTATE
-SELECT commerce.raise_error('SERVICE_BUSY');
-SELECT commerce.raise_error('NO_SUCH_CODE');
-SELECT commerce.raise_error(NULL);
+SELECT commerce_private.raise_error('SERVICE_BUSY');
+SELECT commerce_private.raise_error('NO_SUCH_CODE');
+SELECT commerce_private.raise_error(NULL);
 
 -- in Korean
 SET commerce.language = 'ko';
@@ -32,7 +32,7 @@ CREATE FUNCTION pg_temp.raised(code text, detail text DEFAULT NULL, hint text DE
 	OUT state text, OUT message text, OUT details text, OUT hints text)
 LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM commerce.raise_error(code, detail, hint);
+	PERFORM commerce_private.raise_error(code, detail, hint);
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL, hints = PG_EXCEPTION_HINT;
 END
@@ -83,7 +83,7 @@ FROM unnest(ARRAY['{}', '{"accept-language":null}', '{"accept-language":["ko"]}'
 CREATE FUNCTION pg_temp.user_with(claims text) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM set_config('request.jwt.claims', claims, true);
-	RETURN commerce.current_user_id();
+	RETURN commerce_private.current_user_id();
 END
 $$;
 SELECT claims, pg_temp.user_with(claims)

@@ -2,7 +2,7 @@
 
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result
 FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND p.proname IN (
 	-- users, products, stock
 	'create_user', 'create_seller', 'set_user_status', 'create_product', 'update_product', 'set_product_status',
@@ -17,22 +17,21 @@ WHERE p.pronamespace = 'commerce'::regnamespace
 ORDER BY 1;
 
 -- overloaded functions
-SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace GROUP BY 1 HAVING count(*) > 1;
+SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) GROUP BY 1 HAVING count(*) > 1;
 
 -- definer functions, and functions in a language that looks names up when it runs, that do not pin the search_path
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-WHERE p.pronamespace = 'commerce'::regnamespace
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND (p.prosecdef OR l.lanname IN ('plpgsql', 'sql'))
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 ORDER BY 1;
 
--- definer functions that are marked as internal: only the extension calls those, with the owner's rights already
-SELECT p.oid::regprocedure FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace AND p.prosecdef AND obj_description(p.oid, 'pg_proc') LIKE 'internal:%';
+-- definer functions that are private: only these are called by others than the extension, which has the owner's rights already
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'commerce_private'::regnamespace AND p.prosecdef ORDER BY p.proname;
 
 -- what the functions are allowed to do: readers are STABLE, writers are VOLATILE and not parallel safe
 SELECT p.proname, p.provolatile, p.proparallel FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND (p.provolatile = 'v') <> (p.proname NOT IN ('available_stock', 'get_balance', 'usable_coupons', 'popular_products', 'check_invariants',
 	'error_codes', 'local_date'))
   AND p.proname IN ('create_user', 'create_seller', 'set_user_status', 'create_product', 'update_product', 'set_product_status',
@@ -40,15 +39,15 @@ WHERE p.pronamespace = 'commerce'::regnamespace
 	'usable_coupons', 'revoke_coupon', 'expire_coupons', 'place_order', 'popular_products', 'refresh_popular_products', 'check_invariants',
 	'error_codes', 'local_date');
 SELECT p.oid::regprocedure FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace AND p.provolatile = 'v' AND p.proparallel = 's' AND p.proname <> 'raise_error';
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND p.provolatile = 'v' AND p.proparallel = 's' AND p.proname <> 'raise_error';
 
 -- a comment names the errors: only such as there are
 SELECT p.proname, e.code FROM pg_proc p,
 	LATERAL string_to_table(substring(obj_description(p.oid, 'pg_proc') FROM ' Errors: ([A-Z_, ]+)'), ', ') AS e (code)
-WHERE p.pronamespace = 'commerce'::regnamespace AND e.code NOT IN (SELECT code FROM commerce.error_codes())
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND e.code NOT IN (SELECT code FROM commerce.error_codes())
 ORDER BY 1, 2;
 
 -- functions that change what only the caller or the superuser decides
 SELECT p.oid::regprocedure, c.setting FROM pg_proc p, unnest(p.proconfig) AS c (setting)
-WHERE p.pronamespace = 'commerce'::regnamespace AND c.setting ~ '^(commerce\.|role|session_|row_security|synchronous_commit)'
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.setting ~ '^(commerce\.|role|session_|row_security|synchronous_commit)'
 ORDER BY 1, 2;

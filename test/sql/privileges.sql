@@ -3,13 +3,13 @@
 
 -- what PUBLIC may do: nothing. (Types may be named by everybody, as everywhere; the schema is closed.)
 SELECT 'schema' AS kind, n.nspname::text AS name FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
-WHERE n.nspname = 'commerce' AND a.grantee = 0
+WHERE n.nspname IN ('commerce', 'commerce_private') AND a.grantee = 0
 UNION ALL SELECT 'function', p.oid::regprocedure::text FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-WHERE p.pronamespace = 'commerce'::regnamespace AND a.grantee = 0
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND a.grantee = 0
 UNION ALL SELECT 'relation', c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a
-WHERE c.relnamespace = 'commerce'::regnamespace AND a.grantee = 0
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND a.grantee = 0
 UNION ALL SELECT 'column', a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) x
-WHERE c.relnamespace = 'commerce'::regnamespace AND x.grantee = 0
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND x.grantee = 0
 ORDER BY 1, 2;
 
 CREATE ROLE regress_nobody;
@@ -17,14 +17,14 @@ CREATE ROLE "regress App" LOGIN;
 
 -- what a role holds, in one line: schema, functions, relations, sequences
 CREATE FUNCTION pg_temp.holds(role text) RETURNS text LANGUAGE sql AS $$
-	SELECT format('schema %s, functions %s, read %s, write %s, sequences %s',
-		has_schema_privilege(role, 'commerce', 'USAGE, CREATE'),
-		(SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege(role, p.oid, 'EXECUTE')),
-		(SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+	SELECT format('schemas %s %s, functions %s, read %s, write %s, sequences %s',
+		has_schema_privilege(role, 'commerce', 'USAGE, CREATE'), has_schema_privilege(role, 'commerce_private', 'USAGE, CREATE'),
+		(SELECT count(*) FROM pg_proc p WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND has_function_privilege(role, p.oid, 'EXECUTE')),
+		(SELECT count(*) FROM pg_class c WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
 		 AND (has_table_privilege(role, c.oid, 'SELECT') OR has_any_column_privilege(role, c.oid, 'SELECT'))),
-		(SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+		(SELECT count(*) FROM pg_class c WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
 		 AND (has_table_privilege(role, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(role, c.oid, 'INSERT, UPDATE, REFERENCES'))),
-		(SELECT count(*) FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace
+		(SELECT count(*) FROM pg_class c WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
 		 AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege(role, c.oid, 'USAGE, SELECT, UPDATE') END))
 $$;
 SELECT pg_temp.holds('regress_nobody');
@@ -37,34 +37,35 @@ SELECT * FROM commerce.product_list;
 SELECT commerce.grant_app('regress_nobody');
 RESET ROLE;
 
--- the schema alone opens no function and no table
-GRANT USAGE ON SCHEMA commerce TO regress_nobody;
+-- the schemas alone open no function and no table
+GRANT USAGE ON SCHEMA commerce, commerce_private TO regress_nobody;
 SET ROLE regress_nobody;
 SELECT commerce.get_balance(1);
 SELECT commerce.check_invariants();
-SELECT commerce.raise_error('FORBIDDEN');
+SELECT commerce_private.raise_error('FORBIDDEN');
 SELECT * FROM commerce.users;
 SELECT * FROM commerce.coupon_list;
 RESET ROLE;
-REVOKE USAGE ON SCHEMA commerce FROM regress_nobody;
+REVOKE USAGE ON SCHEMA commerce, commerce_private FROM regress_nobody;
 
 -- an application
 SELECT commerce.grant_app('"regress App"');
 SELECT commerce.grant_app('"regress App"');
 -- may call these
-SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('regress App', p.oid, 'EXECUTE')
+SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND has_function_privilege('regress App', p.oid, 'EXECUTE')
   AND p.proname IN ('create_user', 'create_seller', 'set_user_status', 'create_product', 'update_product', 'set_product_status', 'create_promotion',
 	'adjust_stock', 'available_stock', 'charge_balance', 'get_balance', 'create_coupon', 'stop_coupon', 'claim_coupon', 'usable_coupons',
 	'revoke_coupon', 'expire_coupons', 'place_order', 'popular_products', 'refresh_popular_products', 'check_invariants', 'error_codes', 'local_date',
 	'purge_idempotency_keys', 'fold', 'run_job', 'schedule_jobs', 'unschedule_jobs', 'grant_app', 'revoke_app')
 ORDER BY 1;
--- and nothing internal
-SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('regress App', p.oid, 'EXECUTE')
-  AND obj_description(p.oid, 'pg_proc') LIKE 'internal:%';
+-- and of what is private only what its views call, and by no name
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'commerce_private'::regnamespace AND has_function_privilege('regress App', p.oid, 'EXECUTE')
+ORDER BY p.proname;
+SELECT has_schema_privilege('regress App', 'commerce_private', 'USAGE') AS may_name_them;
 -- may read views, no table but that of the transitions, and write nothing
-SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND c.relname <> 'order_item_transitions'
+SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'p', 'S') AND c.relname <> 'order_item_transitions'
   AND (has_table_privilege('regress App', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'));
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'v' AND has_table_privilege('regress App', c.oid, 'SELECT')
+SELECT c.relname FROM pg_class c WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind = 'v' AND has_table_privilege('regress App', c.oid, 'SELECT')
   AND c.relname IN ('product_list', 'order_list', 'coupon_list', 'job_status') ORDER BY 1;
 SELECT has_schema_privilege('regress App', 'commerce', 'CREATE') AS may_create, has_function_privilege('regress App', 'commerce.get_balance(bigint)', 'EXECUTE WITH GRANT OPTION') AS may_grant;
 
@@ -82,8 +83,8 @@ SET ROLE "regress App";
 SELECT * FROM commerce.users;
 UPDATE commerce.users SET balance = 1000000;
 INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (1, 1, 'ADJUST');
-SELECT commerce.write_event('User', '1', 'UserCreated', '{}', '1');
-SELECT commerce.run_job('fold');
+SELECT commerce_private.write_event('User', '1', 'UserCreated', '{}', '1');
+SELECT commerce_private.run_job('fold');
 SELECT commerce.grant_app('regress_nobody');
 SET commerce.timezone = 'America/New_York';
 SET commerce.auto_prepare = off;

@@ -4,7 +4,7 @@
 -- the words of the domain
 SELECT t.typname AS type, string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder) AS labels
 FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid
-WHERE t.typnamespace = 'commerce'::regnamespace
+WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND t.typname IN ('user_role', 'user_status', 'product_status', 'coupon_kind', 'coupon_scope', 'coupon_status',
 					'coupon_issue_status', 'order_status', 'order_item_status', 'actor_kind', 'payment_kind',
 					'payment_method', 'payment_status', 'balance_entry_kind', 'stock_reason')
@@ -33,13 +33,13 @@ FROM (VALUES
 	('coupon_list', 'id quantity remaining status'),
 	('job_status', 'name last_finished_at last_error')) AS d (relation, attributes),
 	LATERAL string_to_table(d.attributes, ' ') AS a (attribute)
-WHERE NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = to_regclass('commerce.' || d.relation) AND c.attname = a.attribute)
+WHERE NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = coalesce(to_regclass('commerce.' || d.relation), to_regclass('commerce_private.' || d.relation)) AND c.attname = a.attribute)
 ORDER BY 1, 2;
 
 -- money and quantities are bigint, times are timestamptz; rates only are numeric
 SELECT c.oid::regclass, a.attname, a.atttypid::regtype
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
   AND (a.atttypid IN ('float4'::regtype, 'float8'::regtype, 'money'::regtype, 'timestamp'::regtype)
 	   OR c.relkind <> 'v' AND a.atttypid = 'numeric'::regtype AND c.relname <> 'conversion_windows'
 	   OR a.attname ~ '(amount|total|price|fee|discount|balance|quantity)$' AND a.atttypid <> 'int8'::regtype)
@@ -47,35 +47,35 @@ ORDER BY 1, 2;
 
 -- things without a comment
 SELECT 'function' AS kind, p.oid::regprocedure::text AS name FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''
 UNION ALL SELECT 'relation', c.oid::regclass::text FROM pg_class c
-WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND coalesce(obj_description(c.oid, 'pg_class'), '') = ''
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm') AND coalesce(obj_description(c.oid, 'pg_class'), '') = ''
 UNION ALL SELECT 'type', t.oid::regtype::text FROM pg_type t
-WHERE t.typnamespace = 'commerce'::regnamespace AND coalesce(obj_description(t.oid, 'pg_type'), '') = ''
+WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND coalesce(obj_description(t.oid, 'pg_type'), '') = ''
   AND (t.typtype IN ('e', 'd') OR t.typtype = 'c' AND (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
 ORDER BY 1, 2;
 
 -- a comment on a column says something
 SELECT d.objoid::regclass, d.objsubid FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
-WHERE d.classoid = 'pg_class'::regclass AND c.relnamespace = 'commerce'::regnamespace AND btrim(d.description) = '';
+WHERE d.classoid = 'pg_class'::regclass AND c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND btrim(d.description) = '';
 
 -- things in the schema that are not the extension's, and the other way round
 SELECT 'relation' AS kind, c.oid::regclass::text AS name FROM pg_class c
-WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind NOT IN ('i', 'I')
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind NOT IN ('i', 'I')
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('e', 'i'))
 UNION ALL SELECT 'function', p.oid::regprocedure::text FROM pg_proc p
-WHERE p.pronamespace = 'commerce'::regnamespace
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
 UNION ALL SELECT 'elsewhere', pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid
 LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE x.extname = 'commerce' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-  AND coalesce(c.relnamespace, p.pronamespace, 'commerce'::regnamespace) NOT IN ('commerce'::regnamespace, coalesce(to_regnamespace('commerce_api'), 0::oid))
+  AND coalesce(c.relnamespace, p.pronamespace, 'commerce'::regnamespace) NOT IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
 ORDER BY 1, 2;
 
 -- tables and sequences that a dump leaves out: what the extension itself fills, and what never holds a row
 SELECT c.oid::regclass AS not_dumped FROM pg_class c
-WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'S')
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'S')
   AND c.oid NOT IN (SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'commerce')
   AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions')
   AND (c.relname !~ '^api_' OR c.relname = 'api_roles')
@@ -86,7 +86,7 @@ SELECT unnest(x.extcondition) AS condition FROM pg_extension x WHERE x.extname =
 
 -- every table but those without rows or of one row has a primary key; the journal of a product or user is found by it
 SELECT c.oid::regclass AS no_primary_key FROM pg_class c
-WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind = 'r' AND NOT c.relispartition
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
   AND c.relname NOT IN ('gate', 'origin', 'outbox_purged', 'sales_fold', 'api_document')
 ORDER BY 1;
@@ -94,7 +94,7 @@ ORDER BY 1;
 -- tables that refer to one another in a circle cannot be restored
 WITH RECURSIVE reference AS (
 	SELECT DISTINCT conrelid AS source, confrelid AS target FROM pg_constraint
-	WHERE contype = 'f' AND connamespace = 'commerce'::regnamespace AND conrelid <> confrelid
+	WHERE contype = 'f' AND connamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND conrelid <> confrelid
 ), path AS (
 	SELECT source, target FROM reference UNION SELECT p.source, r.target FROM path p JOIN reference r ON r.source = p.target
 )
@@ -140,7 +140,7 @@ FROM unnest(ARRAY[
 ROLLBACK;
 
 -- settings
-SELECT commerce.local_date('2020-01-01 14:59:59Z'), commerce.local_date('2020-01-01 15:00:00Z');
+SELECT commerce_private.local_date('2020-01-01 14:59:59Z'), commerce_private.local_date('2020-01-01 15:00:00Z');
 SELECT name, context, boot_val, unit, vartype, enumvals FROM pg_settings
 WHERE name IN ('commerce.auto_prepare', 'commerce.language', 'commerce.payment_ttl', 'commerce.timezone') ORDER BY name;
 SELECT name AS undescribed FROM pg_settings WHERE name LIKE 'commerce.%' AND coalesce(short_desc, '') = '' ORDER BY name;
@@ -152,13 +152,13 @@ SET commerce.language = 'fr';
 SET commerce.payment_ttl = 0;
 \set VERBOSITY default
 SET commerce.timezone = 'America/New_York';
-SELECT commerce.local_date('2020-01-01 04:59:59Z'), commerce.local_date('2020-01-01 05:00:00Z');
+SELECT commerce_private.local_date('2020-01-01 04:59:59Z'), commerce_private.local_date('2020-01-01 05:00:00Z');
 RESET commerce.timezone;
-SELECT commerce.local_date('infinity');
+SELECT commerce_private.local_date('infinity');
 
 -- the extension is at home in its schema only, and for superusers to create
 SELECT extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'commerce';
 SELECT superuser, trusted, relocatable, schema, requires FROM pg_available_extension_versions WHERE name = 'commerce' AND installed;
 
 -- periodic jobs
-SELECT name, schedule, command FROM commerce.jobs WHERE name IN ('expire-coupons', 'fold', 'popular-products', 'purge-idempotency-keys') ORDER BY name;
+SELECT name, schedule, command FROM commerce_private.jobs WHERE name IN ('expire-coupons', 'fold', 'popular-products', 'purge-idempotency-keys') ORDER BY name;

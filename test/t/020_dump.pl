@@ -26,7 +26,7 @@ sub books
 	my ($node, $database) = @_;
 	my @tables = split /\n/, $node->safe_psql($database, q{
 		SELECT c.oid::regclass FROM pg_class c
-		WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'r'});
+		WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind = 'r'});
 	return join "\n", sort split /\n/, $node->safe_psql($database, join ' UNION ALL ', map {
 		qq{SELECT '$_ ' || count(*) || ' ' || md5(coalesce(string_agg(r::text, ';' ORDER BY r::text), '')) FROM $_ r}
 	} @tables);
@@ -78,7 +78,7 @@ $old->safe_psql('shop', q{
 	SELECT commerce.set_user_status(5, 'SUSPENDED');
 	SELECT commerce.set_product_status(5, 'DISCONTINUED');
 });
-cmp_ok($old->safe_psql('shop', 'SELECT count(*) FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark'), '>', 0,
+cmp_ok($old->safe_psql('shop', 'SELECT count(*) FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark'), '>', 0,
 	'the dump has entries that are not folded');
 is($old->safe_psql('shop', 'SELECT * FROM commerce.check_invariants()'), '', 'the books are in order before the dump');
 my $dump = $old->basedir . '/shop.dump';
@@ -138,17 +138,17 @@ for (@restores)
 	# Counted once, in one order
 	$node->poll_query_until('shop', q{
 		SELECT commerce.fold() IS NOT NULL AND commerce.refresh_popular_products() IS NOT NULL
-			AND (SELECT mark FROM commerce.sales_fold) > ALL (SELECT xid FROM commerce.order_item_events)}) or die;
+			AND (SELECT mark FROM commerce_private.sales_fold) > ALL (SELECT xid FROM commerce.order_item_events)}) or die;
 	is($node->safe_psql('shop', q{
 		SELECT product_id, sum(quantity) FROM commerce.order_items WHERE status NOT IN ('PENDING_PAYMENT', 'CANCELLED') AND product_id <> 5
 		GROUP BY 1 EXCEPT SELECT product_id, units_sold FROM commerce.popular_products(30, 1000)}), '', "$name: what was sold is counted once");
-	is($node->safe_psql('shop', q{SELECT max(era) - (SELECT min(era) FROM commerce.outbox) > 0, count(*) FROM commerce.origin}), 't|1', "$name: a new era has begun");
+	is($node->safe_psql('shop', q{SELECT max(era) - (SELECT min(era) FROM commerce.outbox) > 0, count(*) FROM commerce_private.origin}), 't|1', "$name: a new era has begun");
 	is($node->safe_psql('shop', q{
 		SELECT string_agg(type, ' ' ORDER BY era, key, position) FROM commerce.outbox WHERE aggregatetype = 'Order' AND aggregateid = '6'}),
 		'OrderCreated PaymentRequested PaymentCompleted DeliveryRequested', "$name: an order's events are in order across the eras");
 	is($node->safe_psql('shop', q{
 		SELECT count(*) FROM commerce.outbox
-		WHERE era = (SELECT era FROM commerce.origin) AND key >= pg_snapshot_xmax(pg_current_snapshot())}), 0, "$name: no event waits for a transaction id that is far away");
+		WHERE era = (SELECT era FROM commerce_private.origin) AND key >= pg_snapshot_xmax(pg_current_snapshot())}), 0, "$name: no event waits for a transaction id that is far away");
 	is($node->safe_psql('shop', q{
 		SELECT count(*) FROM (SELECT created_at, lag(created_at) OVER (ORDER BY era, key, position) AS former FROM commerce.outbox) o
 		WHERE created_at < former - interval '1 minute'}), 0, "$name: so are all others");
@@ -167,7 +167,7 @@ $low->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'again', $again ], 're
 is($low->safe_psql('again', q{SELECT commerce.adjust_stock(1, 5)}), 5, 'stock goes on');
 is($low->safe_psql('again', q{SELECT status FROM commerce.place_order(4, '[{"product_id":1,"quantity":5}]')}), 'PAID', 'orders, too');
 fails_with($low, 'again', q{SELECT commerce.place_order(4, '[{"product_id":1,"quantity":1}]')}, 'SH001', 'to the last unit');
-is($low->safe_psql('again', 'SELECT era > 2 FROM commerce.origin'), 't', 'in an era of its own');
+is($low->safe_psql('again', 'SELECT era > 2 FROM commerce_private.origin'), 't', 'in an era of its own');
 is($low->safe_psql('again', 'SELECT * FROM commerce.check_invariants()'), '', 'the books are in order');
 
 $_->stop for $old, values %nodes;

@@ -28,11 +28,11 @@ for my $database (qw(shop other))
 }
 
 $node->safe_psql('shop', 'CREATE EXTENSION pg_cron');
-my $jobs = $node->safe_psql('shop', 'SELECT count(*) FROM commerce.jobs');
+my $jobs = $node->safe_psql('shop', 'SELECT count(*) FROM commerce_private.jobs');
 is($node->safe_psql('shop', 'SELECT commerce.schedule_jobs()'), $jobs, 'all jobs are scheduled');
 is($node->safe_psql('shop', 'SELECT commerce.schedule_jobs()'), $jobs, 'and again');
 is($node->safe_psql('shop', 'SELECT count(*) FROM cron.job'), $jobs, 'which schedules none twice');
-is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job WHERE database = 'shop' AND active AND command LIKE 'SELECT commerce.run_job(%)'}), $jobs,
+is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job WHERE database = 'shop' AND active AND command LIKE 'SELECT commerce_private.run_job(%)'}), $jobs,
 	'in this database, as jobs of the table');
 $node->safe_psql('shop', q{UPDATE cron.job SET schedule = '0 0 1 1 *' WHERE jobname = 'commerce fold'});
 $node->safe_psql('shop', 'SELECT commerce.schedule_jobs()');
@@ -56,9 +56,9 @@ is($node->safe_psql('shop', 'SELECT status FROM commerce.coupon_issues'), 'EXPIR
 # A job that runs is not run beside itself: the second is skipped at once
 my $first = $node->background_psql('shop');
 $first->query_safe('BEGIN');
-$first->query_safe(q{SELECT commerce.run_job('fold')});
-is($node->safe_psql('shop', q{SET statement_timeout = '60s'; SELECT commerce.run_job('fold') IS NULL}), 't', 'a job that is running is skipped');
-isnt($node->safe_psql('shop', q{SELECT commerce.run_job('expire-coupons')}), '', 'others run');
+$first->query_safe(q{SELECT commerce_private.run_job('fold')});
+is($node->safe_psql('shop', q{SET statement_timeout = '60s'; SELECT commerce_private.run_job('fold') IS NULL}), 't', 'a job that is running is skipped');
+isnt($node->safe_psql('shop', q{SELECT commerce_private.run_job('expire-coupons')}), '', 'others run');
 $first->query_safe('COMMIT');
 $first->quit;
 

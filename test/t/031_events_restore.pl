@@ -34,8 +34,8 @@ $old->safe_psql('postgres', q{
 $old->safe_psql('postgres', "SELECT commerce.charge_balance(1, 100 * $_)") for 1 .. 3;
 $old->safe_psql('postgres', q{
 	SELECT commerce.ack_events('half', max(position)) FROM commerce.fetch_events('half', 3);
-	SELECT commerce.park_events('charges', array_agg(position)) FROM commerce.fetch_events('charges', 2);
-	SELECT commerce.fail_event('charges', min(position), 'HTTP 500', NULL) FROM commerce.fetch_events('charges');
+	SELECT commerce_private.park_events('charges', array_agg(position)) FROM commerce.fetch_events('charges', 2);
+	SELECT commerce_private.fail_event('charges', min(position), 'HTTP 500', NULL) FROM commerce.fetch_events('charges');
 	SELECT commerce.ack_events('charges', max(position)) FROM commerce.fetch_events('charges', 2);
 });
 my $folder = $old->basedir;
@@ -65,14 +65,14 @@ for my $ahead (0, 1)
 	# before anything is written there, while the dump's keys are above the horizon, or not
 	is(events($new, $shop, $_), events($old, 'postgres', $_), "$name: $_ goes on where it was")
 	  for qw(half none charges);
-	is($new->safe_psql($shop, 'SELECT commerce.format_position(era, key, position) FROM commerce.last_readable()'),
-		$old->safe_psql('postgres', 'SELECT commerce.format_position(era, key, position) FROM commerce.last_readable()'),
+	is($new->safe_psql($shop, 'SELECT commerce_private.format_position(era, key, position) FROM commerce_private.last_readable()'),
+		$old->safe_psql('postgres', 'SELECT commerce_private.format_position(era, key, position) FROM commerce_private.last_readable()'),
 		"$name: everything that came along can be read");
 	is($new->safe_psql($shop, "SELECT payload ->> 'amount', attempts, last_error FROM commerce.dead_letters"),
 		'100|1|HTTP 500', "$name: dead letters come along");
-	is($new->safe_psql($shop, "SELECT payload ->> 'amount', attempts FROM commerce.due_events('charges')"),
+	is($new->safe_psql($shop, "SELECT payload ->> 'amount', attempts FROM commerce_private.due_events('charges')"),
 		'200|0', "$name: and parked events");
-	is($new->safe_psql($shop, 'SELECT sink, url, secret_name FROM commerce.relay_subscriptions()'), 'HTTP|https://example.com/|hook', "$name: and sinks");
+	is($new->safe_psql($shop, 'SELECT sink, url, secret_name FROM commerce_private.relay_subscriptions()'), 'HTTP|https://example.com/|hook', "$name: and sinks");
 
 	# a subscription that begins there, before the first write
 	$new->safe_psql($shop, q{SELECT commerce.subscribe('fresh', from_start => false)});

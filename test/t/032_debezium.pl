@@ -53,7 +53,7 @@ END
 my @writers = map { start [ $^X, "$folder/writer.pl", $dsn, $_ ] } 1 .. 3;
 $_->finish or BAIL_OUT('a writer failed') for @writers;
 # what retention does is no event
-$node->safe_psql('postgres', 'TRUNCATE commerce.outbox_' . $node->safe_psql('postgres',
+$node->safe_psql('postgres', 'TRUNCATE commerce_private.outbox_' . $node->safe_psql('postgres',
 	q{SELECT (extract(epoch FROM now())::bigint / 86400 + 8) % 16}));
 
 # The messages of pgoutput, protocol version 1

@@ -63,7 +63,7 @@ command_ok([ $^X, "$folder/consumer.pl", @dsn ], 'and comes to an end when it is
 my $expected = $node->safe_psql('postgres', 'SELECT user_id, sum(amount), count(*) FROM commerce.balance_entries GROUP BY 1 ORDER BY 1');
 is($node->safe_psql('warehouse', 'SELECT user_id, won, charges FROM charged ORDER BY 1'), $expected, 'every event counts once');
 is($node->safe_psql('postgres', q{SELECT lag_events FROM commerce.subscription_status}), '0', 'all is acknowledged');
-is($node->safe_psql('postgres', q{SELECT commerce.format_position(era, key, position) FROM commerce.subscriptions}),
+is($node->safe_psql('postgres', q{SELECT commerce_private.format_position(era, key, position) FROM commerce.subscriptions}),
 	$node->safe_psql('warehouse', 'SELECT position FROM progress'), 'the shop and the consumer agree how far it is');
 
 # Killed between its commit and ack_events(), all the way: nothing was acknowledged.
@@ -73,7 +73,7 @@ is($node->safe_psql('warehouse', 'SELECT user_id, won, charges FROM charged ORDE
 
 # The consumer's database is restored from a backup of its first half.
 my $half = $node->safe_psql('postgres', q{
-	SELECT commerce.format_position(era, key, position) FROM commerce.outbox
+	SELECT commerce_private.format_position(era, key, position) FROM commerce.outbox
 	WHERE type = 'BalanceCharged' ORDER BY era, key, position
 	OFFSET (SELECT count(*) / 2 FROM commerce.balance_entries) LIMIT 1});
 $node->safe_psql('warehouse', "TRUNCATE charged; UPDATE progress SET position = '$half'");
@@ -82,7 +82,7 @@ command_ok([ $^X, "$folder/consumer.pl", @dsn ], 'after a seek it reads on from 
 is($node->safe_psql('warehouse', 'SELECT user_id, won, charges FROM charged ORDER BY 1'),
 	$node->safe_psql('postgres', qq{
 		SELECT aggregateid, sum((payload ->> 'amount')::bigint), count(*) FROM commerce.outbox
-		WHERE type = 'BalanceCharged' AND commerce.format_position(era, key, position) > '$half' GROUP BY 1 ORDER BY 1}),
+		WHERE type = 'BalanceCharged' AND commerce_private.format_position(era, key, position) > '$half' GROUP BY 1 ORDER BY 1}),
 	'what came after, once');
 
 $node->stop;

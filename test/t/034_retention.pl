@@ -97,7 +97,7 @@ $user->selectrow_array('SELECT count(*) FROM commerce.outbox');
 is($stdout, "t\n0", 'a segment that somebody reads is not emptied');
 like($stderr, qr/NOTICE:  segment \d+ of the outbox is in use; it is left for the next time/, 'it says that');
 $user->rollback;
-is($node->safe_psql('postgres', q{SELECT commerce.run_job('purge-outbox')}), '2', 'the job empties it afterwards');
+is($node->safe_psql('postgres', q{SELECT commerce_private.run_job('purge-outbox')}), '2', 'the job empties it afterwards');
 
 # Who goes back to what is gone is told.
 my $gone = '00000001-0000000000000001-0000000000000001';

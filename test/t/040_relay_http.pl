@@ -293,7 +293,7 @@ for my $answer ('silence', 'half', 'close', 302)
 	make_events(1);
 	$relay->run('--once');
 	is(status($name, 'last_error'), 'status 401: [****** *********] *********?', 'a header of the file that the endpoint repeats is masked');
-	$node->safe_psql('postgres', "UPDATE commerce.parked_events SET type = 'x', next_attempt_at = now()");
+	$node->safe_psql('postgres', "UPDATE commerce_private.parked_events SET type = 'x', next_attempt_at = now()");
 	$relay->run('--once');
 	is(status($name, 'last_error'), 'status 401: ' . '.' x 195 . '*****', 'and so is a part of it');
 	unlike($relay->log, qr/TOPS/, 'in the log too');

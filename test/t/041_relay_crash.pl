@@ -66,7 +66,7 @@ sub complaints
 	my %written;
 	for my $row (split /\n/, $node->safe_psql('postgres', qq{
 		SELECT o.aggregatetype || '/' || o.aggregateid || ' ' || o.id FROM commerce.outbox o
-		WHERE commerce.format_position(o.era, o.key, o.position) > '$sink->{start}' ORDER BY o.era, o.key, o.position}))
+		WHERE commerce_private.format_position(o.era, o.key, o.position) > '$sink->{start}' ORDER BY o.era, o.key, o.position}))
 	{
 		my ($subject, $id) = split / /, $row;
 		push @{ $written{$subject} }, $id;

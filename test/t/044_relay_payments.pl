@@ -83,7 +83,7 @@ sub parked
 {
 	my ($columns, $condition) = @_;
 	return $node->safe_psql('postgres',
-		"SELECT $columns FROM commerce.parked_payment_results WHERE $condition");
+		"SELECT $columns FROM commerce_private.parked_payment_results WHERE $condition");
 }
 
 {
@@ -132,7 +132,7 @@ $node->safe_psql('postgres', q{
 	is(parked('count(*)', "order_id = $broken AND attempts > 1 AND next_attempt_at - last_error_at > interval '1.5 seconds'"), 1,
 		'with growing pauses');
 	$relay->kill_hard;
-	$node->safe_psql('postgres', "DELETE FROM broken; UPDATE commerce.parked_payment_results SET next_attempt_at = now()");
+	$node->safe_psql('postgres', "DELETE FROM broken; UPDATE commerce_private.parked_payment_results SET next_attempt_at = now()");
 	$relay->start;
 	ok(wait_until(sub { orders('PAID', $broken, $crashing) == 2 }), 'when the trouble is over they arrive, whatever happened to the relay');
 	is($node->safe_psql('postgres', "SELECT string_agg(provider_event_id, ' ' ORDER BY id) FROM commerce.payments
@@ -146,7 +146,7 @@ $node->safe_psql('postgres', q{
 	$kafka->produce('payments', $json->encode(result($broken, 1, 'late')));
 	ok(wait_until(sub { parked('count(*)', "order_id = $broken") == 1 }), 'a result that fails');
 	is(parked('count(*)', 'order_id IS NOT NULL AND died_at IS NOT NULL'), 0, 'is not given up');
-	$node->safe_psql('postgres', q{UPDATE commerce.parked_payment_results SET parked_at = parked_at - interval '1 min', next_attempt_at = now()
+	$node->safe_psql('postgres', q{UPDATE commerce_private.parked_payment_results SET parked_at = parked_at - interval '1 min', next_attempt_at = now()
 		WHERE order_id IS NOT NULL});
 	ok(wait_until(sub { parked('count(*)', "order_id = $broken AND died_at IS NOT NULL AND last_error LIKE '%for ever%'") == 1 }),
 		'until give_up_after is over');

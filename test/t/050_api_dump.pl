@@ -51,7 +51,7 @@ is(as_buyer('restored'), "0|\n{\"balance\": 9000, \"user_id\": 1}", 'a buyer see
 $node->safe_psql('restored', "SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin')");
 is($node->safe_psql('restored', $privileges), $node->safe_psql('shop', $privileges), 'after grant_api(): the same grants and policies');
 is(as_buyer('restored'), as_buyer('shop'), 'and a buyer sees the same');
-is($node->safe_psql('restored', 'SELECT commerce.openapi() = commerce.build_openapi()'), 't', 'the OpenAPI document is that of the installation');
+is($node->safe_psql('restored', 'SELECT commerce_private.openapi() = commerce_private.build_openapi()'), 't', 'the OpenAPI document is that of the installation');
 
 for my $database (qw(shop restored))
 {

@@ -65,7 +65,7 @@ check_books($standby, 'promoted');
 wait_until(
 	sub { $standby->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'commerce maintenance launcher'}) },
 	'the launcher');
-wait_until(sub { $standby->safe_psql('postgres', 'SELECT count(*) FROM commerce.stock WHERE on_hand <> 0') == 0 }, 'a fold');
+wait_until(sub { $standby->safe_psql('postgres', 'SELECT count(*) FROM commerce_private.stock WHERE on_hand <> 0') == 0 }, 'a fold');
 pass('the maintenance worker works there now');
 
 done_testing();

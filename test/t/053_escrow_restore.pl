@@ -62,7 +62,7 @@ $old->safe_psql('postgres', q{
 	SELECT commerce.fold();
 	SELECT commerce.adjust_stock(1, -5);
 	SELECT commerce.claim_coupon(1, 2)});
-cmp_ok($old->safe_psql('postgres', 'SELECT max(mark)::text::bigint FROM commerce.stock'), '>', 3000, 'restore: a mark is far ahead');
+cmp_ok($old->safe_psql('postgres', 'SELECT max(mark)::text::bigint FROM commerce_private.stock'), '>', 3000, 'restore: a mark is far ahead');
 my $dump = $old->basedir . '/dump.sql';
 $old->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'restore: pg_dump');
 
@@ -83,9 +83,9 @@ sub check_restored
 	my ($failed, $records) = run_clients($node, 4, sold_out());
 	is(scalar @$records, 2, "$what: exactly what was left is sold");
 	is($node->safe_psql('postgres', 'SELECT commerce.fold() IS NOT NULL'), 't', "$what: and folded");
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM commerce.origin o, pg_control_system() c WHERE o.system_identifier = c.system_identifier'),
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM commerce_private.origin o, pg_control_system() c WHERE o.system_identifier = c.system_identifier'),
 		1, "$what: the ids are this cluster's now");
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM commerce.origin'), 1, "$what: and no other's");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM commerce_private.origin'), 1, "$what: and no other's");
 	check_books($node, $what);
 	return;
 }
@@ -96,7 +96,7 @@ for my $preload (1, 0)
 	my $new = start_node("new$preload", $preload);
 	command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $new->connstr('postgres'), '-f', $dump ], "$what: psql");
 	check_restored($new, $what);
-	is($new->safe_psql('postgres', 'SELECT era FROM commerce.origin'), 2, "$what: the outbox has a new era");
+	is($new->safe_psql('postgres', 'SELECT era FROM commerce_private.origin'), 2, "$what: the outbox has a new era");
 	$new->stop;
 }
 
@@ -114,9 +114,9 @@ for my $preload (1, 0)
 
 	# a mark of the future: pg_resetwal, or a table copied by hand
 	$new->safe_psql('postgres', q{SELECT commerce.adjust_stock(3, 0 - 1); SELECT commerce.fold();
-		ALTER TABLE commerce.stock DISABLE TRIGGER ALL;
-		UPDATE commerce.stock SET mark = '99999999' WHERE product_id = 3;
-		ALTER TABLE commerce.stock ENABLE TRIGGER ALL;
+		ALTER TABLE commerce_private.stock DISABLE TRIGGER ALL;
+		UPDATE commerce_private.stock SET mark = '99999999' WHERE product_id = 3;
+		ALTER TABLE commerce_private.stock ENABLE TRIGGER ALL;
 		SELECT commerce.reload_counters()});
 	$new->safe_psql('postgres', 'SELECT commerce.adjust_stock(3, -9)');
 	$new->restart;

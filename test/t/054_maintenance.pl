@@ -36,8 +36,8 @@ sub launcher
 	return value(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'commerce maintenance launcher'});
 }
 
-my $unfolded = q{SELECT (SELECT count(*) FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark)
-	+ (SELECT count(*) FROM commerce.coupon_issues i JOIN commerce.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark)};
+my $unfolded = q{SELECT (SELECT count(*) FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark)
+	+ (SELECT count(*) FROM commerce.coupon_issues i JOIN commerce_private.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark)};
 
 like(launcher(), qr/^\d+$/, 'the launcher is to be seen in pg_stat_activity');
 
@@ -46,8 +46,8 @@ value('SELECT commerce.adjust_stock(1, -3); SELECT commerce.claim_coupon(1, 1)')
 wait_until(sub { workers('postgres') }, 'a worker to come');
 pass('a worker comes when something happens');
 wait_until(sub { value($unfolded) == 0 }, 'folding');
-is(value('SELECT on_hand FROM commerce.stock WHERE product_id = 1'), 7, 'it folds stock');
-is(value('SELECT on_hand FROM commerce.coupon_quota'), 4, 'and quota');
+is(value('SELECT on_hand FROM commerce_private.stock WHERE product_id = 1'), 7, 'it folds stock');
+is(value('SELECT on_hand FROM commerce_private.coupon_quota'), 4, 'and quota');
 value('SELECT commerce.adjust_stock(1, -7)');
 wait_until(sub { value(q{SELECT count(*) FROM commerce.outbox WHERE type = 'StockDepleted' AND aggregateid = '1'}) }, 'StockDepleted');
 pass('and says StockDepleted');
@@ -69,13 +69,13 @@ check_books($node, 'folded');
 	value('SELECT commerce.adjust_stock(2, -4)');
 	wait_until(sub { workers('postgres') }, 'the worker');
 	wait_until(sub { !workers('postgres') }, 'the worker to go');
-	is(value('SELECT on_hand FROM commerce.stock WHERE product_id = 2'), 10, 'nothing is folded while it is held back');
+	is(value('SELECT on_hand FROM commerce_private.stock WHERE product_id = 2'), 10, 'nothing is folded while it is held back');
 	is(value('SELECT commerce.available_stock(2)'), 6, 'which changes nothing');
 	$session->rollback;
 	value(q{ROLLBACK PREPARED 'forgotten'});
 	value('SELECT commerce.adjust_stock(1, 1)');
 	wait_until(sub { value($unfolded) == 0 }, 'folding');
-	is(value('SELECT on_hand FROM commerce.stock WHERE product_id = 2'), 6, 'and all is when it no longer is');
+	is(value('SELECT on_hand FROM commerce_private.stock WHERE product_id = 2'), 6, 'and all is when it no longer is');
 	value(q{SELECT pg_drop_replication_slot('idle')});
 	$session->disconnect;
 }
@@ -157,7 +157,7 @@ $node->append_conf('postgresql.conf', "commerce.maintenance_interval = 100ms\n")
 $node->reload;
 value('SELECT commerce.adjust_stock(1, 1)');
 wait_until(sub { value($unfolded) == 0 }, 'folding');
-is(value("SELECT on_hand, depleted FROM commerce.stock WHERE product_id = $product"), '7|f',
+is(value("SELECT on_hand, depleted FROM commerce_private.stock WHERE product_id = $product"), '7|f',
 	'what was written by hand after the last unit was sold is not overlooked');
 
 # Other databases: they can be dropped and used as templates, and templates are left alone
@@ -185,7 +185,7 @@ value('DROP EXTENSION commerce');
 wait_until(sub { !workers('postgres') }, 'the worker to go');
 make_shop($node, stock => [5]);
 value('SELECT commerce.adjust_stock(1, -2)');
-wait_until(sub { value('SELECT on_hand FROM commerce.stock') == 3 }, 'folding');
+wait_until(sub { value('SELECT on_hand FROM commerce_private.stock') == 3 }, 'folding');
 pass('it folds in an extension that was created again');
 check_books($node, 'created again');
 

@@ -82,7 +82,7 @@ $locker->do('LOCK TABLE commerce.outbox IN SHARE MODE');
 value('SELECT commerce.adjust_stock(1, -5)');
 terminate('postgres', q{wait_event_type = 'Lock'});
 $locker->rollback;
-wait_until(sub { value(q{SELECT depleted FROM commerce.stock}) eq 't' }, 'the product to be depleted');
+wait_until(sub { value(q{SELECT depleted FROM commerce_private.stock}) eq 't' }, 'the product to be depleted');
 is(value(q{SELECT count(*) FROM commerce.outbox WHERE type = 'StockDepleted'}), '1',
 	'StockDepleted is told when the worker is terminated that was about to');
 check_books($node, 'worker terminated');
@@ -95,7 +95,7 @@ value(order(1));
 wait_until_expired('postgres');
 pass('orders expire while somebody folds');
 $locker->commit;
-wait_until(sub { value('SELECT count(*) FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark') == 0 },
+wait_until(sub { value('SELECT count(*) FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark') == 0 },
 	'folding');
 pass('and what he has not folded is folded');
 check_books($node, 'two who fold');
@@ -123,7 +123,7 @@ wait_until(sub { !worker('postgres') }, 'the worker to go');
 value(order(1));
 wait_until(sub { !worker('postgres') }, 'the worker to go');
 $locker->begin_work;
-$locker->do('UPDATE commerce.stock SET on_hand = on_hand WHERE product_id = 1');
+$locker->do('UPDATE commerce_private.stock SET on_hand = on_hand WHERE product_id = 1');
 $locker->do('UPDATE commerce.users SET name = name WHERE id = 1');
 wait_until(
 	sub {

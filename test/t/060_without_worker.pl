@@ -33,8 +33,8 @@ sub query { return $node->safe_psql('postgres', $_[0]) }
 sub unfolded
 {
 	return split /\|/, query(q{
-		SELECT (SELECT count(*) FROM commerce.stock_entries e JOIN commerce.stock s USING (product_id) WHERE e.xid >= s.mark),
-			   (SELECT count(*) FROM commerce.coupon_issues i JOIN commerce.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark)});
+		SELECT (SELECT count(*) FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark),
+			   (SELECT count(*) FROM commerce.coupon_issues i JOIN commerce_private.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark)});
 }
 
 # An old transaction keeps everything from being folded; orders go on.

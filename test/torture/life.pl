@@ -200,7 +200,7 @@ is_deeply($db->selectall_arrayref(q{
 	[], 'and that of each of its items');
 
 $db->do('SELECT commerce.refresh_popular_products()');
-is_deeply(table($db, 'SELECT product_id, sum(units) FROM (TABLE commerce.product_daily_sales UNION ALL TABLE commerce.unfolded_sales) s GROUP BY 1'),
+is_deeply(table($db, 'SELECT product_id, sum(units) FROM (TABLE commerce.product_daily_sales UNION ALL TABLE commerce_private.unfolded_sales) s GROUP BY 1'),
 	table($db, q{SELECT i.product_id, sum(CASE WHEN i.status = 'CANCELLED' THEN 0 ELSE i.quantity END)
 			FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id WHERE o.paid_at IS NOT NULL GROUP BY 1}),
 	'best sellers count what was sold and not cancelled');

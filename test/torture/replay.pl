@@ -68,7 +68,7 @@ sub compare
 {
 	my ($db, $what) = @_;
 	my $placed = q{(SELECT substr(k.key, 8) AS invoice, (k.result->>'id')::bigint AS id
-					FROM commerce.idempotency_keys k
+					FROM commerce_private.idempotency_keys k
 					WHERE k.operation = 'place_order' AND substr(k.key, 8) IN (SELECT invoice FROM lines))};
 	is(one($db, qq{
 			SELECT count(*), sum(o.payment_amount), sum(i.units), sum(i.lines)

@@ -50,7 +50,7 @@ is($status, 0, 'nothing failed');
 is_deeply(
 	$db->selectall_arrayref(q{
 		SELECT substr(k.key, 8), o.status, p.description, sum(i.quantity) FILTER (WHERE i.status = 'PREPARING'), sum(i.quantity) FILTER (WHERE i.status = 'CANCELLED')
-		FROM commerce.idempotency_keys k JOIN commerce.orders o ON o.id = (k.result ->> 'id')::bigint JOIN commerce.order_items i ON i.order_id = o.id
+		FROM commerce_private.idempotency_keys k JOIN commerce.orders o ON o.id = (k.result ->> 'id')::bigint JOIN commerce.order_items i ON i.order_id = o.id
 		JOIN commerce.products p ON p.id = i.product_id WHERE k.operation = 'place_order' GROUP BY 1, 2, 3 ORDER BY 1, 3}),
 	[ [ '101', 'PARTIALLY_CANCELLED', 'stock code A', 8, 2 ], [ '101', 'PARTIALLY_CANCELLED', 'stock code B', undef, 3 ],
 	  [ '102', 'REFUNDED', 'stock code A', undef, 6 ], [ '103', 'REFUNDED', 'stock code A', undef, 5 ], [ '105', 'PAID', 'stock code A', 1, undef ] ],

@@ -1,53 +1,53 @@
 -- REST: who calls. PostgREST checks the token, takes a database role from its claim `role`, and hands its
 -- claims over as the setting request.jwt.claims; the user is the claim `sub`.
 
-CREATE TYPE commerce.api_role AS ENUM ('ANONYMOUS', 'BUYER', 'SELLER', 'ADMIN');
-COMMENT ON TYPE commerce.api_role IS 'what a database role may do over REST';
+CREATE TYPE commerce_private.api_role AS ENUM ('ANONYMOUS', 'BUYER', 'SELLER', 'ADMIN');
+COMMENT ON TYPE commerce_private.api_role IS 'what a database role may do over REST';
 
-CREATE TABLE commerce.api_roles (
+CREATE TABLE commerce_private.api_roles (
 	role     name PRIMARY KEY,
-	api_role commerce.api_role NOT NULL
+	api_role commerce_private.api_role NOT NULL
 );
-COMMENT ON TABLE commerce.api_roles IS 'database roles that grant_api() has let in, and as what';
-SELECT pg_catalog.pg_extension_config_dump('commerce.api_roles', '');
+COMMENT ON TABLE commerce_private.api_roles IS 'database roles that grant_api() has let in, and as what';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.api_roles', '');
 
-CREATE FUNCTION commerce.current_user_id()
+CREATE FUNCTION commerce_private.current_user_id()
 RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_current_user_id';
-COMMENT ON FUNCTION commerce.current_user_id() IS
+COMMENT ON FUNCTION commerce_private.current_user_id() IS
 	'user id in the claim "sub" of the request''s token; NULL without one';
 
 -- The role that SET ROLE chose: in a definer function current_user is the owner.
-CREATE FUNCTION commerce.current_api_role()
-RETURNS commerce.api_role
+CREATE FUNCTION commerce_private.current_api_role()
+RETURNS commerce_private.api_role
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT r.api_role FROM commerce.api_roles r
+	SELECT r.api_role FROM commerce_private.api_roles r
 	WHERE r.role = CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user::name
 					ELSE pg_catalog.current_setting('role')::name END
 $$;
-COMMENT ON FUNCTION commerce.current_api_role() IS 'what the calling database role may do over REST; NULL: nothing';
+COMMENT ON FUNCTION commerce_private.current_api_role() IS 'what the calling database role may do over REST; NULL: nothing';
 
-CREATE FUNCTION commerce.current_seller_id()
+CREATE FUNCTION commerce_private.current_seller_id()
 RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT s.id FROM commerce.users u JOIN commerce.sellers s ON s.user_id = u.id
-	WHERE u.id = commerce.current_user_id() AND u.role = 'SELLER' AND u.status = 'ACTIVE'
-	  AND commerce.current_api_role() = 'SELLER'
+	WHERE u.id = commerce_private.current_user_id() AND u.role = 'SELLER' AND u.status = 'ACTIVE'
+	  AND commerce_private.current_api_role() = 'SELLER'
 $$;
-COMMENT ON FUNCTION commerce.current_seller_id() IS
+COMMENT ON FUNCTION commerce_private.current_seller_id() IS
 	'seller id of a caller whose database role and user are both a seller''s; else NULL';
 
-CREATE FUNCTION commerce.current_admin()
+CREATE FUNCTION commerce_private.current_admin()
 RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM commerce.users u
-				   WHERE u.id = commerce.current_user_id() AND u.role = 'ADMIN' AND u.status = 'ACTIVE'
-					 AND commerce.current_api_role() = 'ADMIN')
+				   WHERE u.id = commerce_private.current_user_id() AND u.role = 'ADMIN' AND u.status = 'ACTIVE'
+					 AND commerce_private.current_api_role() = 'ADMIN')
 $$;
-COMMENT ON FUNCTION commerce.current_admin() IS
+COMMENT ON FUNCTION commerce_private.current_admin() IS
 	'whether the caller''s database role and active user are both an administrator''s';
 

@@ -2,10 +2,10 @@
 -- its privileges, its part of the OpenAPI document and of the tests. What it takes follows from the
 -- signature of the function behind it.
 
-CREATE TABLE commerce.api_endpoints (
+CREATE TABLE commerce_private.api_endpoints (
 	name       text PRIMARY KEY,
 	function   text NOT NULL,
-	roles      commerce.api_role[] NOT NULL,
+	roles      commerce_private.api_role[] NOT NULL,
 	reads      boolean NOT NULL DEFAULT false,
 	as_caller  boolean NOT NULL DEFAULT false,
 	optional   text[] NOT NULL DEFAULT '{}',
@@ -15,19 +15,19 @@ CREATE TABLE commerce.api_endpoints (
 	summary    text NOT NULL,
 	example    jsonb NOT NULL DEFAULT '{}'
 );
-COMMENT ON TABLE commerce.api_endpoints IS 'the functions of commerce_api; constant';
-COMMENT ON COLUMN commerce.api_endpoints.function IS 'the function of schema commerce behind it';
-COMMENT ON COLUMN commerce.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
-COMMENT ON COLUMN commerce.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
-COMMENT ON COLUMN commerce.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
-COMMENT ON COLUMN commerce.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
-COMMENT ON COLUMN commerce.api_endpoints.result IS 'what a scalar result is called in the answer';
-COMMENT ON COLUMN commerce.api_endpoints.completion IS 'query that makes the answer of the result ($1)';
-COMMENT ON COLUMN commerce.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
-COMMENT ON COLUMN commerce.api_endpoints.example IS 'a request';
+COMMENT ON TABLE commerce_private.api_endpoints IS 'the functions of commerce_api; constant';
+COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
+COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
+COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
+COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
+COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
+COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
+COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'query that makes the answer of the result ($1)';
+COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
+COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
 
 -- Documents that only REST answers.
-CREATE FUNCTION commerce.api_get_product(product_id bigint)
+CREATE FUNCTION commerce_private.api_get_product(product_id bigint)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,14 +37,14 @@ BEGIN
 	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce.product_list p
 	WHERE p.id = api_get_product.product_id AND p.status <> 'DISCONTINUED';
 	IF product IS NULL THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', api_get_product.product_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', api_get_product.product_id));
 	END IF;
 	RETURN product;
 END
 $$;
-COMMENT ON FUNCTION commerce.api_get_product(bigint) IS 'internal: a product of the catalogue';
+COMMENT ON FUNCTION commerce_private.api_get_product(bigint) IS 'a product of the catalogue';
 
-CREATE FUNCTION commerce.api_get_order(order_id bigint, actor commerce.actor_kind, actor_id bigint)
+CREATE FUNCTION commerce_private.api_get_order(order_id bigint, actor commerce.actor_kind, actor_id bigint)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,15 +67,15 @@ BEGIN
 	WHERE o.id = api_get_order.order_id
 	  AND (api_get_order.actor = 'ADMIN' OR o.user_id = api_get_order.actor_id);
 	IF document IS NULL THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('order %s', api_get_order.order_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('order %s', api_get_order.order_id));
 	END IF;
 	RETURN document;
 END
 $$;
-COMMENT ON FUNCTION commerce.api_get_order(bigint, commerce.actor_kind, bigint) IS
-	'internal: a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
+COMMENT ON FUNCTION commerce_private.api_get_order(bigint, commerce.actor_kind, bigint) IS
+	'a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
 
-CREATE FUNCTION commerce.api_shop_status()
+CREATE FUNCTION commerce_private.api_shop_status()
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -113,10 +113,10 @@ AS $$
 				 FROM (SELECT t.name, t.schedule, t.last_finished_at, t.last_rows, t.failures, t.last_error
 					   FROM commerce.job_status t) j))
 $$;
-COMMENT ON FUNCTION commerce.api_shop_status() IS 'internal: what an operator looks at first';
+COMMENT ON FUNCTION commerce_private.api_shop_status() IS 'what an operator looks at first';
 
 -- A seller's products and coupons, a buyer's sheets: somebody else's reads as not found.
-CREATE FUNCTION commerce.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
+CREATE FUNCTION commerce_private.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -135,27 +135,27 @@ BEGIN
 						   WHERE s.id = api_require_own.id::uuid AND s.user_id = api_require_own.user_id);
 	END CASE;
 	IF NOT own THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND',
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
 			pg_catalog.format('%s %s', pg_catalog.replace(pg_catalog.regexp_replace(api_require_own.kind, '_id$', ''), '_', ' '),
 							  api_require_own.id));
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce.api_require_own(text, text, bigint, bigint) IS
-	'internal: ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
+COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint) IS
+	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
-INSERT INTO commerce.api_endpoints
+INSERT INTO commerce_private.api_endpoints
 	(name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
 WITH completion (kind, query) AS (VALUES
 	('order', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_id'' ORDER BY i.seq) '
 			  'FROM commerce.order_items i WHERE i.order_id = ($1->>''id'')::bigint))'),
 	('order_sheet', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_sheet_id'' ORDER BY i.seq) '
 					'FROM commerce.order_sheet_items i WHERE i.order_sheet_id = ($1->>''id'')::uuid))'))
-SELECT e.name, coalesce(e.function, e.name), e.roles::commerce.api_role[], e.reads, e.as_caller, e.optional::text[],
+SELECT e.name, coalesce(e.function, 'commerce.' || e.name), e.roles::commerce_private.api_role[], e.reads, e.as_caller, e.optional::text[],
 	   e.result, c.query, e.location, e.summary, e.example::jsonb
 FROM (VALUES
 	-- the catalogue
-	('get_product', 'api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
+	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
 	 'a product of the catalogue', '{"product_id": 1}'),
 	-- a buyer's own
 	('get_balance', NULL, '{BUYER}', true, true, '{}', NULL, NULL, NULL,
@@ -174,7 +174,7 @@ FROM (VALUES
 	 '{"items": [{"product_id": 1, "quantity": 2}], "coupon_issue_ids": [2]}'),
 	('place_sheet_order', NULL, '{BUYER}', false, false, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
 	 'makes the order of a sheet, at its price', '{"order_sheet_id": "7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e", "payment_method": "BALANCE"}'),
-	('get_order', 'api_get_order', '{BUYER,ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	('get_order', 'commerce_private.api_get_order', '{BUYER,ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'an order with its items, their history, coupons and payments', '{"order_id": 1}'),
 	('cancel_order', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
 	 'cancels all that is left of an order, before anything of it is dispatched, and refunds it', '{"order_id": 1, "note": "changed my mind"}'),
@@ -215,13 +215,13 @@ FROM (VALUES
 	 'cancels orders whose time to pay is over', '{"max_rows": 1000}'),
 	('refresh_popular_products', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
 	 'counts best sellers anew', '{}'),
-	('run_job', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
+	('run_job', 'commerce_private.run_job', '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
 	 'runs a periodic job now', '{"name": "popular-products"}'),
 	('schedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
 	 'hands the periodic jobs to pg_cron', '{}'),
 	('unschedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
 	 'takes the periodic jobs out of pg_cron', '{}'),
-	('shop_status', 'api_shop_status', '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	('shop_status', 'commerce_private.api_shop_status', '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'the state of the shop at a glance, as the page rpc/operator shows it', '{}'),
 	('check_invariants', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'proves the books: what does not hold; empty when all is well', '{}'),
@@ -252,12 +252,12 @@ FROM (VALUES
 ) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
 LEFT JOIN completion c ON c.kind = e.completion;
 
-CREATE TABLE commerce.api_notes (
+CREATE TABLE commerce_private.api_notes (
 	argument    text PRIMARY KEY,
 	description text NOT NULL
 );
-COMMENT ON TABLE commerce.api_notes IS 'what the arguments of the functions of commerce_api mean; constant';
-INSERT INTO commerce.api_notes (argument, description) VALUES
+COMMENT ON TABLE commerce_private.api_notes IS 'what the arguments of the functions of commerce_api mean; constant';
+INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('address', 'postal address'),
 	('amount', 'won: above 0, below 100 000 000, a multiple of 100'),
 	('batch_size', 'most events in one request; 1: each alone'),
@@ -323,7 +323,7 @@ INSERT INTO commerce.api_notes (argument, description) VALUES
 -- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
 -- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; SELLER, the caller when it is a
 -- seller, else the request.
-CREATE VIEW commerce.api_arguments AS
+CREATE VIEW commerce_private.api_arguments AS
 	SELECT e.name AS endpoint,
 		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality)::int AS position,
 		   a.argument, a.type::regtype AS type,
@@ -336,27 +336,27 @@ CREATE VIEW commerce.api_arguments AS
 		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality) <= f.pronargs - f.pronargdefaults
 		   AND a.argument <> ALL (e.optional) AS required,
 		   a.argument = ANY (e.optional) AS needs_null
-	FROM commerce.api_endpoints e
-	JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
+	FROM commerce_private.api_endpoints e
+	JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
 	CROSS JOIN LATERAL ROWS FROM (
 		pg_catalog.unnest(f.proargnames),
 		pg_catalog.unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])),
 		pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY a (argument, type, mode, ordinality)
 	WHERE a.type IS NOT NULL AND coalesce(a.mode, 'i') IN ('i', 'b');
-COMMENT ON VIEW commerce.api_arguments IS 'internal: the arguments of the functions behind api_endpoints, and where they come from; one that needs_null is passed as NULL when it is left out';
+COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; one that needs_null is passed as NULL when it is left out';
 
-CREATE VIEW commerce.api_calls AS
+CREATE VIEW commerce_private.api_calls AS
 	SELECT g.oid AS called, e.name, e.roles, e.reads, e.completion, e.location, e.function,
 		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value) ELSE v.value END AS answer
-	FROM commerce.api_endpoints e
-	JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
+	FROM commerce_private.api_endpoints e
+	JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
 	JOIN pg_catalog.pg_proc g ON g.proname = e.name AND g.pronamespace = 'commerce_api'::regnamespace
 	CROSS JOIN LATERAL (
 		SELECT CASE WHEN e.result IS NOT NULL THEN pg_catalog.format('jsonb_build_object(%L, r)', e.result)
 					WHEN f.prorettype = 'jsonb'::regtype THEN 'r'
 					WHEN f.prorettype = 'void'::regtype THEN 'NULL::jsonb'
 					ELSE 'to_jsonb(r) - ''{event_key,xid}''::text[]' END AS value) v;
-COMMENT ON VIEW commerce.api_calls IS 'internal: how a function of commerce_api is carried out; what only the extension uses of a row is left out';
+COMMENT ON VIEW commerce_private.api_calls IS 'how a function of commerce_api is carried out; what only the extension uses of a row is left out';
 
 DO $$
 DECLARE
@@ -365,8 +365,8 @@ BEGIN
 	FOR endpoint IN
 		SELECT e.name, e.reads, e.summary, e.roles,
 			   (SELECT pg_catalog.string_agg(pg_catalog.format('%I text DEFAULT NULL', a.argument), ', ' ORDER BY a.position)
-				FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.source IN ('BODY', 'SELLER')) AS named
-		FROM commerce.api_endpoints e
+				FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source IN ('BODY', 'SELLER')) AS named
+		FROM commerce_private.api_endpoints e
 	LOOP
 		EXECUTE pg_catalog.format(
 			'CREATE FUNCTION commerce_api.%I(%s) RETURNS json LANGUAGE C %s SECURITY DEFINER '

@@ -2,13 +2,13 @@
 -- Each gets a policy of its own on each table, so that the planner sees one plain condition.
 
 -- By the role's oid: two names of roles can be alike as far as a policy's name goes.
-CREATE FUNCTION commerce.api_policy(role name)
+CREATE FUNCTION commerce_private.api_policy(role name)
 RETURNS name
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'commerce_api_' || r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = api_policy.role
 $$;
-COMMENT ON FUNCTION commerce.api_policy(name) IS 'internal: what the policies of a role of grant_api() are called; NULL: there is no such role';
+COMMENT ON FUNCTION commerce_private.api_policy(name) IS 'what the policies of a role of grant_api() are called; NULL: there is no such role';
 
 CREATE FUNCTION commerce.grant_api(anon name, buyer name, seller name, admin name, authenticator name DEFAULT 'authenticator')
 RETURNS void
@@ -23,18 +23,18 @@ BEGIN
 	FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = r.name);
 	IF FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(missing, 'NULL')),
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(missing, 'NULL')),
 			'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
 	END IF;
 	IF (SELECT count(DISTINCT r.name) FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)) < 5 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'the five roles must be different');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'the five roles must be different');
 	END IF;
-	PERFORM commerce.revoke_api(r.role) FROM commerce.api_roles r WHERE r.role = ANY (everybody);
-	PERFORM commerce.close_row_types();
-	INSERT INTO commerce.api_roles (role, api_role)
+	PERFORM commerce.revoke_api(r.role) FROM commerce_private.api_roles r WHERE r.role = ANY (everybody);
+	PERFORM commerce_private.close_row_types();
+	INSERT INTO commerce_private.api_roles (role, api_role)
 	VALUES (grant_api.anon, 'ANONYMOUS'), (grant_api.buyer, 'BUYER'), (grant_api.seller, 'SELLER'), (grant_api.admin, 'ADMIN');
 
-	FOR granted IN SELECT r.role, r.api_role FROM commerce.api_roles r WHERE r.role = ANY (everybody) LOOP
+	FOR granted IN SELECT r.role, r.api_role FROM commerce_private.api_roles r WHERE r.role = ANY (everybody) LOOP
 		IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
 					   WHERE m.roleid = pg_catalog.quote_ident(granted.role)::regrole AND m.member = pg_catalog.quote_ident(grant_api.authenticator)::regrole) THEN
 			EXECUTE pg_catalog.format('GRANT %I TO %I', granted.role, grant_api.authenticator);
@@ -43,29 +43,27 @@ BEGIN
 		-- all of them: each says itself whom it serves, and so with the right error
 		EXECUTE pg_catalog.format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA commerce_api TO %I', granted.role);
 		-- functions in policies and views are called with the caller's rights
-		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION commerce.current_user_id(), commerce.current_seller_id(), '
-			'commerce.current_admin() TO %I', granted.role);
-		EXECUTE (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', f.oid::regprocedure, granted.role), '; ')
-				 FROM pg_catalog.pg_rewrite w
-				 JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
-				 JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid AND f.pronamespace = 'commerce'::regnamespace
-				 WHERE w.ev_class IN (SELECT v.view FROM commerce.api_views v WHERE v.api_role = granted.api_role
-									  UNION ALL
-									  SELECT pg_catalog.format('commerce.%I', a.relation)::regclass
-									  FROM commerce.api_relations a WHERE a.api_role = granted.api_role));
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION commerce_private.current_user_id(), commerce_private.current_seller_id(), '
+			'commerce_private.current_admin() TO %I', granted.role);
+		EXECUTE (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I', f.function, granted.role), '; ')
+				 FROM commerce_private.view_functions(ARRAY(
+						SELECT v.view FROM commerce_private.api_views v WHERE v.api_role = granted.api_role
+						UNION ALL
+						SELECT pg_catalog.format('commerce.%I', a.relation)::regclass
+						FROM commerce_private.api_relations a WHERE a.api_role = granted.api_role)) AS f (function));
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON %s TO %I', v.view, granted.role), '; ')
-				 FROM commerce.api_views v WHERE v.api_role = granted.api_role);
+				 FROM commerce_private.api_views v WHERE v.api_role = granted.api_role);
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON commerce.%I TO %I', a.relation, granted.role), '; ')
-				 FROM commerce.api_relations a WHERE a.api_role = granted.api_role);
+				 FROM commerce_private.api_relations a WHERE a.api_role = granted.api_role);
 	END LOOP;
 
 	FOR granted IN
 		SELECT a.relation, a.condition, r.role
-		FROM commerce.api_relations a JOIN commerce.api_roles r ON r.api_role = a.api_role
+		FROM commerce_private.api_relations a JOIN commerce_private.api_roles r ON r.api_role = a.api_role
 		WHERE a.condition IS NOT NULL AND r.role = ANY (everybody)
 	LOOP
 		EXECUTE pg_catalog.format('CREATE POLICY %I ON commerce.%I AS RESTRICTIVE TO %I USING (%s)',
-			commerce.api_policy(granted.role), granted.relation, granted.role, granted.condition);
+			commerce_private.api_policy(granted.role), granted.relation, granted.role, granted.condition);
 	END LOOP;
 	NOTIFY pgrst, 'reload schema';
 END
@@ -78,17 +76,17 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_policy name := commerce.api_policy(revoke_api.role);
+	own_policy name := commerce_private.api_policy(revoke_api.role);
 	policy record;
 BEGIN
-	DELETE FROM commerce.api_roles r WHERE r.role = revoke_api.role;
+	DELETE FROM commerce_private.api_roles r WHERE r.role = revoke_api.role;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(revoke_api.role, 'NULL')));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(revoke_api.role, 'NULL')));
 	END IF;
 	-- a role that was dropped since has nothing left
 	IF own_policy IS NOT NULL THEN
-		EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
-		EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_api FROM %I', revoke_api.role);
+		EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_private, commerce_api FROM %I', revoke_api.role);
+		EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_private, commerce_api FROM %I', revoke_api.role);
 		EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce_api FROM %I', revoke_api.role);
 		FOR policy IN
 			SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p WHERE p.polname = own_policy

@@ -1,7 +1,7 @@
 -- REST: the OpenAPI 3.1 document. It is made of what is there: views and their columns, the endpoints and
 -- the signatures behind them, the enums, the table of errors and the "Errors:" in the functions' comments.
 
-CREATE FUNCTION commerce.api_schema_of(type regtype, nullable boolean)
+CREATE FUNCTION commerce_private.api_schema_of(type regtype, nullable boolean)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,7 +11,7 @@ AS $$
 				pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || t.typname), '{"type": "null"}'::jsonb))
 		WHEN t.typtype = 'e' THEN pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || t.typname)
 		WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN
-			pg_catalog.jsonb_build_object('type', b.type, 'items', commerce.api_schema_of(t.typelem::regtype, false))
+			pg_catalog.jsonb_build_object('type', b.type, 'items', commerce_private.api_schema_of(t.typelem::regtype, false))
 		WHEN api_schema_of.type = 'jsonb'::regtype THEN '{}'
 		ELSE pg_catalog.jsonb_build_object('type', b.type) || coalesce(f.format, '{}') END
 	FROM pg_catalog.pg_type t
@@ -28,24 +28,24 @@ AS $$
 		('timestamptz', '{"format": "date-time"}'), ('date', '{"format": "date"}')) f (type, format) ON f.type = api_schema_of.type
 	WHERE t.oid = api_schema_of.type
 $$;
-COMMENT ON FUNCTION commerce.api_schema_of(regtype, boolean) IS 'internal: JSON schema of a type''s values in JSON';
+COMMENT ON FUNCTION commerce_private.api_schema_of(regtype, boolean) IS 'JSON schema of a type''s values in JSON';
 
 -- Names tell more than types do: amounts look like amounts.
-CREATE FUNCTION commerce.api_example(schema jsonb, name text, schemas jsonb)
+CREATE FUNCTION commerce_private.api_example(schema jsonb, name text, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE
-		WHEN schema ? '$ref' THEN commerce.api_example(schemas -> pg_catalog.regexp_replace(schema ->> '$ref', '^.*/', ''), name, schemas)
-		WHEN schema ? 'anyOf' THEN commerce.api_example(schema -> 'anyOf' -> 0, name, schemas)
+		WHEN schema ? '$ref' THEN commerce_private.api_example(schemas -> pg_catalog.regexp_replace(schema ->> '$ref', '^.*/', ''), name, schemas)
+		WHEN schema ? 'anyOf' THEN commerce_private.api_example(schema -> 'anyOf' -> 0, name, schemas)
 		WHEN schema ? 'const' THEN schema -> 'const'
 		-- an order, and what is in it, after the usual payment
 		WHEN schema -> 'enum' ? 'PAID' THEN '"PAID"'
 		WHEN schema ? 'enum' THEN schema -> 'enum' -> 0
 		ELSE CASE coalesce(schema -> 'type' ->> 0, schema ->> 'type')
-			WHEN 'object' THEN (SELECT pg_catalog.jsonb_object_agg(p.key, commerce.api_example(p.value, p.key, schemas))
+			WHEN 'object' THEN (SELECT pg_catalog.jsonb_object_agg(p.key, commerce_private.api_example(p.value, p.key, schemas))
 								FROM pg_catalog.jsonb_each(schema -> 'properties') p)
-			WHEN 'array' THEN (SELECT pg_catalog.jsonb_agg(commerce.api_example(schema -> 'items', name, schemas))
+			WHEN 'array' THEN (SELECT pg_catalog.jsonb_agg(commerce_private.api_example(schema -> 'items', name, schemas))
 							   FROM pg_catalog.generate_series(1, coalesce((schema -> 'minItems')::int, 1)))
 			WHEN 'null' THEN 'null'
 			WHEN 'boolean' THEN 'true'
@@ -65,28 +65,28 @@ AS $$
 			ELSE '{}' END
 		END
 $$;
-COMMENT ON FUNCTION commerce.api_example(jsonb, text, jsonb) IS 'internal: an example of what a JSON schema describes; schemas: those that it may refer to';
+COMMENT ON FUNCTION commerce_private.api_example(jsonb, text, jsonb) IS 'an example of what a JSON schema describes; schemas: those that it may refer to';
 
-CREATE FUNCTION commerce.api_object(properties jsonb)
+CREATE FUNCTION commerce_private.api_object(properties jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.jsonb_build_object('type', 'object', 'properties', properties,
 		'required', (SELECT pg_catalog.jsonb_agg(k.key ORDER BY k.key) FROM pg_catalog.jsonb_object_keys(properties) AS k (key)))
 $$;
-COMMENT ON FUNCTION commerce.api_object(jsonb) IS 'internal: JSON schema of an object that has all these properties';
+COMMENT ON FUNCTION commerce_private.api_object(jsonb) IS 'JSON schema of an object that has all these properties';
 
-CREATE FUNCTION commerce.api_array(items jsonb)
+CREATE FUNCTION commerce_private.api_array(items jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.jsonb_build_object('type', 'array', 'items', items)
 $$;
-COMMENT ON FUNCTION commerce.api_array(jsonb) IS 'internal: JSON schema of an array';
+COMMENT ON FUNCTION commerce_private.api_array(jsonb) IS 'JSON schema of an array';
 
 -- The columns of a table, a view of commerce_api or a function's result. A view's column is described, and
 -- known not to be null, by the column of the same name that it shows.
-CREATE FUNCTION commerce.api_columns(relation oid)
+CREATE FUNCTION commerce_private.api_columns(relation oid)
 RETURNS TABLE (name text, type regtype, nullable boolean, description text, ordinal int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,32 +111,32 @@ AS $$
 	WHERE a.attrelid = api_columns.relation AND a.attnum > 0 AND NOT a.attisdropped
 	  AND a.attname NOT IN ('event_key', 'xid')
 $$;
-COMMENT ON FUNCTION commerce.api_columns(oid) IS 'internal: columns as REST shows them';
+COMMENT ON FUNCTION commerce_private.api_columns(oid) IS 'columns as REST shows them';
 
-CREATE FUNCTION commerce.api_row_properties(relation regclass, chosen text[] DEFAULT NULL)
+CREATE FUNCTION commerce_private.api_row_properties(relation regclass, chosen text[] DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_object_agg(c.name, commerce.api_schema_of(c.type, c.nullable)
+	SELECT pg_catalog.jsonb_object_agg(c.name, commerce_private.api_schema_of(c.type, c.nullable)
 			|| CASE WHEN c.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', c.description) END)
-	FROM commerce.api_columns(api_row_properties.relation) c
+	FROM commerce_private.api_columns(api_row_properties.relation) c
 	WHERE chosen IS NULL OR c.name = ANY (chosen)
 $$;
-COMMENT ON FUNCTION commerce.api_row_properties(regclass, text[]) IS 'internal: JSON schemas of the columns of a row, or of those chosen';
+COMMENT ON FUNCTION commerce_private.api_row_properties(regclass, text[]) IS 'JSON schemas of the columns of a row, or of those chosen';
 
-CREATE FUNCTION commerce.api_result_properties(function regproc)
+CREATE FUNCTION commerce_private.api_result_properties(function regproc)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_object_agg(a.name, commerce.api_schema_of(a.type::regtype, false))
+	SELECT pg_catalog.jsonb_object_agg(a.name, commerce_private.api_schema_of(a.type::regtype, false))
 	FROM pg_catalog.pg_proc f
 	CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) AS a (name, type, mode)
 	WHERE f.oid = api_result_properties.function AND a.mode <> 'i'
 $$;
-COMMENT ON FUNCTION commerce.api_result_properties(regproc) IS 'internal: JSON schemas of the columns that a function returns';
+COMMENT ON FUNCTION commerce_private.api_result_properties(regproc) IS 'JSON schemas of the columns that a function returns';
 
 -- Plurals are rows of views, of which a request chooses columns; singulars are what functions answer, always whole.
-CREATE FUNCTION commerce.api_schemas()
+CREATE FUNCTION commerce_private.api_schemas()
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,49 +157,49 @@ AS $$
 			"product_id": {"type": "integer", "format": "int64", "minimum": 1},
 			"quantity": {"type": "integer", "format": "int64", "minimum": 1},
 			"coupon_issue_id": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "description": "a coupon of the caller for that product"}}}}'::jsonb,
-		'listed_product', commerce.api_object(commerce.api_row_properties('commerce.product_list')),
-		'order', commerce.api_object(o.properties || pg_catalog.jsonb_build_object('items', commerce.api_array(commerce.api_object(o.item)))),
-		'order_in_full', commerce.api_object(o.properties || pg_catalog.jsonb_build_object(
-			'items', commerce.api_array(commerce.api_object(o.item || pg_catalog.jsonb_build_object('history',
-				commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_item_events') - '{id,order_item_id}'::text[]))))),
-			'coupons', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_coupons') - 'order_id')),
-			'payments', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.payments') - 'order_id')))),
-		'order_sheet', commerce.api_object(commerce.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
-			'items', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.order_sheet_items') - 'order_sheet_id')))),
-		'shop_status', commerce.api_object(pg_catalog.jsonb_build_object(
-			'as_of', commerce.api_schema_of('timestamptz', false),
-			'version', commerce.api_schema_of('text', false),
-			'orders', commerce.api_object(pg_catalog.jsonb_build_object('last_minute', n.number, 'last_hour', n.number,
+		'listed_product', commerce_private.api_object(commerce_private.api_row_properties('commerce.product_list')),
+		'order', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object('items', commerce_private.api_array(commerce_private.api_object(o.item)))),
+		'order_in_full', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object(
+			'items', commerce_private.api_array(commerce_private.api_object(o.item || pg_catalog.jsonb_build_object('history',
+				commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_item_events') - '{id,order_item_id}'::text[]))))),
+			'coupons', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_coupons') - 'order_id')),
+			'payments', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.payments') - 'order_id')))),
+		'order_sheet', commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
+			'items', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheet_items') - 'order_sheet_id')))),
+		'shop_status', commerce_private.api_object(pg_catalog.jsonb_build_object(
+			'as_of', commerce_private.api_schema_of('timestamptz', false),
+			'version', commerce_private.api_schema_of('text', false),
+			'orders', commerce_private.api_object(pg_catalog.jsonb_build_object('last_minute', n.number, 'last_hour', n.number,
 																		'won_last_hour', n.number, 'pending_payment', n.number)),
-			'orders_per_minute', commerce.api_array(n.number) || '{"minItems": 30, "maxItems": 30, "description": "of the last 30 minutes, the latest last"}',
-			'sheets', commerce.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
-			'escrow', commerce.api_object(pg_catalog.jsonb_build_object('counters', n.number, 'in_flight', n.number, 'waiters', n.number)),
+			'orders_per_minute', commerce_private.api_array(n.number) || '{"minItems": 30, "maxItems": 30, "description": "of the last 30 minutes, the latest last"}',
+			'sheets', commerce_private.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
+			'escrow', commerce_private.api_object(pg_catalog.jsonb_build_object('counters', n.number, 'in_flight', n.number, 'waiters', n.number)),
 			'horizon', pg_catalog.jsonb_build_object('description', 'what holds delivery and folding back most', 'anyOf', pg_catalog.jsonb_build_array(
-				commerce.api_object(commerce.api_row_properties('commerce.horizon', '{kind,database,holder,since,age}')), '{"type": "null"}'::jsonb)),
-			'popular_products', commerce.api_array(commerce.api_object(commerce.api_result_properties('commerce.popular_products'))),
-			'subscriptions', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.subscription_status',
+				commerce_private.api_object(commerce_private.api_row_properties('commerce.horizon', '{kind,database,holder,since,age}')), '{"type": "null"}'::jsonb)),
+			'popular_products', commerce_private.api_array(commerce_private.api_object(commerce_private.api_result_properties('commerce.popular_products'))),
+			'subscriptions', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.subscription_status',
 				'{name,state,destination,lag_events,lag_seconds,dead_letters,last_error}'))),
-			'jobs', commerce.api_array(commerce.api_object(commerce.api_row_properties('commerce.job_status',
+			'jobs', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.job_status',
 				'{name,schedule,last_finished_at,last_rows,failures,last_error}'))))))
-		|| (SELECT pg_catalog.jsonb_object_agg(pg_catalog.regexp_replace(c.relname, 's$', ''), commerce.api_object(commerce.api_row_properties(c.oid)))
+		|| (SELECT pg_catalog.jsonb_object_agg(pg_catalog.regexp_replace(c.relname, 's$', ''), commerce_private.api_object(commerce_private.api_row_properties(c.oid)))
 			FROM pg_catalog.pg_class c
 			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets')
-			  AND c.reltype IN (SELECT f.prorettype FROM commerce.api_endpoints e JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc))
+			  AND c.reltype IN (SELECT f.prorettype FROM commerce_private.api_endpoints e JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc))
 		|| (SELECT pg_catalog.jsonb_object_agg(t.typname, pg_catalog.jsonb_build_object('type', 'string',
 						'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
 						'enum', (SELECT pg_catalog.jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)))
-			FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e' AND t.typname <> 'api_role')
-		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, pg_catalog.jsonb_build_object('type', 'object', 'properties', commerce.api_row_properties(v.oid),
+			FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e')
+		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, pg_catalog.jsonb_build_object('type', 'object', 'properties', commerce_private.api_row_properties(v.oid),
 						'description', pg_catalog.obj_description(v.oid, 'pg_class')))
 			FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')
-	FROM (SELECT commerce.api_schema_of('bigint', false) AS number) n
-	CROSS JOIN (SELECT commerce.api_row_properties('commerce.orders') AS properties,
-					   commerce.api_row_properties('commerce.order_items') - 'order_id' AS item) o
+	FROM (SELECT commerce_private.api_schema_of('bigint', false) AS number) n
+	CROSS JOIN (SELECT commerce_private.api_row_properties('commerce.orders') AS properties,
+					   commerce_private.api_row_properties('commerce.order_items') - 'order_id' AS item) o
 $$;
-COMMENT ON FUNCTION commerce.api_schemas() IS 'internal: the schemas of the OpenAPI document, without examples';
+COMMENT ON FUNCTION commerce_private.api_schemas() IS 'the schemas of the OpenAPI document, without examples';
 
 -- What an endpoint answers in "data".
-CREATE FUNCTION commerce.api_data_schema(endpoint text)
+CREATE FUNCTION commerce_private.api_data_schema(endpoint text)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -207,23 +207,23 @@ AS $$
 		SELECT f.proretset,
 			   CASE
 				WHEN e.result IS NOT NULL THEN
-					commerce.api_object(pg_catalog.jsonb_build_object(e.result, commerce.api_schema_of(f.prorettype::regtype, false)))
+					commerce_private.api_object(pg_catalog.jsonb_build_object(e.result, commerce_private.api_schema_of(f.prorettype::regtype, false)))
 				WHEN f.prorettype = 'void'::regtype THEN '{"type": "null"}'
-				WHEN f.prorettype = 'record'::regtype THEN commerce.api_object(commerce.api_result_properties(f.oid))
+				WHEN f.prorettype = 'record'::regtype THEN commerce_private.api_object(commerce_private.api_result_properties(f.oid))
 				ELSE pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || CASE f.proname
 					WHEN 'api_get_product' THEN 'listed_product'
 					WHEN 'api_get_order' THEN 'order_in_full'
 					WHEN 'api_shop_status' THEN 'shop_status'
 					ELSE (SELECT pg_catalog.regexp_replace(c.relname, 's$', '') FROM pg_catalog.pg_class c WHERE c.reltype = f.prorettype) END) END AS schema
-		FROM commerce.api_endpoints e
-		JOIN pg_catalog.pg_proc f ON f.oid = ('commerce.' || e.function)::regproc
+		FROM commerce_private.api_endpoints e
+		JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
 		WHERE e.name = api_data_schema.endpoint)
-	SELECT CASE WHEN i.proretset THEN commerce.api_array(i.schema) ELSE i.schema END FROM item i
+	SELECT CASE WHEN i.proretset THEN commerce_private.api_array(i.schema) ELSE i.schema END FROM item i
 $$;
-COMMENT ON FUNCTION commerce.api_data_schema(text) IS 'internal: JSON schema of what an endpoint answers';
+COMMENT ON FUNCTION commerce_private.api_data_schema(text) IS 'JSON schema of what an endpoint answers';
 
 -- What PostgREST answers by itself, with codes of its own.
-CREATE FUNCTION commerce.api_postgrest_responses(OUT by_status jsonb, OUT components jsonb)
+CREATE FUNCTION commerce_private.api_postgrest_responses(OUT by_status jsonb, OUT components jsonb)
 RETURNS record
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -248,16 +248,16 @@ AS $$
 		(503, 'PostgREST''s own: it cannot reach the database (PGRST000 to PGRST002)'),
 		(504, 'PostgREST''s own: no connection to the database became free in time (PGRST003)')) AS r (status, description)
 $$;
-COMMENT ON FUNCTION commerce.api_postgrest_responses() IS 'internal: error responses that are not ours, as components and as references to them';
+COMMENT ON FUNCTION commerce_private.api_postgrest_responses() IS 'error responses that are not ours, as components and as references to them';
 
 -- Error codes that an endpoint can answer: those that the comment of the function behind names, and those of any call.
-CREATE FUNCTION commerce.api_endpoint_errors(endpoint text)
+CREATE FUNCTION commerce_private.api_endpoint_errors(endpoint text)
 RETURNS TABLE (http_status int, code text, message text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH RECURSIVE mentioned (comment) AS (
-		SELECT pg_catalog.obj_description(('commerce.' || e.function)::regproc, 'pg_proc')
-		FROM commerce.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint
+		SELECT pg_catalog.obj_description(e.function::regproc, 'pg_proc')
+		FROM commerce_private.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint
 		UNION
 		-- "Errors: those of place_order(), …"
 		SELECT pg_catalog.obj_description(('commerce.' || r.name[1])::regproc, 'pg_proc')
@@ -267,13 +267,13 @@ AS $$
 	FROM commerce.error_codes() c
 	WHERE c.code = ANY ('{INVALID_REQUEST,SERVICE_BUSY,INTERNAL_SERVER_ERROR}')
 	   OR (c.code = ANY ('{UNAUTHENTICATED,FORBIDDEN}')
-		   AND (SELECT 'ANONYMOUS' <> ALL (e.roles) FROM commerce.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint))
+		   AND (SELECT 'ANONYMOUS' <> ALL (e.roles) FROM commerce_private.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint))
 	   OR (c.code = 'ENTITY_NOT_FOUND' AND api_endpoint_errors.endpoint IN ('get_product', 'get_order'))
 	   OR EXISTS (SELECT FROM mentioned m WHERE pg_catalog.substring(m.comment, 'Errors: .*') ~ ('\m' || c.code || '\M'))
 $$;
-COMMENT ON FUNCTION commerce.api_endpoint_errors(text) IS 'internal: what can go wrong in an endpoint';
+COMMENT ON FUNCTION commerce_private.api_endpoint_errors(text) IS 'what can go wrong in an endpoint';
 
-CREATE FUNCTION commerce.api_error_responses(endpoint text)
+CREATE FUNCTION commerce_private.api_error_responses(endpoint text)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -283,35 +283,35 @@ AS $$
 				'headers', '{"Vary": {"$ref": "#/components/headers/Vary"}}'::jsonb
 					|| CASE e.http_status WHEN 401 THEN '{"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}'
 										  WHEN 429 THEN '{"Retry-After": {"$ref": "#/components/headers/Retry-After"}}' ELSE '{}' END::jsonb,
-				'content', coalesce((SELECT p.components FROM commerce.api_postgrest_responses() p) -> ('postgrest_' || e.http_status) -> 'content', '{}')
+				'content', coalesce((SELECT p.components FROM commerce_private.api_postgrest_responses() p) -> ('postgrest_' || e.http_status) -> 'content', '{}')
 					|| pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
 					'schema', '{"$ref": "#/components/schemas/error"}'::jsonb,
 					'examples', pg_catalog.jsonb_object_agg(e.code, pg_catalog.jsonb_build_object('value',
 						pg_catalog.jsonb_build_object('code', e.code, 'message', e.message, 'details', NULL, 'hint', NULL)))))) AS response
-		  FROM commerce.api_endpoint_errors(api_error_responses.endpoint) e
+		  FROM commerce_private.api_endpoint_errors(api_error_responses.endpoint) e
 		  GROUP BY e.http_status) s
 $$;
-COMMENT ON FUNCTION commerce.api_error_responses(text) IS 'internal: the error responses of an endpoint';
+COMMENT ON FUNCTION commerce_private.api_error_responses(text) IS 'the error responses of an endpoint';
 
-CREATE FUNCTION commerce.api_rpc_path(endpoint text, schemas jsonb)
+CREATE FUNCTION commerce_private.api_rpc_path(endpoint text, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH e AS (SELECT e.*, pg_catalog.obj_description(('commerce.' || e.function)::regproc, 'pg_proc') AS comment
-			   FROM commerce.api_endpoints e WHERE e.name = api_rpc_path.endpoint),
+	WITH e AS (SELECT e.*, pg_catalog.obj_description(e.function::regproc, 'pg_proc') AS comment
+			   FROM commerce_private.api_endpoints e WHERE e.name = api_rpc_path.endpoint),
 	arguments AS (
 		SELECT a.*, n.description,
 			   CASE WHEN a.argument = 'items' THEN '{"$ref": "#/components/schemas/lines"}'
-					ELSE commerce.api_schema_of(a.type, NOT a.required) END
+					ELSE commerce_private.api_schema_of(a.type, NOT a.required) END
 			   || CASE WHEN n.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', n.description) END AS schema
-		FROM commerce.api_arguments a LEFT JOIN commerce.api_notes n USING (argument)
+		FROM commerce_private.api_arguments a LEFT JOIN commerce_private.api_notes n USING (argument)
 		WHERE a.endpoint = api_rpc_path.endpoint AND a.source IN ('BODY', 'SELLER')),
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
-			   EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
-			   EXISTS (SELECT FROM commerce.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
-			   d.schema AS data, commerce.api_example(d.schema, '', schemas) AS example
-		FROM e, commerce.api_data_schema(e.name) AS d (schema)),
+			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
+			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
+			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
+		FROM e, commerce_private.api_data_schema(e.name) AS d (schema)),
 	success AS (
 		SELECT pg_catalog.jsonb_object_agg(r.status, pg_catalog.jsonb_build_object(
 			'description', r.description,
@@ -319,7 +319,7 @@ AS $$
 				|| CASE WHEN r.status > 200 THEN '{"Location": {"$ref": "#/components/headers/Location"}}'
 						WHEN has.key THEN '{"Idempotent-Replayed": {"$ref": "#/components/headers/Idempotent-Replayed"}}' ELSE '{}' END::jsonb,
 			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
-				'schema', commerce.api_object(pg_catalog.jsonb_build_object(
+				'schema', commerce_private.api_object(pg_catalog.jsonb_build_object(
 					'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
 					'message', '{"type": "string", "examples": ["the request succeeded", "요청에 성공했습니다."]}'::jsonb,
 					'data', has.data)),
@@ -344,7 +344,7 @@ AS $$
 				|| ' `limit`, `offset` and `Range` are for views: here they can make the answer `null`, after all was done.'),
 			'security', CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '[{}, {"bearer": []}]' ELSE '[{"bearer": []}]' END::jsonb,
 			-- nothing of a function can be embedded
-			'responses', (SELECT p.by_status - '300' FROM commerce.api_postgrest_responses() p) || commerce.api_error_responses(e.name)
+			'responses', (SELECT p.by_status - '300' FROM commerce_private.api_postgrest_responses() p) || commerce_private.api_error_responses(e.name)
 				|| s.responses) AS common,
 			pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('$ref', '#/components/parameters/Accept-Language'))
 				|| CASE WHEN e.reads THEN '[]' ELSE '[{"$ref": "#/components/parameters/Prefer"}]' END::jsonb
@@ -355,7 +355,7 @@ AS $$
 		pg_catalog.jsonb_build_object('get', o.common || pg_catalog.jsonb_build_object('operationId', o.name,
 			'parameters', o.headers || coalesce((
 				SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.argument, 'in', 'query', 'required', a.required,
-							'schema', commerce.api_schema_of(a.type, false), 'description', coalesce(a.description, a.argument))
+							'schema', commerce_private.api_schema_of(a.type, false), 'description', coalesce(a.description, a.argument))
 							|| CASE WHEN o.example ? a.argument THEN pg_catalog.jsonb_build_object('example', o.example -> a.argument) ELSE '{}' END
 						ORDER BY a.position)
 				FROM arguments a), '[]')))
@@ -369,9 +369,9 @@ AS $$
 	END
 	FROM operation o
 $$;
-COMMENT ON FUNCTION commerce.api_rpc_path(text, jsonb) IS 'internal: the path item of an endpoint';
+COMMENT ON FUNCTION commerce_private.api_rpc_path(text, jsonb) IS 'the path item of an endpoint';
 
-CREATE FUNCTION commerce.api_view_path(view regclass, schemas jsonb)
+CREATE FUNCTION commerce_private.api_view_path(view regclass, schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -387,25 +387,25 @@ AS $$
 			|| (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', c.name, 'in', 'query', 'required', false,
 						'schema', '{"type": "string"}'::jsonb, 'description', 'filter, such as `eq.1`, `gt.5`, `in.(1,2)`, `is.null`'
 							|| coalesce('; ' || c.description, '')) ORDER BY c.ordinal)
-				FROM commerce.api_columns(v.oid) c
+				FROM commerce_private.api_columns(v.oid) c
 				-- paging has these names already
 				WHERE c.name NOT IN ('select', 'order', 'limit', 'offset')),
-		'responses', (SELECT p.by_status FROM commerce.api_postgrest_responses() p) || pg_catalog.jsonb_build_object('200', s.response || '{"description": "rows; an empty array when there is none"}',
+		'responses', (SELECT p.by_status FROM commerce_private.api_postgrest_responses() p) || pg_catalog.jsonb_build_object('200', s.response || '{"description": "rows; an empty array when there is none"}',
 																					   '206', s.response || '{"description": "part of the rows, when they are counted"}')))
 	FROM pg_catalog.pg_class v
-	CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(w.api_role ORDER BY w.api_role) AS roles FROM commerce.api_views w WHERE w.view = v.oid) r
+	CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(w.api_role ORDER BY w.api_role) AS roles FROM commerce_private.api_views w WHERE w.view = v.oid) r
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname) AS schema) w
-	CROSS JOIN LATERAL (SELECT commerce.api_example(w.schema, '', schemas) AS row) e
+	CROSS JOIN LATERAL (SELECT commerce_private.api_example(w.schema, '', schemas) AS row) e
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('headers', '{"Content-Range": {"$ref": "#/components/headers/Content-Range"}}'::jsonb,
 			'content', pg_catalog.jsonb_build_object(
-				'application/json', pg_catalog.jsonb_build_object('schema', commerce.api_array(w.schema), 'example', pg_catalog.jsonb_build_array(e.row)),
+				'application/json', pg_catalog.jsonb_build_object('schema', commerce_private.api_array(w.schema), 'example', pg_catalog.jsonb_build_array(e.row)),
 				'application/vnd.pgrst.object+json', pg_catalog.jsonb_build_object('schema', w.schema, 'example', e.row),
 				'text/csv', '{"schema": {"type": "string"}}'::jsonb)) AS response) s
 	WHERE v.oid = api_view_path.view
 $$;
-COMMENT ON FUNCTION commerce.api_view_path(regclass, jsonb) IS 'internal: the path item of a view';
+COMMENT ON FUNCTION commerce_private.api_view_path(regclass, jsonb) IS 'the path item of a view';
 
-CREATE FUNCTION commerce.api_components(schemas jsonb)
+CREATE FUNCTION commerce_private.api_components(schemas jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -420,7 +420,7 @@ AS $$
 			"order": {"name": "order", "in": "query", "required": false, "schema": {"type": "string"}, "description": "such as `id.desc`"},
 			"limit": {"name": "limit", "in": "query", "required": false, "schema": {"type": "integer", "minimum": 0}},
 			"offset": {"name": "offset", "in": "query", "required": false, "schema": {"type": "integer", "minimum": 0}}}'::jsonb,
-		'responses', (SELECT p.components FROM commerce.api_postgrest_responses() p),
+		'responses', (SELECT p.components FROM commerce_private.api_postgrest_responses() p),
 		'headers', '{
 			"Vary": {"schema": {"type": "string"}, "description": "Accept-Language"},
 			"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "where what was made can be read"},
@@ -429,12 +429,12 @@ AS $$
 			"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"},
 			"Content-Range": {"schema": {"type": "string"}, "description": "which rows of how many: 0-9/57, or 0-9/* when they are not counted"}}'::jsonb,
 		'schemas', (SELECT pg_catalog.jsonb_object_agg(s.key, s.value || CASE WHEN s.value ->> 'type' = 'object'
-						THEN pg_catalog.jsonb_build_object('examples', pg_catalog.jsonb_build_array(commerce.api_example(s.value, '', schemas))) ELSE '{}' END)
+						THEN pg_catalog.jsonb_build_object('examples', pg_catalog.jsonb_build_array(commerce_private.api_example(s.value, '', schemas))) ELSE '{}' END)
 					FROM pg_catalog.jsonb_each(schemas) s))
 $$;
-COMMENT ON FUNCTION commerce.api_components(jsonb) IS 'internal: the components of the OpenAPI document';
+COMMENT ON FUNCTION commerce_private.api_components(jsonb) IS 'the components of the OpenAPI document';
 
-CREATE FUNCTION commerce.build_openapi()
+CREATE FUNCTION commerce_private.build_openapi()
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -453,25 +453,25 @@ AS $$
 					"description": "The page itself is for everybody and has nothing of the shop in it; it asks rpc/shop_status with an administrator''s token."}'::jsonb
 				|| pg_catalog.jsonb_build_object('summary', (SELECT pg_catalog.obj_description(f.oid, 'pg_proc')
 												   FROM pg_catalog.pg_proc f WHERE f.pronamespace = 'commerce_api'::regnamespace AND f.proname = 'operator'),
-					'responses', (SELECT p.by_status - '300' FROM commerce.api_postgrest_responses() p)
+					'responses', (SELECT p.by_status - '300' FROM commerce_private.api_postgrest_responses() p)
 						|| '{"200": {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}}')))
-			|| (SELECT pg_catalog.jsonb_object_agg('/rpc/' || e.name, commerce.api_rpc_path(e.name, s.schemas)) FROM commerce.api_endpoints e)
-			|| (SELECT pg_catalog.jsonb_object_agg('/' || v.relname, commerce.api_view_path(v.oid, s.schemas))
+			|| (SELECT pg_catalog.jsonb_object_agg('/rpc/' || e.name, commerce_private.api_rpc_path(e.name, s.schemas)) FROM commerce_private.api_endpoints e)
+			|| (SELECT pg_catalog.jsonb_object_agg('/' || v.relname, commerce_private.api_view_path(v.oid, s.schemas))
 				FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'),
-		'components', commerce.api_components(s.schemas))
-	FROM (SELECT commerce.api_schemas() OFFSET 0) s (schemas)
+		'components', commerce_private.api_components(s.schemas))
+	FROM (SELECT commerce_private.api_schemas() OFFSET 0) s (schemas)
 $$;
-COMMENT ON FUNCTION commerce.build_openapi() IS 'internal: makes the OpenAPI document anew';
+COMMENT ON FUNCTION commerce_private.build_openapi() IS 'makes the OpenAPI document anew';
 
-CREATE TABLE commerce.api_document (
+CREATE TABLE commerce_private.api_document (
 	document jsonb NOT NULL
 );
-COMMENT ON TABLE commerce.api_document IS 'the OpenAPI document, one row; made by the install and update scripts';
+COMMENT ON TABLE commerce_private.api_document IS 'the OpenAPI document, one row; made by the install and update scripts';
 
-CREATE FUNCTION commerce.openapi()
+CREATE FUNCTION commerce_private.openapi()
 RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT d.document FROM commerce.api_document d
+	SELECT d.document FROM commerce_private.api_document d
 $$;
-COMMENT ON FUNCTION commerce.openapi() IS 'the OpenAPI 3.1 document of the REST interface';
+COMMENT ON FUNCTION commerce_private.openapi() IS 'the OpenAPI 3.1 document of the REST interface';

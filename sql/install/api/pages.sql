@@ -6,15 +6,15 @@ COMMENT ON DOMAIN commerce_api."*/*" IS 'any media type; the function says which
 CREATE DOMAIN commerce_api."text/html" AS text;
 COMMENT ON DOMAIN commerce_api."text/html" IS 'a page for browsers';
 
-CREATE FUNCTION commerce.api_html(string text)
+CREATE FUNCTION commerce_private.api_html(string text)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(api_html.string, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;')
 $$;
-COMMENT ON FUNCTION commerce.api_html(text) IS 'internal: text as HTML';
+COMMENT ON FUNCTION commerce_private.api_html(text) IS 'text as HTML';
 
-CREATE FUNCTION commerce.api_index_page()
+CREATE FUNCTION commerce_private.api_index_page()
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -22,27 +22,27 @@ AS $$
 		'body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}'
 		'table{border-collapse:collapse;width:100%}td{padding:.2em .8em .2em 0;vertical-align:top;border-top:1px solid #ddd}'
 		'code{white-space:nowrap}h2{margin-top:1.6em}small{color:#666}</style></head><body><h1>commerce '
-		|| commerce.api_html(commerce.openapi()->'info'->>'version') || '</h1><p>'
-		|| commerce.api_html(commerce.openapi()->'info'->>'description')
+		|| commerce_private.api_html(commerce_private.openapi()->'info'->>'version') || '</h1><p>'
+		|| commerce_private.api_html(commerce_private.openapi()->'info'->>'description')
 		|| '. Programs get the <a href="https://spec.openapis.org/oas/v3.1.0">OpenAPI 3.1</a> document here: <code>curl -H ''Accept: application/openapi+json''</code>. '
 		'The state of the shop is on <a href="rpc/operator">a page of its own</a>.</p>'
 		|| '<h2>Reading</h2><table>'
 		|| (SELECT pg_catalog.string_agg(pg_catalog.format('<tr><td><code>GET /%s</code></td><td>%s <small>%s</small></td></tr>', v.name,
-					commerce.api_html(pg_catalog.obj_description(v.view, 'pg_class')), v.roles), '' ORDER BY v.name)
+					commerce_private.api_html(pg_catalog.obj_description(v.view, 'pg_class')), v.roles), '' ORDER BY v.name)
 			FROM (SELECT w.name, w.view, CASE WHEN 'ANONYMOUS' = ANY (pg_catalog.array_agg(w.api_role)) THEN 'everybody'
 											  ELSE pg_catalog.lower(pg_catalog.string_agg(w.api_role::text, ', ' ORDER BY w.api_role)) END AS roles
-				  FROM commerce.api_views w GROUP BY 1, 2) v)
+				  FROM commerce_private.api_views w GROUP BY 1, 2) v)
 		|| '</table><h2>Doing</h2><table>'
 		|| (SELECT pg_catalog.string_agg(pg_catalog.format('<tr><td><code>%s /rpc/%s</code></td><td>%s <small>%s</small></td></tr>',
-					CASE WHEN e.reads THEN 'GET' ELSE 'POST' END, e.name, commerce.api_html(e.summary),
+					CASE WHEN e.reads THEN 'GET' ELSE 'POST' END, e.name, commerce_private.api_html(e.summary),
 					CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN 'everybody' ELSE pg_catalog.lower(pg_catalog.array_to_string(e.roles, ', ')) END), '' ORDER BY e.name)
-			FROM commerce.api_endpoints e)
+			FROM commerce_private.api_endpoints e)
 		|| '</table></body></html>'
 $$;
-COMMENT ON FUNCTION commerce.api_index_page() IS 'internal: the page that a browser gets of GET /';
+COMMENT ON FUNCTION commerce_private.api_index_page() IS 'the page that a browser gets of GET /';
 
 -- Who takes anything is a program; who says text/html, and nothing that it would rather have, a browser.
-CREATE FUNCTION commerce.api_prefers_page(accept text)
+CREATE FUNCTION commerce_private.api_prefers_page(accept text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,21 +55,21 @@ AS $$
 					   coalesce(pg_catalog.substring(r.range, '(?i);\s*q=([01](?:\.\d{0,3})?)')::numeric, 1) AS q
 				FROM pg_catalog.string_to_table(api_prefers_page.accept, ',') AS r (range)) a) w
 $$;
-COMMENT ON FUNCTION commerce.api_prefers_page(text) IS 'internal: whether a header Accept asks for HTML rather than JSON';
+COMMENT ON FUNCTION commerce_private.api_prefers_page(text) IS 'whether a header Accept asks for HTML rather than JSON';
 
 CREATE FUNCTION commerce_api.root()
 RETURNS commerce_api."*/*"
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	page boolean := commerce.api_prefers_page(commerce.request_header('accept'));
+	page boolean := commerce_private.api_prefers_page(commerce_private.request_header('accept'));
 BEGIN
 	PERFORM pg_catalog.set_config('response.headers', (coalesce(nullif(pg_catalog.current_setting('response.headers', true), ''), '[]')::jsonb || pg_catalog.jsonb_build_array(
 		pg_catalog.jsonb_build_object('Content-Type', CASE WHEN page THEN 'text/html; charset=utf-8' ELSE 'application/openapi+json' END),
 		pg_catalog.jsonb_build_object('Vary', 'Accept'),
 		pg_catalog.jsonb_build_object('X-Content-Type-Options', 'nosniff'),
 		pg_catalog.jsonb_build_object('Content-Security-Policy', 'default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''')))::text, true);
-	RETURN pg_catalog.convert_to(CASE WHEN page THEN commerce.api_index_page() ELSE commerce.openapi()::text END, 'UTF8');
+	RETURN pg_catalog.convert_to(CASE WHEN page THEN commerce_private.api_index_page() ELSE commerce_private.openapi()::text END, 'UTF8');
 END
 $$;
 COMMENT ON FUNCTION commerce_api.root() IS 'GET /: the OpenAPI document, or, for browsers, a page (db-root-spec = "root")';
@@ -183,4 +183,4 @@ $$;
 COMMENT ON FUNCTION commerce_api.operator() IS 'a page that shows the state of the shop to an administrator';
 
 -- Made once, when the extension is created or updated: half a second's work, for anybody who asks.
-INSERT INTO commerce.api_document (document) SELECT commerce.build_openapi();
+INSERT INTO commerce_private.api_document (document) SELECT commerce_private.build_openapi();

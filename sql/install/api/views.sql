@@ -16,7 +16,7 @@ CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
 		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
 	FROM commerce.products p
 	JOIN commerce.product_list l ON l.id = p.id
-	WHERE p.seller_id = (SELECT commerce.current_seller_id()) OR (SELECT commerce.current_admin());
+	WHERE p.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.my_products IS 'a seller''s own products, discontinued ones too; for an administrator all';
 
 CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
@@ -111,7 +111,7 @@ CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
 	SELECT j.name, j.purpose, j.schedule, j.last_started_at, j.last_finished_at, j.last_rows, j.failures,
 		   j.last_error, j.last_error_at
 	FROM commerce.job_status j
-	WHERE (SELECT commerce.current_admin());
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.job_status IS 'the periodic jobs, when each ran last, and its last error; for administrators';
 
 CREATE VIEW commerce_api.order_item_transitions WITH (security_invoker = true) AS
@@ -123,11 +123,11 @@ CREATE VIEW commerce_api.subscriptions WITH (security_invoker = true) AS
 		   s.lag_seconds, s.parked, s.dead_letters, s.attempts, s.delivered, s.failures, s.last_success_at,
 		   s.last_error, s.last_error_at
 	FROM commerce.subscription_status s
-	WHERE (SELECT commerce.current_admin());
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.subscriptions IS 'every subscription to events: how far it is behind, and how its deliveries go; for administrators';
 
 CREATE VIEW commerce_api.dead_letters WITH (security_invoker = true) AS
-	SELECT d.subscription, commerce.format_position(d.era, d.key, d.position) AS "position", d.id, d.type,
+	SELECT d.subscription, commerce_private.format_position(d.era, d.key, d.position) AS "position", d.id, d.type,
 		   d.aggregatetype, d.aggregateid, d.payload, d.created_at, d.attempts, d.last_error, d.died_at
 	FROM commerce.dead_letters d;
 COMMENT ON VIEW commerce_api.dead_letters IS 'events that the relay has given up; for administrators';
@@ -135,32 +135,32 @@ COMMENT ON VIEW commerce_api.dead_letters IS 'events that the relay has given up
 CREATE VIEW commerce_api.outbox_segments WITH (security_invoker = true) AS
 	SELECT s.segment, s.newest_event_at, s.bytes, s.retained_until, s.held_by
 	FROM commerce.outbox_segments s
-	WHERE (SELECT commerce.current_admin());
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.outbox_segments IS 'the daily segments of the outbox that have events in them; for administrators';
 
 CREATE VIEW commerce_api.conversion_by_hour WITH (security_invoker = true) AS
 	SELECT c.hour, c.sheets, c.matured, c.paid, c.percent
 	FROM commerce.conversion_by_hour c
-	WHERE (SELECT commerce.current_admin());
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.conversion_by_hour IS 'order sheets by the hour in which they were made, and how many became paid orders; for administrators';
 
 CREATE VIEW commerce_api.conversion_by_minute WITH (security_invoker = true) AS
 	SELECT c.minute, c.sheets, c.matured, c.paid, c.percent
 	FROM commerce.conversion_by_minute c
-	WHERE (SELECT commerce.current_admin());
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.conversion_by_minute IS 'order sheets by the minute in which they were made, and how many became paid orders; for administrators';
 
 -- Nobody writes a view. What cannot be written at all PostgreSQL would say before it looks at privileges, and
 -- that of a view that cannot be updated is 500 to PostgREST; with a trigger privileges come first, 401 or 403.
-CREATE FUNCTION commerce.api_refuse_write()
+CREATE FUNCTION commerce_private.api_refuse_write()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.raise_error('FORBIDDEN', pg_catalog.format('%s is for reading', TG_TABLE_NAME));
+	PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.format('%s is for reading', TG_TABLE_NAME));
 END
 $$;
-COMMENT ON FUNCTION commerce.api_refuse_write() IS 'internal: trigger function of the views of commerce_api';
+COMMENT ON FUNCTION commerce_private.api_refuse_write() IS 'trigger function of the views of commerce_api';
 
 DO $$
 DECLARE
@@ -169,50 +169,50 @@ BEGIN
 	FOR view IN SELECT v.oid FROM pg_catalog.pg_class v
 				WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' ORDER BY v.relname LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER commerce_refuse_write INSTEAD OF INSERT OR UPDATE OR DELETE ON %s '
-								  'FOR EACH ROW EXECUTE FUNCTION commerce.api_refuse_write()', view);
+								  'FOR EACH ROW EXECUTE FUNCTION commerce_private.api_refuse_write()', view);
 	END LOOP;
 END
 $$;
 
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
-CREATE TABLE commerce.api_relations (
+CREATE TABLE commerce_private.api_relations (
 	relation  text NOT NULL,
-	api_role  commerce.api_role NOT NULL,
+	api_role  commerce_private.api_role NOT NULL,
 	condition text,
 	PRIMARY KEY (relation, api_role)
 );
-COMMENT ON TABLE commerce.api_relations IS 'which rows of the tables and views of schema commerce a role can read over REST; constant';
-COMMENT ON COLUMN commerce.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
+COMMENT ON TABLE commerce_private.api_relations IS 'which rows of the tables and views of schema commerce a role can read over REST; constant';
+COMMENT ON COLUMN commerce_private.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
 
-INSERT INTO commerce.api_relations (relation, api_role, condition)
+INSERT INTO commerce_private.api_relations (relation, api_role, condition)
 WITH catalogue (relation) AS (VALUES ('product_list'), ('coupon_list'), ('sellers'), ('coupons'), ('order_item_transitions')),
 	shop (relation, buyer, seller) AS (VALUES
-	('users', 'id = (SELECT commerce.current_user_id())', 'id = (SELECT commerce.current_user_id())'),
-	('balance_entries', 'user_id = (SELECT commerce.current_user_id())', NULL),
-	('coupon_issues', 'user_id = (SELECT commerce.current_user_id())', NULL),
-	('orders', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('users', 'id = (SELECT commerce_private.current_user_id())', 'id = (SELECT commerce_private.current_user_id())'),
+	('balance_entries', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
+	('coupon_issues', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
+	('orders', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_items', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))',
-					'seller_id = (SELECT commerce.current_seller_id())'),
+					'seller_id = (SELECT commerce_private.current_seller_id())'),
 	('order_item_events', 'order_item_id = ANY (ARRAY(SELECT i.id FROM commerce.order_items i))',
 						  'EXISTS (SELECT FROM commerce.order_items i WHERE i.id = order_item_id)'),
 	('order_coupons', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
 	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
-	('order_sheets', 'user_id = (SELECT commerce.current_user_id())', NULL),
+	('order_sheets', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
-	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce.current_seller_id()))'),
-	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce.current_seller_id()))'))
+	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
+	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'))
 SELECT c.relation, r.api_role, NULL FROM catalogue c
-CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS r (api_role)
+CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
-UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce.current_admin())' FROM shop s
+UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce_private.current_admin())' FROM shop s
 UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments'), ('conversion_by_hour'), ('conversion_by_minute')) AS v (relation)
-UNION ALL SELECT 'dead_letters', 'ADMIN', '(SELECT commerce.current_admin())'
+UNION ALL SELECT 'dead_letters', 'ADMIN', '(SELECT commerce_private.current_admin())'
 UNION ALL VALUES
-	('products', 'ANONYMOUS'::commerce.api_role, 'status = ''ON_SALE'''),
+	('products', 'ANONYMOUS'::commerce_private.api_role, 'status = ''ON_SALE'''),
 	('products', 'BUYER', 'status = ''ON_SALE'''),
-	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce.current_seller_id())'),
+	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce_private.current_seller_id())'),
 	('products', 'ADMIN', 'true');
 
 -- Row security. Everybody else is left as granted. A role that may use commerce_api sees no row until
@@ -222,7 +222,7 @@ DO $$
 DECLARE
 	guarded text;
 BEGIN
-	FOR guarded IN SELECT DISTINCT a.relation FROM commerce.api_relations a WHERE a.condition IS NOT NULL ORDER BY 1 LOOP
+	FOR guarded IN SELECT DISTINCT a.relation FROM commerce_private.api_relations a WHERE a.condition IS NOT NULL ORDER BY 1 LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE commerce.%I ENABLE ROW LEVEL SECURITY', guarded);
 		EXECUTE pg_catalog.format('CREATE POLICY commerce_as_granted ON commerce.%I USING (true) WITH CHECK (true)', guarded);
 		EXECUTE pg_catalog.format($policy$
@@ -237,17 +237,17 @@ END
 $$;
 
 -- A view is for a role when each relation that it reads is; one is empty for the others.
-CREATE VIEW commerce.api_views AS
+CREATE VIEW commerce_private.api_views AS
 	SELECT v.oid::regclass AS view, v.relname AS name, r.api_role
 	FROM pg_catalog.pg_class v
-	CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce.api_role)) AS r (api_role)
+	CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 	WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
 	  AND (v.relname <> 'my_products' OR r.api_role IN ('SELLER', 'ADMIN'))
 	  AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_rewrite w
 		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
 			AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
-		JOIN pg_catalog.pg_class b ON b.oid = d.refobjid AND b.relnamespace = 'commerce'::regnamespace
+		JOIN pg_catalog.pg_class b ON b.oid = d.refobjid AND b.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
 		WHERE w.ev_class = v.oid
-		  AND NOT EXISTS (SELECT FROM commerce.api_relations a WHERE a.relation = b.relname AND a.api_role = r.api_role));
-COMMENT ON VIEW commerce.api_views IS 'internal: which views of commerce_api are for which role';
+		  AND NOT EXISTS (SELECT FROM commerce_private.api_relations a WHERE a.relation = b.relname AND a.api_role = r.api_role));
+COMMENT ON VIEW commerce_private.api_views IS 'which views of commerce_api are for which role';

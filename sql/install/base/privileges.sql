@@ -1,25 +1,38 @@
 -- Privileges: nothing for PUBLIC; the DBA grants.
 
-CREATE FUNCTION commerce.require_role(role regrole)
+CREATE FUNCTION commerce_private.require_role(role regrole)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF require_role.role IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'role must not be null');
 	END IF;
 	-- a number is a regrole whether or not there is such a role
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = require_role.role) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', require_role.role::oid));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', require_role.role::oid));
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce.require_role(regrole) IS
-	'internal: refuses what is no role. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.require_role(regrole) IS
+	'refuses what is no role. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+-- Functions in a view are called with the reader's rights.
+CREATE FUNCTION commerce_private.view_functions(views regclass[])
+RETURNS SETOF regprocedure
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT DISTINCT f.oid::regprocedure
+	FROM pg_catalog.pg_rewrite w
+	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
+	JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid AND f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
+	WHERE w.ev_class = ANY (view_functions.views)
+$$;
+COMMENT ON FUNCTION commerce_private.view_functions(regclass[]) IS 'the functions of the extension that views call';
 
 -- A table of anybody's with a column of a row type of ours would keep an update from changing our table. Not while
 -- the extension is created: what it records of the privileges of row types, pg_dump warns of.
-CREATE FUNCTION commerce.close_row_types()
+CREATE FUNCTION commerce_private.close_row_types()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,7 +43,7 @@ BEGIN
 		SELECT t.oid::regtype AS type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
 		FROM pg_catalog.pg_type t
 		CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))) AS a
-		WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_api'::regnamespace)
+		WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
 		  AND t.typtype = 'c' AND a.grantee <> t.typowner
 		GROUP BY 1, 2
 	LOOP
@@ -38,29 +51,29 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION commerce.close_row_types() IS
-	'internal: leaves the types of our rows to their owner, so that nobody''s table has a column of one';
+COMMENT ON FUNCTION commerce_private.close_row_types() IS
+	'leaves the types of our rows to their owner, so that nobody''s table has a column of one';
 
 CREATE FUNCTION commerce.grant_app(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	readable CONSTANT regclass[] := '{commerce.product_list,commerce.order_list,commerce.coupon_list,commerce.job_status,commerce.order_item_transitions,commerce.conversion_by_minute,commerce.conversion_by_hour,commerce.subscription_status,commerce.outbox_segments}';
 BEGIN
-	PERFORM commerce.require_role(grant_app.role);
+	PERFORM commerce_private.require_role(grant_app.role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
-	PERFORM commerce.close_row_types();
+	PERFORM commerce_private.close_row_types();
 	EXECUTE pg_catalog.format('GRANT USAGE ON TYPE %s TO %s',
 		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
 		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
 		grant_app.role);
-	EXECUTE pg_catalog.format('GRANT SELECT ON commerce.product_list, commerce.order_list, commerce.coupon_list, commerce.job_status, commerce.order_item_transitions, commerce.conversion_by_minute, commerce.conversion_by_hour, commerce.subscription_status, commerce.outbox_segments TO %s', grant_app.role);
+	EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', pg_catalog.array_to_string(readable, ', '), grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
-		 WHERE f.pronamespace = 'commerce'::regnamespace
-		   AND f.prokind = 'f' AND f.prorettype <> 'trigger'::regtype
-		   AND pg_catalog.obj_description(f.oid, 'pg_proc') NOT LIKE 'internal: %'
-		   AND f.proname <> ALL (ARRAY[
+		 WHERE f.oid IN (SELECT commerce_private.view_functions(readable))
+			OR f.pronamespace = 'commerce'::regnamespace AND f.prokind = 'f' AND f.proname <> ALL (ARRAY[
 			   'fold',
 			   'grant_api',
 			   'grant_app',
@@ -69,7 +82,6 @@ BEGIN
 			   'reload_counters',
 			   'revoke_api',
 			   'revoke_app',
-			   'run_job',
 			   'schedule_jobs',
 			   'unschedule_jobs'])),
 		grant_app.role);
@@ -83,18 +95,14 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.require_role(revoke_app.role);
-
-	IF revoke_app.role IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
-	END IF;
+	PERFORM commerce_private.require_role(revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM %s',
 		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
 		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
 		revoke_app.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce FROM %s', revoke_app.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce FROM %s', revoke_app.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce FROM %s', revoke_app.role);
+	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
+	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
+	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
 END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
@@ -122,7 +130,7 @@ BEGIN
 			  SELECT 'TYPE', t.oid::regtype::text, t.typnamespace, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
 			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k
 		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
-		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_api'::regnamespace) AND a.grantee <> k.owner
+		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace) AND a.grantee <> k.owner
 		GROUP BY 1, 2, 3
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, object.grantee);

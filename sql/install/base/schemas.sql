@@ -3,7 +3,10 @@
 -- over a schema that has the name.
 
 CREATE SCHEMA commerce;
-COMMENT ON SCHEMA commerce IS 'Shop: its tables, views and functions; see grant_app()';
+COMMENT ON SCHEMA commerce IS 'Shop: what people read and call; see grant_app()';
+
+CREATE SCHEMA commerce_private;
+COMMENT ON SCHEMA commerce_private IS 'Shop: what only the extension itself, its relay and its operator use';
 
 CREATE SCHEMA commerce_api;
 COMMENT ON SCHEMA commerce_api IS

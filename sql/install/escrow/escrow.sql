@@ -1,43 +1,43 @@
 -- Escrow: what keeps stock and coupon quota exact. The journals and the narrow rows they are folded
 -- into belong to their domains (stock: 05_products.sql, quota: 06_coupons.sql).
 
-CREATE TABLE commerce.gate ();
-COMMENT ON TABLE commerce.gate IS
+CREATE TABLE commerce_private.gate ();
+COMMENT ON TABLE commerce_private.gate IS
 	'never holds a row: every operation of the extension locks it ROW EXCLUSIVE, a write past the extension SHARE ROW EXCLUSIVE, so that the two never run side by side';
 
-CREATE TABLE commerce.origin (
+CREATE TABLE commerce_private.origin (
 	system_identifier bigint PRIMARY KEY,
 	era               int    NOT NULL,
 	recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE commerce.origin IS
+COMMENT ON TABLE commerce_private.origin IS
 	'the cluster that the transaction ids in the journals belong to; written at first use. A dump restored elsewhere is recognised by it';
-COMMENT ON COLUMN commerce.origin.system_identifier IS 'of pg_control_system()';
-COMMENT ON COLUMN commerce.origin.era IS 'number of the outbox''s era that this cluster writes';
-SELECT pg_catalog.pg_extension_config_dump('commerce.origin', '');
+COMMENT ON COLUMN commerce_private.origin.system_identifier IS 'of pg_control_system()';
+COMMENT ON COLUMN commerce_private.origin.era IS 'number of the outbox''s era that this cluster writes';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.origin', '');
 
 -- Triggers for writes that do not come from the extension's own functions: of rows, which replication
 -- fires as well, and of statements, so that the gate is taken before a row that an order may want.
-CREATE FUNCTION commerce.gate_foreign_write()
+CREATE FUNCTION commerce_private.gate_foreign_write()
 RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'commerce_gate_foreign_write';
-COMMENT ON FUNCTION commerce.gate_foreign_write() IS
-	'internal: waits for running orders, and keeps new ones out until this transaction has ended';
+COMMENT ON FUNCTION commerce_private.gate_foreign_write() IS
+	'waits for running orders, and keeps new ones out until this transaction has ended';
 
-CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.origin
-	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.origin
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.origin ENABLE ALWAYS TRIGGER gate_statement;
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce_private.origin
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.origin ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce_private.origin
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.origin ENABLE ALWAYS TRIGGER gate_statement;
 
-CREATE FUNCTION commerce.close_gate()
+CREATE FUNCTION commerce_private.close_gate()
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_close_gate';
-COMMENT ON FUNCTION commerce.close_gate() IS
-	'internal: waits for running orders, keeps new ones out until this transaction has ended, and makes all counters stale';
+COMMENT ON FUNCTION commerce_private.close_gate() IS
+	'waits for running orders, keeps new ones out until this transaction has ended, and makes all counters stale';
 
 CREATE FUNCTION commerce.reload_counters()
 RETURNS void
@@ -46,10 +46,10 @@ AS $$
 DECLARE
 	t record;
 BEGIN
-	PERFORM commerce.close_gate();
+	PERFORM commerce_private.close_gate();
 	-- ENABLE TRIGGER, which is in dumps too, forgets the ALWAYS
 	FOR t IN SELECT g.tgrelid::regclass AS relation, g.tgname FROM pg_catalog.pg_trigger g
-			 WHERE g.tgfoid = 'commerce.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A'
+			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A'
 			 ORDER BY 1
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
@@ -59,18 +59,18 @@ $$;
 COMMENT ON FUNCTION commerce.reload_counters() IS
 	'after a write to the tables with their triggers disabled: enables the gate''s triggers always, and has all counters in shared memory read again from the tables; waits for running orders';
 
-CREATE FUNCTION commerce.escrow_counters(
+CREATE FUNCTION commerce_private.escrow_counters(
 	OUT journal regclass, OUT resource_id bigint, OUT available bigint, OUT in_flight bigint, OUT pins int,
 	OUT waiters int, OUT loads bigint, OUT evictions bigint)
 RETURNS SETOF record
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_escrow_counters';
-COMMENT ON FUNCTION commerce.escrow_counters() IS 'internal: the counters in shared memory of this database; see the view escrow';
+COMMENT ON FUNCTION commerce_private.escrow_counters() IS 'the counters in shared memory of this database; see the view escrow';
 
 CREATE VIEW commerce.escrow AS
 	SELECT CASE c.journal WHEN pg_catalog.to_regclass('commerce.stock_entries') THEN 'stock' ELSE 'quota' END AS kind,
 		   c.resource_id, c.available, c.in_flight, c.pins, c.waiters, c.loads, c.evictions
-	FROM commerce.escrow_counters() c
+	FROM commerce_private.escrow_counters() c
 	WHERE c.journal IN (pg_catalog.to_regclass('commerce.stock_entries'), pg_catalog.to_regclass('commerce.coupon_issues'));
 COMMENT ON VIEW commerce.escrow IS
 	'the counters that stock and coupon quota are checked against, as they are now; empty when the library is not preloaded';

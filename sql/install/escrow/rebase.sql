@@ -1,6 +1,6 @@
 -- Rebase: what makes journals that came from another cluster this cluster's own (see src/gate.c).
 
-CREATE FUNCTION commerce.rebase(system_identifier bigint)
+CREATE FUNCTION commerce_private.rebase(system_identifier bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,14 +8,14 @@ DECLARE
 	-- ids of this cluster from here on are not folded; smaller ones are
 	present xid8 := pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot());
 BEGIN
-	PERFORM commerce.fold_sales('18446744073709551615');
-	UPDATE commerce.sales_fold SET mark = present;
+	PERFORM commerce_private.fold_sales('18446744073709551615');
+	UPDATE commerce_private.sales_fold SET mark = present;
 
-	UPDATE commerce.stock s
+	UPDATE commerce_private.stock s
 	SET on_hand = s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
 										WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0),
 		mark = present;
-	UPDATE commerce.coupon_quota q
+	UPDATE commerce_private.coupon_quota q
 	SET on_hand = q.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
 							   WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark),
 		mark = present;
@@ -24,15 +24,15 @@ BEGIN
 	UPDATE commerce.coupon_issues SET xid = '0' WHERE xid >= present;
 	UPDATE commerce.order_item_events SET xid = '0' WHERE xid >= present;
 	UPDATE commerce.users SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce.stock SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce_private.stock SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.orders SET event_key = '0' WHERE event_key >= present;
 	UPDATE commerce.coupon_issues SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce.conversion_windows SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce_private.conversion_windows SET event_key = '0' WHERE event_key >= present;
 
-	WITH former AS (DELETE FROM commerce.origin RETURNING era)
-	INSERT INTO commerce.origin (system_identifier, era)
+	WITH former AS (DELETE FROM commerce_private.origin RETURNING era)
+	INSERT INTO commerce_private.origin (system_identifier, era)
 	SELECT rebase.system_identifier, coalesce(max(era), 0) + 1 FROM former;
 END
 $$;
-COMMENT ON FUNCTION commerce.rebase(bigint) IS
-	'internal: folds everything, resets the marks to this cluster''s transaction ids and begins a new era of the outbox';
+COMMENT ON FUNCTION commerce_private.rebase(bigint) IS
+	'folds everything, resets the marks to this cluster''s transaction ids and begins a new era of the outbox';

@@ -26,15 +26,15 @@ COMMENT ON COLUMN commerce.outbox.key IS 'first order of reading: not below the 
 COMMENT ON COLUMN commerce.outbox.position IS 'second order of reading, within a key';
 COMMENT ON COLUMN commerce.outbox.segment IS 'which day of the ring';
 
-CREATE SEQUENCE commerce.outbox_position_seq;
-SELECT pg_catalog.pg_extension_config_dump('commerce.outbox_position_seq', '');
+CREATE SEQUENCE commerce_private.outbox_position_seq;
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.outbox_position_seq', '');
 
 DO $$
 DECLARE
 	segment text;
 BEGIN
 	FOR n IN 0..15 LOOP
-		segment := pg_catalog.format('commerce.outbox_%s', n);
+		segment := pg_catalog.format('commerce_private.outbox_%s', n);
 		EXECUTE pg_catalog.format('CREATE TABLE %s PARTITION OF commerce.outbox FOR VALUES IN (%s)', segment, n);
 		EXECUTE pg_catalog.format('COMMENT ON TABLE %s IS %L', segment, pg_catalog.format('segment %s of the outbox', n));
 		PERFORM pg_catalog.pg_extension_config_dump(segment::pg_catalog.regclass, '');
@@ -42,16 +42,16 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION commerce.begin_write()
+CREATE FUNCTION commerce_private.begin_write()
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_begin_write';
-COMMENT ON FUNCTION commerce.begin_write() IS
-	'internal: what every writing operation does first: refuses a read-only transaction, checks the origin, takes the gate';
+COMMENT ON FUNCTION commerce_private.begin_write() IS
+	'what every writing operation does first: refuses a read-only transaction, checks the origin, takes the gate';
 
-CREATE FUNCTION commerce.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key xid8)
+CREATE FUNCTION commerce_private.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key xid8)
 RETURNS void
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_write_event';
-COMMENT ON FUNCTION commerce.write_event(text, text, text, jsonb, xid8) IS
-	'internal: appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';
+COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, xid8) IS
+	'appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';

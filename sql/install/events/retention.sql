@@ -1,13 +1,13 @@
 -- Retention of the outbox, and what to watch: views for subscriptions, segments and the horizon.
 
-CREATE TABLE commerce.outbox_purged (
+CREATE TABLE commerce_private.outbox_purged (
 	era      int NOT NULL,
 	key      xid8 NOT NULL,
 	position bigint NOT NULL,
 	PRIMARY KEY (era, key, position)
 );
-COMMENT ON TABLE commerce.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
-SELECT pg_catalog.pg_extension_config_dump('commerce.outbox_purged', '');
+COMMENT ON TABLE commerce_private.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.outbox_purged', '');
 
 CREATE FUNCTION commerce.purge_outbox()
 RETURNS int
@@ -17,7 +17,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
 AS $$
 #variable_conflict use_column
 DECLARE
-	retention interval := commerce.setting('commerce.outbox_retention')::interval;
+	retention interval := commerce_private.setting('commerce.outbox_retention')::interval;
 	filtered text;
 	segment text;
 	newest record;
@@ -30,9 +30,9 @@ BEGIN
 				  DETAIL = 'After it has waited for a lock it must see what was committed meanwhile.';
 	END IF;
 	FOR n IN 0..15 LOOP
-		CONTINUE WHEN commerce.segment_end(n) + retention > pg_catalog.clock_timestamp();
-		segment := pg_catalog.format('commerce.outbox_%s', n);
-		SELECT * INTO newest FROM commerce.newest_event(n);
+		CONTINUE WHEN commerce_private.segment_end(n) + retention > pg_catalog.clock_timestamp();
+		segment := pg_catalog.format('commerce_private.outbox_%s', n);
+		SELECT * INTO newest FROM commerce_private.newest_event(n);
 		CONTINUE WHEN newest.key IS NULL;
 		BEGIN
 			-- what a subscription does not want must not hold anything back
@@ -44,7 +44,7 @@ BEGIN
 			LOOP
 				PERFORM commerce.advance_subscription(filtered);
 			END LOOP;
-			holders := commerce.outbox_holders(newest.era, newest.key, newest.position);
+			holders := commerce_private.outbox_holders(newest.era, newest.key, newest.position);
 			IF holders IS NOT NULL THEN
 				RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
 					USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
@@ -53,15 +53,15 @@ BEGIN
 
 			EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', segment);
 			-- again, now that nobody can write there
-			SELECT * INTO newest FROM commerce.newest_event(n);
+			SELECT * INTO newest FROM commerce_private.newest_event(n);
 			IF newest.created_at < pg_catalog.clock_timestamp() - retention
-			   AND commerce.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
+			   AND commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
 				EXECUTE pg_catalog.format('TRUNCATE TABLE %s', segment);
 				emptied := emptied + 1;
-				UPDATE commerce.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
+				UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
 				WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
-				IF NOT EXISTS (SELECT FROM commerce.outbox_purged) THEN
-					INSERT INTO commerce.outbox_purged (era, key, position)
+				IF NOT EXISTS (SELECT FROM commerce_private.outbox_purged) THEN
+					INSERT INTO commerce_private.outbox_purged (era, key, position)
 					VALUES (newest.era, newest.key, newest.position);
 				END IF;
 			END IF;
@@ -77,40 +77,40 @@ $$;
 COMMENT ON FUNCTION commerce.purge_outbox() IS
 	'empties each daily segment of the outbox that is older than commerce.outbox_retention and that every subscription has had, and returns how many; says which subscription holds a segment back. Orders never wait for it';
 
-CREATE FUNCTION commerce.newest_event(segment int, OUT era int, OUT key xid8, OUT "position" bigint, OUT created_at timestamptz)
+CREATE FUNCTION commerce_private.newest_event(segment int, OUT era int, OUT key xid8, OUT "position" bigint, OUT created_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT e.era, e.key, e.position, e.created_at FROM commerce.outbox e
 	WHERE e.segment = newest_event.segment
 	ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION commerce.newest_event(int) IS 'internal: the last event of a segment, in the order of reading';
+COMMENT ON FUNCTION commerce_private.newest_event(int) IS 'the last event of a segment, in the order of reading';
 
-CREATE FUNCTION commerce.outbox_holders(era int, key xid8, "position" bigint)
+CREATE FUNCTION commerce_private.outbox_holders(era int, key xid8, "position" bigint)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.string_agg(s.name, ', ' ORDER BY s.name) FROM commerce.subscriptions s
 	WHERE ROW (s.era, s.key, s.position) < ROW (outbox_holders.era, outbox_holders.key, outbox_holders.position)
 $$;
-COMMENT ON FUNCTION commerce.outbox_holders(int, xid8, bigint) IS
-	'internal: the subscriptions that have not had the events up to this cursor; NULL for none';
+COMMENT ON FUNCTION commerce_private.outbox_holders(int, xid8, bigint) IS
+	'the subscriptions that have not had the events up to this cursor; NULL for none';
 
-INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
+INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
 	('purge-outbox', '*/10 * * * *', 'SELECT commerce.purge_outbox()', 'empties old segments of the outbox');
 
 CREATE VIEW commerce.subscription_status AS
 	SELECT s.name,
 		   CASE WHEN s.paused_at IS NOT NULL THEN 'PAUSED' WHEN s.sink = 'NONE' THEN 'PULLED'
-				WHEN commerce.delivering_session(s.name) IS NOT NULL THEN 'DELIVERING' ELSE 'WAITING' END AS state,
+				WHEN commerce_private.delivering_session(s.name) IS NOT NULL THEN 'DELIVERING' ELSE 'WAITING' END AS state,
 		   s.paused_at, s.pause_reason, s.sink, coalesce(s.url, s.topic) AS destination, s.event_types,
-		   commerce.format_position(s.era, s.key, s.position) AS cursor,
+		   commerce_private.format_position(s.era, s.key, s.position) AS cursor,
 		   lag.events AS lag_events,
 		   coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - oldest.created_at), 0) AS lag_seconds,
-		   (SELECT count(*) FROM commerce.parked_events p WHERE p.subscription = s.name) AS parked,
+		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name) AS parked,
 		   (SELECT count(*) FROM commerce.dead_letters d WHERE d.subscription = s.name) AS dead_letters,
 		   s.attempts, s.delivered, s.failures, s.last_success_at, s.last_error, s.last_error_at,
-		   commerce.delivering_session(s.name) AS delivering_pid
+		   commerce_private.delivering_session(s.name) AS delivering_pid
 	FROM commerce.subscriptions s
 	CROSS JOIN LATERAL (SELECT count(*) AS events
 						FROM (SELECT FROM commerce.outbox e
@@ -130,33 +130,33 @@ COMMENT ON COLUMN commerce.subscription_status.lag_seconds IS 'age of the first 
 COMMENT ON COLUMN commerce.subscription_status.parked IS 'events that the cursor has passed and that are still to be delivered';
 COMMENT ON COLUMN commerce.subscription_status.delivering_pid IS 'the session that has lock_subscription()';
 
-CREATE FUNCTION commerce.segment_end(segment int)
+CREATE FUNCTION commerce_private.segment_end(segment int)
 RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.timezone('UTC', (date '1970-01-01' + t.today - (t.today - segment_end.segment) % 16 + 1)::timestamp)
 	FROM (SELECT pg_catalog.date(pg_catalog.timezone('UTC', pg_catalog.clock_timestamp())) - date '1970-01-01' AS today) t
 $$;
-COMMENT ON FUNCTION commerce.segment_end(int) IS
-	'internal: the end of the latest day, up to today, whose events are in a segment';
+COMMENT ON FUNCTION commerce_private.segment_end(int) IS
+	'the end of the latest day, up to today, whose events are in a segment';
 
-CREATE FUNCTION commerce.list_segments()
+CREATE FUNCTION commerce_private.list_segments()
 RETURNS TABLE (segment int, newest_event_at timestamptz, bytes bigint, retained_until timestamptz, held_by text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT n.segment,
 		   newest.created_at,
-		   pg_catalog.pg_total_relation_size(pg_catalog.format('commerce.outbox_%s', n.segment)),
-		   commerce.segment_end(n.segment) + commerce.setting('commerce.outbox_retention')::interval,
-		   commerce.outbox_holders(newest.era, newest.key, newest.position)
+		   pg_catalog.pg_total_relation_size(pg_catalog.format('commerce_private.outbox_%s', n.segment)),
+		   commerce_private.segment_end(n.segment) + commerce_private.setting('commerce.outbox_retention')::interval,
+		   commerce_private.outbox_holders(newest.era, newest.key, newest.position)
 	FROM pg_catalog.generate_series(0, 15) n (segment)
-	CROSS JOIN LATERAL commerce.newest_event(n.segment) newest
+	CROSS JOIN LATERAL commerce_private.newest_event(n.segment) newest
 	WHERE newest.key IS NOT NULL
 $$;
-COMMENT ON FUNCTION commerce.list_segments() IS 'the daily segments of the outbox that have events in them: see the view outbox_segments';
+COMMENT ON FUNCTION commerce_private.list_segments() IS 'the daily segments of the outbox that have events in them: see the view outbox_segments';
 
 CREATE VIEW commerce.outbox_segments AS
-	SELECT l.segment, l.newest_event_at, l.bytes, l.retained_until, l.held_by FROM commerce.list_segments() l;
+	SELECT l.segment, l.newest_event_at, l.bytes, l.retained_until, l.held_by FROM commerce_private.list_segments() l;
 COMMENT ON VIEW commerce.outbox_segments IS 'the daily segments of the outbox that have events in them';
 COMMENT ON COLUMN commerce.outbox_segments.retained_until IS 'purge_outbox() empties the segment after this, when no subscription holds it';
 COMMENT ON COLUMN commerce.outbox_segments.held_by IS 'subscriptions that have not had all of it';

@@ -72,7 +72,7 @@ COMMENT ON COLUMN commerce.subscriptions.attempts IS 'deliveries that the relay 
 SELECT pg_catalog.pg_extension_config_dump('commerce.subscriptions', '');
 
 -- Copies, so that neither keeps a segment of the outbox from being emptied.
-CREATE TABLE commerce.parked_events (
+CREATE TABLE commerce_private.parked_events (
 	subscription    text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
 	era             int NOT NULL,
 	key             xid8 NOT NULL,
@@ -90,12 +90,12 @@ CREATE TABLE commerce.parked_events (
 	last_error_at   timestamptz,
 	PRIMARY KEY (subscription, era, key, position)
 ) WITH (fillfactor = 80);
-CREATE INDEX parked_events_aggregate_idx ON commerce.parked_events
+CREATE INDEX parked_events_aggregate_idx ON commerce_private.parked_events
 	(subscription, aggregatetype, aggregateid, era, key, position);
-COMMENT ON TABLE commerce.parked_events IS
+COMMENT ON TABLE commerce_private.parked_events IS
 	'events that the cursor of their subscription has passed and that are still to be delivered: those that failed, and those of the same aggregate behind them';
-COMMENT ON COLUMN commerce.parked_events.next_attempt_at IS 'when to try again; NULL: as soon as the event before it of the same aggregate is gone';
-SELECT pg_catalog.pg_extension_config_dump('commerce.parked_events', '');
+COMMENT ON COLUMN commerce_private.parked_events.next_attempt_at IS 'when to try again; NULL: as soon as the event before it of the same aggregate is gone';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_events', '');
 
 CREATE TABLE commerce.dead_letters (
 	subscription  text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
@@ -120,36 +120,36 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.dead_letters', '');
 -- by which they are always planned as a walk of the index, and not compiled: what they do ends after a
 -- few rows, which the planner cannot know.
 
-CREATE FUNCTION commerce.format_position(era int, key xid8, "position" bigint)
+CREATE FUNCTION commerce_private.format_position(era int, key xid8, "position" bigint)
 RETURNS text
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_format_position';
-COMMENT ON FUNCTION commerce.format_position(int, xid8, bigint) IS
+COMMENT ON FUNCTION commerce_private.format_position(int, xid8, bigint) IS
 	'an event''s position as fetch_events() returns it: era, key and position as hexadecimal numbers of fixed width, so that text order is reading order';
 
-CREATE FUNCTION commerce.parse_position("position" text, OUT era int, OUT key xid8, OUT number bigint)
+CREATE FUNCTION commerce_private.parse_position("position" text, OUT era int, OUT key xid8, OUT number bigint)
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_parse_position';
-COMMENT ON FUNCTION commerce.parse_position(text) IS
-	'internal: the reverse of format_position(). Errors: INVALID_REQUEST';
+COMMENT ON FUNCTION commerce_private.parse_position(text) IS
+	'the reverse of format_position(). Errors: INVALID_REQUEST';
 
-CREATE FUNCTION commerce.system_identifier()
+CREATE FUNCTION commerce_private.system_identifier()
 RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_system_identifier';
-COMMENT ON FUNCTION commerce.system_identifier() IS 'internal: of this cluster';
+COMMENT ON FUNCTION commerce_private.system_identifier() IS 'of this cluster';
 
-CREATE FUNCTION commerce.outbox_horizon(OUT era int, OUT key xid8)
+CREATE FUNCTION commerce_private.outbox_horizon(OUT era int, OUT key xid8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce((SELECT o.era FROM commerce.origin o WHERE o.system_identifier = commerce.system_identifier()),
+	SELECT coalesce((SELECT o.era FROM commerce_private.origin o WHERE o.system_identifier = commerce_private.system_identifier()),
 					2147483647),
 		   pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
 $$;
-COMMENT ON FUNCTION commerce.outbox_horizon() IS
-	'internal: events with (era, key) below this can be read under the same snapshot: nothing can come in among them any more. Eras before the current one are closed, as are all when this cluster has not written here yet';
+COMMENT ON FUNCTION commerce_private.outbox_horizon() IS
+	'events with (era, key) below this can be read under the same snapshot: nothing can come in among them any more. Eras before the current one are closed, as are all when this cluster has not written here yet';
 
-CREATE FUNCTION commerce.last_readable(OUT era int, OUT key xid8, OUT "position" bigint)
+CREATE FUNCTION commerce_private.last_readable(OUT era int, OUT key xid8, OUT "position" bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
@@ -157,7 +157,7 @@ AS $$
 DECLARE
 	horizon record;
 BEGIN
-	SELECT * INTO horizon FROM commerce.outbox_horizon();
+	SELECT * INTO horizon FROM commerce_private.outbox_horizon();
 	SELECT e.era, e.key, e.position INTO last_readable.era, last_readable.key, last_readable.position
 	FROM commerce.outbox e
 	WHERE ROW (e.era, e.key) < ROW (horizon.era, horizon.key)
@@ -169,11 +169,11 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce.last_readable() IS 'internal: cursor of the last event that can be read now';
+COMMENT ON FUNCTION commerce_private.last_readable() IS 'cursor of the last event that can be read now';
 
 -- Pulling
 
-CREATE FUNCTION commerce.lock_subscription_row(subscription text)
+CREATE FUNCTION commerce_private.lock_subscription_row(subscription text)
 RETURNS commerce.subscriptions
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -181,28 +181,28 @@ DECLARE
 	found_row commerce.subscriptions;
 BEGIN
 	IF lock_subscription_row.subscription IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'subscription must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'subscription must not be null');
 	END IF;
 	SELECT * INTO found_row FROM commerce.subscriptions s
 	WHERE s.name = lock_subscription_row.subscription FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND',
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
 			pg_catalog.format('subscription %s', lock_subscription_row.subscription));
 	END IF;
 	RETURN found_row;
 END
 $$;
-COMMENT ON FUNCTION commerce.lock_subscription_row(text) IS
-	'internal: locks and returns the row of a subscription. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.lock_subscription_row(text) IS
+	'locks and returns the row of a subscription. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.wake_relay()
+CREATE FUNCTION commerce_private.wake_relay()
 RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.pg_notify('commerce_outbox', '')
 $$;
-COMMENT ON FUNCTION commerce.wake_relay() IS
-	'internal: tells who listens that there is something to do; orders never call it, because NOTIFY makes commits wait for each other';
+COMMENT ON FUNCTION commerce_private.wake_relay() IS
+	'tells who listens that there is something to do; orders never call it, because NOTIFY makes commits wait for each other';
 
 CREATE FUNCTION commerce.subscribe(name text, event_types text[] DEFAULT NULL, from_start boolean DEFAULT true)
 RETURNS text
@@ -215,34 +215,34 @@ DECLARE
 BEGIN
 	IF subscribe.name IS NULL OR subscribe.name <> pg_catalog.btrim(subscribe.name)
 	   OR pg_catalog.char_length(subscribe.name) NOT BETWEEN 1 AND 63 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must be of 1 to 63 characters, without spaces around it');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must be of 1 to 63 characters, without spaces around it');
 	END IF;
 	IF subscribe.from_start IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'from_start must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'from_start must not be null');
 	END IF;
 	IF pg_catalog.cardinality(subscribe.event_types) = 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'event_types must not be empty; NULL means all');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'event_types must not be empty; NULL means all');
 	END IF;
 	SELECT coalesce(t.type, 'NULL') INTO unknown FROM pg_catalog.unnest(subscribe.event_types) t (type)
 	WHERE NOT EXISTS (SELECT FROM commerce.event_types k WHERE k.type = t.type) LIMIT 1;
 	IF FOUND THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', pg_catalog.format('there is no event type %s', unknown),
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('there is no event type %s', unknown),
 			'The table commerce.event_types has them all.');
 	END IF;
 
 	IF subscribe.from_start THEN
 		SELECT 0 AS era, '0'::xid8 AS key, 0::bigint AS position INTO start;
 	ELSE
-		SELECT * INTO start FROM commerce.last_readable();
+		SELECT * INTO start FROM commerce_private.last_readable();
 	END IF;
 	INSERT INTO commerce.subscriptions (name, event_types, era, key, position)
 	VALUES (subscribe.name, subscribe.event_types, start.era, start.key, start.position)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', pg_catalog.format('subscription %s exists already', subscribe.name));
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('subscription %s exists already', subscribe.name));
 	END IF;
-	PERFORM commerce.wake_relay();
-	RETURN commerce.format_position(start.era, start.key, start.position);
+	PERFORM commerce_private.wake_relay();
+	RETURN commerce_private.format_position(start.era, start.key, start.position);
 END
 $$;
 COMMENT ON FUNCTION commerce.subscribe(text, text[], boolean) IS
@@ -253,9 +253,9 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.lock_subscription_row(unsubscribe.subscription);
+	PERFORM commerce_private.lock_subscription_row(unsubscribe.subscription);
 	DELETE FROM commerce.subscriptions s WHERE s.name = unsubscribe.subscription;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.unsubscribe(text) IS
@@ -280,14 +280,14 @@ DECLARE
 	wanted record;
 	last record;
 BEGIN
-	SELECT * INTO wanted FROM commerce.parse_position(ack_events.up_to);
-	s := commerce.lock_subscription_row(ack_events.subscription);
+	SELECT * INTO wanted FROM commerce_private.parse_position(ack_events.up_to);
+	s := commerce_private.lock_subscription_row(ack_events.subscription);
 	IF ROW (wanted.era, wanted.key, wanted.number) <= ROW (s.era, s.key, s.position) THEN
-		RETURN commerce.format_position(s.era, s.key, s.position);
+		RETURN commerce_private.format_position(s.era, s.key, s.position);
 	END IF;
-	SELECT * INTO last FROM commerce.last_readable();
+	SELECT * INTO last FROM commerce_private.last_readable();
 	IF ROW (wanted.era, wanted.key, wanted.number) > ROW (last.era, last.key, last.position) THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST',
 			pg_catalog.format('position %s is beyond the last event that can have been fetched', ack_events.up_to));
 	END IF;
 	UPDATE commerce.subscriptions u SET era = wanted.era, key = wanted.key, position = wanted.number
@@ -309,9 +309,9 @@ DECLARE
 	last record;
 	wanted record;
 BEGIN
-	s := commerce.lock_subscription_row(advance_subscription.subscription);
+	s := commerce_private.lock_subscription_row(advance_subscription.subscription);
 	IF s.event_types IS NOT NULL THEN
-		SELECT * INTO last FROM commerce.last_readable();
+		SELECT * INTO last FROM commerce_private.last_readable();
 		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
 		FROM commerce.outbox e
 		WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
@@ -327,7 +327,7 @@ BEGIN
 			RETURNING u.* INTO s;
 		END IF;
 	END IF;
-	RETURN commerce.format_position(s.era, s.key, s.position);
+	RETURN commerce_private.format_position(s.era, s.key, s.position);
 END
 $$;
 COMMENT ON FUNCTION commerce.advance_subscription(text) IS
@@ -338,11 +338,11 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.lock_subscription_row(pause_subscription.subscription);
+	PERFORM commerce_private.lock_subscription_row(pause_subscription.subscription);
 	UPDATE commerce.subscriptions s
 	SET paused_at = coalesce(s.paused_at, pg_catalog.clock_timestamp()), pause_reason = pause_subscription.reason
 	WHERE s.name = pause_subscription.subscription;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.pause_subscription(text, text) IS
@@ -353,10 +353,10 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.lock_subscription_row(resume_subscription.subscription);
+	PERFORM commerce_private.lock_subscription_row(resume_subscription.subscription);
 	UPDATE commerce.subscriptions s SET paused_at = NULL, pause_reason = NULL
 	WHERE s.name = resume_subscription.subscription;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.resume_subscription(text) IS
@@ -368,12 +368,12 @@ COMMENT ON FUNCTION commerce.resume_subscription(text) IS
 -- waits behind it (the rest of that aggregate), ack_events() for the whole batch, record_deliveries().
 -- In between due_events(), and finish_events() or fail_event() for each of them.
 
-CREATE FUNCTION commerce.try_lock_subscription(name text, for_session boolean)
+CREATE FUNCTION commerce_private.try_lock_subscription(name text, for_session boolean)
 RETURNS boolean
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_try_lock_subscription';
-COMMENT ON FUNCTION commerce.try_lock_subscription(text, boolean) IS
-	'internal: takes the lock of who delivers a subscription, for the session or for the transaction';
+COMMENT ON FUNCTION commerce_private.try_lock_subscription(text, boolean) IS
+	'takes the lock of who delivers a subscription, for the session or for the transaction';
 
 CREATE FUNCTION commerce.lock_subscription(subscription text)
 RETURNS boolean
@@ -381,13 +381,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF lock_subscription.subscription IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'subscription must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'subscription must not be null');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.subscriptions s WHERE s.name = lock_subscription.subscription) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND',
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
 			pg_catalog.format('subscription %s', lock_subscription.subscription));
 	END IF;
-	RETURN commerce.try_lock_subscription(lock_subscription.subscription, true);
+	RETURN commerce_private.try_lock_subscription(lock_subscription.subscription, true);
 END
 $$;
 COMMENT ON FUNCTION commerce.lock_subscription(text) IS
@@ -400,24 +400,24 @@ AS 'MODULE_PATHNAME', 'commerce_unlock_subscription';
 COMMENT ON FUNCTION commerce.unlock_subscription(text) IS
 	'gives back what lock_subscription() took, as often as it was taken; false when this session does not have it';
 
-CREATE FUNCTION commerce.subscription_lock_key(subscription text)
+CREATE FUNCTION commerce_private.subscription_lock_key(subscription text)
 RETURNS bigint
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_subscription_lock_key';
-COMMENT ON FUNCTION commerce.subscription_lock_key(text) IS
-	'internal: key of the lock in pg_locks, classid in the upper half and objid in the lower';
+COMMENT ON FUNCTION commerce_private.subscription_lock_key(text) IS
+	'key of the lock in pg_locks, classid in the upper half and objid in the lower';
 
-CREATE FUNCTION commerce.delivering_session(subscription text)
+CREATE FUNCTION commerce_private.delivering_session(subscription text)
 RETURNS int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT l.pid FROM pg_catalog.pg_locks l
 	WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 15
 	  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-	  AND (l.classid::bigint << 32 | l.objid::bigint) = commerce.subscription_lock_key(delivering_session.subscription)
+	  AND (l.classid::bigint << 32 | l.objid::bigint) = commerce_private.subscription_lock_key(delivering_session.subscription)
 	LIMIT 1
 $$;
-COMMENT ON FUNCTION commerce.delivering_session(text) IS
+COMMENT ON FUNCTION commerce_private.delivering_session(text) IS
 	'process id of the session that delivers a subscription, NULL when none does';
 
 CREATE FUNCTION commerce.seek_subscription(
@@ -433,27 +433,27 @@ DECLARE
 	sought commerce.subscriptions;
 BEGIN
 	IF pg_catalog.num_nonnulls(seek_subscription.to_position, seek_subscription.to_time) <> 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'exactly one of to_position and to_time must be given');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'exactly one of to_position and to_time must be given');
 	END IF;
-	sought := commerce.lock_subscription_row(seek_subscription.subscription);
-	IF NOT commerce.try_lock_subscription(sought.name, false) THEN
-		PERFORM commerce.raise_error('SERVICE_BUSY',
+	sought := commerce_private.lock_subscription_row(seek_subscription.subscription);
+	IF NOT commerce_private.try_lock_subscription(sought.name, false) THEN
+		PERFORM commerce_private.raise_error('SERVICE_BUSY',
 			pg_catalog.format('process %s is delivering subscription %s',
-				commerce.delivering_session(sought.name), sought.name),
+				commerce_private.delivering_session(sought.name), sought.name),
 			'Pause the subscription first: whoever delivers it would move the cursor on.');
 	END IF;
-	SELECT * INTO last FROM commerce.last_readable();
+	SELECT * INTO last FROM commerce_private.last_readable();
 	IF seek_subscription.to_position IS NOT NULL THEN
 		SELECT p.era, p.key, p.number AS position INTO wanted
-		FROM commerce.parse_position(seek_subscription.to_position) p;
+		FROM commerce_private.parse_position(seek_subscription.to_position) p;
 		IF ROW (wanted.era, wanted.key, wanted.position) > ROW (last.era, last.key, last.position)
 		   AND ROW (wanted.era, wanted.key, wanted.position) > ROW (sought.era, sought.key, sought.position) THEN
-			PERFORM commerce.raise_error('INVALID_REQUEST',
+			PERFORM commerce_private.raise_error('INVALID_REQUEST',
 				pg_catalog.format('position %s is beyond the last event that can have been fetched', seek_subscription.to_position));
 		END IF;
-		IF EXISTS (SELECT FROM commerce.outbox_purged p
+		IF EXISTS (SELECT FROM commerce_private.outbox_purged p
 				   WHERE ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)) THEN
-			PERFORM commerce.raise_error('INVALID_REQUEST',
+			PERFORM commerce_private.raise_error('INVALID_REQUEST',
 				pg_catalog.format('events after position %s were removed by retention', seek_subscription.to_position),
 				'to_time => ''-infinity'' goes to the oldest event that is left.');
 		END IF;
@@ -470,11 +470,11 @@ BEGIN
 	UPDATE commerce.subscriptions s SET era = wanted.era, key = wanted.key, position = wanted.position
 	WHERE s.name = sought.name;
 	-- these will be fetched again
-	DELETE FROM commerce.parked_events p
+	DELETE FROM commerce_private.parked_events p
 	WHERE p.subscription = sought.name AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
 	  AND EXISTS (SELECT FROM commerce.outbox e WHERE e.era = p.era AND e.key = p.key AND e.position = p.position);
-	PERFORM commerce.wake_relay();
-	RETURN commerce.format_position(wanted.era, wanted.key, wanted.position);
+	PERFORM commerce_private.wake_relay();
+	RETURN commerce_private.format_position(wanted.era, wanted.key, wanted.position);
 END
 $$;
 COMMENT ON FUNCTION commerce.seek_subscription(text, text, timestamptz) IS
@@ -487,22 +487,22 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM commerce.lock_subscription_row(set_http_sink.subscription);
+	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
 	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'url must begin with http:// or https:// and name a host, without a user or password',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'url must begin with http:// or https:// and name a host, without a user or password',
 			'Credentials belong into the relay''s file.');
 	END IF;
 	IF set_http_sink.batch_size IS NULL OR set_http_sink.batch_size NOT BETWEEN 1 AND 1000 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'batch_size must be from 1 to 1000');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'batch_size must be from 1 to 1000');
 	END IF;
 	IF set_http_sink.max_attempts IS NULL OR set_http_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
 	END IF;
 	UPDATE commerce.subscriptions s
 	SET sink = 'HTTP', url = set_http_sink.url, brokers = NULL, topic = NULL, secret_name = set_http_sink.secret_name,
 		batch_size = set_http_sink.batch_size, max_attempts = set_http_sink.max_attempts
 	WHERE s.name = set_http_sink.subscription;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.set_http_sink(text, text, text, int, int) IS
@@ -515,27 +515,27 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-	PERFORM commerce.lock_subscription_row(set_kafka_sink.subscription);
+	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
 	IF pg_catalog.btrim(coalesce(set_kafka_sink.brokers, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'brokers must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'brokers must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
 	END IF;
 	IF set_kafka_sink.topic IS NULL OR set_kafka_sink.topic !~ '^[a-zA-Z0-9._-]{1,249}$' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'topic must be of 1 to 249 letters, digits, dots, underscores and hyphens');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'topic must be of 1 to 249 letters, digits, dots, underscores and hyphens');
 	END IF;
 	IF set_kafka_sink.max_attempts IS NULL OR set_kafka_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
 	END IF;
 	UPDATE commerce.subscriptions s
 	SET sink = 'KAFKA', url = NULL, brokers = set_kafka_sink.brokers, topic = set_kafka_sink.topic,
 		secret_name = set_kafka_sink.secret_name, batch_size = 1, max_attempts = set_kafka_sink.max_attempts
 	WHERE s.name = set_kafka_sink.subscription;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
 	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.give_up_events(subscription text, era int, key xid8, "position" bigint, reason text)
+CREATE FUNCTION commerce_private.give_up_events(subscription text, era int, key xid8, "position" bigint, reason text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -544,7 +544,7 @@ DECLARE
 	given_up bigint;
 BEGIN
 	WITH parked AS (
-		DELETE FROM commerce.parked_events p
+		DELETE FROM commerce_private.parked_events p
 		WHERE p.subscription = give_up_events.subscription
 		  AND (give_up_events.position IS NULL
 			   OR (p.era = give_up_events.era AND p.key = give_up_events.key AND p.position = give_up_events.position))
@@ -560,8 +560,8 @@ BEGIN
 	RETURN given_up;
 END
 $$;
-COMMENT ON FUNCTION commerce.give_up_events(text, int, xid8, bigint, text) IS
-	'internal: makes dead letters of parked events, that at a position or all, and returns how many';
+COMMENT ON FUNCTION commerce_private.give_up_events(text, int, xid8, bigint, text) IS
+	'makes dead letters of parked events, that at a position or all, and returns how many';
 
 CREATE FUNCTION commerce.remove_sink(subscription text)
 RETURNS void
@@ -570,40 +570,40 @@ AS $$
 DECLARE
 	given_up bigint;
 BEGIN
-	PERFORM commerce.lock_subscription_row(remove_sink.subscription);
+	PERFORM commerce_private.lock_subscription_row(remove_sink.subscription);
 	UPDATE commerce.subscriptions s
 	SET sink = 'NONE', url = NULL, brokers = NULL, topic = NULL, secret_name = NULL, batch_size = 1
 	WHERE s.name = remove_sink.subscription;
 	-- clients do not get what the cursor has passed
-	given_up := commerce.give_up_events(remove_sink.subscription, NULL, NULL, NULL, 'the sink was removed');
+	given_up := commerce_private.give_up_events(remove_sink.subscription, NULL, NULL, NULL, 'the sink was removed');
 	IF given_up > 0 THEN
 		RAISE WARNING '% undelivered events of subscription % are dead letters now', given_up, remove_sink.subscription
 			USING HINT = 'Clients can fetch them after seek_subscription(); redeliver() hands them to another sink.';
 	END IF;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 END
 $$;
 COMMENT ON FUNCTION commerce.remove_sink(text) IS
 	'leaves a subscription to clients that pull. Events that were parked become dead letters, of which a warning tells: the cursor has passed them, so that clients do not get them unless seek_subscription() moves it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.relay_subscriptions()
+CREATE FUNCTION commerce_private.relay_subscriptions()
 RETURNS TABLE (name text, sink commerce.sink_kind, url text, brokers text, topic text, secret_name text,
 			   event_types text[], batch_size int, max_attempts int, paused boolean, "cursor" text,
 			   parked bigint, next_attempt_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT s.name, s.sink, s.url, s.brokers, s.topic, s.secret_name, s.event_types, s.batch_size, s.max_attempts,
-		   s.paused_at IS NOT NULL, commerce.format_position(s.era, s.key, s.position), p.parked, p.next_attempt_at
+		   s.paused_at IS NOT NULL, commerce_private.format_position(s.era, s.key, s.position), p.parked, p.next_attempt_at
 	FROM commerce.subscriptions s
 	CROSS JOIN LATERAL (SELECT count(*) AS parked, min(e.next_attempt_at) AS next_attempt_at
-						FROM commerce.parked_events e WHERE e.subscription = s.name) p
+						FROM commerce_private.parked_events e WHERE e.subscription = s.name) p
 	WHERE s.sink <> 'NONE'
 	ORDER BY s.name
 $$;
-COMMENT ON FUNCTION commerce.relay_subscriptions() IS
+COMMENT ON FUNCTION commerce_private.relay_subscriptions() IS
 	'what commerce-relay is to deliver: each subscription with a sink, how many of its events are parked, and when the first of them is due';
 
-CREATE FUNCTION commerce.park_events(subscription text, positions text[])
+CREATE FUNCTION commerce_private.park_events(subscription text, positions text[])
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -613,35 +613,35 @@ DECLARE
 	parked int;
 	known int;
 BEGIN
-	s := commerce.lock_subscription_row(park_events.subscription);
+	s := commerce_private.lock_subscription_row(park_events.subscription);
 	-- a relay that has not noticed yet
 	IF s.sink = 'NONE' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST',
 			pg_catalog.format('subscription %s has no sink', s.name),
 			'Clients that pull do not get parked events.');
 	END IF;
-	INSERT INTO commerce.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
+	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
 										payload, created_at)
 	SELECT s.name, e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at
 	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce.parse_position(given.position) p
+	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
 	JOIN commerce.outbox e ON e.era = p.era AND e.key = p.key AND e.position = p.number
 	ON CONFLICT DO NOTHING;
 	GET DIAGNOSTICS parked = ROW_COUNT;
 	SELECT count(*) INTO known
 	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce.parse_position(given.position) p
-	JOIN commerce.parked_events e ON e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
+	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
+	JOIN commerce_private.parked_events e ON e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
 	IF known < (SELECT count(DISTINCT u.position) FROM pg_catalog.unnest(park_events.positions) u (position)) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', 'there is no event at one of the positions');
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', 'there is no event at one of the positions');
 	END IF;
 	RETURN parked;
 END
 $$;
-COMMENT ON FUNCTION commerce.park_events(text, text[]) IS
+COMMENT ON FUNCTION commerce_private.park_events(text, text[]) IS
 	'remembers events that wait behind a failed one of their aggregate, so that the cursor can pass them; returns how many were not parked yet. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.fail_event(subscription text, event_position text, error text, retry_at timestamptz)
+CREATE FUNCTION commerce_private.fail_event(subscription text, event_position text, error text, retry_at timestamptz)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -649,12 +649,12 @@ AS $$
 DECLARE
 	s commerce.subscriptions;
 	p record;
-	failed commerce.parked_events;
+	failed commerce_private.parked_events;
 BEGIN
-	s := commerce.lock_subscription_row(fail_event.subscription);
-	PERFORM commerce.park_events(s.name, ARRAY[fail_event.event_position]);
-	SELECT * INTO p FROM commerce.parse_position(fail_event.event_position);
-	UPDATE commerce.parked_events e
+	s := commerce_private.lock_subscription_row(fail_event.subscription);
+	PERFORM commerce_private.park_events(s.name, ARRAY[fail_event.event_position]);
+	SELECT * INTO p FROM commerce_private.parse_position(fail_event.event_position);
+	UPDATE commerce_private.parked_events e
 	SET attempts = e.attempts + 1, next_attempt_at = fail_event.retry_at, last_error = fail_event.error,
 		last_error_at = pg_catalog.clock_timestamp()
 	WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number
@@ -662,34 +662,34 @@ BEGIN
 	IF fail_event.retry_at IS NOT NULL AND failed.attempts < s.max_attempts THEN
 		RETURN false;
 	END IF;
-	PERFORM commerce.give_up_events(s.name, p.era, p.key, p.number, NULL);
+	PERFORM commerce_private.give_up_events(s.name, p.era, p.key, p.number, NULL);
 	RETURN true;
 END
 $$;
-COMMENT ON FUNCTION commerce.fail_event(text, text, text, timestamptz) IS
+COMMENT ON FUNCTION commerce_private.fail_event(text, text, text, timestamptz) IS
 	'records that delivering an event failed: it is parked until retry_at; after the subscription''s max_attempts, or when retry_at is NULL, it becomes a dead letter, and the answer is true. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.due_events(subscription text, max_events int DEFAULT 100)
+CREATE FUNCTION commerce_private.due_events(subscription text, max_events int DEFAULT 100)
 RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
 			   created_at timestamptz, attempts int)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT commerce.format_position(e.era, e.key, e.position), e.id, e.type, e.aggregatetype, e.aggregateid, e.payload,
+	SELECT commerce_private.format_position(e.era, e.key, e.position), e.id, e.type, e.aggregatetype, e.aggregateid, e.payload,
 		   e.created_at, e.attempts
 	FROM (SELECT DISTINCT ON (f.aggregatetype, f.aggregateid) f.aggregatetype, f.aggregateid, f.next_attempt_at
-		  FROM commerce.parked_events f WHERE f.subscription = due_events.subscription
+		  FROM commerce_private.parked_events f WHERE f.subscription = due_events.subscription
 		  ORDER BY f.aggregatetype, f.aggregateid, f.era, f.key, f.position) first
-	JOIN commerce.parked_events e ON e.subscription = due_events.subscription
+	JOIN commerce_private.parked_events e ON e.subscription = due_events.subscription
 		AND e.aggregatetype = first.aggregatetype AND e.aggregateid = first.aggregateid
 	JOIN commerce.subscriptions s ON s.name = due_events.subscription AND s.paused_at IS NULL
 	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.clock_timestamp()
 	ORDER BY e.era, e.key, e.position
 	LIMIT greatest(due_events.max_events, 0)
 $$;
-COMMENT ON FUNCTION commerce.due_events(text, int) IS
+COMMENT ON FUNCTION commerce_private.due_events(text, int) IS
 	'parked events to deliver now, in order: those of every aggregate of which the first is due. An event that fails holds back the later ones of its aggregate';
 
-CREATE FUNCTION commerce.finish_events(subscription text, positions text[])
+CREATE FUNCTION commerce_private.finish_events(subscription text, positions text[])
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -698,30 +698,30 @@ DECLARE
 	s commerce.subscriptions;
 	finished int;
 BEGIN
-	s := commerce.lock_subscription_row(finish_events.subscription);
-	PERFORM commerce.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
-	DELETE FROM commerce.parked_events e
+	s := commerce_private.lock_subscription_row(finish_events.subscription);
+	PERFORM commerce_private.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
+	DELETE FROM commerce_private.parked_events e
 	USING (SELECT p.* FROM pg_catalog.unnest(finish_events.positions) u (position)
-		   CROSS JOIN LATERAL commerce.parse_position(u.position) p) given
+		   CROSS JOIN LATERAL commerce_private.parse_position(u.position) p) given
 	WHERE e.subscription = s.name AND e.era = given.era AND e.key = given.key AND e.position = given.number;
 	GET DIAGNOSTICS finished = ROW_COUNT;
 	RETURN finished;
 END
 $$;
-COMMENT ON FUNCTION commerce.finish_events(text, text[]) IS
+COMMENT ON FUNCTION commerce_private.finish_events(text, text[]) IS
 	'forgets parked events that were delivered, and returns how many. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.blocked_aggregates(subscription text)
+CREATE FUNCTION commerce_private.blocked_aggregates(subscription text)
 RETURNS TABLE (aggregatetype text, aggregateid text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT DISTINCT e.aggregatetype, e.aggregateid FROM commerce.parked_events e
+	SELECT DISTINCT e.aggregatetype, e.aggregateid FROM commerce_private.parked_events e
 	WHERE e.subscription = blocked_aggregates.subscription
 $$;
-COMMENT ON FUNCTION commerce.blocked_aggregates(text) IS
+COMMENT ON FUNCTION commerce_private.blocked_aggregates(text) IS
 	'the aggregates of a subscription that have parked events: new events of theirs must be parked too';
 
-CREATE FUNCTION commerce.record_deliveries(
+CREATE FUNCTION commerce_private.record_deliveries(
 	subscription text, delivered bigint, failed bigint, error text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -730,9 +730,9 @@ AS $$
 BEGIN
 	IF record_deliveries.delivered IS NULL OR record_deliveries.failed IS NULL
 	   OR record_deliveries.delivered < 0 OR record_deliveries.failed < 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'delivered and failed must be 0 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'delivered and failed must be 0 or more');
 	END IF;
-	PERFORM commerce.lock_subscription_row(record_deliveries.subscription);
+	PERFORM commerce_private.lock_subscription_row(record_deliveries.subscription);
 	UPDATE commerce.subscriptions s
 	SET attempts = s.attempts + record_deliveries.delivered + record_deliveries.failed,
 		delivered = s.delivered + record_deliveries.delivered,
@@ -743,7 +743,7 @@ BEGIN
 	WHERE s.name = record_deliveries.subscription;
 END
 $$;
-COMMENT ON FUNCTION commerce.record_deliveries(text, bigint, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.record_deliveries(text, bigint, bigint, text) IS
 	'adds to the counters of subscription_status: events delivered and failed since the last call, and the last error. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.redeliver(subscription text, event_position text DEFAULT NULL)
@@ -756,14 +756,14 @@ DECLARE
 	p record;
 	revived bigint;
 BEGIN
-	s := commerce.lock_subscription_row(redeliver.subscription);
+	s := commerce_private.lock_subscription_row(redeliver.subscription);
 	IF s.sink = 'NONE' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST',
 			pg_catalog.format('subscription %s has no sink to deliver to', s.name),
 			'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
 	END IF;
 	IF redeliver.event_position IS NOT NULL THEN
-		SELECT * INTO p FROM commerce.parse_position(redeliver.event_position);
+		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
 	ELSE
 		SELECT NULL::int AS era, NULL::xid8 AS key, NULL::bigint AS number INTO p;
 	END IF;
@@ -772,7 +772,7 @@ BEGIN
 		WHERE d.subscription = s.name
 		  AND (redeliver.event_position IS NULL OR (d.era = p.era AND d.key = p.key AND d.position = p.number))
 		RETURNING d.*)
-	INSERT INTO commerce.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
+	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
 										payload, created_at, next_attempt_at, last_error)
 	SELECT d.subscription, d.era, d.key, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload,
 		   d.created_at, pg_catalog.clock_timestamp(), d.last_error
@@ -780,9 +780,9 @@ BEGIN
 	ON CONFLICT DO NOTHING;
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver.event_position IS NOT NULL THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver.event_position));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver.event_position));
 	END IF;
-	PERFORM commerce.wake_relay();
+	PERFORM commerce_private.wake_relay();
 	RETURN revived;
 END
 $$;
@@ -798,11 +798,11 @@ DECLARE
 	s commerce.subscriptions;
 	discarded bigint;
 BEGIN
-	s := commerce.lock_subscription_row(discard_dead_letters.subscription);
+	s := commerce_private.lock_subscription_row(discard_dead_letters.subscription);
 	DELETE FROM commerce.dead_letters d
 	WHERE d.subscription = s.name
 	  AND (discard_dead_letters.event_position IS NULL
-		   OR commerce.format_position(d.era, d.key, d.position) = discard_dead_letters.event_position);
+		   OR commerce_private.format_position(d.era, d.key, d.position) = discard_dead_letters.event_position);
 	GET DIAGNOSTICS discarded = ROW_COUNT;
 	RETURN discarded;
 END
@@ -815,16 +815,16 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.require_role(grant_relay.role);
+	PERFORM commerce_private.require_role(grant_relay.role);
 	IF grant_relay.confirms_payments IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'confirms_payments must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'confirms_payments must not be null');
 	END IF;
-	PERFORM commerce.close_row_types();
-	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_relay.role);
+	PERFORM commerce_private.close_row_types();
+	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce, commerce_private TO %s', grant_relay.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
-		 WHERE f.pronamespace = 'commerce'::regnamespace
+		 WHERE f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
 		   AND (f.proname = ANY ('{relay_subscriptions,lock_subscription,unlock_subscription,fetch_events,ack_events,advance_subscription,park_events,fail_event,due_events,finish_events,blocked_aggregates,record_deliveries,pause_subscription}')
 				OR (grant_relay.confirms_payments AND f.proname = ANY ('{receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result,redeliver_payment_results}')))),
 		grant_relay.role);

@@ -23,7 +23,7 @@ CREATE VIEW commerce.conversion_by_hour AS
 	FROM commerce.order_sheet_outcomes s GROUP BY 1;
 COMMENT ON VIEW commerce.conversion_by_hour IS 'order sheets by the hour in which they were made, and how many became paid orders; percent: of the matured ones';
 
-CREATE TABLE commerce.conversion_windows (
+CREATE TABLE commerce_private.conversion_windows (
 	starts_at timestamptz PRIMARY KEY,
 	ends_at   timestamptz NOT NULL CHECK (starts_at < ends_at),
 	sheets    bigint NOT NULL,
@@ -34,17 +34,17 @@ CREATE TABLE commerce.conversion_windows (
 	alerting  boolean NOT NULL,
 	event_key xid8 NOT NULL
 );
-COMMENT ON TABLE commerce.conversion_windows IS 'the windows that check_conversion() has judged in the last 30 days; the alert is on when the last one says so';
-COMMENT ON COLUMN commerce.conversion_windows.sheets IS 'matured order sheets made in the window';
-COMMENT ON COLUMN commerce.conversion_windows.paid IS 'how many of them became paid orders';
-COMMENT ON COLUMN commerce.conversion_windows.usual IS 'percent that became paid orders in the same hour of the 7 days before; NULL: too few to say';
-COMMENT ON COLUMN commerce.conversion_windows.threshold IS 'percent: the larger of commerce.conversion_floor and 60 % of usual';
-COMMENT ON COLUMN commerce.conversion_windows.verdict IS 'BAD: below the threshold; TOO_FEW: fewer than 50 sheets say nothing';
-COMMENT ON COLUMN commerce.conversion_windows.alerting IS 'the alert is on after this window: since two BAD ones in a row, until two GOOD ones in a row';
-COMMENT ON COLUMN commerce.conversion_windows.event_key IS 'key of the last ConversionAlert';
-SELECT pg_catalog.pg_extension_config_dump('commerce.conversion_windows', '');
+COMMENT ON TABLE commerce_private.conversion_windows IS 'the windows that check_conversion() has judged in the last 30 days; the alert is on when the last one says so';
+COMMENT ON COLUMN commerce_private.conversion_windows.sheets IS 'matured order sheets made in the window';
+COMMENT ON COLUMN commerce_private.conversion_windows.paid IS 'how many of them became paid orders';
+COMMENT ON COLUMN commerce_private.conversion_windows.usual IS 'percent that became paid orders in the same hour of the 7 days before; NULL: too few to say';
+COMMENT ON COLUMN commerce_private.conversion_windows.threshold IS 'percent: the larger of commerce.conversion_floor and 60 % of usual';
+COMMENT ON COLUMN commerce_private.conversion_windows.verdict IS 'BAD: below the threshold; TOO_FEW: fewer than 50 sheets say nothing';
+COMMENT ON COLUMN commerce_private.conversion_windows.alerting IS 'the alert is on after this window: since two BAD ones in a row, until two GOOD ones in a row';
+COMMENT ON COLUMN commerce_private.conversion_windows.event_key IS 'key of the last ConversionAlert';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.conversion_windows', '');
 
-CREATE FUNCTION commerce.count_conversion(
+CREATE FUNCTION commerce_private.count_conversion(
 	from_time timestamptz, until_time timestamptz, OUT sheets bigint, OUT paid bigint)
 RETURNS record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -52,46 +52,46 @@ AS $$
 	SELECT count(*), count(*) FILTER (WHERE s.paid) FROM commerce.order_sheet_outcomes s
 	WHERE s.matured AND s.created_at >= from_time AND s.created_at < until_time
 $$;
-COMMENT ON FUNCTION commerce.count_conversion(timestamptz, timestamptz) IS
-	'internal: matured order sheets made from one moment until just before another, and how many were paid';
+COMMENT ON FUNCTION commerce_private.count_conversion(timestamptz, timestamptz) IS
+	'matured order sheets made from one moment until just before another, and how many were paid';
 
-CREATE FUNCTION commerce.usual_conversion(at timestamptz, OUT sheets bigint, OUT paid bigint)
+CREATE FUNCTION commerce_private.usual_conversion(at timestamptz, OUT sheets bigint, OUT paid bigint)
 RETURNS record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT sum(c.sheets)::bigint, sum(c.paid)::bigint
-	FROM commerce.setting('commerce.timezone') AS zone (name)
+	FROM commerce_private.setting('commerce.timezone') AS zone (name)
 	CROSS JOIN pg_catalog.generate_series(1, 7) AS days (ago)
 	CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc('hour', at AT TIME ZONE zone.name)
 							   - pg_catalog.make_interval(days => days.ago) AS starts_at) AS hour
-	CROSS JOIN LATERAL commerce.count_conversion(hour.starts_at AT TIME ZONE zone.name,
+	CROSS JOIN LATERAL commerce_private.count_conversion(hour.starts_at AT TIME ZONE zone.name,
 												 (hour.starts_at + interval '1 hour') AT TIME ZONE zone.name) AS c
 $$;
-COMMENT ON FUNCTION commerce.usual_conversion(timestamptz) IS
-	'internal: conversion in the same hour (in commerce.timezone) of the 7 days before a moment''s day';
+COMMENT ON FUNCTION commerce_private.usual_conversion(timestamptz) IS
+	'conversion in the same hour (in commerce.timezone) of the 7 days before a moment''s day';
 
-CREATE FUNCTION commerce.judge_window(window_start timestamptz, window_end timestamptz)
+CREATE FUNCTION commerce_private.judge_window(window_start timestamptz, window_end timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	enough CONSTANT int := 50;
-	former commerce.conversion_windows;
-	judged commerce.conversion_windows;
+	former commerce_private.conversion_windows;
+	judged commerce_private.conversion_windows;
 	past record;
 	again boolean;
 	alert jsonb;
 BEGIN
-	SELECT * INTO former FROM commerce.conversion_windows w ORDER BY w.starts_at DESC LIMIT 1;
+	SELECT * INTO former FROM commerce_private.conversion_windows w ORDER BY w.starts_at DESC LIMIT 1;
 	judged.starts_at := judge_window.window_start;
 	judged.ends_at := judge_window.window_end;
 	SELECT c.sheets, c.paid INTO judged.sheets, judged.paid
-	FROM commerce.count_conversion(judged.starts_at, judged.ends_at) c;
-	SELECT * INTO past FROM commerce.usual_conversion(judged.starts_at);
+	FROM commerce_private.count_conversion(judged.starts_at, judged.ends_at) c;
+	SELECT * INTO past FROM commerce_private.usual_conversion(judged.starts_at);
 	IF past.sheets >= enough THEN
 		judged.usual := 100.0 * past.paid / past.sheets;
 	END IF;
-	judged.threshold := greatest(commerce.setting('commerce.conversion_floor')::numeric,
+	judged.threshold := greatest(commerce_private.setting('commerce.conversion_floor')::numeric,
 								 coalesce(0.6 * judged.usual, 0));
 	judged.verdict := CASE WHEN judged.sheets < enough THEN 'TOO_FEW'
 						   WHEN 100.0 * judged.paid / judged.sheets < judged.threshold THEN 'BAD'
@@ -108,47 +108,47 @@ BEGIN
 			'starts_at', judged.starts_at, 'ends_at', judged.ends_at, 'sheets', judged.sheets, 'paid', judged.paid,
 			'percent', pg_catalog.round(100.0 * judged.paid / judged.sheets, 2),
 			'threshold', judged.threshold, 'usual', judged.usual);
-		PERFORM commerce.write_event('Conversion', 'order_sheets', 'ConversionAlert', alert, judged.event_key);
+		PERFORM commerce_private.write_event('Conversion', 'order_sheets', 'ConversionAlert', alert, judged.event_key);
 		PERFORM pg_catalog.pg_notify('commerce_conversion_alert', alert::text);
 	END IF;
-	INSERT INTO commerce.conversion_windows SELECT judged.*;
+	INSERT INTO commerce_private.conversion_windows SELECT judged.*;
 END
 $$;
-COMMENT ON FUNCTION commerce.judge_window(timestamptz, timestamptz) IS
-	'internal: compares a window''s conversion with the threshold and raises or clears the alert';
+COMMENT ON FUNCTION commerce_private.judge_window(timestamptz, timestamptz) IS
+	'compares a window''s conversion with the threshold and raises or clears the alert';
 
 CREATE FUNCTION commerce.check_conversion()
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	length CONSTANT interval := commerce.setting('commerce.conversion_window')::interval;
+	length CONSTANT interval := commerce_private.setting('commerce.conversion_window')::interval;
 	seconds CONSTANT numeric := extract(epoch FROM length);
 	complete_until timestamptz;
 	next_start timestamptz;
 	judged int := 0;
 BEGIN
-	PERFORM commerce.begin_write();
-	LOCK TABLE commerce.conversion_windows IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM commerce_private.begin_write();
+	LOCK TABLE commerce_private.conversion_windows IN SHARE ROW EXCLUSIVE MODE;
 	-- the last window in which no sheet can be used any more
 	complete_until := pg_catalog.to_timestamp(seconds * pg_catalog.floor(
-		extract(epoch FROM pg_catalog.clock_timestamp() - commerce.setting('commerce.sheet_ttl')::interval) / seconds));
+		extract(epoch FROM pg_catalog.clock_timestamp() - commerce_private.setting('commerce.sheet_ttl')::interval) / seconds));
 	SELECT pg_catalog.to_timestamp(seconds * pg_catalog.ceil(extract(epoch FROM max(w.ends_at)) / seconds)) INTO next_start
-	FROM commerce.conversion_windows w;
+	FROM commerce_private.conversion_windows w;
 	-- after a pause, what is long past is nobody's alarm
 	next_start := greatest(next_start, complete_until - 6 * length);
 
 	WHILE next_start + length <= complete_until LOOP
-		PERFORM commerce.judge_window(next_start, next_start + length);
+		PERFORM commerce_private.judge_window(next_start, next_start + length);
 		next_start := next_start + length;
 		judged := judged + 1;
 	END LOOP;
-	DELETE FROM commerce.conversion_windows w WHERE w.ends_at < pg_catalog.now() - interval '30 days';
+	DELETE FROM commerce_private.conversion_windows w WHERE w.ends_at < pg_catalog.now() - interval '30 days';
 	RETURN judged;
 END
 $$;
 COMMENT ON FUNCTION commerce.check_conversion() IS
 	'judges the windows of order sheets that have become complete and returns how many; two in a row below the threshold write a ConversionAlert event and notify commerce_conversion_alert, once, until two in a row are above it again';
 
-INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
+INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
 	('check-conversion', '* * * * *', 'SELECT commerce.check_conversion()', 'alerts when too few order sheets become paid orders');

@@ -42,15 +42,15 @@ COMMENT ON COLUMN commerce.coupons.valid_until IS 'an issued coupon expires at t
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupons', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupons_id_seq', '');
 
-CREATE TABLE commerce.coupon_quota (
+CREATE TABLE commerce_private.coupon_quota (
 	coupon_id bigint PRIMARY KEY REFERENCES commerce.coupons,
 	on_hand   bigint NOT NULL,
 	mark      xid8 NOT NULL DEFAULT '0'
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE commerce.coupon_quota IS
+COMMENT ON TABLE commerce_private.coupon_quota IS
 	'folded quota: what remains is on_hand less the coupon_issues not folded yet. No claim updates it';
-COMMENT ON COLUMN commerce.coupon_quota.mark IS 'issues of transactions below this id are folded into on_hand';
-SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_quota', '');
+COMMENT ON COLUMN commerce_private.coupon_quota.mark IS 'issues of transactions below this id are folded into on_hand';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.coupon_quota', '');
 
 CREATE TABLE commerce.coupon_issues (
 	id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -80,42 +80,42 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues_id_seq', '');
 
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id, quantity ON commerce.coupons
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.coupons ENABLE ALWAYS TRIGGER gate_delete;
-CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.coupon_quota
-	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.coupon_quota ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.coupon_quota
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.coupon_quota ENABLE ALWAYS TRIGGER gate_statement;
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce_private.coupon_quota
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.coupon_quota ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce_private.coupon_quota
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.coupon_quota ENABLE ALWAYS TRIGGER gate_statement;
 CREATE TRIGGER gate_write BEFORE INSERT OR DELETE OR UPDATE OF id, coupon_id, xid ON commerce.coupon_issues
-	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_write;
 CREATE TRIGGER gate_statement BEFORE DELETE OR UPDATE OF id, coupon_id, xid OR TRUNCATE ON commerce.coupon_issues
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_statement;
 
-CREATE FUNCTION commerce.change_quota()
+CREATE FUNCTION commerce_private.change_quota()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NEW.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = NEW.id) THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', pg_catalog.format('of coupon %s more than %s are issued', NEW.id, NEW.quantity));
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('of coupon %s more than %s are issued', NEW.id, NEW.quantity));
 	END IF;
-	UPDATE commerce.coupon_quota q SET on_hand = q.on_hand + NEW.quantity - OLD.quantity WHERE q.coupon_id = NEW.id;
+	UPDATE commerce_private.coupon_quota q SET on_hand = q.on_hand + NEW.quantity - OLD.quantity WHERE q.coupon_id = NEW.id;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION commerce.change_quota() IS 'internal: what remains of a coupon goes with its quantity, which an UPDATE by hand changes';
+COMMENT ON FUNCTION commerce_private.change_quota() IS 'what remains of a coupon goes with its quantity, which an UPDATE by hand changes';
 CREATE TRIGGER change_quota AFTER UPDATE OF quantity ON commerce.coupons
-	FOR EACH ROW WHEN (OLD.quantity <> NEW.quantity) EXECUTE FUNCTION commerce.change_quota();
+	FOR EACH ROW WHEN (OLD.quantity <> NEW.quantity) EXECUTE FUNCTION commerce_private.change_quota();
 
-CREATE FUNCTION commerce.open_quota(coupon_id bigint, quantity bigint)
+CREATE FUNCTION commerce_private.open_quota(coupon_id bigint, quantity bigint)
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_open_quota';
-COMMENT ON FUNCTION commerce.open_quota(bigint, bigint) IS 'internal: gives a new coupon its quota row';
+COMMENT ON FUNCTION commerce_private.open_quota(bigint, bigint) IS 'gives a new coupon its quota row';
 
 CREATE FUNCTION commerce.create_coupon(
 	name text, kind commerce.coupon_kind, value bigint, quantity bigint,
@@ -133,58 +133,58 @@ DECLARE
 	product_seller_id bigint;
 	coupon_id bigint;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF pg_catalog.btrim(coalesce(create_coupon.name, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
 	END IF;
 	IF create_coupon.kind IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'kind must be FIXED, PERCENT or FREE_SHIPPING');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'kind must be FIXED, PERCENT or FREE_SHIPPING');
 	END IF;
 	IF create_coupon.kind = 'FIXED' AND (stored_value IS NULL OR stored_value < 1) THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'value must be 1 or more won');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be 1 or more won');
 	END IF;
 	IF create_coupon.kind = 'PERCENT' AND (stored_value IS NULL OR stored_value NOT BETWEEN 1 AND 100) THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'value must be a whole percentage from 1 to 100');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be a whole percentage from 1 to 100');
 	END IF;
 	IF create_coupon.quantity IS NULL OR create_coupon.quantity < 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'quantity must be 1 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'quantity must be 1 or more');
 	END IF;
 	IF pg_catalog.num_nonnulls(create_coupon.valid_days, create_coupon.valid_until) <> 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'exactly one of valid_days and valid_until must be given');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'exactly one of valid_days and valid_until must be given');
 	END IF;
 	IF create_coupon.valid_days NOT BETWEEN 1 AND 36500 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'valid_days must be from 1 to 36500');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'valid_days must be from 1 to 36500');
 	END IF;
 	IF create_coupon.issue_from IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'issue_from must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'issue_from must not be null');
 	END IF;
 	IF create_coupon.issue_until <= create_coupon.issue_from THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'issue_from must be before issue_until');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'issue_from must be before issue_until');
 	END IF;
 	IF create_coupon.min_order_amount IS NULL OR create_coupon.min_order_amount < 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'min_order_amount must be 0 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'min_order_amount must be 0 or more');
 	END IF;
 	IF create_coupon.max_discount < 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_discount must be 1 or more, or null for no cap');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_discount must be 1 or more, or null for no cap');
 	END IF;
 	IF create_coupon.round_unit IS NULL OR create_coupon.round_unit < 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'round_unit must be 1 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'round_unit must be 1 or more');
 	END IF;
 	IF create_coupon.kind = 'FREE_SHIPPING' AND create_coupon.product_id IS NOT NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'a FREE_SHIPPING coupon cannot be bound to a product');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'a FREE_SHIPPING coupon cannot be bound to a product');
 	END IF;
 	IF create_coupon.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_coupon.seller_id) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_coupon.seller_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_coupon.seller_id));
 	END IF;
 	IF create_coupon.product_id IS NOT NULL THEN
 		SELECT p.seller_id INTO product_seller_id FROM commerce.products p WHERE p.id = create_coupon.product_id;
 		IF NOT FOUND THEN
-			PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_coupon.product_id));
+			PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_coupon.product_id));
 		END IF;
 		IF create_coupon.seller_id <> product_seller_id
 		   OR (create_coupon.seller_id IS NOT NULL AND product_seller_id IS NULL) THEN
-			PERFORM commerce.raise_error('INVALID_REQUEST',
+			PERFORM commerce_private.raise_error('INVALID_REQUEST',
 				pg_catalog.format('product %s is not of seller %s', create_coupon.product_id, create_coupon.seller_id));
 		END IF;
 	END IF;
@@ -196,7 +196,7 @@ BEGIN
 			create_coupon.seller_id, create_coupon.product_id, create_coupon.quantity, create_coupon.issue_from,
 			create_coupon.issue_until, create_coupon.valid_days, create_coupon.valid_until)
 	RETURNING id INTO coupon_id;
-	PERFORM commerce.open_quota(coupon_id, create_coupon.quantity);
+	PERFORM commerce_private.open_quota(coupon_id, create_coupon.quantity);
 	RETURN coupon_id;
 END
 $$;
@@ -212,16 +212,16 @@ AS $$
 DECLARE
 	stopped commerce.coupons;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF stop_coupon.coupon_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'coupon_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'coupon_id must not be null');
 	END IF;
 	UPDATE commerce.coupons c
 	SET stopped_at = coalesce(c.stopped_at, pg_catalog.now()), updated_at = pg_catalog.now()
 	WHERE c.id = stop_coupon.coupon_id
 	RETURNING c.* INTO stopped;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon %s', stop_coupon.coupon_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon %s', stop_coupon.coupon_id));
 	END IF;
 	RETURN stopped;
 END
@@ -244,10 +244,10 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	IF usable_coupons.user_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.users u WHERE u.id = usable_coupons.user_id) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', usable_coupons.user_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', usable_coupons.user_id));
 	END IF;
 	RETURN QUERY
 		-- the user's first, not everybody's that are active
@@ -260,17 +260,17 @@ $$;
 COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
 	'the coupons a user can use now, the ones that expire first first. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.coupon_event(issue commerce.coupon_issues, event_type text)
+CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
+	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
 		pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[], coupon_event.issue.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce.coupon_event(commerce.coupon_issues, text) IS
-	'internal: writes an event that carries the whole coupon issue; the caller has just set its event_key';
+COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) IS
+	'writes an event that carries the whole coupon issue; the caller has just set its event_key';
 
 CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
@@ -280,28 +280,28 @@ AS $$
 DECLARE
 	issue commerce.coupon_issues;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF revoke_coupon.coupon_issue_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'coupon_issue_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'coupon_issue_id must not be null');
 	END IF;
 	IF revoke_coupon.actor_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.users u
 					   WHERE u.id = revoke_coupon.actor_id AND u.role = 'ADMIN' AND u.status = 'ACTIVE') THEN
-		PERFORM commerce.raise_error('FORBIDDEN', pg_catalog.format('user %s is not an active ADMIN', revoke_coupon.actor_id));
+		PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.format('user %s is not an active ADMIN', revoke_coupon.actor_id));
 	END IF;
 	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon issue %s', revoke_coupon.coupon_issue_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon issue %s', revoke_coupon.coupon_issue_id));
 	END IF;
 	IF issue.status <> 'ACTIVE' THEN
-		PERFORM commerce.raise_error('COUPON_NOT_USABLE',
+		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE',
 			pg_catalog.format('coupon issue %s is %s; only an ACTIVE one can be revoked', issue.id, issue.status));
 	END IF;
 	UPDATE commerce.coupon_issues i
 	SET status = 'REVOKED', event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id())
 	WHERE i.id = issue.id
 	RETURNING i.* INTO issue;
-	PERFORM commerce.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
+	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
 		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
 		|| pg_catalog.jsonb_build_object('actor_id', revoke_coupon.actor_id, 'note', revoke_coupon.note),
 		issue.event_key);
@@ -318,7 +318,7 @@ AS 'MODULE_PATHNAME', 'commerce_expire_coupons';
 COMMENT ON FUNCTION commerce.expire_coupons(int) IS
 	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Coupons that somebody is working on are left for the next time, and so is, with a warning, one that cannot be marked. Errors: INVALID_REQUEST';
 
-CREATE FUNCTION commerce.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
+CREATE FUNCTION commerce_private.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
@@ -326,23 +326,23 @@ BEGIN
 		SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
 	), due AS (
 		SELECT q.coupon_id, i.finished
-		FROM commerce.coupon_quota q CROSS JOIN horizon h
+		FROM commerce_private.coupon_quota q CROSS JOIN horizon h
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS finished FROM commerce.coupon_issues j
 			WHERE j.coupon_id = q.coupon_id AND j.xid >= q.mark AND j.xid < h.xmin) i
 		WHERE i.finished > 0 AND (fold_quota.coupon_ids IS NULL OR q.coupon_id = ANY (fold_quota.coupon_ids))
 		FOR NO KEY UPDATE OF q SKIP LOCKED
 	)
-	UPDATE commerce.coupon_quota q
+	UPDATE commerce_private.coupon_quota q
 	SET on_hand = q.on_hand - due.finished, mark = greatest(q.mark, h.xmin)
 	FROM due CROSS JOIN horizon h
 	WHERE q.coupon_id = due.coupon_id;
 	GET DIAGNOSTICS folded = ROW_COUNT;
 	unfinished := ARRAY(
 		SELECT c.coupon_id FROM pg_catalog.unnest(fold_quota.coupon_ids) c (coupon_id)
-		WHERE EXISTS (SELECT FROM commerce.coupon_quota q JOIN commerce.coupon_issues j ON j.coupon_id = q.coupon_id AND j.xid >= q.mark
+		WHERE EXISTS (SELECT FROM commerce_private.coupon_quota q JOIN commerce.coupon_issues j ON j.coupon_id = q.coupon_id AND j.xid >= q.mark
 					  WHERE q.coupon_id = c.coupon_id));
 END
 $$;
-COMMENT ON FUNCTION commerce.fold_quota(bigint[]) IS
-	'internal: the part of fold() that moves coupon quota, of all coupons (NULL) or of some; returns how many it moved, and which of those given have issues left to fold';
+COMMENT ON FUNCTION commerce_private.fold_quota(bigint[]) IS
+	'the part of fold() that moves coupon quota, of all coupons (NULL) or of some; returns how many it moved, and which of those given have issues left to fold';

@@ -1,6 +1,6 @@
 -- Payment results that commerce-relay takes from Kafka: those that could not be confirmed are kept here, so that the topic goes on.
 
-CREATE TABLE commerce.parked_payment_results (
+CREATE TABLE commerce_private.parked_payment_results (
 	id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	order_id        bigint,
 	message         text NOT NULL,
@@ -12,19 +12,19 @@ CREATE TABLE commerce.parked_payment_results (
 	last_error_at   timestamptz,
 	died_at         timestamptz
 );
-CREATE INDEX parked_payment_results_order_id_idx ON commerce.parked_payment_results (order_id, id) WHERE died_at IS NULL;
-CREATE INDEX parked_payment_results_next_attempt_at_idx ON commerce.parked_payment_results (next_attempt_at, id) WHERE died_at IS NULL;
-CREATE INDEX parked_payment_results_origin_idx ON commerce.parked_payment_results (origin);
-COMMENT ON TABLE commerce.parked_payment_results IS
+CREATE INDEX parked_payment_results_order_id_idx ON commerce_private.parked_payment_results (order_id, id) WHERE died_at IS NULL;
+CREATE INDEX parked_payment_results_next_attempt_at_idx ON commerce_private.parked_payment_results (next_attempt_at, id) WHERE died_at IS NULL;
+CREATE INDEX parked_payment_results_origin_idx ON commerce_private.parked_payment_results (origin);
+COMMENT ON TABLE commerce_private.parked_payment_results IS
 	'messages with payment results that could not be confirmed: those that wait for another attempt, those of the same order behind them, and dead letters';
-COMMENT ON COLUMN commerce.parked_payment_results.order_id IS 'messages of one order keep their order; NULL: it was refused before it was known';
-COMMENT ON COLUMN commerce.parked_payment_results.message IS 'as it came; one that is no text in UTF-8 with its other bytes as backslash and octal digits';
-COMMENT ON COLUMN commerce.parked_payment_results.origin IS 'topic/partition/offset';
-COMMENT ON COLUMN commerce.parked_payment_results.died_at IS 'since when it is a dead letter; NULL: it will be tried again';
-SELECT pg_catalog.pg_extension_config_dump('commerce.parked_payment_results', '');
-SELECT pg_catalog.pg_extension_config_dump('commerce.parked_payment_results_id_seq', '');
+COMMENT ON COLUMN commerce_private.parked_payment_results.order_id IS 'messages of one order keep their order; NULL: it was refused before it was known';
+COMMENT ON COLUMN commerce_private.parked_payment_results.message IS 'as it came; one that is no text in UTF-8 with its other bytes as backslash and octal digits';
+COMMENT ON COLUMN commerce_private.parked_payment_results.origin IS 'topic/partition/offset';
+COMMENT ON COLUMN commerce_private.parked_payment_results.died_at IS 'since when it is a dead letter; NULL: it will be tried again';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_payment_results', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_payment_results_id_seq', '');
 
-CREATE FUNCTION commerce.payment_result_text(message bytea)
+CREATE FUNCTION commerce_private.payment_result_text(message bytea)
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -34,10 +34,10 @@ EXCEPTION WHEN data_exception THEN
 	RETURN pg_catalog.encode(payment_result_text.message, 'escape');
 END
 $$;
-COMMENT ON FUNCTION commerce.payment_result_text(bytea) IS
-	'internal: a message as text; one that is no text in UTF-8 with its other bytes as backslash and octal digits, which is never JSON';
+COMMENT ON FUNCTION commerce_private.payment_result_text(bytea) IS
+	'a message as text; one that is no text in UTF-8 with its other bytes as backslash and octal digits, which is never JSON';
 
-CREATE FUNCTION commerce.read_payment_result(message text, OUT order_id bigint, OUT succeeded boolean, OUT provider_event_id text)
+CREATE FUNCTION commerce_private.read_payment_result(message text, OUT order_id bigint, OUT succeeded boolean, OUT provider_event_id text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -46,84 +46,84 @@ BEGIN
 	FROM (SELECT read_payment_result.message::jsonb AS value) m
 	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r;
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-	PERFORM commerce.raise_error('INVALID_REQUEST', pg_catalog.format('the message makes no sense: %s', SQLERRM));
+	PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('the message makes no sense: %s', SQLERRM));
 END
 $$;
-COMMENT ON FUNCTION commerce.read_payment_result(text) IS
-	'internal: what a message says, which is {"order_id": 1, "succeeded": true, "provider_event_id": "..."} or a CloudEvent with that as its data. Errors: INVALID_REQUEST';
+COMMENT ON FUNCTION commerce_private.read_payment_result(text) IS
+	'what a message says, which is {"order_id": 1, "succeeded": true, "provider_event_id": "..."} or a CloudEvent with that as its data. Errors: INVALID_REQUEST';
 
-CREATE FUNCTION commerce.receive_payment_result(message bytea, origin text)
+CREATE FUNCTION commerce_private.receive_payment_result(message bytea, origin text)
 RETURNS commerce.order_status
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	content CONSTANT text := commerce.payment_result_text(receive_payment_result.message);
+	content CONSTANT text := commerce_private.payment_result_text(receive_payment_result.message);
 	result record;
 BEGIN
 	IF content IS NULL OR receive_payment_result.origin IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'message and origin must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'message and origin must not be null');
 	END IF;
-	SELECT * INTO result FROM commerce.read_payment_result(content);
-	IF EXISTS (SELECT FROM commerce.parked_payment_results p WHERE p.order_id = result.order_id AND p.died_at IS NULL) THEN
-		INSERT INTO commerce.parked_payment_results (order_id, message, origin)
+	SELECT * INTO result FROM commerce_private.read_payment_result(content);
+	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.order_id = result.order_id AND p.died_at IS NULL) THEN
+		INSERT INTO commerce_private.parked_payment_results (order_id, message, origin)
 		VALUES (result.order_id, content, receive_payment_result.origin);
 		RETURN NULL;
 	END IF;
 	RETURN (commerce.confirm_payment(result.order_id, result.succeeded, result.provider_event_id)).status;
 END
 $$;
-COMMENT ON FUNCTION commerce.receive_payment_result(bytea, text) IS
+COMMENT ON FUNCTION commerce_private.receive_payment_result(bytea, text) IS
 	'confirms what a message says and returns the order''s status; NULL: a message of the same order is parked, and this one now waits behind it. origin: topic/partition/offset. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
 
-CREATE FUNCTION commerce.park_payment_result(message bytea, origin text, error text, refused boolean)
+CREATE FUNCTION commerce_private.park_payment_result(message bytea, origin text, error text, refused boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	content CONSTANT text := commerce.payment_result_text(park_payment_result.message);
+	content CONSTANT text := commerce_private.payment_result_text(park_payment_result.message);
 	about bigint;
 BEGIN
 	IF content IS NULL OR park_payment_result.origin IS NULL OR park_payment_result.refused IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'message, origin and refused must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'message, origin and refused must not be null');
 	END IF;
 	-- it comes again when the relay ends before its offset is committed
-	IF EXISTS (SELECT FROM commerce.parked_payment_results p WHERE p.origin = park_payment_result.origin AND p.message = content) THEN
+	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.origin = park_payment_result.origin AND p.message = content) THEN
 		RETURN;
 	END IF;
 	-- one that was refused may say nothing that can be read
 	IF NOT park_payment_result.refused THEN
-		SELECT r.order_id INTO about FROM commerce.read_payment_result(content) r;
+		SELECT r.order_id INTO about FROM commerce_private.read_payment_result(content) r;
 	END IF;
-	INSERT INTO commerce.parked_payment_results (order_id, message, origin, attempts, next_attempt_at, last_error, last_error_at, died_at)
+	INSERT INTO commerce_private.parked_payment_results (order_id, message, origin, attempts, next_attempt_at, last_error, last_error_at, died_at)
 	VALUES (about, content, park_payment_result.origin, 1, pg_catalog.clock_timestamp() + interval '1 second',
 			park_payment_result.error, pg_catalog.clock_timestamp(),
 			CASE WHEN park_payment_result.refused THEN pg_catalog.clock_timestamp() END);
 END
 $$;
-COMMENT ON FUNCTION commerce.park_payment_result(bytea, text, text, boolean) IS
+COMMENT ON FUNCTION commerce_private.park_payment_result(bytea, text, text, boolean) IS
 	'keeps a message that receive_payment_result() has failed on, for another attempt or, when it was refused for what it says, as a dead letter. Errors: INVALID_REQUEST';
 
-CREATE FUNCTION commerce.due_payment_result(OUT id bigint, OUT origin text)
+CREATE FUNCTION commerce_private.due_payment_result(OUT id bigint, OUT origin text)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE commerce.parked_payment_results u
+	UPDATE commerce_private.parked_payment_results u
 	SET attempts = u.attempts + 1,
 		next_attempt_at = pg_catalog.clock_timestamp()
 			+ least(interval '10 minutes', interval '1 second' * 2 ^ least(u.attempts, 10))
-	FROM (SELECT p.id FROM commerce.parked_payment_results p
+	FROM (SELECT p.id FROM commerce_private.parked_payment_results p
 		  WHERE p.died_at IS NULL AND p.next_attempt_at <= pg_catalog.clock_timestamp()
-			AND NOT EXISTS (SELECT FROM commerce.parked_payment_results before
+			AND NOT EXISTS (SELECT FROM commerce_private.parked_payment_results before
 							WHERE before.order_id = p.order_id AND before.id < p.id AND before.died_at IS NULL)
 		  ORDER BY p.next_attempt_at, p.id LIMIT 1 FOR UPDATE SKIP LOCKED) due
 	WHERE u.id = due.id
 	RETURNING u.id, u.origin
 $$;
-COMMENT ON FUNCTION commerce.due_payment_result() IS
+COMMENT ON FUNCTION commerce_private.due_payment_result() IS
 	'the parked message to try now, NULL when there is none. Its next attempt is set at once, twice as far away each time, up to ten minutes: another relay does not try it meanwhile, and one that ends loses nothing';
 
-CREATE FUNCTION commerce.retry_payment_result(id bigint)
+CREATE FUNCTION commerce_private.retry_payment_result(id bigint)
 RETURNS commerce.order_status
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -132,23 +132,23 @@ DECLARE
 	content text;
 	result record;
 BEGIN
-	DELETE FROM commerce.parked_payment_results p WHERE p.id = retry_payment_result.id AND p.died_at IS NULL
+	DELETE FROM commerce_private.parked_payment_results p WHERE p.id = retry_payment_result.id AND p.died_at IS NULL
 	RETURNING p.message INTO content;
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	SELECT * INTO result FROM commerce.read_payment_result(content);
+	SELECT * INTO result FROM commerce_private.read_payment_result(content);
 	RETURN (commerce.confirm_payment(result.order_id, result.succeeded, result.provider_event_id)).status;
 END
 $$;
-COMMENT ON FUNCTION commerce.retry_payment_result(bigint) IS
+COMMENT ON FUNCTION commerce_private.retry_payment_result(bigint) IS
 	'confirms what a parked message says, forgets it, and returns the order''s status; NULL: another relay has done so. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
 
-CREATE FUNCTION commerce.fail_payment_result(id bigint, error text, refused boolean, give_up_after interval)
+CREATE FUNCTION commerce_private.fail_payment_result(id bigint, error text, refused boolean, give_up_after interval)
 RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	UPDATE commerce.parked_payment_results p
+	UPDATE commerce_private.parked_payment_results p
 	SET last_error = fail_payment_result.error, last_error_at = pg_catalog.clock_timestamp(),
 		died_at = CASE WHEN fail_payment_result.refused
 							OR p.parked_at + fail_payment_result.give_up_after <= pg_catalog.clock_timestamp()
@@ -156,7 +156,7 @@ AS $$
 	WHERE p.id = fail_payment_result.id AND p.died_at IS NULL
 	RETURNING p.died_at IS NOT NULL
 $$;
-COMMENT ON FUNCTION commerce.fail_payment_result(bigint, text, boolean, interval) IS
+COMMENT ON FUNCTION commerce_private.fail_payment_result(bigint, text, boolean, interval) IS
 	'records that retry_payment_result() has failed; true: the message is a dead letter now, because it was refused for what it says or has been parked for give_up_after';
 
 CREATE FUNCTION commerce.redeliver_payment_results(id bigint DEFAULT NULL)
@@ -167,12 +167,12 @@ AS $$
 DECLARE
 	revived bigint;
 BEGIN
-	UPDATE commerce.parked_payment_results p
+	UPDATE commerce_private.parked_payment_results p
 	SET died_at = NULL, parked_at = pg_catalog.clock_timestamp(), attempts = 0, next_attempt_at = pg_catalog.clock_timestamp()
 	WHERE p.died_at IS NOT NULL AND (redeliver_payment_results.id IS NULL OR p.id = redeliver_payment_results.id);
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver_payment_results.id IS NOT NULL THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver_payment_results.id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver_payment_results.id));
 	END IF;
 	RETURN revived;
 END
@@ -188,7 +188,7 @@ AS $$
 DECLARE
 	discarded bigint;
 BEGIN
-	DELETE FROM commerce.parked_payment_results p
+	DELETE FROM commerce_private.parked_payment_results p
 	WHERE p.died_at IS NOT NULL AND (discard_payment_results.id IS NULL OR p.id = discard_payment_results.id);
 	GET DIAGNOSTICS discarded = ROW_COUNT;
 	RETURN discarded;

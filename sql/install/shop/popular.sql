@@ -10,22 +10,22 @@ CREATE TABLE commerce.product_daily_sales (
 COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment, in commerce.timezone) and product, less units cancelled later; at most the greatest bigint';
 SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
 
-CREATE TABLE commerce.sales_fold (
+CREATE TABLE commerce_private.sales_fold (
 	mark xid8 PRIMARY KEY
 );
-CREATE UNIQUE INDEX sales_fold_one_row ON commerce.sales_fold ((true));
-COMMENT ON TABLE commerce.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; at most one row, written when the first sales are folded';
-SELECT pg_catalog.pg_extension_config_dump('commerce.sales_fold', '');
+CREATE UNIQUE INDEX sales_fold_one_row ON commerce_private.sales_fold ((true));
+COMMENT ON TABLE commerce_private.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; at most one row, written when the first sales are folded';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.sales_fold', '');
 
-CREATE TABLE commerce.unfolded_sales (
+CREATE TABLE commerce_private.unfolded_sales (
 	day        date NOT NULL,
 	product_id bigint NOT NULL REFERENCES commerce.products,
 	units      bigint NOT NULL,
 	PRIMARY KEY (day, product_id)
 );
-COMMENT ON TABLE commerce.unfolded_sales IS
+COMMENT ON TABLE commerce_private.unfolded_sales IS
 	'what the last refresh has seen of sales and cancellations that cannot be folded yet, because an older transaction was running, or they were its own transaction''s';
-SELECT pg_catalog.pg_extension_config_dump('commerce.unfolded_sales', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.unfolded_sales', '');
 
 CREATE TABLE commerce.popular_products (
 	rank       int PRIMARY KEY,
@@ -37,17 +37,17 @@ CREATE TABLE commerce.popular_products (
 COMMENT ON TABLE commerce.popular_products IS 'the best sellers of the three days up to until_day, as of the last refresh; read them with popular_products()';
 SELECT pg_catalog.pg_extension_config_dump('commerce.popular_products', '');
 
-CREATE FUNCTION commerce.lock_sales()
+CREATE FUNCTION commerce_private.lock_sales()
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_lock_sales';
-COMMENT ON FUNCTION commerce.lock_sales() IS 'internal: lets one transaction at a time fold sales';
+COMMENT ON FUNCTION commerce_private.lock_sales() IS 'lets one transaction at a time fold sales';
 
-CREATE FUNCTION commerce.sales_between(first xid8, horizon xid8)
+CREATE FUNCTION commerce_private.sales_between(first xid8, horizon xid8)
 RETURNS TABLE (day date, product_id bigint, units numeric)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT commerce.local_date(o.paid_at), i.product_id, sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
+	SELECT commerce_private.local_date(o.paid_at), i.product_id, sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
 	FROM commerce.order_item_events e
 	JOIN commerce.order_items i ON i.id = e.order_item_id
 	JOIN commerce.orders o ON o.id = i.order_id
@@ -56,54 +56,54 @@ AS $$
 	GROUP BY 1, 2
 	ORDER BY 1, 2
 $$;
-COMMENT ON FUNCTION commerce.sales_between(xid8, xid8) IS
-	'internal: units sold, less units cancelled, by the transactions from first to before horizon';
+COMMENT ON FUNCTION commerce_private.sales_between(xid8, xid8) IS
+	'units sold, less units cancelled, by the transactions from first to before horizon';
 
-CREATE FUNCTION commerce.fold_sales(horizon xid8)
+CREATE FUNCTION commerce_private.fold_sales(horizon xid8)
 RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	watermark xid8 := coalesce((SELECT f.mark FROM commerce.sales_fold f), '0');
+	watermark xid8 := coalesce((SELECT f.mark FROM commerce_private.sales_fold f), '0');
 	folded int;
 	unfolded int;
 BEGIN
 	INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
-	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce.sales_between(watermark, fold_sales.horizon) s
+	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, fold_sales.horizon) s
 	ON CONFLICT (day, product_id) DO UPDATE SET units = least(d.units::numeric + EXCLUDED.units, 9223372036854775807);
 	GET DIAGNOSTICS folded = ROW_COUNT;
 	watermark := greatest(watermark, fold_sales.horizon);
 	-- where nothing was sold there is no row: a dump that is being restored brings its own
-	INSERT INTO commerce.sales_fold AS f (mark)
-	SELECT watermark WHERE folded > 0 OR EXISTS (SELECT FROM commerce.sales_fold)
+	INSERT INTO commerce_private.sales_fold AS f (mark)
+	SELECT watermark WHERE folded > 0 OR EXISTS (SELECT FROM commerce_private.sales_fold)
 	ON CONFLICT ((true)) DO UPDATE SET mark = EXCLUDED.mark;
 
-	DELETE FROM commerce.unfolded_sales;
-	INSERT INTO commerce.unfolded_sales (day, product_id, units)
-	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce.sales_between(watermark, '18446744073709551615') s;
+	DELETE FROM commerce_private.unfolded_sales;
+	INSERT INTO commerce_private.unfolded_sales (day, product_id, units)
+	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, '18446744073709551615') s;
 	GET DIAGNOSTICS unfolded = ROW_COUNT;
 	RETURN folded + unfolded;
 END
 $$;
-COMMENT ON FUNCTION commerce.fold_sales(xid8) IS
-	'internal: adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark; those from there on that can be seen are written to unfolded_sales';
+COMMENT ON FUNCTION commerce_private.fold_sales(xid8) IS
+	'adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark; those from there on that can be seen are written to unfolded_sales';
 
-CREATE FUNCTION commerce.rank_products(days int, top int)
+CREATE FUNCTION commerce_private.rank_products(days int, top int)
 RETURNS TABLE (rank int, product_id bigint, units_sold bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.row_number() OVER (ORDER BY s.units DESC, s.product_id)::int, s.product_id, s.units
 	FROM (SELECT d.product_id, least(sum(d.units), 9223372036854775807)::bigint AS units
-		  FROM (TABLE commerce.product_daily_sales UNION ALL TABLE commerce.unfolded_sales) d
-		  WHERE d.day BETWEEN commerce.local_date() - (rank_products.days - 1) AND commerce.local_date()
+		  FROM (TABLE commerce.product_daily_sales UNION ALL TABLE commerce_private.unfolded_sales) d
+		  WHERE d.day BETWEEN commerce_private.local_date() - (rank_products.days - 1) AND commerce_private.local_date()
 		  GROUP BY d.product_id) s
 	JOIN commerce.products p ON p.id = s.product_id
 	WHERE s.units > 0 AND p.status <> 'DISCONTINUED'
 	ORDER BY 1
 	LIMIT rank_products.top
 $$;
-COMMENT ON FUNCTION commerce.rank_products(int, int) IS
-	'internal: sums product_daily_sales and unfolded_sales over the days up to today and ranks the products that can be bought; ties by product id';
+COMMENT ON FUNCTION commerce_private.rank_products(int, int) IS
+	'sums product_daily_sales and unfolded_sales over the days up to today and ranks the products that can be bought; ties by product id';
 
 CREATE FUNCTION commerce.refresh_popular_products()
 RETURNS int
@@ -113,15 +113,15 @@ DECLARE
 	written int;
 	ranked int;
 BEGIN
-	PERFORM commerce.begin_write();
-	PERFORM commerce.lock_sales();
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.lock_sales();
 	-- a command of its own after the lock, so that its snapshot sees what the last refresh committed
-	written := commerce.fold_sales(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()));
+	written := commerce_private.fold_sales(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()));
 
 	DELETE FROM commerce.popular_products;
 	INSERT INTO commerce.popular_products (rank, product_id, units_sold, until_day, as_of)
-	SELECT r.rank, r.product_id, r.units_sold, commerce.local_date(), pg_catalog.now()
-	FROM commerce.rank_products(3, 100) r;
+	SELECT r.rank, r.product_id, r.units_sold, commerce_private.local_date(), pg_catalog.now()
+	FROM commerce_private.rank_products(3, 100) r;
 	GET DIAGNOSTICS ranked = ROW_COUNT;
 	RETURN written + ranked;
 END
@@ -138,17 +138,17 @@ DECLARE
 	refreshed_at timestamptz;
 BEGIN
 	IF popular_products.days IS NULL OR popular_products.days NOT BETWEEN 1 AND 3660 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'days must be from 1 to 3660');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'days must be from 1 to 3660');
 	END IF;
 	IF popular_products.top IS NULL OR popular_products.top NOT BETWEEN 1 AND 1000 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'top must be from 1 to 1000');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'top must be from 1 to 1000');
 	END IF;
 
 	-- the stored ranking serves when it is today's, is of these days, and nothing in it was discontinued since
 	IF popular_products.days = 3 AND popular_products.top <= 100
 	   AND EXISTS (SELECT FROM commerce.popular_products r)
 	   AND NOT EXISTS (SELECT FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
-					   WHERE p.status = 'DISCONTINUED' OR r.until_day <> commerce.local_date()) THEN
+					   WHERE p.status = 'DISCONTINUED' OR r.until_day <> commerce_private.local_date()) THEN
 		RETURN QUERY
 			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, r.as_of
 			FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
@@ -158,7 +158,7 @@ BEGIN
 		SELECT max(r.as_of) INTO refreshed_at FROM commerce.popular_products r;
 		RETURN QUERY
 			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, refreshed_at
-			FROM commerce.rank_products(popular_products.days, popular_products.top) r
+			FROM commerce_private.rank_products(popular_products.days, popular_products.top) r
 			JOIN commerce.products p ON p.id = r.product_id
 			ORDER BY r.rank;
 	END IF;

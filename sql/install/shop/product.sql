@@ -41,20 +41,20 @@ COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions_id_seq', '');
 
-CREATE TABLE commerce.stock (
+CREATE TABLE commerce_private.stock (
 	product_id bigint PRIMARY KEY REFERENCES commerce.products,
 	on_hand    bigint NOT NULL DEFAULT 0,
 	mark       xid8 NOT NULL DEFAULT '0',
 	depleted   boolean NOT NULL DEFAULT false,
 	event_key  xid8 NOT NULL DEFAULT '0'
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE commerce.stock IS
+COMMENT ON TABLE commerce_private.stock IS
 	'folded stock: what is available is on_hand plus the entries of stock_entries not folded yet. No order updates it';
-COMMENT ON COLUMN commerce.stock.on_hand IS 'sum of the folded entries; what is available is told by available_stock()';
-COMMENT ON COLUMN commerce.stock.mark IS 'entries of transactions below this id are folded into on_hand';
-COMMENT ON COLUMN commerce.stock.depleted IS 'nothing was left at the last fold (a StockDepleted event went out)';
-COMMENT ON COLUMN commerce.stock.event_key IS 'key of the last outbox event of this product';
-SELECT pg_catalog.pg_extension_config_dump('commerce.stock', '');
+COMMENT ON COLUMN commerce_private.stock.on_hand IS 'sum of the folded entries; what is available is told by available_stock()';
+COMMENT ON COLUMN commerce_private.stock.mark IS 'entries of transactions below this id are folded into on_hand';
+COMMENT ON COLUMN commerce_private.stock.depleted IS 'nothing was left at the last fold (a StockDepleted event went out)';
+COMMENT ON COLUMN commerce_private.stock.event_key IS 'key of the last outbox event of this product';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.stock', '');
 
 CREATE TABLE commerce.stock_entries (
 	id            bigint GENERATED ALWAYS AS IDENTITY,
@@ -74,28 +74,28 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.stock_entries_id_seq', '');
 
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.products
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.products ENABLE ALWAYS TRIGGER gate_delete;
 
-CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock
-	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.stock
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
-ALTER TABLE commerce.stock ENABLE ALWAYS TRIGGER gate_statement;
+CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce_private.stock
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.stock ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce_private.stock
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce_private.stock ENABLE ALWAYS TRIGGER gate_statement;
 CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce.stock_entries
-	FOR EACH ROW EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_write;
 CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce.stock_entries
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.stock_entries ENABLE ALWAYS TRIGGER gate_statement;
 
 -- Rows of the stock tables are written by C alone, which owns them.
-CREATE FUNCTION commerce.open_stock(product_id bigint, units bigint)
+CREATE FUNCTION commerce_private.open_stock(product_id bigint, units bigint)
 RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_open_stock';
-COMMENT ON FUNCTION commerce.open_stock(bigint, bigint) IS 'internal: gives a new product its stock row and first entry. Errors: INVALID_REQUEST';
+COMMENT ON FUNCTION commerce_private.open_stock(bigint, bigint) IS 'gives a new product its stock row and first entry. Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce.adjust_stock(product_id bigint, delta bigint, note text DEFAULT NULL)
 RETURNS bigint
@@ -113,15 +113,15 @@ DECLARE
 	available bigint;
 BEGIN
 	IF available_stock.product_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
 	END IF;
 	-- a transaction with an old snapshot may have taken units whose return it does not see
 	SELECT greatest(s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
 										  WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0), 0)
 	INTO available
-	FROM commerce.stock s WHERE s.product_id = available_stock.product_id;
+	FROM commerce_private.stock s WHERE s.product_id = available_stock.product_id;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', available_stock.product_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', available_stock.product_id));
 	END IF;
 	RETURN available;
 END
@@ -140,49 +140,49 @@ AS $$
 DECLARE
 	product_id bigint;
 BEGIN
-	PERFORM commerce.begin_write();
-	PERFORM commerce.check_product(create_product.name, create_product.price, create_product.discount,
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_product(create_product.name, create_product.price, create_product.discount,
 								   create_product.shipping_fee, create_product.max_per_order);
 	IF create_product.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_product.seller_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_product.seller_id));
 	END IF;
 
 	INSERT INTO commerce.products (seller_id, name, price, description, category, discount, shipping_fee, max_per_order)
 	VALUES (create_product.seller_id, create_product.name, create_product.price, create_product.description,
 			create_product.category, create_product.discount, create_product.shipping_fee, create_product.max_per_order)
 	RETURNING id INTO product_id;
-	PERFORM commerce.open_stock(product_id, create_product.stock);
+	PERFORM commerce_private.open_stock(product_id, create_product.stock);
 	RETURN product_id;
 END
 $$;
 COMMENT ON FUNCTION commerce.create_product(bigint, text, bigint, bigint, text, text, bigint, bigint, bigint) IS
 	'puts a product on sale with its first stock and returns its id; money in won; seller_id NULL: the shop''s own. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.check_product(name text, price bigint, discount bigint, shipping_fee bigint, max_per_order bigint)
+CREATE FUNCTION commerce_private.check_product(name text, price bigint, discount bigint, shipping_fee bigint, max_per_order bigint)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF pg_catalog.btrim(coalesce(check_product.name, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
 	END IF;
 	IF check_product.price IS NULL OR check_product.price < 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'price must be 0 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'price must be 0 or more');
 	END IF;
 	IF check_product.discount IS NULL OR check_product.discount NOT BETWEEN 0 AND check_product.price THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'discount must be between 0 and the price');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'discount must be between 0 and the price');
 	END IF;
 	IF check_product.shipping_fee IS NULL OR check_product.shipping_fee < 0 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'shipping_fee must be 0 or more');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'shipping_fee must be 0 or more');
 	END IF;
 	IF check_product.max_per_order < 1 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'max_per_order must be 1 or more, or null for no limit');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_per_order must be 1 or more, or null for no limit');
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce.check_product(text, bigint, bigint, bigint, bigint) IS
-	'internal: the rules of a product''s attributes, each with its INVALID_REQUEST';
+COMMENT ON FUNCTION commerce_private.check_product(text, bigint, bigint, bigint, bigint) IS
+	'the rules of a product''s attributes, each with its INVALID_REQUEST';
 
 CREATE FUNCTION commerce.update_product(
 	product_id bigint, name text DEFAULT NULL, price bigint DEFAULT NULL, discount bigint DEFAULT NULL,
@@ -195,13 +195,13 @@ AS $$
 DECLARE
 	p commerce.products;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF update_product.product_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
 	END IF;
 	SELECT * INTO p FROM commerce.products WHERE id = update_product.product_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', update_product.product_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', update_product.product_id));
 	END IF;
 	p.name := coalesce(update_product.name, p.name);
 	p.price := coalesce(update_product.price, p.price);
@@ -210,7 +210,7 @@ BEGIN
 	p.max_per_order := coalesce(update_product.max_per_order, p.max_per_order);
 	p.description := coalesce(update_product.description, p.description);
 	p.category := coalesce(update_product.category, p.category);
-	PERFORM commerce.check_product(p.name, p.price, p.discount, p.shipping_fee, p.max_per_order);
+	PERFORM commerce_private.check_product(p.name, p.price, p.discount, p.shipping_fee, p.max_per_order);
 
 	UPDATE commerce.products
 	SET name = p.name, price = p.price, discount = p.discount, shipping_fee = p.shipping_fee,
@@ -232,19 +232,19 @@ AS $$
 DECLARE
 	changed commerce.products;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF set_product_status.product_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
 	END IF;
 	IF set_product_status.status IS NULL OR set_product_status.status = 'SOLD_OUT' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'status must be ON_SALE or DISCONTINUED',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'status must be ON_SALE or DISCONTINUED',
 			'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
 	END IF;
 	UPDATE commerce.products p SET status = set_product_status.status, updated_at = pg_catalog.now()
 	WHERE p.id = set_product_status.product_id
 	RETURNING p.* INTO changed;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', set_product_status.product_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', set_product_status.product_id));
 	END IF;
 	RETURN changed;
 END
@@ -261,23 +261,23 @@ AS $$
 DECLARE
 	promotion_id bigint;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF create_promotion.product_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
 	END IF;
 	IF create_promotion.kind IS NULL OR create_promotion.kind NOT IN ('FIXED', 'PERCENT') THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'kind must be FIXED or PERCENT');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'kind must be FIXED or PERCENT');
 	END IF;
 	IF create_promotion.value IS NULL OR create_promotion.value < 1
 	   OR (create_promotion.kind = 'PERCENT' AND create_promotion.value > 100) THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'value must be 1 or more won, or 1 to 100 percent');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be 1 or more won, or 1 to 100 percent');
 	END IF;
 	IF create_promotion.starts_at IS NULL OR create_promotion.ends_at IS NULL
 	   OR create_promotion.starts_at >= create_promotion.ends_at THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'starts_at must be before ends_at');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'starts_at must be before ends_at');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.products p WHERE p.id = create_promotion.product_id) THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_promotion.product_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_promotion.product_id));
 	END IF;
 	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at)
 	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,
@@ -289,7 +289,7 @@ $$;
 COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz) IS
 	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.fold_stock(
+CREATE FUNCTION commerce_private.fold_stock(
 	product_ids bigint[], sold_out bigint[], OUT folded bigint, OUT unfinished bigint[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
@@ -307,7 +307,7 @@ BEGIN
 							+ coalesce((SELECT sum(j.delta) FROM commerce.stock_entries j
 										WHERE j.product_id = s.product_id AND j.xid >= h.xmin), 0) <= 0
 				   END AS is_depleted
-			FROM commerce.stock s CROSS JOIN horizon h
+			FROM commerce_private.stock s CROSS JOIN horizon h
 			CROSS JOIN LATERAL (
 				SELECT sum(j.delta) AS finished FROM commerce.stock_entries j
 				WHERE j.product_id = s.product_id AND j.xid >= s.mark AND j.xid < h.xmin) f
@@ -315,7 +315,7 @@ BEGIN
 			  AND (f.finished IS NOT NULL OR s.product_id = ANY (fold_stock.sold_out) <> s.depleted)
 			FOR NO KEY UPDATE OF s SKIP LOCKED
 		)
-		UPDATE commerce.stock s
+		UPDATE commerce_private.stock s
 		SET on_hand = s.on_hand + coalesce(due.finished, 0), mark = greatest(s.mark, h.xmin), depleted = due.is_depleted,
 			event_key = CASE WHEN due.is_depleted AND NOT due.was_depleted
 							 THEN greatest(s.event_key, pg_catalog.pg_current_xact_id()) ELSE s.event_key END
@@ -325,7 +325,7 @@ BEGIN
 	LOOP
 		folded := folded + 1;
 		IF moved.now_depleted THEN
-			PERFORM commerce.write_event('Product', p.id::text, 'StockDepleted',
+			PERFORM commerce_private.write_event('Product', p.id::text, 'StockDepleted',
 				pg_catalog.jsonb_build_object('product_id', p.id, 'seller_id', p.seller_id, 'name', p.name,
 					'category', p.category, 'price', p.price, 'status', p.status),
 				moved.event_key)
@@ -334,9 +334,9 @@ BEGIN
 	END LOOP;
 	unfinished := ARRAY(
 		SELECT p.product_id FROM pg_catalog.unnest(fold_stock.product_ids) p (product_id)
-		WHERE EXISTS (SELECT FROM commerce.stock s JOIN commerce.stock_entries j ON j.product_id = s.product_id AND j.xid >= s.mark
+		WHERE EXISTS (SELECT FROM commerce_private.stock s JOIN commerce.stock_entries j ON j.product_id = s.product_id AND j.xid >= s.mark
 					  WHERE s.product_id = p.product_id));
 END
 $$;
-COMMENT ON FUNCTION commerce.fold_stock(bigint[], bigint[]) IS
-	'internal: the part of fold() that moves stock, of all products (NULL) or of some, of which those in sold_out are known to have nothing left; returns how many it moved, and which of those given have entries left to fold';
+COMMENT ON FUNCTION commerce_private.fold_stock(bigint[], bigint[]) IS
+	'the part of fold() that moves stock, of all products (NULL) or of some, of which those in sold_out are known to have nothing left; returns how many it moved, and which of those given have entries left to fold';

@@ -58,10 +58,10 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries_id_seq', '');
 
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.users
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.users ENABLE ALWAYS TRIGGER gate_delete;
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.sellers
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce.gate_foreign_write();
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.sellers ENABLE ALWAYS TRIGGER gate_delete;
 
 CREATE FUNCTION commerce.create_user(
@@ -74,18 +74,18 @@ AS $$
 DECLARE
 	created commerce.users;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF pg_catalog.btrim(coalesce(create_user.name, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
 	END IF;
 	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'email must be an address such as kim@example.com');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'email must be an address such as kim@example.com');
 	END IF;
 	IF pg_catalog.char_length(create_user.email) > 254 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'email must have at most 254 characters');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'email must have at most 254 characters');
 	END IF;
 	IF create_user.role IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'role must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'role must not be null');
 	END IF;
 
 	INSERT INTO commerce.users (name, email, phone, address, role, event_key)
@@ -94,10 +94,10 @@ BEGIN
 	ON CONFLICT DO NOTHING
 	RETURNING * INTO created;
 	IF created.id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'a user with this email exists already');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'a user with this email exists already');
 	END IF;
 
-	PERFORM commerce.write_event('User', created.id::text, 'UserCreated',
+	PERFORM commerce_private.write_event('User', created.id::text, 'UserCreated',
 		pg_catalog.jsonb_build_object('user_id', created.id, 'name', created.name, 'email', created.email,
 			'phone', created.phone, 'address', created.address, 'role', created.role,
 			'status', created.status, 'created_at', created.created_at),
@@ -119,26 +119,26 @@ DECLARE
 	owner_role commerce.user_role;
 	seller_id bigint;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF create_seller.user_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.business_name, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'business_name must not be empty');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'business_name must not be empty');
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'registration_number must not be empty');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'registration_number must not be empty');
 	END IF;
 	IF pg_catalog.char_length(create_seller.registration_number) > 100 THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'registration_number must have at most 100 characters');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'registration_number must have at most 100 characters');
 	END IF;
 
 	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', create_seller.user_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', create_seller.user_id));
 	END IF;
 	IF owner_role <> 'SELLER' THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST',
+		PERFORM commerce_private.raise_error('INVALID_REQUEST',
 			pg_catalog.format('user %s has role %s, not SELLER', create_seller.user_id, owner_role));
 	END IF;
 
@@ -148,7 +148,7 @@ BEGIN
 	ON CONFLICT DO NOTHING
 	RETURNING id INTO seller_id;
 	IF seller_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'this user or this registration number is a seller already');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'this user or this registration number is a seller already');
 	END IF;
 	RETURN seller_id;
 END
@@ -164,15 +164,15 @@ AS $$
 DECLARE
 	changed commerce.users;
 BEGIN
-	PERFORM commerce.begin_write();
+	PERFORM commerce_private.begin_write();
 	IF set_user_status.user_id IS NULL OR set_user_status.status IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id and status must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id and status must not be null');
 	END IF;
 	UPDATE commerce.users u SET status = set_user_status.status, updated_at = pg_catalog.now()
 	WHERE u.id = set_user_status.user_id
 	RETURNING u.* INTO changed;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', set_user_status.user_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', set_user_status.user_id));
 	END IF;
 	RETURN changed;
 END
@@ -195,11 +195,11 @@ SET enable_seqscan = off
 AS $$
 BEGIN
 	IF get_balance.user_id IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
 	END IF;
 	SELECT u.balance INTO get_balance.balance FROM commerce.users u WHERE u.id = get_balance.user_id;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', get_balance.user_id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', get_balance.user_id));
 	END IF;
 END
 $$;

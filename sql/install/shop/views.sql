@@ -12,7 +12,7 @@ CREATE VIEW commerce.product_list AS
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
 	JOIN LATERAL (SELECT greatest(t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
 														WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0), 0)::bigint AS available
-				  FROM commerce.stock t WHERE t.product_id = p.id) k ON true
+				  FROM commerce_private.stock t WHERE t.product_id = p.id) k ON true
 	JOIN LATERAL (SELECT least(p.price, greatest(p.discount, max(
 						CASE r.kind WHEN 'FIXED' THEN r.value
 							 ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END))) AS reduction
@@ -45,11 +45,11 @@ CREATE VIEW commerce.coupon_list AS
 	FROM commerce.coupons c
 	JOIN LATERAL (SELECT greatest(t.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
 											   WHERE i.coupon_id = t.coupon_id AND i.xid >= t.mark), 0) AS remaining
-				  FROM commerce.coupon_quota t WHERE t.coupon_id = c.id) q ON true;
+				  FROM commerce_private.coupon_quota t WHERE t.coupon_id = c.id) q ON true;
 COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be claimed, and their status';
 
 CREATE VIEW commerce.job_status AS
 	SELECT j.name, j.purpose, j.schedule, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
 		   r.rows AS last_rows, r.failures, r.last_error, r.last_error_at
-	FROM commerce.jobs j LEFT JOIN commerce.job_runs r ON r.name = j.name;
+	FROM commerce_private.jobs j LEFT JOIN commerce_private.job_runs r ON r.name = j.name;
 COMMENT ON VIEW commerce.job_status IS 'the periodic jobs, when each ran last, and its last error';

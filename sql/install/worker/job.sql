@@ -1,15 +1,15 @@
 -- Periodic jobs, run by pg_cron. No rule depends on one having run: they count, mark and free.
 
-CREATE TABLE commerce.jobs (
+CREATE TABLE commerce_private.jobs (
 	name       text PRIMARY KEY,
 	schedule   text NOT NULL,
 	command    text NOT NULL,
 	purpose    text NOT NULL
 );
-COMMENT ON TABLE commerce.jobs IS 'the extension''s periodic jobs; schedule_jobs() hands them to pg_cron';
-COMMENT ON COLUMN commerce.jobs.schedule IS 'cron expression';
-COMMENT ON COLUMN commerce.jobs.command IS 'a query of one integer: how many rows the job wrote';
-INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
+COMMENT ON TABLE commerce_private.jobs IS 'the extension''s periodic jobs; schedule_jobs() hands them to pg_cron';
+COMMENT ON COLUMN commerce_private.jobs.schedule IS 'cron expression';
+COMMENT ON COLUMN commerce_private.jobs.command IS 'a query of one integer: how many rows the job wrote';
+INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
 	('popular-products', '* * * * *', 'SELECT commerce.refresh_popular_products()', 'ranks the best sellers'),
 	('expire-coupons', '* * * * *', 'SELECT commerce.expire_coupons()', 'marks overdue coupons, with their events'),
 	('purge-idempotency-keys', '7 * * * *', 'SELECT commerce.purge_idempotency_keys(1000000)', 'deletes keys older than 24 hours'),
@@ -17,7 +17,7 @@ INSERT INTO commerce.jobs (name, schedule, command, purpose) VALUES
 	('purge-order-sheets', '17 * * * *', 'SELECT commerce.purge_order_sheets(1000000)', 'deletes order sheets older than 30 days'),
 	('fold', '* * * * *', 'SELECT commerce.fold()', 'folds the journals of stock and coupons');
 
-CREATE TABLE commerce.job_runs (
+CREATE TABLE commerce_private.job_runs (
 	name        text PRIMARY KEY,
 	started_at  timestamptz NOT NULL,
 	finished_at timestamptz NOT NULL,
@@ -26,28 +26,28 @@ CREATE TABLE commerce.job_runs (
 	last_error  text,
 	last_error_at timestamptz
 );
-COMMENT ON TABLE commerce.job_runs IS 'the last run of each job; see the view job_status';
-SELECT pg_catalog.pg_extension_config_dump('commerce.job_runs', '');
+COMMENT ON TABLE commerce_private.job_runs IS 'the last run of each job; see the view job_status';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.job_runs', '');
 
-CREATE FUNCTION commerce.run_job(name text)
+CREATE FUNCTION commerce_private.run_job(name text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	job commerce.jobs;
+	job commerce_private.jobs;
 	started timestamptz := pg_catalog.clock_timestamp();
 	written bigint;
 	failure text;
 BEGIN
 	IF run_job.name IS NULL THEN
-		PERFORM commerce.raise_error('INVALID_REQUEST', 'name must not be null');
+		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be null');
 	END IF;
-	SELECT * INTO job FROM commerce.jobs j WHERE j.name = run_job.name;
+	SELECT * INTO job FROM commerce_private.jobs j WHERE j.name = run_job.name;
 	IF NOT FOUND THEN
-		PERFORM commerce.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('job %s', run_job.name));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('job %s', run_job.name));
 	END IF;
-	IF NOT commerce.try_lock_job(job.name) THEN
+	IF NOT commerce_private.try_lock_job(job.name) THEN
 		RETURN NULL;
 	END IF;
 	BEGIN
@@ -55,7 +55,7 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		failure := pg_catalog.format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
 	END;
-	INSERT INTO commerce.job_runs AS r (name, started_at, finished_at, rows, failures, last_error, last_error_at)
+	INSERT INTO commerce_private.job_runs AS r (name, started_at, finished_at, rows, failures, last_error, last_error_at)
 	VALUES (job.name, started, pg_catalog.clock_timestamp(), written,
 			CASE WHEN failure IS NULL THEN 0 ELSE 1 END, failure,
 			CASE WHEN failure IS NOT NULL THEN pg_catalog.clock_timestamp() END)
@@ -70,17 +70,17 @@ BEGIN
 	RETURN written;
 END
 $$;
-COMMENT ON FUNCTION commerce.run_job(text) IS
-	'runs a job of commerce.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.run_job(text) IS
+	'runs a job of commerce_private.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce.try_lock_job(name text)
+CREATE FUNCTION commerce_private.try_lock_job(name text)
 RETURNS boolean
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_try_lock_job';
-COMMENT ON FUNCTION commerce.try_lock_job(text) IS
-	'internal: takes a job''s lock until the transaction ends, or answers false when another session has it';
+COMMENT ON FUNCTION commerce_private.try_lock_job(text) IS
+	'takes a job''s lock until the transaction ends, or answers false when another session has it';
 
-CREATE FUNCTION commerce.require_cron()
+CREATE FUNCTION commerce_private.require_cron()
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -90,36 +90,36 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				  HINT = CASE
 					  WHEN coalesce(pg_catalog.current_setting('cron.database_name', true), '') = '' THEN
-						  'Set shared_preload_libraries = ''pg_cron'' and cron.database_name to this database, restart the server, and run CREATE EXTENSION pg_cron. Everything else works without it; SELECT commerce.run_job(name) runs a job by hand.'
+						  'Set shared_preload_libraries = ''pg_cron'' and cron.database_name to this database, restart the server, and run CREATE EXTENSION pg_cron. Everything else works without it; SELECT commerce_private.run_job(name) runs a job by hand.'
 					  WHEN pg_catalog.current_setting('cron.database_name') <> pg_catalog.current_database() THEN
-						  pg_catalog.format('pg_cron serves database "%s": set cron.database_name to this database and restart the server, or schedule SELECT commerce.run_job(name) there with cron.schedule_in_database().',
+						  pg_catalog.format('pg_cron serves database "%s": set cron.database_name to this database and restart the server, or schedule SELECT commerce_private.run_job(name) there with cron.schedule_in_database().',
 							  pg_catalog.current_setting('cron.database_name'))
 					  ELSE 'Run CREATE EXTENSION pg_cron.'
 				  END;
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce.require_cron() IS 'internal: says what is missing when pg_cron is not there';
+COMMENT ON FUNCTION commerce_private.require_cron() IS 'says what is missing when pg_cron is not there';
 
 CREATE FUNCTION commerce.schedule_jobs()
 RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	job commerce.jobs;
+	job commerce_private.jobs;
 	scheduled int := 0;
 BEGIN
-	PERFORM commerce.require_cron();
-	FOR job IN SELECT * FROM commerce.jobs j ORDER BY j.name LOOP
+	PERFORM commerce_private.require_cron();
+	FOR job IN SELECT * FROM commerce_private.jobs j ORDER BY j.name LOOP
 		EXECUTE 'SELECT cron.schedule($1, $2, $3)'
-			USING 'commerce ' || job.name, job.schedule, pg_catalog.format('SELECT commerce.run_job(%L)', job.name);
+			USING 'commerce ' || job.name, job.schedule, pg_catalog.format('SELECT commerce_private.run_job(%L)', job.name);
 		scheduled := scheduled + 1;
 	END LOOP;
 	RETURN scheduled;
 END
 $$;
 COMMENT ON FUNCTION commerce.schedule_jobs() IS
-	'puts the jobs of commerce.jobs into pg_cron, or puts them right there, for the current role; returns how many. They run as that role. Says what is missing when pg_cron is not there';
+	'puts the jobs of commerce_private.jobs into pg_cron, or puts them right there, for the current role; returns how many. They run as that role. Says what is missing when pg_cron is not there';
 
 CREATE FUNCTION commerce.unschedule_jobs()
 RETURNS int
@@ -128,7 +128,7 @@ AS $$
 DECLARE
 	unscheduled int;
 BEGIN
-	PERFORM commerce.require_cron();
+	PERFORM commerce_private.require_cron();
 	EXECUTE 'SELECT count(cron.unschedule(jobid))::int FROM cron.job WHERE jobname LIKE ''commerce %'' AND username = CURRENT_USER'
 		INTO unscheduled;
 	RETURN unscheduled;
