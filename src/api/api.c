@@ -273,7 +273,7 @@ raise_anew(MemoryContext context)
 {
 	const char *parsing = api_request_stop_parsing();
 	int			sqlstate = geterrcode();
-	const char *detail = NULL;
+	const char *reason = NULL;
 	ErrorData  *error;
 	ErrorCode	code;
 
@@ -283,7 +283,7 @@ raise_anew(MemoryContext context)
 	{
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
-		raise_error(ERROR_INVALID_REQUEST, "%s is malformed", parsing);
+		raise_invalid(parsing, "is malformed");
 	}
 	if (!request_is_http())
 		PG_RE_THROW();
@@ -295,13 +295,13 @@ raise_anew(MemoryContext context)
 
 	/* texts that were written for users: of a DBA's own trigger, of a job that cannot be scheduled */
 	if (sqlstate == ERRCODE_RAISE_EXCEPTION || sqlstate == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
-		detail = error->message;
+		reason = error->message;
 	if (code == ERROR_INTERNAL_SERVER_ERROR)
 	{
 		error->elevel = LOG;
 		ThrowErrorData(error);
 	}
-	raise_error_hint(code, detail, NULL);
+	raise_error(code, {reason ? "reason" : NULL, reason, 0});
 }
 
 /*

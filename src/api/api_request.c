@@ -115,24 +115,26 @@ api_caller(const ApiEndpoint *endpoint)
 	if (sql_execute(&read_caller, values, NULL) > 0)
 		caller.role = role_of(sql_text(0, 1));
 	if (caller.role == API_ANONYMOUS || caller.user_id == 0)
-		raise_error(ERROR_UNAUTHENTICATED, NULL);
+		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "there is no token"));
 	if (sql_is_null(0, 2))
-		raise_error(ERROR_UNAUTHENTICATED, "user " INT64_FORMAT " does not exist", caller.user_id);
+		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "the token's user does not exist"));
 	user_role = sql_text(0, 2);
 	status = sql_text(0, 3);
 	if (!endpoint->roles[caller.role])
-		raise_error(ERROR_FORBIDDEN, "%s is not for the role %s", endpoint->name, api_role_labels[caller.role]);
+		raise_error(ERROR_FORBIDDEN, D_TEXT("role", api_role_labels[caller.role]),
+					D_TEXT("reason", "the endpoint is not for this role"));
 	if (strcmp(user_role, api_role_labels[caller.role]) != 0)
-		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is a %s, and the token is a %s's",
-					caller.user_id, user_role, api_role_labels[caller.role]);
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id), D_TEXT("role", user_role),
+					D_TEXT("reason", "the token is of another role"));
 
 	/* what a buyer who is not active may do is for each function to say */
 	if (caller.role != API_BUYER && strcmp(status, "ACTIVE") != 0)
-		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", caller.user_id, status);
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id), D_TEXT("status", status));
 	if (caller.role == API_SELLER)
 	{
 		if (sql_is_null(0, 4))
-			raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " has no business on record", caller.user_id);
+			raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
+						D_TEXT("reason", "the user has no business on record"));
 		caller.seller_id = sql_int64(0, 4);
 	}
 	SPI_finish();
@@ -143,7 +145,7 @@ static void
 require_int4(const ApiArgument *argument, int64 number)
 {
 	if (number < INT_MIN || number > INT_MAX)
-		raise_error(ERROR_INVALID_REQUEST, "%s is out of range", argument->name);
+		raise_invalid(argument->name, "is out of range");
 }
 
 /* A value that its type's input function reads; what it does not like is INVALID_REQUEST (api.c). */
@@ -160,8 +162,8 @@ read_text(const ApiArgument *argument, Oid type, char *string)
 	{
 		if (strlen(string) >= NAMEDATALEN ||
 			!SearchSysCacheExists2(ENUMTYPOIDNAME, ObjectIdGetDatum(type), CStringGetDatum(string)))
-			raise_error(ERROR_INVALID_REQUEST, "%s cannot be \"%s\"", argument->name,
-						pnstrdup(string, pg_mbcliplen(string, strlen(string), 64)));
+			raise_invalid(argument->name, "cannot be \"%s\"",
+						  pnstrdup(string, pg_mbcliplen(string, strlen(string), 64)));
 	}
 	getTypeInputInfo(type, &input, &parameter);
 	parsing = argument->name;
@@ -181,7 +183,7 @@ json_integer(const ApiArgument *argument, const JsonbValue *value)
 														   DirectFunctionCall1(numeric_trim_scale,
 																			   NumericGetDatum(value->val.numeric)))),
 					   &number))
-		raise_error(ERROR_INVALID_REQUEST, "%s must be a whole number", argument->name);
+		raise_invalid(argument->name, "must be a whole number");
 	return number;
 }
 
@@ -189,7 +191,7 @@ static Datum
 json_text(const ApiArgument *argument, Oid type, const JsonbValue *value)
 {
 	if (value->type != jbvString)
-		raise_error(ERROR_INVALID_REQUEST, "%s must be a string", argument->name);
+		raise_invalid(argument->name, "must be a string");
 	return read_text(argument, type, pnstrdup(value->val.string.val, value->val.string.len));
 }
 
@@ -202,8 +204,7 @@ json_array(const ApiArgument *argument, const JsonbValue *value)
 	Datum	   *elements;
 
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		raise_error(ERROR_INVALID_REQUEST, "%s must be an array of %s", argument->name,
-					of_text ? "strings" : "whole numbers");
+		raise_invalid(argument->name, "must be an array of %s", of_text ? "strings" : "whole numbers");
 	container = value->val.binary.data;
 	n = JsonContainerSize(container);
 	elements = palloc(Max(n, 1) * sizeof(Datum));
@@ -234,7 +235,7 @@ json_value(const ApiArgument *argument, JsonbValue *value)
 			return Int32GetDatum((int32) number);
 		case BOOLOID:
 			if (value->type != jbvBool)
-				raise_error(ERROR_INVALID_REQUEST, "%s must be true or false", argument->name);
+				raise_invalid(argument->name, "must be true or false");
 			return BoolGetDatum(value->val.boolean);
 		case INT8ARRAYOID:
 		case TEXTARRAYOID:
@@ -255,7 +256,7 @@ text_value(const ApiArgument *argument, char *string)
 	if (argument->type != INT8OID && argument->type != INT4OID)
 		return read_text(argument, argument->type, string);
 	if (!parse_integer(string, &number))
-		raise_error(ERROR_INVALID_REQUEST, "%s must be a whole number", argument->name);
+		raise_invalid(argument->name, "must be a whole number");
 	if (argument->type == INT8OID)
 		return Int64GetDatum(number);
 	require_int4(argument, number);
@@ -293,7 +294,7 @@ fill_from_body(ApiRequest *request, Jsonb *body)
 	JsonbValue	value;
 
 	if (body == NULL || !JB_ROOT_IS_OBJECT(body))
-		raise_error(ERROR_INVALID_REQUEST, "the body must be a JSON object");
+		raise_invalid("body", "must be a JSON object");
 	iterator = JsonbIteratorInit(&body->root);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{
@@ -308,8 +309,7 @@ fill_from_body(ApiRequest *request, Jsonb *body)
 			if (is_asked(request, &endpoint->args[i]) && strcmp(endpoint->args[i].name, name) == 0)
 				break;
 		if (i == endpoint->nargs)
-			raise_error(ERROR_INVALID_REQUEST, "unknown key \"%s\"",
-						pnstrdup(name, pg_mbcliplen(name, strlen(name), 64)));
+			raise_invalid(pnstrdup(name, pg_mbcliplen(name, strlen(name), 64)), "is not known");
 		if (value.type != jbvNull)
 			give(request, i, json_value(&endpoint->args[i], &value));
 	}
@@ -329,7 +329,7 @@ fill_from_query(ApiRequest *request, FunctionCallInfo fcinfo)
 		if (!PG_ARGISNULL(next))
 		{
 			if (!is_asked(request, &endpoint->args[i]))
-				raise_error(ERROR_INVALID_REQUEST, "unknown key \"%s\"", endpoint->args[i].name);
+				raise_invalid(endpoint->args[i].name, "is not known");
 			give(request, i, text_value(&endpoint->args[i], text_to_cstring(PG_GETARG_TEXT_PP(next))));
 		}
 		next++;
@@ -433,7 +433,7 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 		if (!is_given(request, i))
 		{
 			if (argument->required)
-				raise_error(ERROR_INVALID_REQUEST, "%s is missing", argument->name);
+				raise_invalid(argument->name, "is missing");
 			if (argument->needs_null)
 			{
 				give(request, i, (Datum) 0);

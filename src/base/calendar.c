@@ -72,6 +72,6 @@ commerce_local_date(PG_FUNCTION_ARGS)
 
 	if (TIMESTAMP_NOT_FINITE(at) ||
 		timestamp2tm(at, &tz, &tm, &fsec, NULL, zone) != 0)
-		raise_error(ERROR_INVALID_REQUEST, "the moment has no calendar day");
+		raise_invalid("at", "must have a calendar day");
 	PG_RETURN_DATEADT(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE);
 }

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -32,10 +33,11 @@ typedef struct ErrorInfo
 	const char *sqlstate;
 	const char *message;
 	const char *message_ko;
+	const char *keys;			/* of the detail, separated by spaces */
 } ErrorInfo;
 
 static const ErrorInfo error_table[] = {
-#define ERROR_CODE(code, status, sqlstate, en, ko) {#code, status, sqlstate, en, ko},
+#define ERROR_CODE(code, status, sqlstate, en, ko, keys) {#code, status, sqlstate, en, ko, keys},
 #include "base/error_codes.h"
 #undef ERROR_CODE
 };
@@ -159,8 +161,9 @@ error_headers(ErrorCode code)
 #undef HEADERS
 }
 
-void
-raise_error_hint(ErrorCode code, const char *detail, const char *hint)
+/* Raises an error with a ready detail (a JSON object) and hint, each of which may be NULL. */
+pg_noreturn static void
+raise(ErrorCode code, const char *detail, const char *hint)
 {
 	const ErrorInfo *info = &error_table[code];
 	const char *message = request_speaks_korean() ? info->message_ko : info->message;
@@ -186,32 +189,82 @@ raise_error_hint(ErrorCode code, const char *detail, const char *hint)
 			 errdetail_internal("{\"status\":%d,\"headers\":%s}", info->http_status, error_headers(code))));
 }
 
+/* The table of errors promises which keys a detail may have. */
+static void
+check_key(const ErrorInfo *info, const char *key, size_t length)
+{
+	for (const char *listed = info->keys; (listed = strstr(listed, key)) != NULL; listed++)
+		if ((listed == info->keys || listed[-1] == ' ') && (listed[length] == ' ' || listed[length] == '\0'))
+			return;
+	elog(ERROR, "the detail of %s has no key \"%s\"", info->name, key);
+}
+
 void
-raise_error(ErrorCode code, const char *detail_format,...)
+raise_error_members(ErrorCode code, const char *hint, const DetailMember *members)
 {
 	StringInfoData detail;
 
-	if (detail_format == NULL)
-		raise_error_hint(code, NULL, NULL);
-
 	initStringInfo(&detail);
+	for (const DetailMember *member = members; member->key != NULL; member++)
+	{
+		check_key(&error_table[code], member->key, strlen(member->key));
+		appendStringInfoString(&detail, member == members ? "{" : ", ");
+		escape_json(&detail, member->key);
+		appendStringInfoString(&detail, ": ");
+		if (member->text)
+			escape_json(&detail, member->text);
+		else
+			appendStringInfo(&detail, INT64_FORMAT, member->number);
+	}
+	if (detail.len == 0)
+		raise(code, NULL, hint);
+	appendStringInfoChar(&detail, '}');
+	raise(code, detail.data, hint);
+}
+
+void
+raise_invalid(const char *argument, const char *reason,...)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
 	for (;;)
 	{
 		va_list		args;
 		int			needed;
 
-		va_start(args, detail_format);
-		needed = appendStringInfoVA(&detail, detail_format, args);
+		va_start(args, reason);
+		needed = appendStringInfoVA(&text, reason, args);
 		va_end(args);
 		if (needed == 0)
 			break;
-		enlargeStringInfo(&detail, needed);
+		enlargeStringInfo(&text, needed);
 	}
-	raise_error_hint(code, detail.data, NULL);
+	raise_error(ERROR_INVALID_REQUEST, D_TEXT("argument", argument), D_TEXT("reason", text.data));
+}
+
+void
+raise_not_found(const char *entity, int64 id)
+{
+	raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", entity), D_INT("id", id));
+}
+
+/* Checks the keys of a detail that comes from SQL, and renders it. */
+static char *
+detail_text(const ErrorInfo *info, Jsonb *detail)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&detail->root);
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+			check_key(info, pnstrdup(value.val.string.val, value.val.string.len), value.val.string.len);
+	return JsonbToCString(NULL, &detail->root, VARSIZE(detail));
 }
 
 /*
- * raise_error(code text, detail text, hint text)
+ * raise_error(code text, detail jsonb, hint text)
  *
  * For the extension's functions that are written in SQL.
  */
@@ -222,9 +275,9 @@ commerce_raise_error(PG_FUNCTION_ARGS)
 
 	for (int code = 0; code < (int) lengthof(error_table); code++)
 		if (strcmp(error_table[code].name, name) == 0)
-			raise_error_hint((ErrorCode) code,
-							 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-							 PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+			raise((ErrorCode) code,
+				  PG_ARGISNULL(1) ? NULL : detail_text(&error_table[code], PG_GETARG_JSONB_P(1)),
+				  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	elog(ERROR, "unknown error code \"%s\"", name);
 }
 
@@ -257,8 +310,8 @@ commerce_error_codes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < (int) lengthof(error_table); i++)
 	{
 		const ErrorInfo *info = &error_table[i];
-		Datum		values[5];
-		bool		nulls[5] = {false};
+		Datum		values[6];
+		bool		nulls[6] = {false};
 
 		values[0] = Int32GetDatum(info->http_status);
 		values[1] = CStringGetTextDatum(info->name);
@@ -266,6 +319,7 @@ commerce_error_codes(PG_FUNCTION_ARGS)
 		values[3] = CStringGetTextDatum(info->message);
 		values[4] = PointerGetDatum(cstring_to_text(pg_any_to_server(info->message_ko,
 																	 strlen(info->message_ko), PG_UTF8)));
+		values[5] = CStringGetTextDatum(info->keys);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

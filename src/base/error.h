@@ -21,7 +21,7 @@ extern int	error_language;
 
 typedef enum ErrorCode
 {
-#define ERROR_CODE(code, status, sqlstate, en, ko) ERROR_##code,
+#define ERROR_CODE(code, status, sqlstate, en, ko, keys) ERROR_##code,
 #include "base/error_codes.h"
 #undef ERROR_CODE
 } ErrorCode;
@@ -41,13 +41,30 @@ extern char *request_member(const char *setting, const char *name);
 /* Value of a request header (name in lower case), palloc'd, or NULL. */
 extern char *request_header(const char *name);
 
-/*
- * Raises an error with the detail that the format makes (a sentence fragment that names the things
- * concerned and their ids; NULL for none).
- */
-pg_noreturn extern void raise_error(ErrorCode code, const char *detail_format,...) pg_attribute_printf(2, 3);
+/* A member of the JSON object that is an error's detail; error_codes.h lists the keys of each code. */
+typedef struct DetailMember
+{
+	const char *key;
+	const char *text;			/* NULL: it is a number */
+	int64		number;
+} DetailMember;
 
-/* The same with a ready detail and hint, each of which may be NULL. */
-pg_noreturn extern void raise_error_hint(ErrorCode code, const char *detail, const char *hint);
+#define D_INT(key, number)	{key, NULL, number}
+#define D_TEXT(key, text)	{key, text, 0}
+
+/* Raises an error with members of its detail: raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", 7)). */
+#define raise_error(code, ...)	raise_error_hint(code, NULL, __VA_ARGS__)
+
+/* The same with a hint, a sentence; NULL: none. */
+#define raise_error_hint(code, hint, ...) \
+	raise_error_members(code, hint, (const DetailMember[]) {__VA_ARGS__, {NULL, NULL, 0}})
+
+pg_noreturn extern void raise_error_members(ErrorCode code, const char *hint, const DetailMember *members);
+
+/* Raises INVALID_REQUEST: what is wrong with an argument, as a fragment that goes on from its name. */
+pg_noreturn extern void raise_invalid(const char *argument, const char *reason,...) pg_attribute_printf(2, 3);
+
+/* Raises ENTITY_NOT_FOUND. */
+pg_noreturn extern void raise_not_found(const char *entity, int64 id);
 
 #endif

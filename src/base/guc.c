@@ -143,6 +143,6 @@ commerce_setting(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	if (strncmp(name, "commerce.", strlen("commerce.")) != 0)
-		raise_error(ERROR_INVALID_REQUEST, "\"%s\" is not a setting of commerce", name);
+		raise_invalid(name, "is not a setting of commerce");
 	return DirectFunctionCall1(show_config_by_name, PG_GETARG_DATUM(0));
 }

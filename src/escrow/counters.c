@@ -241,8 +241,8 @@ counters_pin(const CounterKey *key, Counter **pinned)
 		pin(counter, pinned);
 	LWLockRelease(table->lock);
 	if (counter == NULL)
-		raise_error_hint(ERROR_SERVICE_BUSY, "all counters of products and coupons are in use",
-						 "Consider raising commerce.escrow_max_resources.");
+		raise_error_hint(ERROR_SERVICE_BUSY, "Consider raising commerce.escrow_max_resources.",
+						 D_TEXT("reason", "all counters of products and coupons are in use"));
 }
 
 bool

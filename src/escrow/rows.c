@@ -112,8 +112,7 @@ sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 
 	SPI_connect();
 	if (sql_execute_latest(&sum_rows[kind], values, NULL) != 1)
-		raise_error(ERROR_ENTITY_NOT_FOUND, kind == ESCROW_STOCK ? "stock of product " INT64_FORMAT
-					: "quota of coupon " INT64_FORMAT, id);
+		raise_not_found(kind == ESCROW_STOCK ? "product" : "coupon", id);
 	*units = sql_int64(0, 1);
 	ahead = sql_bool(0, 2);
 	*n = sql_int64(0, 3);

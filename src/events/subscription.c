@@ -111,7 +111,7 @@ commerce_parse_position(PG_FUNCTION_ARGS)
 	if (strlen(s) != POSITION_LENGTH || s[8] != '-' || s[25] != '-' ||
 		!parse_hex(s, 8, &era) || !parse_hex(s + 9, 16, &key) || !parse_hex(s + 26, 16, &number) ||
 		era > PG_INT32_MAX || number > PG_INT64_MAX)
-		raise_error(ERROR_INVALID_REQUEST, "a position is a text as fetch_events() returns it");
+		raise_invalid("up_to", "must be a position as fetch_events() returns it");
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "parse_position must return a row");
 	values[0] = Int32GetDatum((int32) era);
@@ -209,9 +209,9 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 	uint64		nrows;
 
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "subscription must not be null");
+		raise_invalid("subscription", "must not be null");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_FETCH)
-		raise_error(ERROR_INVALID_REQUEST, "max_events must be from 1 to %d", MAX_FETCH);
+		raise_invalid("max_events", "must be from 1 to %d", MAX_FETCH);
 	name = PG_GETARG_DATUM(0);
 	max_events = PG_GETARG_INT32(1);
 	InitMaterializedSRF(fcinfo, 0);
@@ -219,7 +219,8 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 	/* both statements read under the active snapshot, whose xmin is the horizon */
 	SPI_connect();
 	if (sql_read(&read_cursor, &name, NULL) == 0)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "subscription %s", TextDatumGetCString(name));
+		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "subscription"),
+					D_TEXT("id", TextDatumGetCString(name)));
 	if (!sql_bool(0, 5))
 	{
 		for (int i = 0; i < 6; i++)

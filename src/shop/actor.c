@@ -20,13 +20,13 @@ actor_get(FunctionCallInfo fcinfo, int first)
 	Actor		actor = {0};
 
 	if (PG_ARGISNULL(first))
-		raise_error(ERROR_INVALID_REQUEST, "actor must not be null");
+		raise_invalid("actor", "must not be null");
 	actor.kind = DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(first)));
 	if (!PG_ARGISNULL(first + 1))
 	{
 		actor.id = PG_GETARG_INT64(first + 1);
 		if (actor.id < 1)
-			raise_error(ERROR_ENTITY_NOT_FOUND, "actor " INT64_FORMAT, actor.id);
+			raise_not_found("actor", actor.id);
 	}
 	if (!PG_ARGISNULL(first + 2))
 		actor.note = text_to_cstring(PG_GETARG_TEXT_PP(first + 2));

@@ -142,22 +142,23 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 
 	gate_enter("confirm_payment()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "order_id must not be null");
+		raise_invalid("order_id", "must not be null");
 	if (PG_ARGISNULL(1))
-		raise_error(ERROR_INVALID_REQUEST, "succeeded must not be null");
+		raise_invalid("succeeded", "must not be null");
 	if (PG_ARGISNULL(2))
-		raise_error(ERROR_INVALID_REQUEST, "provider_event_id must not be null");
+		raise_invalid("provider_event_id", "must not be null");
 	order_id = PG_GETARG_INT64(0);
 	succeeded = PG_GETARG_BOOL(1);
 	provider_event_id = PG_GETARG_TEXT_PP(2);
 	payment_lock_event(provider_event_id);
 	order = order_lock(order_id, false);
 	if (order == NULL)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, order_id);
+		raise_not_found("order", order_id);
 	if (payment_is_known(provider_event_id, order_id, succeeded))
 		PG_RETURN_DATUM(order_row(order_id));
 	if (order->method != PAYMENT_EXTERNAL)
-		raise_error(ERROR_INVALID_STATE_TRANSITION, "order " INT64_FORMAT " is paid from the balance", order_id);
+		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order_id),
+					D_TEXT("reason", "the order is paid from the balance"));
 
 	if (strcmp(order->status, "PENDING_PAYMENT") == 0)
 	{

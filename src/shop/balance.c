@@ -154,16 +154,16 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 
 	gate_enter("charge_balance()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+		raise_invalid("user_id", "must not be null");
 	if (PG_ARGISNULL(1))
-		raise_error(ERROR_INVALID_REQUEST, "amount must not be null");
+		raise_invalid("amount", "must not be null");
 	user_id = PG_GETARG_INT64(0);
 	amount = PG_GETARG_INT64(1);
 	if (amount <= 0 || amount >= MAX_CHARGE || amount % CHARGE_UNIT != 0)
-		raise_error(ERROR_INVALID_REQUEST,
-					"amount must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE, CHARGE_UNIT);
+		raise_invalid("amount", "must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE,
+					  CHARGE_UNIT);
 
-	idempotency_init(&call, user_id, "charge_balance", key, key ? psprintf(INT64_FORMAT, amount) : NULL);
+	idempotency_init(&call, idempotency_scope("user", user_id), "charge_balance", key, key ? psprintf(INT64_FORMAT, amount) : NULL);
 	if (idempotency_begin(&call, &result))
 	{
 		Jsonb	   *stored = DatumGetJsonbP(result);
@@ -181,7 +181,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 	if (sql_execute(&charge, values, NULL) == 0)
 	{
 		user_require_active(user_id, false);
-		raise_error(ERROR_INVALID_REQUEST, "the balance of user " INT64_FORMAT " would be out of range", user_id);
+		raise_invalid("amount", "would take the balance out of range");
 	}
 	change.balance = sql_int64(0, 1);
 	change.entry_id = sql_int64(0, 2);

@@ -31,9 +31,9 @@ commerce_cancel_order_item(PG_FUNCTION_ARGS)
 
 	gate_enter("cancel_order_item()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "order_item_id must not be null");
+		raise_invalid("order_item_id", "must not be null");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT64(1) < 1)
-		raise_error(ERROR_INVALID_REQUEST, "quantity must be 1 or more");
+		raise_invalid("quantity", "must be 1 or more");
 	actor = actor_get(fcinfo, 2);
 	order = step_lock_item(PG_GETARG_INT64(0), &actor, &item);
 	PG_RETURN_DATUM(step_item(order, &item, "CANCELLED", &actor, PG_GETARG_INT64(1)));
@@ -55,7 +55,7 @@ commerce_cancel_order(PG_FUNCTION_ARGS)
 
 	gate_enter("cancel_order()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "order_id must not be null");
+		raise_invalid("order_id", "must not be null");
 	actor = actor_get(fcinfo, 1);
 	order = step_lock_order(PG_GETARG_INT64(0), &actor);
 
@@ -71,6 +71,7 @@ commerce_cancel_order(PG_FUNCTION_ARGS)
 		if (!order_item_has_status(&order->items[i], "CANCELLED") && !order_item_has_status(&order->items[i], "RETURNED"))
 			items[n++] = &order->items[i];
 	if (n == 0)
-		raise_error(ERROR_INVALID_STATE_TRANSITION, "order " INT64_FORMAT " is %s already", order->id, order->status);
+		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
+					D_TEXT("from", order->status), D_TEXT("to", "CANCELLED"));
 	PG_RETURN_DATUM(step_items(order, items, n, "CANCELLED", &actor));
 }

@@ -76,7 +76,7 @@ commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
 
 	gate_enter("confirm_delivered_items()");
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+		raise_invalid("max_rows", "must be 1 or more");
 	ids = order_items_find_delivered(confirmed_from(), PG_GETARG_INT32(0), &n);
 	PG_RETURN_INT32(sweep(&confirm, ids, n));
 }

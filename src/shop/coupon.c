@@ -102,8 +102,8 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 
 		/* somebody else's coupon is not told from one that does not exist */
 		if (row >= found || sql_int64(row, 1) != issue_ids[i])
-			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is not one of user " INT64_FORMAT,
-						issue_ids[i], user_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_ids[i]),
+						D_TEXT("reason", "the coupon is not the user's"));
 		coupon->issue_id = issue_ids[i];
 		coupon->kind = find_label(kind_labels, lengthof(kind_labels), sql_text(row, 2));
 		coupon->scope = find_label(scope_labels, lengthof(scope_labels), sql_text(row, 3));
@@ -115,10 +115,12 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 		coupon->product_id = sql_int64(row, 9);
 		status = sql_text(row, 10);
 		if (strcmp(status, "ACTIVE") != 0)
-			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is %s", coupon->issue_id, status);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+						D_TEXT("reason", psprintf("the coupon is %s", status)));
 		/* it may have expired while its row was waited for */
 		if (sql_time(row, 11) <= GetCurrentTimestamp())
-			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " has expired", coupon->issue_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+						D_TEXT("reason", "the coupon has expired"));
 		row++;
 	}
 	SPI_finish();
@@ -289,8 +291,7 @@ typedef struct Issue
 static void
 refuse_second_claim(const Issue *issue)
 {
-	raise_error(ERROR_COUPON_ALREADY_CLAIMED, "coupon " INT64_FORMAT ", user " INT64_FORMAT,
-				issue->coupon_id, issue->user_id);
+	raise_error(ERROR_COUPON_ALREADY_CLAIMED, D_INT("coupon_id", issue->coupon_id));
 }
 
 /* Inserts the row and returns it; that the user has one already is found by the unique constraint. */
@@ -405,11 +406,11 @@ read_coupon(Issue *issue)
 	row_reader_open(&coupon, "coupons", "coupons_pkey", 1);
 	row_reader_seek(&coupon, &issue->coupon_id);
 	if (!row_reader_next(&coupon))
-		raise_error(ERROR_ENTITY_NOT_FOUND, "coupon " INT64_FORMAT, issue->coupon_id);
+		raise_not_found("coupon", issue->coupon_id);
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
 	if (!is_open(&coupon))
-		raise_error(ERROR_COUPON_NOT_CLAIMABLE, "coupon " INT64_FORMAT, issue->coupon_id);
+		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&coupon, COUPONS_KIND, &isnull)));
@@ -437,16 +438,16 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 
 	gate_enter("claim_coupon()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+		raise_invalid("user_id", "must not be null");
 	if (PG_ARGISNULL(1))
-		raise_error(ERROR_INVALID_REQUEST, "coupon_id must not be null");
+		raise_invalid("coupon_id", "must not be null");
 	issue.user_id = PG_GETARG_INT64(0);
 	issue.coupon_id = PG_GETARG_INT64(1);
 
 	user_require_active(issue.user_id, false);
 	read_coupon(&issue);
 	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available))
-		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue.coupon_id));
 	if (!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
 	{
 		/* we may have waited for a claim of this very user */
@@ -454,7 +455,7 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 		if (has_claimed(&issue))
 			refuse_second_claim(&issue);
 		PopActiveSnapshot();
-		raise_error(ERROR_COUPON_SOLD_OUT, "coupon " INT64_FORMAT, issue.coupon_id);
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue.coupon_id));
 	}
 	issue_id = commerce_nextval("coupon_issues_id_seq");
 	row = insert_issue_row(&issue, issue_id);
@@ -506,7 +507,7 @@ commerce_expire_coupons(PG_FUNCTION_ARGS)
 
 	gate_enter("expire_coupons()");
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+		raise_invalid("max_rows", "must be 1 or more");
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = Int64GetDatum(PG_GETARG_INT32(0));
 	ids = sql_ids(&find, values, &n);

@@ -18,6 +18,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -29,23 +30,26 @@
 #define MAX_KEY_LENGTH	255
 #define KEPT			"interval '24 hours'"
 
+PG_FUNCTION_INFO_V1(commerce_begin_key);
+PG_FUNCTION_INFO_V1(commerce_end_key);
+
 static bool replayed = false;	/* the call that ended last answered a stored result */
 
 static SqlStatement find_key = {
 	"SELECT k.request_hash, k.result FROM commerce_private.idempotency_keys k "
-	"WHERE k.user_id OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
+	"WHERE k.scope OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
 	"AND k.key OPERATOR(pg_catalog.=) $3 "
 	"AND k.created_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) " KEPT ")",
-	3, {INT8OID, TEXTOID, TEXTOID}
+	3, {TEXTOID, TEXTOID, TEXTOID}
 };
 
 void
-idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
+idempotency_init(IdempotentCall *call, const char *scope, const char *operation, text *key,
 				 const char *arguments)
 {
 	pg_cryptohash_ctx *hash;
 
-	call->user_id = user_id;
+	call->scope = scope;
 	call->operation = operation;
 	call->key = key;
 	if (key == NULL)
@@ -53,13 +57,19 @@ idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, tex
 
 	if (VARSIZE_ANY_EXHDR(key) == 0 ||
 		pg_mbstrlen_with_len(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)) > MAX_KEY_LENGTH)
-		raise_error(ERROR_INVALID_REQUEST, "an idempotency key has 1 to %d characters", MAX_KEY_LENGTH);
+		raise_invalid("idempotency_key", "must have 1 to %d characters", MAX_KEY_LENGTH);
 	hash = pg_cryptohash_create(PG_SHA256);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
 		pg_cryptohash_update(hash, (const uint8 *) arguments, strlen(arguments)) < 0 ||
 		pg_cryptohash_final(hash, call->hash, sizeof(call->hash)) < 0)
 		elog(ERROR, "could not compute a SHA-256 hash");
 	pg_cryptohash_free(hash);
+}
+
+char *
+idempotency_scope(const char *entity, int64 id)
+{
+	return psprintf("%s:" INT64_FORMAT, entity, id);
 }
 
 void
@@ -69,7 +79,7 @@ idempotency_lock(const IdempotentCall *call)
 	uint64		hash;
 
 	initStringInfo(&name);
-	appendStringInfo(&name, INT64_FORMAT " %s ", call->user_id, call->operation);
+	appendStringInfo(&name, "%s %s ", call->scope, call->operation);
 	appendBinaryStringInfo(&name, VARDATA_ANY(call->key), VARSIZE_ANY_EXHDR(call->key));
 	hash = hash_bytes_extended((unsigned char *) name.data, name.len, 0);
 	pfree(name.data);
@@ -87,7 +97,7 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 		return false;
 	idempotency_lock(call);
 
-	values[0] = Int64GetDatum(call->user_id);
+	values[0] = CStringGetTextDatum(call->scope);
 	values[1] = CStringGetTextDatum(call->operation);
 	values[2] = PointerGetDatum(call->key);
 	SPI_connect();
@@ -100,7 +110,7 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 
 		if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
 			memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
-			raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, "key \"%s\"", text_to_cstring(call->key));
+			raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
 		previous = MemoryContextSwitchTo(caller);
 		*result = PointerGetDatum(PG_DETOAST_DATUM_COPY(sql_datum(0, 2, &isnull)));
 		MemoryContextSwitchTo(previous);
@@ -110,38 +120,41 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 	return found;
 }
 
-void
-idempotency_end(IdempotentCall *call, Datum row)
+/* Stores the result of a call that has a key (jsonb). */
+static void
+store_result(const IdempotentCall *call, Datum result)
 {
 	static SqlStatement store_key = {
-		"INSERT INTO commerce_private.idempotency_keys AS k (user_id, operation, key, request_hash, result) "
+		"INSERT INTO commerce_private.idempotency_keys AS k (scope, operation, key, request_hash, result) "
 		"VALUES ($1, $2, $3, $4, $5) "
-		"ON CONFLICT (user_id, operation, key) DO UPDATE "
+		"ON CONFLICT (scope, operation, key) DO UPDATE "
 		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, created_at = EXCLUDED.created_at",
-		5, {INT8OID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID}
+		5, {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID}
 	};
 	Datum		values[5];
-	bytea	   *hash;
-	Datum		json;
+	bytea	   *hash = palloc(VARHDRSZ + sizeof(call->hash));
 
-	if (call->key == NULL)
-	{
-		replayed = false;
-		return;
-	}
-	hash = palloc(VARHDRSZ + sizeof(call->hash));
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
 	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
-
-	values[0] = Int64GetDatum(call->user_id);
+	values[0] = CStringGetTextDatum(call->scope);
 	values[1] = CStringGetTextDatum(call->operation);
 	values[2] = PointerGetDatum(call->key);
 	values[3] = PointerGetDatum(hash);
-	json = DirectFunctionCall1(row_to_json, row);
-	values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json)));
+	values[4] = result;
 	SPI_connect();
 	sql_execute(&store_key, values, NULL);
 	SPI_finish();
+}
+
+void
+idempotency_end(IdempotentCall *call, Datum row)
+{
+	if (call->key != NULL)
+	{
+		Datum		json = DirectFunctionCall1(row_to_json, row);
+
+		store_result(call, DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
+	}
 
 	/* after all that a trigger may have called */
 	replayed = false;
@@ -151,4 +164,50 @@ bool
 idempotency_replayed(void)
 {
 	return replayed;
+}
+
+/* The arguments (scope, operation, idempotency_key, arguments jsonb) of the two functions below. */
+static void
+init_from_sql(IdempotentCall *call, FunctionCallInfo fcinfo)
+{
+	Jsonb	   *arguments = PG_GETARG_JSONB_P(3);
+
+	idempotency_init(call, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+					 PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
+					 JsonbToCString(NULL, &arguments->root, VARSIZE(arguments)));
+}
+
+/*
+ * begin_key(scope text, operation text, idempotency_key text, arguments jsonb)
+ *
+ * idempotency_begin() for the functions that are written in SQL: the stored result (jsonb), or NULL when the
+ * call is to do its work.
+ */
+Datum
+commerce_begin_key(PG_FUNCTION_ARGS)
+{
+	IdempotentCall call;
+	Datum		result;
+
+	init_from_sql(&call, fcinfo);
+	if (!idempotency_begin(&call, &result))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+/*
+ * end_key(scope text, operation text, idempotency_key text, arguments jsonb, result jsonb)
+ *
+ * idempotency_end() for the functions that are written in SQL.
+ */
+Datum
+commerce_end_key(PG_FUNCTION_ARGS)
+{
+	IdempotentCall call;
+
+	init_from_sql(&call, fcinfo);
+	if (call.key != NULL)
+		store_result(&call, PG_GETARG_DATUM(4));
+	replayed = false;
+	PG_RETURN_VOID();
 }

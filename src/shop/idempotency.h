@@ -9,7 +9,7 @@
 
 typedef struct IdempotentCall
 {
-	int64		user_id;
+	const char *scope;			/* what is acted on: "user:7", "order:5", "shop" */
 	const char *operation;		/* name of the SQL function */
 	text	   *key;			/* NULL: the call has none */
 	uint8		hash[PG_SHA256_DIGEST_LENGTH];	/* of the canonical arguments */
@@ -19,8 +19,11 @@ typedef struct IdempotentCall
  * Fills a call; arguments is the canonical form of what was asked for, the same for every request that
  * asks for the same.  Without a key it is not looked at.
  */
-extern void idempotency_init(IdempotentCall *call, int64 user_id, const char *operation, text *key,
+extern void idempotency_init(IdempotentCall *call, const char *scope, const char *operation, text *key,
 							 const char *arguments);
+
+/* The scope that is one row: "user:7". */
+extern char *idempotency_scope(const char *entity, int64 id);
 
 /*
  * Takes the key until the transaction ends, waiting for a call that has it; called after gate_enter()

@@ -31,11 +31,11 @@ commerce_change_item_status(PG_FUNCTION_ARGS)
 
 	gate_enter("change_item_status()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "order_item_id must not be null");
+		raise_invalid("order_item_id", "must not be null");
 	if (PG_ARGISNULL(1))
-		raise_error(ERROR_INVALID_REQUEST, "new_status must not be null");
+		raise_invalid("new_status", "must not be null");
 	if (!PG_ARGISNULL(5) && quantity < 1)
-		raise_error(ERROR_INVALID_REQUEST, "quantity must be 1 or more, or null for all");
+		raise_invalid("quantity", "must be 1 or more, or null for all");
 	actor = actor_get(fcinfo, 2);
 	order = step_lock_item(PG_GETARG_INT64(0), &actor, &item);
 	(void) step_item(order, &item, DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(1))),

@@ -281,8 +281,8 @@ order_item_may_change(const OrderItem *item, const char *status, const Actor *ac
 void
 order_item_refuse_change(const OrderItem *item, const char *status, const Actor *actor)
 {
-	raise_error(ERROR_INVALID_STATE_TRANSITION, "order item " INT64_FORMAT ": from %s to %s by %s",
-				item->id, item->status, status, actor->kind);
+	raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order_item"), D_INT("id", item->id),
+				D_TEXT("from", item->status), D_TEXT("to", status), D_TEXT("actor", actor->kind));
 }
 
 void

@@ -217,6 +217,6 @@ commerce_expire_pending_orders(PG_FUNCTION_ARGS)
 {
 	gate_enter("expire_pending_orders()");
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_error(ERROR_INVALID_REQUEST, "max_rows must be 1 or more");
+		raise_invalid("max_rows", "must be 1 or more");
 	PG_RETURN_INT32(end_all_overdue(PG_GETARG_INT32(0)));
 }

@@ -60,11 +60,11 @@ payment_insert(int64 order_id, Payment *payment)
 void
 payment_lock_event(text *provider_event_id)
 {
-	IdempotentCall call = {0};
+	IdempotentCall call = {.scope = "payment"};
 
 	if (VARSIZE_ANY_EXHDR(provider_event_id) == 0 ||
 		pg_mbstrlen_with_len(VARDATA_ANY(provider_event_id), VARSIZE_ANY_EXHDR(provider_event_id)) > MAX_EVENT_ID_LENGTH)
-		raise_error(ERROR_INVALID_REQUEST, "provider_event_id has 1 to %d characters", MAX_EVENT_ID_LENGTH);
+		raise_invalid("provider_event_id", "has 1 to %d characters", MAX_EVENT_ID_LENGTH);
 
 	call.operation = "confirm_payment";
 	call.key = provider_event_id;
@@ -86,8 +86,7 @@ payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 	SPI_connect();
 	known = sql_execute_latest(&find, values, NULL) > 0;
 	if (known && !sql_bool(0, 1))
-		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, "payment event \"%s\" was another answer",
-					text_to_cstring(provider_event_id));
+		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(provider_event_id)));
 	SPI_finish();
 	return known;
 }

@@ -105,8 +105,8 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 		payable = balance_take(user_id, amount, &change);
 	take_stock(quote);
 	if (!payable)
-		raise_error(ERROR_BALANCE_NOT_ENOUGH, "user " INT64_FORMAT ": to pay " INT64_FORMAT ", balance " INT64_FORMAT,
-					user_id, amount, change.balance);
+		raise_error(ERROR_BALANCE_NOT_ENOUGH, D_INT("user_id", user_id), D_INT("asked", amount),
+					D_INT("balance", change.balance));
 
 	order.id = commerce_nextval("orders_id_seq");
 	order.user_id = user_id;
@@ -156,15 +156,15 @@ commerce_place_order(PG_FUNCTION_ARGS)
 
 	gate_enter("place_order()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+		raise_invalid("user_id", "must not be null");
 	if (PG_ARGISNULL(4))
-		raise_error(ERROR_INVALID_REQUEST, "payment_method must not be null");
+		raise_invalid("payment_method", "must not be null");
 	user_id = PG_GETARG_INT64(0);
 	method = payment_method_of(PG_GETARG_DATUM(4));
 	request = quote_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
 						  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
 
-	idempotency_init(&call, user_id, "place_order", key,
+	idempotency_init(&call, idempotency_scope("user", user_id), "place_order", key,
 					 key ? psprintf("%s %s", quote_canonical(request), payment_method_labels[method]) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));

@@ -27,7 +27,7 @@ checked_add(int64 a, int64 b)
 	int64		sum;
 
 	if (pg_add_s64_overflow(a, b, &sum))
-		raise_error(ERROR_INVALID_REQUEST, "the order's total is out of range");
+		raise_invalid("items", "come to a total that is out of range");
 	return sum;
 }
 
@@ -37,7 +37,7 @@ checked_multiply(int64 a, int64 b)
 	int64		product;
 
 	if (pg_mul_s64_overflow(a, b, &product))
-		raise_error(ERROR_INVALID_REQUEST, "the order's total is out of range");
+		raise_invalid("items", "come to a total that is out of range");
 	return product;
 }
 
@@ -93,9 +93,8 @@ price_line(QuoteLine *quoted)
 	line->unit_final = line->unit_price - line->unit_discount;
 	line->line_total = checked_multiply(line->unit_final, line->quantity);
 	if (coupon && line->line_total < coupon->min_order_amount)
-		raise_error(ERROR_COUPON_CONDITION_NOT_MET,
-					"coupon issue " INT64_FORMAT " needs an amount of at least " INT64_FORMAT ", the line comes to " INT64_FORMAT,
-					coupon->issue_id, coupon->min_order_amount, line->line_total);
+		raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", coupon->issue_id),
+					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", line->line_total));
 }
 
 static bool
@@ -164,13 +163,11 @@ apply_order_coupon(Quote *quote, Coupon *coupon)
 		base = checked_add(base, weights[i]);
 	}
 	if (!counts)
-		raise_error(ERROR_COUPON_NOT_USABLE,
-					"coupon issue " INT64_FORMAT " is for products of seller " INT64_FORMAT ", of whom the order has none",
-					coupon->issue_id, coupon->seller_id);
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+					D_TEXT("reason", "the order has no product of the coupon's seller"));
 	if (subtotal < coupon->min_order_amount)
-		raise_error(ERROR_COUPON_CONDITION_NOT_MET,
-					"coupon issue " INT64_FORMAT " needs an amount of at least " INT64_FORMAT ", the order comes to " INT64_FORMAT,
-					coupon->issue_id, coupon->min_order_amount, subtotal);
+		raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", coupon->issue_id),
+					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", subtotal));
 
 	coupon->discount = coupon_amount(coupon, base);
 	if (coupon->discount > 0)
@@ -214,9 +211,8 @@ pricing_compute(Quote *quote)
 		if (coupon->scope == SCOPE_PRODUCT)
 			continue;
 		if (*place != NULL)
-			raise_error(ERROR_COUPON_NOT_USABLE,
-						"coupon issue " INT64_FORMAT " cannot be used together with coupon issue " INT64_FORMAT,
-						coupon->issue_id, (*place)->issue_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+						D_TEXT("reason", "the coupon cannot be used together with another of the order"));
 		*place = coupon;
 	}
 	if (order_coupon)
@@ -226,8 +222,8 @@ pricing_compute(Quote *quote)
 
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].discount == 0)
-			raise_error(ERROR_COUPON_CONDITION_NOT_MET,
-						"coupon issue " INT64_FORMAT " would take nothing off", quote->coupons[i].issue_id);
+			raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
+						D_TEXT("reason", "the coupon would take nothing off"));
 
 	totals->shipping_total = shipping - totals->shipping_discount;
 	totals->payment_amount = checked_add(totals->items_total - totals->item_discount_total - totals->order_discount,

@@ -73,7 +73,7 @@ product_read(const int64 *ids, int n)
 
 		row_reader_seek(&rows, &ids[i]);
 		if (!row_reader_next(&rows))
-			raise_error(ERROR_ENTITY_NOT_FOUND, "product " INT64_FORMAT, ids[i]);
+			raise_not_found("product", ids[i]);
 		product->id = ids[i];
 		product->seller_id = row_int64(&rows, PRODUCTS_SELLER_ID);
 		product->name = row_text(&rows, PRODUCTS_NAME);

@@ -41,8 +41,8 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 		pfree(digits);
 	}
 	if (number < 1)
-		raise_error(ERROR_INVALID_REQUEST, "items[%d].%s must be a whole number from 1 to " INT64_FORMAT,
-					line, name, PG_INT64_MAX);
+		raise_invalid(psprintf("items[%d].%s", line, name), "must be a whole number from 1 to " INT64_FORMAT,
+					  PG_INT64_MAX);
 	return number;
 }
 
@@ -77,13 +77,13 @@ parse_line(RequestLine *line, JsonbContainer *object, int number)
 				line->coupon_issue_id = parse_positive(&value, number, "coupon_issue_id");
 		}
 		else
-			raise_error(ERROR_INVALID_REQUEST, "items[%d] has the unknown key \"%s\"", number,
-						pnstrdup(key.val.string.val, pg_mbcliplen(key.val.string.val, key.val.string.len, 64)));
+			raise_invalid(psprintf("items[%d].%s", number, pnstrdup(key.val.string.val, pg_mbcliplen(key.val.string.val, key.val.string.len, 64))),
+						  "is not known");
 	}
 	if (line->product_id == 0)
-		raise_error(ERROR_INVALID_REQUEST, "items[%d].product_id is missing", number);
+		raise_invalid(psprintf("items[%d].product_id", number), "is missing");
 	if (line->quantity == 0)
-		raise_error(ERROR_INVALID_REQUEST, "items[%d].quantity is missing", number);
+		raise_invalid(psprintf("items[%d].quantity", number), "is missing");
 	line->position = number;
 }
 
@@ -140,8 +140,7 @@ merge_lines(QuoteRequest *request)
 			request->product_ids[request->nproducts++] = lines[i].product_id;
 		units = &request->units[request->nproducts - 1];
 		if (pg_add_s64_overflow(*units, lines[i].quantity, units))
-			raise_error(ERROR_INVALID_REQUEST, "the quantity of product " INT64_FORMAT " is out of range",
-						lines[i].product_id);
+			raise_invalid("items", "ask for too many of product " INT64_FORMAT, lines[i].product_id);
 		if (last && last->product_id == lines[i].product_id && last->coupon_issue_id == lines[i].coupon_issue_id)
 			last->quantity += lines[i].quantity;
 		else
@@ -160,10 +159,10 @@ parse_items(QuoteRequest *request, Jsonb *items)
 	int			n;
 
 	if (items == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
-		raise_error(ERROR_INVALID_REQUEST, "items must be an array of {\"product_id\", \"quantity\"} objects");
+		raise_invalid("items", "must be an array of {\"product_id\", \"quantity\"} objects");
 	n = JB_ROOT_COUNT(items);
 	if (n < 1 || n > MAX_LINES)
-		raise_error(ERROR_INVALID_REQUEST, "items must have 1 to %d lines, not %d", MAX_LINES, n);
+		raise_invalid("items", "must have 1 to %d lines, not %d", MAX_LINES, n);
 
 	request->lines = palloc0(n * sizeof(RequestLine));
 	request->product_ids = palloc(n * sizeof(int64));
@@ -173,7 +172,7 @@ parse_items(QuoteRequest *request, Jsonb *items)
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) == WJB_ELEM)
 	{
 		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
-			raise_error(ERROR_INVALID_REQUEST, "items[%d] must be an object", request->nlines);
+			raise_invalid(psprintf("items[%d]", request->nlines), "must be an object");
 		parse_line(&request->lines[request->nlines], value.val.binary.data, request->nlines);
 		request->nlines++;
 	}
@@ -190,15 +189,15 @@ parse_order_coupons(QuoteRequest *request, ArrayType *array)
 	if (array == NULL || ARR_NDIM(array) == 0)
 		return;
 	if (ARR_NDIM(array) != 1)
-		raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids must be an array of one dimension");
+		raise_invalid("coupon_issue_ids", "must be an array of one dimension");
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &n);
 	if (n > MAX_LINES)
-		raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids must have at most %d elements", MAX_LINES);
+		raise_invalid("coupon_issue_ids", "must have at most %d elements", MAX_LINES);
 	request->order_coupon_ids = palloc(n * sizeof(int64));
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			raise_error(ERROR_INVALID_REQUEST, "coupon_issue_ids[%d] must not be null", i);
+			raise_invalid(psprintf("coupon_issue_ids[%d]", i), "must not be null");
 		request->order_coupon_ids[i] = DatumGetInt64(elements[i]);
 	}
 	request->norder_coupons = n;
@@ -220,7 +219,8 @@ list_coupons(QuoteRequest *request)
 	qsort(ids, n, sizeof(int64), compare_int64);
 	for (int i = 1; i < n; i++)
 		if (ids[i] == ids[i - 1])
-			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is named twice", ids[i]);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", ids[i]),
+						D_TEXT("reason", "the coupon is named twice"));
 	request->ncoupons = n;
 	request->coupon_issue_ids = ids;
 }
@@ -277,11 +277,10 @@ assign_products(Quote *quote, const int64 *units)
 
 		product->demand = units[i];
 		if (!product->on_sale)
-			raise_error(ERROR_PRODUCT_NOT_ON_SALE, "product " INT64_FORMAT, product->id);
+			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id));
 		if (product->max_per_order > 0 && product->demand > product->max_per_order)
-			raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED,
-						"product " INT64_FORMAT ": asked " INT64_FORMAT ", at most " INT64_FORMAT " per order",
-						product->id, product->demand, product->max_per_order);
+			raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED, D_INT("product_id", product->id),
+						D_INT("asked", product->demand), D_INT("limit", product->max_per_order));
 	}
 }
 
@@ -298,20 +297,18 @@ assign_coupons(Quote *quote)
 			continue;
 		coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
 		if (coupon->scope != SCOPE_PRODUCT)
-			raise_error(ERROR_COUPON_NOT_USABLE, "coupon issue " INT64_FORMAT " is not for a single product",
-						coupon->issue_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+						D_TEXT("reason", "the coupon is not for a single product"));
 		if (coupon->product_id != line->product_id)
-			raise_error(ERROR_COUPON_NOT_USABLE,
-						"coupon issue " INT64_FORMAT " is for product " INT64_FORMAT ", not for product " INT64_FORMAT,
-						coupon->issue_id, coupon->product_id, line->product_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+						D_TEXT("reason", "the coupon is for another product"));
 		coupon->chosen = true;
 		quote->lines[i].coupon = coupon;
 	}
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].scope == SCOPE_PRODUCT && !quote->coupons[i].chosen)
-			raise_error(ERROR_COUPON_NOT_USABLE,
-						"coupon issue " INT64_FORMAT " is for a line of product " INT64_FORMAT ", not for the order",
-						quote->coupons[i].issue_id, quote->coupons[i].product_id);
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
+						D_TEXT("reason", "the coupon is for a line, not for the order"));
 }
 
 static void

@@ -150,7 +150,7 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 
 	gate_enter("create_order_sheet()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "user_id must not be null");
+		raise_invalid("user_id", "must not be null");
 	sheet.user_id = PG_GETARG_INT64(0);
 	request = quote_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
 						  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
@@ -194,7 +194,7 @@ sheet_user(Datum sheet_id)
 
 	SPI_connect();
 	if (sql_execute(&read, &sheet_id, NULL) == 0)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order sheet %s", uuid_text(sheet_id));
+		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "order_sheet"), D_TEXT("id", uuid_text(sheet_id)));
 	user_id = sql_int64(0, 1);
 	SPI_finish();
 	return user_id;
@@ -225,13 +225,13 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 
 	SPI_connect();
 	if (sql_execute(&lock, &sheet_id, NULL) == 0)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order sheet %s", uuid_text(sheet_id));
+		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "order_sheet"), D_TEXT("id", uuid_text(sheet_id)));
 	if (!sql_is_null(0, 1))
-		raise_error(ERROR_ORDER_SHEET_USED, "order sheet %s was used for order " INT64_FORMAT,
-					uuid_text(sheet_id), sql_int64(0, 1));
+		raise_error(ERROR_ORDER_SHEET_USED, D_TEXT("order_sheet_id", uuid_text(sheet_id)),
+					D_INT("order_id", sql_int64(0, 1)));
 	/* it may have expired while its row was waited for */
 	if (sql_time(0, 2) <= GetCurrentTimestamp())
-		raise_error(ERROR_ORDER_SHEET_EXPIRED, "order sheet %s", uuid_text(sheet_id));
+		raise_error(ERROR_ORDER_SHEET_EXPIRED, D_TEXT("order_sheet_id", uuid_text(sheet_id)));
 	sheet->coupon_issue_ids = (ArrayType *) DatumGetPointer(sql_transfer(0, 3));
 	sheet->payment_amount = sql_int64(0, 4);
 
@@ -263,9 +263,8 @@ require_same_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
 			line->shipping_fee - line->shipping_discount == price->shipping;
 	}
 	if (!same)
-		raise_error(ERROR_PRICE_CHANGED, "order sheet %s: " INT64_FORMAT " then, " INT64_FORMAT " now%s",
-					uuid_text(sheet_id), sheet->payment_amount, quote->totals.payment_amount,
-					quote->totals.payment_amount == sheet->payment_amount ? ", for lines that cost something else" : "");
+		raise_error(ERROR_PRICE_CHANGED, D_TEXT("order_sheet_id", uuid_text(sheet_id)),
+					D_INT("then", sheet->payment_amount), D_INT("now", quote->totals.payment_amount));
 }
 
 static void
@@ -302,13 +301,13 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 
 	gate_enter("place_sheet_order()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "order_sheet_id must not be null");
+		raise_invalid("order_sheet_id", "must not be null");
 	if (PG_ARGISNULL(2))
-		raise_error(ERROR_INVALID_REQUEST, "payment_method must not be null");
+		raise_invalid("payment_method", "must not be null");
 	method = payment_method_of(PG_GETARG_DATUM(2));
 	user_id = sheet_user(sheet_id);
 
-	idempotency_init(&call, user_id, "place_sheet_order", key,
+	idempotency_init(&call, idempotency_scope("user", user_id), "place_sheet_order", key,
 					 key ? psprintf("%s %s", uuid_text(sheet_id), payment_method_labels[method]) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));

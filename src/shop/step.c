@@ -77,9 +77,8 @@ step_items(Order *order, OrderItem **items, int n, const char *status, const Act
 	if (cancelled)
 		amount += refund_of_shipping(order, items, n);
 	if (amount > order->totals.payment_amount - order->refunded_amount)
-		raise_error(ERROR_REFUND_EXCEEDS_PAID,
-					"order " INT64_FORMAT ": to refund " INT64_FORMAT ", paid " INT64_FORMAT ", refunded " INT64_FORMAT,
-					order->id, amount, order->totals.payment_amount, order->refunded_amount);
+		raise_error(ERROR_REFUND_EXCEEDS_PAID, D_INT("order_id", order->id), D_INT("asked", amount),
+					D_INT("left", order->totals.payment_amount - order->refunded_amount));
 	order->refunded_amount += amount;
 
 	row = order_save(order);
@@ -106,7 +105,7 @@ step_lock_order(int64 order_id, const Actor *actor)
 		(!is_actor(actor, "SELLER") || order_items_are_sellers(order_id, actor->id)))
 		order = order_lock(order_id, false);
 	if (order == NULL)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order " INT64_FORMAT, order_id);
+		raise_not_found("order", order_id);
 	return order;
 }
 
@@ -122,7 +121,7 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 		order = order_lock(order_id, false);
 	*item = order ? order_find_item(order, item_id) : NULL;
 	if (*item == NULL)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "order item " INT64_FORMAT, item_id);
+		raise_not_found("order_item", item_id);
 	return order;
 }
 
@@ -132,8 +131,7 @@ step_item(Order *order, OrderItem **item, const char *status, const Actor *actor
 	if (!order_item_may_change(*item, status, actor, false))
 		order_item_refuse_change(*item, status, actor);
 	if (quantity > (*item)->line.quantity)
-		raise_error(ERROR_INVALID_REQUEST, "order item " INT64_FORMAT " has " INT64_FORMAT " units, not " INT64_FORMAT,
-					(*item)->id, (*item)->line.quantity, quantity);
+		raise_invalid("quantity", "must be at most " INT64_FORMAT ", the item's units", (*item)->line.quantity);
 	if (quantity > 0 && quantity < (*item)->line.quantity)
 		*item = order_split_item(order, *item, quantity);
 	return step_items(order, item, 1, status, actor);

@@ -39,9 +39,8 @@ PG_FUNCTION_INFO_V1(commerce_open_stock);
 static void
 raise_short(int64 product_id, int64 units, int64 available)
 {
-	raise_error(ERROR_STOCK_NOT_ENOUGH,
-				"product " INT64_FORMAT ": asked " INT64_FORMAT ", available " INT64_FORMAT,
-				product_id, units, Max(available, 0));
+	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("product_id", product_id), D_INT("asked", units),
+				D_INT("available", Max(available, 0)));
 }
 
 bool
@@ -175,7 +174,7 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 	Datum		values[5];
 
 	if (PG_ARGISNULL(1) || move.units < 0 || move.units > MAX_STOCK)
-		raise_error(ERROR_INVALID_REQUEST, "stock must be from 0 to " INT64_FORMAT, MAX_STOCK);
+		raise_invalid("stock", "must be from 0 to " INT64_FORMAT, MAX_STOCK);
 	values[0] = Int64GetDatum(move.product_id);
 	values[1] = Int64GetDatum(move.units);
 	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(U64FromFullTransactionId(folded) + 1));	/* mark */
@@ -210,16 +209,16 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 
 	gate_enter("adjust_stock()");
 	if (PG_ARGISNULL(0))
-		raise_error(ERROR_INVALID_REQUEST, "product_id must not be null");
+		raise_invalid("product_id", "must not be null");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT64(1) == 0)
-		raise_error(ERROR_INVALID_REQUEST, "delta must be a number of units other than 0");
+		raise_invalid("delta", "must be a number of units other than 0");
 	delta = PG_GETARG_INT64(1);
 	if (delta == PG_INT64_MIN)
-		raise_error(ERROR_INVALID_REQUEST, "delta is out of range");
+		raise_invalid("delta", "is out of range");
 
 	SPI_connect();
 	if (sql_execute(&find_product, &id, NULL) == 0)
-		raise_error(ERROR_ENTITY_NOT_FOUND, "product " INT64_FORMAT, PG_GETARG_INT64(0));
+		raise_not_found("product", PG_GETARG_INT64(0));
 	SPI_finish();
 
 	move.product_id = PG_GETARG_INT64(0);
@@ -232,8 +231,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 		available = sql_int64(0, 1);
 		SPI_finish();
 		if (available > MAX_STOCK - delta)
-			raise_error(ERROR_INVALID_REQUEST, "product " INT64_FORMAT ": the stock would be above " INT64_FORMAT,
-						move.product_id, MAX_STOCK);
+			raise_invalid("delta", "would take the stock above " INT64_FORMAT, MAX_STOCK);
 	}
 	else
 		stock_take(move.product_id, move.units);

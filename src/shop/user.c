@@ -32,10 +32,10 @@ user_require_active(int64 user_id, bool lock)
 	row_reader_open(&reader, "users", "users_pkey", 1);
 	row_reader_seek(&reader, &user_id);
 	if (!row_reader_next(&reader))
-		raise_error(ERROR_ENTITY_NOT_FOUND, "user " INT64_FORMAT, user_id);
+		raise_not_found("user", user_id);
 	if (!row_enum_is(&reader, USERS_STATUS, "user_status", "ACTIVE"))
-		raise_error(ERROR_FORBIDDEN, "user " INT64_FORMAT " is %s", user_id,
-					DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull))));
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
+					D_TEXT("status", DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull)))));
 	row_reader_close(&reader);
 	PopActiveSnapshot();
 }
