@@ -18,6 +18,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/errors \
 	escrow/escrow \
 	shop/user \
+	shop/actor \
 	shop/product \
 	shop/coupon \
 	shop/order \

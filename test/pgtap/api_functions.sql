@@ -48,11 +48,11 @@ CREATE TABLE tap.mine AS
 SELECT is((tap.http(m.caller, m.name, body)).code, 'INVALID_REQUEST', format('%s: %s', m.name, coalesce(body::text, 'no body')))
 FROM tap.mine m CROSS JOIN (VALUES ('[]'::jsonb), ('5'), ('"x"'), ('null'), ('[{}]'), (NULL), ('{"no such key": 1}'), ('{"USER_ID": 1}')) b (body)
 WHERE NOT m.reads;
-SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, 1))).details,
-		  format('unknown key "%s"', a.argument), format('%s: %s is not for the request to say', m.name, a.argument))
+SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, 1))).details::jsonb,
+		  jsonb_build_object('argument', a.argument, 'reason', 'is not known'), format('%s: %s is not for the request to say', m.name, a.argument))
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name
 WHERE NOT m.reads AND (a.source NOT IN ('BODY', 'SELLER') OR (a.source = 'SELLER' AND m.api_role = 'SELLER'));
-SELECT is((tap.http(m.caller, m.name, b.body)).details, a.argument || ' is missing', format('%s: %s', m.name, b.body))
+SELECT is((tap.http(m.caller, m.name, b.body)).details::jsonb, jsonb_build_object('argument', a.argument, 'reason', 'is missing'), format('%s: %s', m.name, b.body))
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.required AND a.source = 'BODY'
 CROSS JOIN LATERAL (VALUES (m.example - a.argument), (m.example || jsonb_build_object(a.argument, NULL))) b (body)
 WHERE NOT m.reads OR b.body ->> a.argument IS NOT NULL OR NOT b.body ? a.argument;

@@ -25,7 +25,7 @@ FROM unnest(ARRAY[0, -1, 999999, 9223372036854775807, -9223372036854775808]) AS 
 SELECT refuses('SELECT commerce.get_balance(NULL)', 'INVALID_REQUEST');
 SELECT refuses('SELECT commerce.get_balance(0)', 'ENTITY_NOT_FOUND');
 SELECT refuses('SELECT commerce.get_balance(-9223372036854775808)', 'ENTITY_NOT_FOUND');
-SELECT is(detail_of('SELECT commerce.charge_balance(999999, 100)'), 'user 999999', 'the detail names who is not there');
+SELECT is(detail_of('SELECT commerce.charge_balance(999999, 100)')::jsonb, '{"entity": "user", "id": 999999}', 'the detail names who is not there');
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
 
 -- Charges come and go with their transaction.

@@ -41,7 +41,7 @@ FROM (VALUES ('[{"product_id":pot,"quantity":2}]', '{}', 'BALANCE', 'the key wit
 	('[{"product_id":999999,"quantity":1}]', '{}', 'BALANCE', 'with a product that is not there: the key comes first')) AS t (shape, coupons, method, what),
 	LATERAL (SELECT replace(replace(shape, 'cup,', :'cup' || ','), 'pot,', :'pot' || ',') AS items) i;
 SELECT lives_ok(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', idempotency_key => 'b')$$, :kim, :cup), 'a key of a charge is free for an order');
-SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100, ''a'')', :kim)), 'key "a"', 'the detail names the key');
+SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100, ''a'')', :kim)), '{"key": "a"}', 'the detail names the key');
 
 -- An error is not stored: the key can be tried again.
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":101}]', idempotency_key => 'again')$$, :kim, :cup), 'STOCK_NOT_ENOUGH');
@@ -74,8 +74,8 @@ SELECT refuses(format('SELECT commerce.charge_balance(999999, 100, ''a'')'), 'EN
 
 -- Kept for 24 hours, and not a moment longer
 RESET ROLE;
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '23 hours 59 minutes' WHERE user_id = :kim AND operation = 'charge_balance' AND key = 'a';
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '24 hours 1 second' WHERE user_id = :kim AND operation = 'charge_balance' AND key = 'b';
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '23 hours 59 minutes' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key = 'a';
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '24 hours 1 second' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key = 'b';
 SET ROLE shop;
 SELECT balance FROM commerce.get_balance(:kim) \gset
 SELECT results_eq(format('SELECT balance FROM commerce.charge_balance(%s, 50000, ''a'')', :kim), 'VALUES (50000::bigint)', 'a key of 23:59 hours is known');
@@ -83,11 +83,11 @@ SELECT results_eq(format('SELECT balance - %s FROM commerce.charge_balance(%s, 2
 SELECT results_eq(format('SELECT balance - %s FROM commerce.charge_balance(%s, 20000, ''b'')', :balance, :kim), 'VALUES (20000::bigint)', 'and then known again');
 SELECT is(commerce.purge_idempotency_keys(), 0, 'nothing to purge');
 RESET ROLE;
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '25 hours' WHERE user_id = :kim AND operation = 'charge_balance' AND key IN ('a', 'b');
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '25 hours' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key IN ('a', 'b');
 SET ROLE shop;
 SELECT is(commerce.purge_idempotency_keys(1), 1, 'at most as many as asked');
 SELECT is(commerce.purge_idempotency_keys(), 1, 'the rest the next time');
-SELECT is((SELECT count(*) FROM commerce_private.idempotency_keys WHERE user_id = :kim AND operation = 'charge_balance' AND key IN ('a', 'b')), 0::bigint, 'they are gone');
+SELECT is((SELECT count(*) FROM commerce_private.idempotency_keys WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key IN ('a', 'b')), 0::bigint, 'they are gone');
 SELECT isnt_empty('SELECT * FROM commerce_private.idempotency_keys', 'the others are not');
 SELECT refuses(format('SELECT commerce.purge_idempotency_keys(%s)', n), 'INVALID_REQUEST', 'purge ' || n) FROM unnest(ARRAY['NULL', '0', '-1']) AS n;
 

@@ -89,7 +89,7 @@ SELECT results_eq(format('SELECT seq, product_id, quantity, shipping_fee FROM co
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(:own, 5)), 'PURCHASE_LIMIT_EXCEEDED', 'five of at most four');
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(:own, 2, :teapot, 1, :own, 3)), 'PURCHASE_LIMIT_EXCEEDED', 'five in two lines');
 SELECT lives_ok(pg_temp.call(:kim, pg_temp.items(:own, 4)), 'four of at most four');
-SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 5))), format('product %s: asked 5, at most 4 per order', :own), 'the detail says how many');
+SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 5)))::jsonb, jsonb_build_object('product_id', :own, 'asked', 5, 'limit', 4), 'the detail says how many');
 
 -- An order of nothing to pay
 SELECT commerce.create_product(NULL, 'Gift', 0, 10) AS gift \gset
@@ -102,7 +102,7 @@ SELECT results_eq(format('SELECT status::text, amount FROM commerce.payments WHE
 SELECT * FROM commerce.charge_balance(:lee, 5000) \g /dev/null
 SELECT lives_ok(pg_temp.call(:lee, pg_temp.items(:own, 1)), 'all of the balance can be spent');
 SELECT refuses(pg_temp.call(:lee, pg_temp.items(:own, 1)), 'BALANCE_NOT_ENOUGH', 'more than the balance');
-SELECT is(detail_of(pg_temp.call(:lee, pg_temp.items(:own, 1))), format('user %s: to pay 5000, balance 0', :lee), 'the detail says how much');
+SELECT is(detail_of(pg_temp.call(:lee, pg_temp.items(:own, 1)))::jsonb, jsonb_build_object('user_id', :lee, 'asked', 5000, 'balance', 0), 'the detail says how much');
 
 -- Several faults: the first of form, key, user, products, coupons, stock, balance is told.
 SELECT commerce.create_product(NULL, 'Gone', 1000, 0) AS gone \gset
@@ -120,7 +120,7 @@ SELECT refuses(pg_temp.call(id, pg_temp.items(:own, 1)), 'ENTITY_NOT_FOUND', 'an
 FROM unnest(ARRAY[0, -1, 9223372036854775807, -9223372036854775808]) AS id;
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(999999, 1)), 'ENTITY_NOT_FOUND', 'an unknown product');
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(:own, 1, 9223372036854775807, 1)), 'ENTITY_NOT_FOUND', 'one unknown product of two');
-SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 1, 999999, 1))), 'product 999999', 'the detail names it');
+SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 1, 999999, 1)))::jsonb, '{"entity": "product", "id": 999999}', 'the detail names it');
 SELECT refuses('SELECT commerce.place_order(NULL, ''[{"product_id":1,"quantity":1}]'')', 'INVALID_REQUEST', 'an order of nobody');
 SELECT refuses(format('SELECT commerce.place_order(%s, %L, payment_method => NULL)', :kim, pg_temp.items(:own, 1)), 'INVALID_REQUEST', 'paid in no way');
 
@@ -144,7 +144,7 @@ FROM unnest(ARRAY[NULL, 'null', '1', '"x"', 'true', '{}', '[]', '[[]]', '[null]'
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, jsonb_build_array(jsonb_build_object('product_id', 1, 'quantity', 1, repeat('가', 100000), 1))), 'INVALID_REQUEST', 'a key of 300 KB');
 -- a cut within a character would show as one that no reader can decode
 SELECT matches(detail_of(format('SELECT commerce.place_order(%s, %L)', :kim, jsonb_build_array(jsonb_build_object('product_id', 1, 'quantity', 1, 'xy' || repeat('가', 100), 1)))),
-	'^items\[0\] has the unknown key "xy가+"$', 'a long unknown key is cut between characters');
+	'"items\[0\]\.xy가+"', 'a long unknown key is cut between characters');
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, (repeat('[', 3000) || repeat(']', 3000))), 'INVALID_REQUEST', 'items nested 3000 deep');
 SELECT refuses(pg_temp.call(:kim, jsonb_agg(jsonb_build_object('product_id', :own, 'quantity', 1))), 'INVALID_REQUEST', '1001 lines') FROM generate_series(1, 1001);
 SELECT refuses(pg_temp.call(:kim, jsonb_agg(jsonb_build_object('product_id', :own, 'quantity', 1))), 'INVALID_REQUEST', '100000 lines') FROM generate_series(1, 100000);

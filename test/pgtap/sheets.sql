@@ -41,7 +41,7 @@ SELECT results_eq(format('SELECT seq, product_id, quantity, unit_final, order_di
 	format('SELECT seq, product_id, quantity, unit_final, order_discount_share, coupon_issue_id FROM commerce.order_sheet_items WHERE order_sheet_id = %L ORDER BY seq', :'sheet'), 'line by line');
 SELECT is((SELECT consumed_order_id FROM commerce.order_sheets WHERE id = :'sheet'), :o::bigint, 'the sheet knows its order');
 SELECT refuses(pg_temp.place(:'sheet'), 'ORDER_SHEET_USED', 'a second order of the sheet');
-SELECT is(detail_of(pg_temp.place(:'sheet')), format('order sheet %s was used for order %s', :'sheet', :o), 'the detail names the first');
+SELECT is(detail_of(pg_temp.place(:'sheet'))::jsonb, jsonb_build_object('order_sheet_id', :'sheet', 'order_id', :o), 'the detail names the first');
 SELECT books() AS books \gset
 SELECT is(id, :o::bigint, 'with the key of the first it is the first') FROM commerce.place_sheet_order(:'sheet', 'key');
 SELECT is(books(), :'books', 'and nothing else');
@@ -74,7 +74,7 @@ SET ROLE shop;
 SELECT id AS sheet FROM commerce.create_order_sheet(:kim, pg_temp.items(:pot, 2, :cup, 1)) \gset
 SELECT * FROM commerce.update_product(:pot, price => 7100) \g /dev/null
 SELECT refuses(pg_temp.place(:'sheet'), 'PRICE_CHANGED', 'a higher price');
-SELECT is(detail_of(pg_temp.place(:'sheet')), format('order sheet %s: 15200 then, 15400 now', :'sheet'), 'the detail tells both');
+SELECT is(detail_of(pg_temp.place(:'sheet'))::jsonb, jsonb_build_object('order_sheet_id', :'sheet', 'then', 15200, 'now', 15400), 'the detail tells both');
 SELECT * FROM commerce.update_product(:pot, discount => 100) \g /dev/null
 SELECT lives_ok(pg_temp.place(:'sheet'), 'a higher price with a discount that makes up for it is the same price');
 SELECT id AS sheet FROM commerce.create_order_sheet(:kim, pg_temp.items(:pot, 1, :cup, 1)) \gset

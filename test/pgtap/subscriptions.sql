@@ -7,7 +7,7 @@ SELECT commerce.create_user('B', 'b@example.com') AS b \gset
 
 -- subscribe
 SELECT is(commerce.subscribe('all'), '00000000-0000000000000000-0000000000000000', 'a subscription begins before the first event');
-SELECT refuses($$SELECT commerce.subscribe('all')$$, 'INVALID_REQUEST', 'a name that is taken');
+SELECT refuses($$SELECT commerce.subscribe('all')$$, 'ALREADY_EXISTS', 'a name that is taken');
 SELECT refuses(format('SELECT commerce.subscribe(%L)', name), 'INVALID_REQUEST', format('name %s', to_json(name)))
 FROM unnest(ARRAY[NULL, '', ' ', ' a', 'a ', repeat('x', 64)]) AS name;
 SELECT lives_ok(format('SELECT commerce.subscribe(%L)', repeat('가', 63)), 'a name of 63 characters');

@@ -18,8 +18,8 @@ SELECT is(event_payload('User', :minji, 'UserCreated') - 'created_at',
 		'address', NULL, 'role', 'BUYER', 'status', 'ACTIVE'),
 	'which carries the user');
 
-SELECT refuses($$SELECT commerce.create_user('x', 'minji@example.com')$$, 'INVALID_REQUEST', 'an email that is taken');
-SELECT refuses($$SELECT commerce.create_user('x', 'MINJI@example.COM')$$, 'INVALID_REQUEST', 'an email that is taken, in capitals');
+SELECT refuses($$SELECT commerce.create_user('x', 'minji@example.com')$$, 'ALREADY_EXISTS', 'an email that is taken');
+SELECT refuses($$SELECT commerce.create_user('x', 'MINJI@example.COM')$$, 'ALREADY_EXISTS', 'an email that is taken, in capitals');
 SELECT refuses($$SELECT commerce.create_user(NULL, 'a@example.com')$$, 'INVALID_REQUEST', 'no name');
 SELECT refuses($$SELECT commerce.create_user('', 'a@example.com')$$, 'INVALID_REQUEST', 'an empty name');
 SELECT refuses($$SELECT commerce.create_user('   ', 'a@example.com')$$, 'INVALID_REQUEST', 'a name of spaces');
@@ -39,10 +39,10 @@ SELECT results_eq(
 	format('SELECT user_id, business_name, registration_number, cs_phone, address, category FROM commerce.sellers WHERE id = %s', :kiln),
 	format($$VALUES (%s::bigint, 'Kiln & Co', '123-45-67890', '02-1234', 'Icheon 1', 'tableware')$$, :potter),
 	'a seller is stored as given');
-SELECT refuses(format($$SELECT commerce.create_seller(%s, 'Again', '999')$$, :potter), 'INVALID_REQUEST', 'a second business of one user');
+SELECT refuses(format($$SELECT commerce.create_seller(%s, 'Again', '999')$$, :potter), 'ALREADY_EXISTS', 'a second business of one user');
 SELECT refuses(format($$SELECT commerce.create_seller(%s, 'B', '1')$$, :minji), 'INVALID_REQUEST', 'a BUYER as seller');
 SELECT commerce.create_user('Weaver', 'weaver@example.com', role => 'SELLER') AS weaver \gset
-SELECT refuses(format($$SELECT commerce.create_seller(%s, 'B', '123-45-67890')$$, :weaver), 'INVALID_REQUEST', 'a registration number that is taken');
+SELECT refuses(format($$SELECT commerce.create_seller(%s, 'B', '123-45-67890')$$, :weaver), 'ALREADY_EXISTS', 'a registration number that is taken');
 SELECT refuses($$SELECT commerce.create_seller(NULL, 'B', '1')$$, 'INVALID_REQUEST', 'a seller without a user');
 SELECT refuses(format($$SELECT commerce.create_seller(%s, NULL, '1')$$, :weaver), 'INVALID_REQUEST', 'no business name');
 SELECT refuses(format($$SELECT commerce.create_seller(%s, ' ', '1')$$, :weaver), 'INVALID_REQUEST', 'a blank business name');
@@ -53,7 +53,7 @@ SELECT refuses(format('SELECT commerce.create_seller(%s, %L, %L)', :weaver, 'B',
 FROM generate_series(1, 1000) i;
 SELECT refuses(format($$SELECT commerce.create_seller(%s, 'B', '1')$$, id), 'ENTITY_NOT_FOUND', 'seller of user ' || id)
 FROM unnest(ARRAY[0, -1, 999999, 9223372036854775807, -9223372036854775808]) AS id;
-SELECT is(detail_of($$SELECT commerce.create_seller(999999, 'B', '1')$$), 'user 999999', 'the detail names entity and id');
+SELECT is(detail_of($$SELECT commerce.create_seller(999999, 'B', '1')$$)::jsonb, '{"entity": "user", "id": 999999}', 'the detail names entity and id');
 
 -- set_user_status
 SELECT is((commerce.set_user_status(:minji, 'SUSPENDED')).status, 'SUSPENDED', 'set_user_status returns the changed row');
@@ -77,7 +77,7 @@ SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quan
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', payment_method => 'EXTERNAL')$$, :minji, :cup), 'FORBIDDEN', 'an external order of a suspended user');
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', '{%s}')$$, :minji, :cup, :issue), 'FORBIDDEN', 'an order with a coupon of a suspended user');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :minji, :coupon2), 'FORBIDDEN', 'a claim of a suspended user');
-SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100)', :minji)), format('user %s is SUSPENDED', :minji), 'the detail says why');
+SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100)', :minji))::jsonb, jsonb_build_object('user_id', :minji, 'status', 'SUSPENDED'), 'the detail says why');
 SELECT is(balance, 99000::bigint, 'a suspended user''s balance can be read') FROM commerce.get_balance(:minji);
 SELECT is(status, 'WITHDRAWN', 'from here on withdrawn') FROM commerce.set_user_status(:minji, 'WITHDRAWN');
 SELECT refuses(format('SELECT commerce.charge_balance(%s, 100)', :minji), 'FORBIDDEN', 'a charge of a withdrawn user');

@@ -1,7 +1,7 @@
 -- How errors look: in SQL, and over HTTP.
 \set SHOW_CONTEXT never
 
-SELECT http_status, code, "sqlstate", message, message_ko FROM commerce.error_codes();
+SELECT http_status, code, "sqlstate", message, message_ko, detail_keys FROM commerce.error_codes();
 
 -- an SQLSTATE of our own has a class of our own, and means one thing
 SELECT code, "sqlstate" FROM commerce.error_codes() WHERE "sqlstate" LIKE 'SH%' AND "sqlstate" !~ '^SH(0[0-9]{2}|404|429)$';
@@ -28,7 +28,12 @@ SELECT commerce.charge_balance(1, 50);
 RESET commerce.language;
 
 -- every code, in both faces: what raise_error() raises is what error_codes() says
-CREATE FUNCTION pg_temp.raised(code text, detail text DEFAULT NULL, hint text DEFAULT NULL,
+-- (a detail that the table does not know is refused)
+CREATE FUNCTION pg_temp.detail_of(code text) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_object_agg(k, 'd') FROM commerce.error_codes() e, string_to_table(e.detail_keys, ' ') k
+	WHERE e.code = detail_of.code AND e.detail_keys <> ''
+$$;
+CREATE FUNCTION pg_temp.raised(code text, detail jsonb DEFAULT NULL, hint text DEFAULT NULL,
 	OUT state text, OUT message text, OUT details text, OUT hints text)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -37,18 +42,23 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL, hints = PG_EXCEPTION_HINT;
 END
 $$;
-SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, 'd', 'h') r
-WHERE (r.state, r.message, r.details, r.hints) IS DISTINCT FROM (e."sqlstate", e.message, 'd', 'h');
+SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'h') r
+WHERE (r.state, r.message, r.details, r.hints)
+	  IS DISTINCT FROM (e."sqlstate", e.message, coalesce(pg_temp.detail_of(e.code)::text, ''), 'h');
+SELECT commerce_private.raise_error('ENTITY_NOT_FOUND', '{"entity": "user", "i": 7}');
+SELECT commerce_private.raise_error('ENTITY_NOT_FOUND', '{"entity": "user", "id": 7}');
+SELECT commerce_private.raise_not_found('user', 7);
+SELECT commerce_private.raise_invalid('items[0].quantity', 'must be "1" or more', 'Or leave the line out.');
 
 -- over HTTP: PGRST, and JSON in message and detail
 SELECT set_config('request.method', 'POST', false);
-SELECT * FROM pg_temp.raised('ENTITY_NOT_FOUND', 'user 7');
+SELECT * FROM pg_temp.raised('ENTITY_NOT_FOUND', '{"entity": "user", "id": 7}');
 SELECT * FROM pg_temp.raised('UNAUTHENTICATED');
 SELECT * FROM pg_temp.raised('SERVICE_BUSY', NULL, 'Try again.');
-SELECT * FROM pg_temp.raised('INVALID_REQUEST', E'a "quote", a \\, a \n and 한글');
-SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, 'd', 'h') r
+SELECT * FROM pg_temp.raised('INVALID_REQUEST', jsonb_build_object('reason', E'a "quote", a \\, a \n and 한글'));
+SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'h') r
 WHERE r.state <> 'PGRST'
-   OR r.message::jsonb <> jsonb_build_object('code', e.code, 'message', e.message, 'details', 'd', 'hint', 'h')
+   OR r.message::jsonb <> jsonb_build_object('code', e.code, 'message', e.message, 'details', pg_temp.detail_of(e.code)::text, 'hint', 'h')
    OR r.details::jsonb ->> 'status' <> e.http_status::text
    OR jsonb_typeof(r.details::jsonb -> 'headers') IS DISTINCT FROM 'object'
    OR (r.details::jsonb) - '{status,headers}'::text[] <> '{}';

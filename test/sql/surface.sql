@@ -27,7 +27,7 @@ FROM (VALUES
 	('coupon_issues', 'id user_id coupon_id name description kind value status issued_at expires_at used_at used_order_id'),
 	('order_sheets', 'id user_id created_at expires_at consumed_order_id'),
 	('outbox', 'id aggregatetype aggregateid type payload created_at era key position'),
-	('popular_products', 'product_id'), ('product_daily_sales', 'product_id day units'), ('idempotency_keys', 'user_id operation key result'),
+	('popular_products', 'product_id'), ('product_daily_sales', 'product_id day units'), ('idempotency_keys', 'scope operation key result'),
 	('product_list', 'id name description price price_now category seller_id stock status'),
 	('order_list', 'id user_id status items payment_amount'),
 	('coupon_list', 'id quantity remaining status'),

@@ -37,7 +37,7 @@ BEGIN
 	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce.product_list p
 	WHERE p.id = api_get_product.product_id AND p.status <> 'DISCONTINUED';
 	IF product IS NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', api_get_product.product_id));
+		PERFORM commerce_private.raise_not_found('product', api_get_product.product_id);
 	END IF;
 	RETURN product;
 END
@@ -67,7 +67,7 @@ BEGIN
 	WHERE o.id = api_get_order.order_id
 	  AND (api_get_order.actor = 'ADMIN' OR o.user_id = api_get_order.actor_id);
 	IF document IS NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('order %s', api_get_order.order_id));
+		PERFORM commerce_private.raise_not_found('order', api_get_order.order_id);
 	END IF;
 	RETURN document;
 END
@@ -135,9 +135,8 @@ BEGIN
 						   WHERE s.id = api_require_own.id::uuid AND s.user_id = api_require_own.user_id);
 	END CASE;
 	IF NOT own THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
-			pg_catalog.format('%s %s', pg_catalog.replace(pg_catalog.regexp_replace(api_require_own.kind, '_id$', ''), '_', ' '),
-							  api_require_own.id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object(
+			'entity', pg_catalog.regexp_replace(api_require_own.kind, '_id$', ''), 'id', api_require_own.id));
 	END IF;
 END
 $$;

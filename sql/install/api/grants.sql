@@ -23,11 +23,10 @@ BEGIN
 	FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = r.name);
 	IF FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(missing, 'NULL')),
-			'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', coalesce(missing, 'NULL')), 'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
 	END IF;
 	IF (SELECT count(DISTINCT r.name) FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)) < 5 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'the five roles must be different');
+		PERFORM commerce_private.raise_invalid('roles', 'must be five different ones');
 	END IF;
 	PERFORM commerce.revoke_api(r.role) FROM commerce_private.api_roles r WHERE r.role = ANY (everybody);
 	PERFORM commerce_private.close_row_types();
@@ -81,7 +80,7 @@ DECLARE
 BEGIN
 	DELETE FROM commerce_private.api_roles r WHERE r.role = revoke_api.role;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', coalesce(revoke_api.role, 'NULL')));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', coalesce(revoke_api.role, 'NULL')));
 	END IF;
 	-- a role that was dropped since has nothing left
 	IF own_policy IS NOT NULL THEN

@@ -1,19 +1,38 @@
--- Errors: the table of codes lives in C (src/error_codes.h); these functions show it and raise from it.
+-- Errors: the table of codes lives in C (src/base/error_codes.h); these functions show it and raise from it.
 
 CREATE FUNCTION commerce.error_codes(
-	OUT http_status int, OUT code text, OUT "sqlstate" text, OUT message text, OUT message_ko text)
+	OUT http_status int, OUT code text, OUT "sqlstate" text, OUT message text, OUT message_ko text, OUT detail_keys text)
 RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_error_codes';
 COMMENT ON FUNCTION commerce.error_codes() IS
-	'every error the extension raises: HTTP status, code, SQLSTATE, and its message in English and Korean';
+	'every error the extension raises: HTTP status, code, SQLSTATE, its message in English and Korean, and the keys that its detail, a JSON object, can have';
 
-CREATE FUNCTION commerce_private.raise_error(code text, detail text DEFAULT NULL, hint text DEFAULT NULL)
+CREATE FUNCTION commerce_private.raise_error(code text, detail jsonb DEFAULT NULL, hint text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_raise_error';
-COMMENT ON FUNCTION commerce_private.raise_error(text, text, text) IS
-	'raises an error of error_codes() in the face the caller needs (SQLSTATE in SQL, PostgREST''s JSON over HTTP)';
+COMMENT ON FUNCTION commerce_private.raise_error(text, jsonb, text) IS
+	'raises an error of error_codes() in the face the caller needs (SQLSTATE in SQL, PostgREST''s JSON over HTTP); detail: an object with keys that the table has for the code';
+
+CREATE FUNCTION commerce_private.raise_invalid(argument text, reason text, hint text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.raise_error('INVALID_REQUEST',
+		pg_catalog.jsonb_build_object('argument', argument, 'reason', reason), hint)
+$$;
+COMMENT ON FUNCTION commerce_private.raise_invalid(text, text, text) IS
+	'raises INVALID_REQUEST: what is wrong with an argument, as a fragment that goes on from its name';
+
+CREATE FUNCTION commerce_private.raise_not_found(entity text, id bigint)
+RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.raise_error('ENTITY_NOT_FOUND',
+		pg_catalog.jsonb_build_object('entity', entity, 'id', id))
+$$;
+COMMENT ON FUNCTION commerce_private.raise_not_found(text, bigint) IS 'raises ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.request_header(name text)
 RETURNS text

@@ -6,11 +6,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF require_role.role IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'role must not be null');
+		PERFORM commerce_private.raise_invalid('role', 'must not be null');
 	END IF;
 	-- a number is a regrole whether or not there is such a role
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = require_role.role) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('role %s', require_role.role::oid));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', require_role.role::oid));
 	END IF;
 END
 $$;

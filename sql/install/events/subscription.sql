@@ -181,13 +181,12 @@ DECLARE
 	found_row commerce.subscriptions;
 BEGIN
 	IF lock_subscription_row.subscription IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'subscription must not be null');
+		PERFORM commerce_private.raise_invalid('subscription', 'must not be null');
 	END IF;
 	SELECT * INTO found_row FROM commerce.subscriptions s
 	WHERE s.name = lock_subscription_row.subscription FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
-			pg_catalog.format('subscription %s', lock_subscription_row.subscription));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'subscription', 'id', lock_subscription_row.subscription));
 	END IF;
 	RETURN found_row;
 END
@@ -215,19 +214,18 @@ DECLARE
 BEGIN
 	IF subscribe.name IS NULL OR subscribe.name <> pg_catalog.btrim(subscribe.name)
 	   OR pg_catalog.char_length(subscribe.name) NOT BETWEEN 1 AND 63 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must be of 1 to 63 characters, without spaces around it');
+		PERFORM commerce_private.raise_invalid('name', 'must be of 1 to 63 characters, without spaces around it');
 	END IF;
 	IF subscribe.from_start IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'from_start must not be null');
+		PERFORM commerce_private.raise_invalid('from_start', 'must not be null');
 	END IF;
 	IF pg_catalog.cardinality(subscribe.event_types) = 0 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'event_types must not be empty; NULL means all');
+		PERFORM commerce_private.raise_invalid('event_types', 'must not be empty; NULL means all');
 	END IF;
 	SELECT coalesce(t.type, 'NULL') INTO unknown FROM pg_catalog.unnest(subscribe.event_types) t (type)
 	WHERE NOT EXISTS (SELECT FROM commerce.event_types k WHERE k.type = t.type) LIMIT 1;
 	IF FOUND THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('there is no event type %s', unknown),
-			'The table commerce.event_types has them all.');
+		PERFORM commerce_private.raise_invalid('event_types', pg_catalog.format('name %s, which is no event type', unknown), 'The table commerce.event_types has them all.');
 	END IF;
 
 	IF subscribe.from_start THEN
@@ -239,7 +237,7 @@ BEGIN
 	VALUES (subscribe.name, subscribe.event_types, start.era, start.key, start.position)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('subscription %s exists already', subscribe.name));
+		PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', 'subscription', 'attribute', 'name'));
 	END IF;
 	PERFORM commerce_private.wake_relay();
 	RETURN commerce_private.format_position(start.era, start.key, start.position);
@@ -287,8 +285,7 @@ BEGIN
 	END IF;
 	SELECT * INTO last FROM commerce_private.last_readable();
 	IF ROW (wanted.era, wanted.key, wanted.number) > ROW (last.era, last.key, last.position) THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST',
-			pg_catalog.format('position %s is beyond the last event that can have been fetched', ack_events.up_to));
+		PERFORM commerce_private.raise_invalid('up_to', 'must not be beyond the last event that can have been fetched');
 	END IF;
 	UPDATE commerce.subscriptions u SET era = wanted.era, key = wanted.key, position = wanted.number
 	WHERE u.name = s.name;
@@ -381,11 +378,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF lock_subscription.subscription IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'subscription must not be null');
+		PERFORM commerce_private.raise_invalid('subscription', 'must not be null');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.subscriptions s WHERE s.name = lock_subscription.subscription) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND',
-			pg_catalog.format('subscription %s', lock_subscription.subscription));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'subscription', 'id', lock_subscription.subscription));
 	END IF;
 	RETURN commerce_private.try_lock_subscription(lock_subscription.subscription, true);
 END
@@ -433,14 +429,12 @@ DECLARE
 	sought commerce.subscriptions;
 BEGIN
 	IF pg_catalog.num_nonnulls(seek_subscription.to_position, seek_subscription.to_time) <> 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'exactly one of to_position and to_time must be given');
+		PERFORM commerce_private.raise_invalid('to_position', 'must be given, or to_time, and not both');
 	END IF;
 	sought := commerce_private.lock_subscription_row(seek_subscription.subscription);
 	IF NOT commerce_private.try_lock_subscription(sought.name, false) THEN
-		PERFORM commerce_private.raise_error('SERVICE_BUSY',
-			pg_catalog.format('process %s is delivering subscription %s',
-				commerce_private.delivering_session(sought.name), sought.name),
-			'Pause the subscription first: whoever delivers it would move the cursor on.');
+		PERFORM commerce_private.raise_error('SERVICE_BUSY', pg_catalog.jsonb_build_object('reason', pg_catalog.format('process %s is delivering subscription %s',
+				commerce_private.delivering_session(sought.name), sought.name)), 'Pause the subscription first: whoever delivers it would move the cursor on.');
 	END IF;
 	SELECT * INTO last FROM commerce_private.last_readable();
 	IF seek_subscription.to_position IS NOT NULL THEN
@@ -448,14 +442,11 @@ BEGIN
 		FROM commerce_private.parse_position(seek_subscription.to_position) p;
 		IF ROW (wanted.era, wanted.key, wanted.position) > ROW (last.era, last.key, last.position)
 		   AND ROW (wanted.era, wanted.key, wanted.position) > ROW (sought.era, sought.key, sought.position) THEN
-			PERFORM commerce_private.raise_error('INVALID_REQUEST',
-				pg_catalog.format('position %s is beyond the last event that can have been fetched', seek_subscription.to_position));
+			PERFORM commerce_private.raise_invalid('to_position', 'must not be beyond the last event that can have been fetched');
 		END IF;
 		IF EXISTS (SELECT FROM commerce_private.outbox_purged p
 				   WHERE ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)) THEN
-			PERFORM commerce_private.raise_error('INVALID_REQUEST',
-				pg_catalog.format('events after position %s were removed by retention', seek_subscription.to_position),
-				'to_time => ''-infinity'' goes to the oldest event that is left.');
+			PERFORM commerce_private.raise_invalid('to_position', 'must not be before events that retention has removed', 'to_time => ''-infinity'' goes to the oldest event that is left.');
 		END IF;
 	ELSE
 		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
@@ -489,14 +480,13 @@ AS $$
 BEGIN
 	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
 	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'url must begin with http:// or https:// and name a host, without a user or password',
-			'Credentials belong into the relay''s file.');
+		PERFORM commerce_private.raise_invalid('url', 'must begin with http:// or https:// and name a host, without a user or password', 'Credentials belong into the relay''s file.');
 	END IF;
 	IF set_http_sink.batch_size IS NULL OR set_http_sink.batch_size NOT BETWEEN 1 AND 1000 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'batch_size must be from 1 to 1000');
+		PERFORM commerce_private.raise_invalid('batch_size', 'must be from 1 to 1000');
 	END IF;
 	IF set_http_sink.max_attempts IS NULL OR set_http_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
+		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
 	END IF;
 	UPDATE commerce.subscriptions s
 	SET sink = 'HTTP', url = set_http_sink.url, brokers = NULL, topic = NULL, secret_name = set_http_sink.secret_name,
@@ -517,13 +507,13 @@ AS $$
 BEGIN
 	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
 	IF pg_catalog.btrim(coalesce(set_kafka_sink.brokers, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'brokers must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
+		PERFORM commerce_private.raise_invalid('brokers', 'must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
 	END IF;
 	IF set_kafka_sink.topic IS NULL OR set_kafka_sink.topic !~ '^[a-zA-Z0-9._-]{1,249}$' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'topic must be of 1 to 249 letters, digits, dots, underscores and hyphens');
+		PERFORM commerce_private.raise_invalid('topic', 'must be of 1 to 249 letters, digits, dots, underscores and hyphens');
 	END IF;
 	IF set_kafka_sink.max_attempts IS NULL OR set_kafka_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_attempts must be from 1 to 100');
+		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
 	END IF;
 	UPDATE commerce.subscriptions s
 	SET sink = 'KAFKA', url = NULL, brokers = set_kafka_sink.brokers, topic = set_kafka_sink.topic,
@@ -616,9 +606,7 @@ BEGIN
 	s := commerce_private.lock_subscription_row(park_events.subscription);
 	-- a relay that has not noticed yet
 	IF s.sink = 'NONE' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST',
-			pg_catalog.format('subscription %s has no sink', s.name),
-			'Clients that pull do not get parked events.');
+		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull do not get parked events.');
 	END IF;
 	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
 										payload, created_at)
@@ -633,7 +621,7 @@ BEGIN
 	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
 	JOIN commerce_private.parked_events e ON e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
 	IF known < (SELECT count(DISTINCT u.position) FROM pg_catalog.unnest(park_events.positions) u (position)) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', 'there is no event at one of the positions');
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'event'));
 	END IF;
 	RETURN parked;
 END
@@ -730,7 +718,7 @@ AS $$
 BEGIN
 	IF record_deliveries.delivered IS NULL OR record_deliveries.failed IS NULL
 	   OR record_deliveries.delivered < 0 OR record_deliveries.failed < 0 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'delivered and failed must be 0 or more');
+		PERFORM commerce_private.raise_invalid('delivered', 'must be 0 or more, and failed too');
 	END IF;
 	PERFORM commerce_private.lock_subscription_row(record_deliveries.subscription);
 	UPDATE commerce.subscriptions s
@@ -758,9 +746,7 @@ DECLARE
 BEGIN
 	s := commerce_private.lock_subscription_row(redeliver.subscription);
 	IF s.sink = 'NONE' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST',
-			pg_catalog.format('subscription %s has no sink to deliver to', s.name),
-			'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
+		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
 	END IF;
 	IF redeliver.event_position IS NOT NULL THEN
 		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
@@ -780,7 +766,7 @@ BEGIN
 	ON CONFLICT DO NOTHING;
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver.event_position IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver.event_position));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver.event_position));
 	END IF;
 	PERFORM commerce_private.wake_relay();
 	RETURN revived;
@@ -817,7 +803,7 @@ AS $$
 BEGIN
 	PERFORM commerce_private.require_role(grant_relay.role);
 	IF grant_relay.confirms_payments IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'confirms_payments must not be null');
+		PERFORM commerce_private.raise_invalid('confirms_payments', 'must not be null');
 	END IF;
 	PERFORM commerce_private.close_row_types();
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce, commerce_private TO %s', grant_relay.role);

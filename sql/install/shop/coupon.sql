@@ -101,7 +101,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NEW.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = NEW.id) THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('of coupon %s more than %s are issued', NEW.id, NEW.quantity));
+		PERFORM commerce_private.raise_invalid('quantity', pg_catalog.format('must not be below what is issued of coupon %s', NEW.id));
 	END IF;
 	UPDATE commerce_private.coupon_quota q SET on_hand = q.on_hand + NEW.quantity - OLD.quantity WHERE q.coupon_id = NEW.id;
 	RETURN NULL;
@@ -135,57 +135,56 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF pg_catalog.btrim(coalesce(create_coupon.name, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
 	END IF;
 	IF create_coupon.kind IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'kind must be FIXED, PERCENT or FREE_SHIPPING');
+		PERFORM commerce_private.raise_invalid('kind', 'must be FIXED, PERCENT or FREE_SHIPPING');
 	END IF;
 	IF create_coupon.kind = 'FIXED' AND (stored_value IS NULL OR stored_value < 1) THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be 1 or more won');
+		PERFORM commerce_private.raise_invalid('value', 'must be 1 or more won');
 	END IF;
 	IF create_coupon.kind = 'PERCENT' AND (stored_value IS NULL OR stored_value NOT BETWEEN 1 AND 100) THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be a whole percentage from 1 to 100');
+		PERFORM commerce_private.raise_invalid('value', 'must be a whole percentage from 1 to 100');
 	END IF;
 	IF create_coupon.quantity IS NULL OR create_coupon.quantity < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'quantity must be 1 or more');
+		PERFORM commerce_private.raise_invalid('quantity', 'must be 1 or more');
 	END IF;
 	IF pg_catalog.num_nonnulls(create_coupon.valid_days, create_coupon.valid_until) <> 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'exactly one of valid_days and valid_until must be given');
+		PERFORM commerce_private.raise_invalid('valid_days', 'must be given, or valid_until, and not both');
 	END IF;
 	IF create_coupon.valid_days NOT BETWEEN 1 AND 36500 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'valid_days must be from 1 to 36500');
+		PERFORM commerce_private.raise_invalid('valid_days', 'must be from 1 to 36500');
 	END IF;
 	IF create_coupon.issue_from IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'issue_from must not be null');
+		PERFORM commerce_private.raise_invalid('issue_from', 'must not be null');
 	END IF;
 	IF create_coupon.issue_until <= create_coupon.issue_from THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'issue_from must be before issue_until');
+		PERFORM commerce_private.raise_invalid('issue_from', 'must be before issue_until');
 	END IF;
 	IF create_coupon.min_order_amount IS NULL OR create_coupon.min_order_amount < 0 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'min_order_amount must be 0 or more');
+		PERFORM commerce_private.raise_invalid('min_order_amount', 'must be 0 or more');
 	END IF;
 	IF create_coupon.max_discount < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_discount must be 1 or more, or null for no cap');
+		PERFORM commerce_private.raise_invalid('max_discount', 'must be 1 or more, or null for no cap');
 	END IF;
 	IF create_coupon.round_unit IS NULL OR create_coupon.round_unit < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'round_unit must be 1 or more');
+		PERFORM commerce_private.raise_invalid('round_unit', 'must be 1 or more');
 	END IF;
 	IF create_coupon.kind = 'FREE_SHIPPING' AND create_coupon.product_id IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'a FREE_SHIPPING coupon cannot be bound to a product');
+		PERFORM commerce_private.raise_invalid('product_id', 'must be null for a FREE_SHIPPING coupon');
 	END IF;
 	IF create_coupon.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_coupon.seller_id) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_coupon.seller_id));
+		PERFORM commerce_private.raise_not_found('seller', create_coupon.seller_id);
 	END IF;
 	IF create_coupon.product_id IS NOT NULL THEN
 		SELECT p.seller_id INTO product_seller_id FROM commerce.products p WHERE p.id = create_coupon.product_id;
 		IF NOT FOUND THEN
-			PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_coupon.product_id));
+			PERFORM commerce_private.raise_not_found('product', create_coupon.product_id);
 		END IF;
 		IF create_coupon.seller_id <> product_seller_id
 		   OR (create_coupon.seller_id IS NOT NULL AND product_seller_id IS NULL) THEN
-			PERFORM commerce_private.raise_error('INVALID_REQUEST',
-				pg_catalog.format('product %s is not of seller %s', create_coupon.product_id, create_coupon.seller_id));
+			PERFORM commerce_private.raise_invalid('product_id', pg_catalog.format('must be a product of seller %s', create_coupon.seller_id));
 		END IF;
 	END IF;
 
@@ -214,14 +213,14 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF stop_coupon.coupon_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'coupon_id must not be null');
+		PERFORM commerce_private.raise_invalid('coupon_id', 'must not be null');
 	END IF;
 	UPDATE commerce.coupons c
 	SET stopped_at = coalesce(c.stopped_at, pg_catalog.now()), updated_at = pg_catalog.now()
 	WHERE c.id = stop_coupon.coupon_id
 	RETURNING c.* INTO stopped;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon %s', stop_coupon.coupon_id));
+		PERFORM commerce_private.raise_not_found('coupon', stop_coupon.coupon_id);
 	END IF;
 	RETURN stopped;
 END
@@ -244,10 +243,10 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	IF usable_coupons.user_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.users u WHERE u.id = usable_coupons.user_id) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', usable_coupons.user_id));
+		PERFORM commerce_private.raise_not_found('user', usable_coupons.user_id);
 	END IF;
 	RETURN QUERY
 		-- the user's first, not everybody's that are active
@@ -282,20 +281,15 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF revoke_coupon.coupon_issue_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'coupon_issue_id must not be null');
+		PERFORM commerce_private.raise_invalid('coupon_issue_id', 'must not be null');
 	END IF;
-	IF revoke_coupon.actor_id IS NOT NULL
-	   AND NOT EXISTS (SELECT FROM commerce.users u
-					   WHERE u.id = revoke_coupon.actor_id AND u.role = 'ADMIN' AND u.status = 'ACTIVE') THEN
-		PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.format('user %s is not an active ADMIN', revoke_coupon.actor_id));
-	END IF;
+	PERFORM commerce_private.require_who(revoke_coupon.actor_id);
 	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('coupon issue %s', revoke_coupon.coupon_issue_id));
+		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
 	END IF;
 	IF issue.status <> 'ACTIVE' THEN
-		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE',
-			pg_catalog.format('coupon issue %s is %s; only an ACTIVE one can be revoked', issue.id, issue.status));
+		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
 	END IF;
 	UPDATE commerce.coupon_issues i
 	SET status = 'REVOKED', event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id())

@@ -1,19 +1,34 @@
 -- Idempotency: what a key has already done.
 
 CREATE TABLE commerce_private.idempotency_keys (
-	user_id      bigint NOT NULL REFERENCES commerce.users,
+	scope        text NOT NULL,
 	operation    text NOT NULL,
 	key          text NOT NULL CHECK (pg_catalog.char_length(key) BETWEEN 1 AND 255),
 	request_hash bytea NOT NULL,
 	result       jsonb NOT NULL,
 	created_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (user_id, operation, key)
+	PRIMARY KEY (scope, operation, key)
 );
 CREATE INDEX idempotency_keys_created_at_idx ON commerce_private.idempotency_keys (created_at);
 COMMENT ON TABLE commerce_private.idempotency_keys IS 'keys of the last 24 hours with the result that a repeated call gets';
+COMMENT ON COLUMN commerce_private.idempotency_keys.scope IS 'what is acted on: user:7, product:3, order:5, item:9, payment:4, or shop';
 COMMENT ON COLUMN commerce_private.idempotency_keys.request_hash IS 'SHA-256 of the canonical arguments';
 COMMENT ON COLUMN commerce_private.idempotency_keys.result IS 'the row that the first call returned';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.idempotency_keys', '');
+
+CREATE FUNCTION commerce_private.begin_key(scope text, operation text, idempotency_key text, arguments jsonb)
+RETURNS jsonb
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_begin_key';
+COMMENT ON FUNCTION commerce_private.begin_key(text, text, text, jsonb) IS
+	'takes a key until the transaction ends, and returns what the key has done already, or NULL: the call is to do its work and end with end_key(). After begin_write(), before anything is locked; idempotency_key may be NULL. arguments: all that was asked for. Errors: INVALID_REQUEST, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce_private.end_key(scope text, operation text, idempotency_key text, arguments jsonb, result jsonb)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_end_key';
+COMMENT ON FUNCTION commerce_private.end_key(text, text, text, jsonb, jsonb) IS
+	'stores the result of a call that began with begin_key()';
 
 CREATE FUNCTION commerce.purge_idempotency_keys(max_rows int DEFAULT 10000)
 RETURNS int
@@ -23,14 +38,14 @@ DECLARE
 	purged int;
 BEGIN
 	IF purge_idempotency_keys.max_rows IS NULL OR purge_idempotency_keys.max_rows < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_rows must be 1 or more');
+		PERFORM commerce_private.raise_invalid('max_rows', 'must be 1 or more');
 	END IF;
 	DELETE FROM commerce_private.idempotency_keys k
-	USING (SELECT d.user_id, d.operation, d.key FROM commerce_private.idempotency_keys d
+	USING (SELECT d.scope, d.operation, d.key FROM commerce_private.idempotency_keys d
 		   WHERE d.created_at < pg_catalog.now() - interval '24 hours'
 		   ORDER BY d.created_at LIMIT purge_idempotency_keys.max_rows
 		   FOR UPDATE SKIP LOCKED) due
-	WHERE k.user_id = due.user_id AND k.operation = due.operation AND k.key = due.key;
+	WHERE k.scope = due.scope AND k.operation = due.operation AND k.key = due.key;
 	GET DIAGNOSTICS purged = ROW_COUNT;
 	RETURN purged;
 END

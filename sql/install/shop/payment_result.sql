@@ -46,7 +46,7 @@ BEGIN
 	FROM (SELECT read_payment_result.message::jsonb AS value) m
 	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r;
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-	PERFORM commerce_private.raise_error('INVALID_REQUEST', pg_catalog.format('the message makes no sense: %s', SQLERRM));
+	PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || SQLERRM);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.read_payment_result(text) IS
@@ -62,7 +62,7 @@ DECLARE
 	result record;
 BEGIN
 	IF content IS NULL OR receive_payment_result.origin IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'message and origin must not be null');
+		PERFORM commerce_private.raise_invalid('message', 'must not be null, nor origin');
 	END IF;
 	SELECT * INTO result FROM commerce_private.read_payment_result(content);
 	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.order_id = result.order_id AND p.died_at IS NULL) THEN
@@ -86,7 +86,7 @@ DECLARE
 	about bigint;
 BEGIN
 	IF content IS NULL OR park_payment_result.origin IS NULL OR park_payment_result.refused IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'message, origin and refused must not be null');
+		PERFORM commerce_private.raise_invalid('message', 'must not be null, nor origin, nor refused');
 	END IF;
 	-- it comes again when the relay ends before its offset is committed
 	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.origin = park_payment_result.origin AND p.message = content) THEN
@@ -172,7 +172,7 @@ BEGIN
 	WHERE p.died_at IS NOT NULL AND (redeliver_payment_results.id IS NULL OR p.id = redeliver_payment_results.id);
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver_payment_results.id IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('dead letter %s', redeliver_payment_results.id));
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver_payment_results.id));
 	END IF;
 	RETURN revived;
 END

@@ -138,10 +138,10 @@ DECLARE
 	refreshed_at timestamptz;
 BEGIN
 	IF popular_products.days IS NULL OR popular_products.days NOT BETWEEN 1 AND 3660 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'days must be from 1 to 3660');
+		PERFORM commerce_private.raise_invalid('days', 'must be from 1 to 3660');
 	END IF;
 	IF popular_products.top IS NULL OR popular_products.top NOT BETWEEN 1 AND 1000 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'top must be from 1 to 1000');
+		PERFORM commerce_private.raise_invalid('top', 'must be from 1 to 1000');
 	END IF;
 
 	-- the stored ranking serves when it is today's, is of these days, and nothing in it was discontinued since

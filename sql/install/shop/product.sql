@@ -113,7 +113,7 @@ DECLARE
 	available bigint;
 BEGIN
 	IF available_stock.product_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
 	-- a transaction with an old snapshot may have taken units whose return it does not see
 	SELECT greatest(s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
@@ -121,7 +121,7 @@ BEGIN
 	INTO available
 	FROM commerce_private.stock s WHERE s.product_id = available_stock.product_id;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', available_stock.product_id));
+		PERFORM commerce_private.raise_not_found('product', available_stock.product_id);
 	END IF;
 	RETURN available;
 END
@@ -145,7 +145,7 @@ BEGIN
 								   create_product.shipping_fee, create_product.max_per_order);
 	IF create_product.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('seller %s', create_product.seller_id));
+		PERFORM commerce_private.raise_not_found('seller', create_product.seller_id);
 	END IF;
 
 	INSERT INTO commerce.products (seller_id, name, price, description, category, discount, shipping_fee, max_per_order)
@@ -165,19 +165,19 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF pg_catalog.btrim(coalesce(check_product.name, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
 	END IF;
 	IF check_product.price IS NULL OR check_product.price < 0 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'price must be 0 or more');
+		PERFORM commerce_private.raise_invalid('price', 'must be 0 or more');
 	END IF;
 	IF check_product.discount IS NULL OR check_product.discount NOT BETWEEN 0 AND check_product.price THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'discount must be between 0 and the price');
+		PERFORM commerce_private.raise_invalid('discount', 'must be between 0 and the price');
 	END IF;
 	IF check_product.shipping_fee IS NULL OR check_product.shipping_fee < 0 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'shipping_fee must be 0 or more');
+		PERFORM commerce_private.raise_invalid('shipping_fee', 'must be 0 or more');
 	END IF;
 	IF check_product.max_per_order < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_per_order must be 1 or more, or null for no limit');
+		PERFORM commerce_private.raise_invalid('max_per_order', 'must be 1 or more, or null for no limit');
 	END IF;
 END
 $$;
@@ -197,11 +197,11 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF update_product.product_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
 	SELECT * INTO p FROM commerce.products WHERE id = update_product.product_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', update_product.product_id));
+		PERFORM commerce_private.raise_not_found('product', update_product.product_id);
 	END IF;
 	p.name := coalesce(update_product.name, p.name);
 	p.price := coalesce(update_product.price, p.price);
@@ -234,17 +234,16 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF set_product_status.product_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
 	IF set_product_status.status IS NULL OR set_product_status.status = 'SOLD_OUT' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'status must be ON_SALE or DISCONTINUED',
-			'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
+		PERFORM commerce_private.raise_invalid('status', 'must be ON_SALE or DISCONTINUED', 'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
 	END IF;
 	UPDATE commerce.products p SET status = set_product_status.status, updated_at = pg_catalog.now()
 	WHERE p.id = set_product_status.product_id
 	RETURNING p.* INTO changed;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', set_product_status.product_id));
+		PERFORM commerce_private.raise_not_found('product', set_product_status.product_id);
 	END IF;
 	RETURN changed;
 END
@@ -263,21 +262,21 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF create_promotion.product_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'product_id must not be null');
+		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
 	IF create_promotion.kind IS NULL OR create_promotion.kind NOT IN ('FIXED', 'PERCENT') THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'kind must be FIXED or PERCENT');
+		PERFORM commerce_private.raise_invalid('kind', 'must be FIXED or PERCENT');
 	END IF;
 	IF create_promotion.value IS NULL OR create_promotion.value < 1
 	   OR (create_promotion.kind = 'PERCENT' AND create_promotion.value > 100) THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'value must be 1 or more won, or 1 to 100 percent');
+		PERFORM commerce_private.raise_invalid('value', 'must be 1 or more won, or 1 to 100 percent');
 	END IF;
 	IF create_promotion.starts_at IS NULL OR create_promotion.ends_at IS NULL
 	   OR create_promotion.starts_at >= create_promotion.ends_at THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'starts_at must be before ends_at');
+		PERFORM commerce_private.raise_invalid('starts_at', 'must be before ends_at');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.products p WHERE p.id = create_promotion.product_id) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('product %s', create_promotion.product_id));
+		PERFORM commerce_private.raise_not_found('product', create_promotion.product_id);
 	END IF;
 	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at)
 	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,

@@ -69,7 +69,7 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF purge_order_sheets.max_rows IS NULL OR purge_order_sheets.max_rows < 1 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'max_rows must be 1 or more');
+		PERFORM commerce_private.raise_invalid('max_rows', 'must be 1 or more');
 	END IF;
 	DELETE FROM commerce.order_sheets s
 	USING (SELECT d.id FROM commerce.order_sheets d

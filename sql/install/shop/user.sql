@@ -76,16 +76,16 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF pg_catalog.btrim(coalesce(create_user.name, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'name must not be empty');
+		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
 	END IF;
 	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'email must be an address such as kim@example.com');
+		PERFORM commerce_private.raise_invalid('email', 'must be an address such as kim@example.com');
 	END IF;
 	IF pg_catalog.char_length(create_user.email) > 254 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'email must have at most 254 characters');
+		PERFORM commerce_private.raise_invalid('email', 'must have at most 254 characters');
 	END IF;
 	IF create_user.role IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'role must not be null');
+		PERFORM commerce_private.raise_invalid('role', 'must not be null');
 	END IF;
 
 	INSERT INTO commerce.users (name, email, phone, address, role, event_key)
@@ -94,7 +94,7 @@ BEGIN
 	ON CONFLICT DO NOTHING
 	RETURNING * INTO created;
 	IF created.id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'a user with this email exists already');
+		PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', 'user', 'attribute', 'email'));
 	END IF;
 
 	PERFORM commerce_private.write_event('User', created.id::text, 'UserCreated',
@@ -106,7 +106,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.create_user(text, text, text, text, commerce.user_role) IS
-	'creates a user with an empty balance and returns its id; email is unique, upper and lower case not told apart. Errors: INVALID_REQUEST';
+	'creates a user with an empty balance and returns its id; email is unique, upper and lower case not told apart. Errors: INVALID_REQUEST, ALREADY_EXISTS';
 
 CREATE FUNCTION commerce.create_seller(
 	user_id bigint, business_name text, registration_number text, cs_phone text DEFAULT NULL,
@@ -121,25 +121,24 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF create_seller.user_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.business_name, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'business_name must not be empty');
+		PERFORM commerce_private.raise_invalid('business_name', 'must not be empty');
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'registration_number must not be empty');
+		PERFORM commerce_private.raise_invalid('registration_number', 'must not be empty');
 	END IF;
 	IF pg_catalog.char_length(create_seller.registration_number) > 100 THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'registration_number must have at most 100 characters');
+		PERFORM commerce_private.raise_invalid('registration_number', 'must have at most 100 characters');
 	END IF;
 
 	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', create_seller.user_id));
+		PERFORM commerce_private.raise_not_found('user', create_seller.user_id);
 	END IF;
 	IF owner_role <> 'SELLER' THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST',
-			pg_catalog.format('user %s has role %s, not SELLER', create_seller.user_id, owner_role));
+		PERFORM commerce_private.raise_invalid('user_id', pg_catalog.format('must be of a user of role SELLER, not %s', owner_role));
 	END IF;
 
 	INSERT INTO commerce.sellers (user_id, business_name, registration_number, cs_phone, address, category)
@@ -148,13 +147,13 @@ BEGIN
 	ON CONFLICT DO NOTHING
 	RETURNING id INTO seller_id;
 	IF seller_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'this user or this registration number is a seller already');
+		PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', 'seller'));
 	END IF;
 	RETURN seller_id;
 END
 $$;
 COMMENT ON FUNCTION commerce.create_seller(bigint, text, text, text, text, text) IS
-	'records the business of a user of role SELLER, once per user, and returns the seller''s id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'records the business of a user of role SELLER, once per user, and returns the seller''s id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, ALREADY_EXISTS';
 
 CREATE FUNCTION commerce.set_user_status(user_id bigint, status commerce.user_status)
 RETURNS commerce.users
@@ -166,13 +165,13 @@ DECLARE
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF set_user_status.user_id IS NULL OR set_user_status.status IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id and status must not be null');
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null, nor status');
 	END IF;
 	UPDATE commerce.users u SET status = set_user_status.status, updated_at = pg_catalog.now()
 	WHERE u.id = set_user_status.user_id
 	RETURNING u.* INTO changed;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', set_user_status.user_id));
+		PERFORM commerce_private.raise_not_found('user', set_user_status.user_id);
 	END IF;
 	RETURN changed;
 END
@@ -195,11 +194,11 @@ SET enable_seqscan = off
 AS $$
 BEGIN
 	IF get_balance.user_id IS NULL THEN
-		PERFORM commerce_private.raise_error('INVALID_REQUEST', 'user_id must not be null');
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
 	SELECT u.balance INTO get_balance.balance FROM commerce.users u WHERE u.id = get_balance.user_id;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.format('user %s', get_balance.user_id));
+		PERFORM commerce_private.raise_not_found('user', get_balance.user_id);
 	END IF;
 END
 $$;
