@@ -53,16 +53,9 @@ call_function(ApiRequest *request)
 			nulls[n++] = request->nulls[i] ? 'n' : ' ';
 		}
 
-	SPI_connect();
-	sql_execute(api_endpoint_call(endpoint, request->given), values, nulls);
-	data = sql_datum(0, 1, &isnull);
+	data = sql_get_datum(api_endpoint_call(endpoint, request->given), values, nulls, &isnull);
 	if (!isnull && endpoint->completion != NULL)
-	{
-		sql_execute(endpoint->completion, &data, NULL);
-		data = sql_datum(0, 1, &isnull);
-	}
-	data = isnull ? (Datum) 0 : SPI_datumTransfer(data, false, -1);
-	SPI_finish();
+		data = sql_get_datum(endpoint->completion, &data, NULL, &isnull);
 	return isnull ? NULL : DatumGetJsonbP(data);
 }
 
@@ -182,7 +175,7 @@ set_response(const ApiRequest *request, Jsonb *data)
 	else if (location != NULL && (location = fill_location(location, request, data)) != NULL)
 	{
 		char	   *status = member_text(data, "status", strlen("status"));
-		bool		pending = status != NULL && strcmp(status, "PENDING_PAYMENT") == 0;
+		bool		pending = status != NULL && strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0;
 
 		append_header(&headers, "Location", location);
 		set_local("response.status", pending ? "202" : "201");

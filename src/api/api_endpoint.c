@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -21,8 +22,6 @@
 #include "base/compat.h"
 
 #define MAX_CALLS		32		/* kept of one endpoint */
-
-const char *const api_role_labels[API_ROLES] = {"ANONYMOUS", "BUYER", "SELLER", "ADMIN"};
 
 static const char *const source_labels[] = {
 	[API_FROM_BODY] = "BODY",
@@ -123,9 +122,9 @@ source_of(const char *label)
 }
 
 static char *
-copy_text(MemoryContext context, uint64 row, int col)
+copy_text(MemoryContext context, SqlResult *result, const char *column)
 {
-	char	   *value = sql_text(row, col);
+	char	   *value = result_text(result, column);
 
 	return value ? MemoryContextStrdup(context, value) : NULL;
 }
@@ -134,24 +133,37 @@ static void
 read_arguments(ApiEndpoint *endpoint)
 {
 	static SqlStatement read = {
-		"SELECT a.argument, a.type::oid::bigint, a.source, a.required, a.needs_null "
+		"SELECT a.argument, a.type::oid::bigint AS type, a.source, a.required, a.needs_null "
 		"FROM commerce_private.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
 		1, {TEXTOID}
 	};
-	Datum		name = CStringGetTextDatum(endpoint->name);
+	SqlResult	result = sql_query(&read, SQL_ARGS(CStringGetTextDatum(endpoint->name)));
 
-	endpoint->nargs = (int) sql_execute(&read, &name, NULL);
+	endpoint->nargs = (int) result.n;
 	if (endpoint->nargs > SQL_MAX_ARGS)
 		elog(ERROR, "%s has too many arguments", endpoint->function);
 	endpoint->args = MemoryContextAllocZero(endpoint->context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
-	for (int i = 0; i < endpoint->nargs; i++)
+	for (int i = 0; result_next(&result); i++)
 	{
-		endpoint->args[i].name = copy_text(endpoint->context, i, 1);
-		endpoint->args[i].type = (Oid) sql_int64(i, 2);
-		endpoint->args[i].source = source_of(sql_text(i, 3));
-		endpoint->args[i].required = sql_bool(i, 4);
-		endpoint->args[i].needs_null = sql_bool(i, 5);
+		endpoint->args[i].name = copy_text(endpoint->context, &result, "argument");
+		endpoint->args[i].type = (Oid) result_int64(&result, "type");
+		endpoint->args[i].source = source_of(result_text(&result, "source"));
+		endpoint->args[i].required = result_bool(&result, "required");
+		endpoint->args[i].needs_null = result_bool(&result, "needs_null");
 	}
+}
+
+/* Reads who may call it: an array of api_role. */
+static void
+read_roles(ApiEndpoint *endpoint, Datum array)
+{
+	ArrayIterator iterator = array_create_iterator(DatumGetArrayTypeP(array), 0, NULL);
+	Datum		role;
+	bool		isnull;
+
+	while (array_iterate(iterator, &role, &isnull))
+		endpoint->roles[catalog_label_of(TYPE_API_ROLE, role)] = true;
+	array_free_iterator(iterator);
 }
 
 static SqlStatement *
@@ -170,30 +182,26 @@ static ApiEndpoint *
 read_endpoint(Oid oid)
 {
 	static SqlStatement read = {
-		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, 'ANONYMOUS' = ANY (c.roles), "
-		"'BUYER' = ANY (c.roles), 'SELLER' = ANY (c.roles), 'ADMIN' = ANY (c.roles) "
+		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, c.roles "
 		"FROM commerce_private.api_calls c WHERE c.called = $1",
 		1, {OIDOID}
 	};
-	Datum		called = ObjectIdGetDatum(oid);
+	SqlResult	result = sql_query(&read, SQL_ARGS(ObjectIdGetDatum(oid)));
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce endpoint", ALLOCSET_SMALL_SIZES);
 	ApiEndpoint *endpoint = MemoryContextAllocZero(context, sizeof(ApiEndpoint));
 
 	endpoint->context = context;
-	SPI_connect();
-	if (sql_execute(&read, &called, NULL) != 1)
+	if (!result_next(&result))
 		elog(ERROR, "function %u is not in commerce_private.api_endpoints", oid);
-	endpoint->name = copy_text(context, 0, 1);
-	endpoint->function = copy_text(context, 0, 2);
-	endpoint->answer = copy_text(context, 0, 3);
-	endpoint->location = copy_text(context, 0, 4);
-	if (!sql_is_null(0, 5))
-		endpoint->completion = make_completion(context, copy_text(context, 0, 5));
-	endpoint->reads = sql_bool(0, 6);
-	for (int role = 0; role < API_ROLES; role++)
-		endpoint->roles[role] = sql_bool(0, 7 + role);
+	endpoint->name = copy_text(context, &result, "name");
+	endpoint->function = copy_text(context, &result, "function");
+	endpoint->answer = copy_text(context, &result, "answer");
+	endpoint->location = copy_text(context, &result, "location");
+	if (!result_is_null(&result, "completion"))
+		endpoint->completion = make_completion(context, copy_text(context, &result, "completion"));
+	endpoint->reads = result_bool(&result, "reads");
+	read_roles(endpoint, result_varlena(&result, "roles"));
 	read_arguments(endpoint);
-	SPI_finish();
 	return endpoint;
 }
 

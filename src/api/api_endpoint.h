@@ -7,18 +7,7 @@
 
 #include "base/sql.h"
 
-/* The labels of commerce_private.api_role, in their order. */
-typedef enum ApiRole
-{
-	API_ANONYMOUS,
-	API_BUYER,
-	API_SELLER,
-	API_ADMIN,
-} ApiRole;
-
-#define API_ROLES	4
-
-extern const char *const api_role_labels[API_ROLES];
+#define API_ROLES	(API_ROLE_ADMIN + 1)
 
 /* Who makes a request. */
 typedef struct ApiCaller

@@ -80,64 +80,55 @@ commerce_current_user_id(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(user_id);
 }
 
-static int
-role_of(const char *label)
-{
-	for (int role = 0; role < API_ROLES; role++)
-		if (strcmp(api_role_labels[role], label) == 0)
-			return role;
-	elog(ERROR, "unknown role \"%s\"", label);
-}
-
 ApiCaller
 api_caller(const ApiEndpoint *endpoint)
 {
 	static SqlStatement read_caller = {
-		"SELECT r.api_role::text, u.role::text, u.status::text, "
-		"CASE r.api_role WHEN 'SELLER' THEN (SELECT s.id FROM commerce.sellers s WHERE s.user_id = u.id) END "
+		"SELECT r.api_role, u.role, u.status, "
+		"CASE r.api_role WHEN 'SELLER' THEN (SELECT s.id FROM commerce.sellers s WHERE s.user_id = u.id) END AS seller_id "
 		"FROM commerce_private.api_roles r LEFT JOIN commerce.users u ON u.id = $2 WHERE r.role = $1",
 		2, {NAMEOID, INT8OID}
 	};
-	ApiCaller	caller = {API_ANONYMOUS, token_user_id(), 0};
+	ApiCaller	caller = {API_ROLE_ANONYMOUS, token_user_id(), 0};
 	NameData	role;
-	Datum		values[2];
+	SqlResult	result;
+	const char *role_name;
 	const char *user_role;
-	const char *status;
+	UserStatus	status;
 
-	if (endpoint->roles[API_ANONYMOUS])
+	if (endpoint->roles[API_ROLE_ANONYMOUS])
 		return caller;
 
 	/* a definer function runs as its owner; this is whom PostgREST's SET ROLE chose */
 	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
-	values[0] = NameGetDatum(&role);
-	values[1] = Int64GetDatum(caller.user_id);
-	SPI_connect();
-	if (sql_execute(&read_caller, values, NULL) > 0)
-		caller.role = role_of(sql_text(0, 1));
-	if (caller.role == API_ANONYMOUS || caller.user_id == 0)
+	result = sql_query(&read_caller, SQL_ARGS(NameGetDatum(&role), Int64GetDatum(caller.user_id)));
+	if (result_next(&result))
+		caller.role = result_label(&result, "api_role", TYPE_API_ROLE);
+	if (caller.role == API_ROLE_ANONYMOUS || caller.user_id == 0)
 		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "there is no token"));
-	if (sql_is_null(0, 2))
+	if (result_is_null(&result, "role"))
 		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "the token's user does not exist"));
-	user_role = sql_text(0, 2);
-	status = sql_text(0, 3);
+	user_role = catalog_label_name(TYPE_USER_ROLE, result_label(&result, "role", TYPE_USER_ROLE));
+	status = result_label(&result, "status", TYPE_USER_STATUS);
+	role_name = catalog_label_name(TYPE_API_ROLE, caller.role);
 	if (!endpoint->roles[caller.role])
-		raise_error(ERROR_FORBIDDEN, D_TEXT("role", api_role_labels[caller.role]),
+		raise_error(ERROR_FORBIDDEN, D_TEXT("role", role_name),
 					D_TEXT("reason", "the endpoint is not for this role"));
-	if (strcmp(user_role, api_role_labels[caller.role]) != 0)
+	if (strcmp(user_role, role_name) != 0)
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id), D_TEXT("role", user_role),
 					D_TEXT("reason", "the token is of another role"));
 
 	/* what a buyer who is not active may do is for each function to say */
-	if (caller.role != API_BUYER && strcmp(status, "ACTIVE") != 0)
-		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id), D_TEXT("status", status));
-	if (caller.role == API_SELLER)
+	if (caller.role != API_ROLE_BUYER && status != USER_STATUS_ACTIVE)
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
+					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)));
+	if (caller.role == API_ROLE_SELLER)
 	{
-		if (sql_is_null(0, 4))
+		caller.seller_id = result_int64(&result, "seller_id");
+		if (caller.seller_id == 0)
 			raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
 						D_TEXT("reason", "the user has no business on record"));
-		caller.seller_id = sql_int64(0, 4);
 	}
-	SPI_finish();
 	return caller;
 }
 
@@ -281,7 +272,7 @@ static bool
 is_asked(const ApiRequest *request, const ApiArgument *argument)
 {
 	return argument->source == API_FROM_BODY ||
-		(argument->source == API_FROM_SELLER && request->caller.role != API_SELLER);
+		(argument->source == API_FROM_SELLER && request->caller.role != API_ROLE_SELLER);
 }
 
 static void
@@ -336,12 +327,29 @@ fill_from_query(ApiRequest *request, FunctionCallInfo fcinfo)
 	}
 }
 
+static ActorKind
+actor_kind_of(ApiRole role)
+{
+	switch (role)
+	{
+		case API_ROLE_BUYER:
+			return ACTOR_KIND_BUYER;
+		case API_ROLE_SELLER:
+			return ACTOR_KIND_SELLER;
+		case API_ROLE_ADMIN:
+			return ACTOR_KIND_ADMIN;
+		case API_ROLE_ANONYMOUS:
+			break;
+	}
+	elog(ERROR, "an anonymous caller is no actor");
+}
+
 static void
 fill_from_caller(ApiRequest *request)
 {
 	const ApiEndpoint *endpoint = request->endpoint;
 	const ApiCaller *caller = &request->caller;
-	int64		actor_id = caller->role == API_SELLER ? caller->seller_id : caller->user_id;
+	int64		actor_id = caller->role == API_ROLE_SELLER ? caller->seller_id : caller->user_id;
 	char	   *key;
 
 	for (int i = 0; i < endpoint->nargs; i++)
@@ -362,13 +370,13 @@ fill_from_caller(ApiRequest *request)
 				}
 				break;
 			case API_FROM_ACTOR:
-				give(request, i, ObjectIdGetDatum(commerce_enum_value("actor_kind", api_role_labels[caller->role])));
+				give(request, i, catalog_label(TYPE_ACTOR_KIND, actor_kind_of(caller->role)));
 				break;
 			case API_FROM_ACTOR_ID:
 				give(request, i, Int64GetDatum(actor_id));
 				break;
 			case API_FROM_SELLER:
-				if (caller->role == API_SELLER)
+				if (caller->role == API_ROLE_SELLER)
 					give(request, i, Int64GetDatum(caller->seller_id));
 				break;
 			case API_FROM_BODY:
@@ -383,9 +391,9 @@ names_own_thing(const char *argument, ApiRole role)
 {
 	switch (role)
 	{
-		case API_BUYER:
+		case API_ROLE_BUYER:
 			return strcmp(argument, "order_sheet_id") == 0;
-		case API_SELLER:
+		case API_ROLE_SELLER:
 			return strcmp(argument, "product_id") == 0 || strcmp(argument, "coupon_id") == 0;
 		default:
 			return false;
@@ -401,16 +409,12 @@ require_own(ApiRequest *request, int argument)
 	const ApiArgument *named = &request->endpoint->args[argument];
 	Oid			output;
 	bool		varlena;
-	Datum		values[4];
 
 	getTypeOutputInfo(named->type, &output, &varlena);
-	values[0] = CStringGetTextDatum(named->name);
-	values[1] = CStringGetTextDatum(OidOutputFunctionCall(output, request->values[argument]));
-	values[2] = Int64GetDatum(request->caller.user_id);
-	values[3] = Int64GetDatum(request->caller.seller_id);
-	SPI_connect();
-	sql_execute(&check, values, NULL);
-	SPI_finish();
+	sql_do(&check, SQL_ARGS(CStringGetTextDatum(named->name),
+							CStringGetTextDatum(OidOutputFunctionCall(output, request->values[argument])),
+							Int64GetDatum(request->caller.user_id),
+							Int64GetDatum(request->caller.seller_id)));
 }
 
 void

@@ -165,6 +165,12 @@ catalog_label_name(CatalogType type, int label)
 }
 
 Datum
+catalog_label_text(CatalogType type, int label)
+{
+	return CStringGetTextDatum(catalog_label_name(type, label));
+}
+
+Datum
 catalog_label(CatalogType type, int label)
 {
 	return ObjectIdGetDatum(find_type(type)->oids[label]);

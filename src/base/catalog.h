@@ -22,8 +22,11 @@ extern const char *catalog_relation_name(CatalogRelation relation);
 /* The next value of a sequence. */
 extern int64 catalog_nextval(CatalogRelation sequence);
 
-/* A label's name, and its value as a column has it; and the label that a column's value is. */
+/* A label's name, as a C string and as text. */
 extern const char *catalog_label_name(CatalogType type, int label);
+extern Datum catalog_label_text(CatalogType type, int label);
+
+/* A label's value as a column has it; and the label that a column's value is. */
 extern Datum catalog_label(CatalogType type, int label);
 extern int	catalog_label_of(CatalogType type, Datum value);
 

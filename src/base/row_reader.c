@@ -21,7 +21,6 @@
 
 #include "base/compat.h"
 #include "base/row_reader.h"
-#include "base/sql.h"
 
 #define MAX_KEYS	2
 
@@ -34,28 +33,28 @@ row_push_snapshot(void)
 
 /* Opens an index, after its table; one that is not valid, as while it is built, lacks rows. */
 static Relation
-open_index(const char *name)
+open_index(CatalogRelation name)
 {
-	Relation	index = index_open(commerce_relation(name), AccessShareLock);
+	Relation	index = index_open(catalog_relation(name), AccessShareLock);
 
 	/* REINDEX CONCURRENTLY may have given the name to another meanwhile, which we know once it is open */
 	if (!index->rd_index->indisvalid)
 	{
 		index_close(index, NoLock);
-		index = index_open(commerce_relation(name), AccessShareLock);
+		index = index_open(catalog_relation(name), AccessShareLock);
 	}
 	if (!index->rd_index->indisvalid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index commerce.%s is not valid", name)));
+				 errmsg("index %s is not valid", catalog_relation_name(name))));
 	return index;
 }
 
 void
-row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys)
+row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
 {
 	Assert(nkeys <= MAX_KEYS);
-	reader->rel = table_open(commerce_relation(table), AccessShareLock);
+	reader->rel = table_open(catalog_relation(table), AccessShareLock);
 	reader->index = open_index(index);
 	reader->slot = table_slot_create(reader->rel, NULL);
 	reader->scan = begin_index_scan(reader->rel, reader->index, GetActiveSnapshot(), nkeys);
@@ -102,6 +101,15 @@ row_datum(RowReader *reader, int column, bool *isnull)
 	return slot_getattr(reader->slot, column, isnull);
 }
 
+int32
+row_int32(RowReader *reader, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
 int64
 row_int64(RowReader *reader, int column)
 {
@@ -126,11 +134,13 @@ row_text(RowReader *reader, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-bool
-row_enum_is(RowReader *reader, int column, const char *type, const char *label)
+int
+row_label(RowReader *reader, int column, CatalogType type)
 {
 	bool		isnull;
 	Datum		value = row_datum(reader, column, &isnull);
 
-	return !isnull && DatumGetObjectId(value) == commerce_enum_value(type, label);
+	if (isnull)
+		elog(ERROR, "column %d of \"%s\" is null", column, RelationGetRelationName(reader->rel));
+	return catalog_label_of(type, value);
 }

@@ -10,6 +10,8 @@
 #include "executor/tuptable.h"
 #include "utils/relcache.h"
 
+#include "base/catalog.h"
+
 typedef struct RowReader
 {
 	Relation	rel;
@@ -23,10 +25,9 @@ typedef struct RowReader
 extern void row_push_snapshot(void);
 
 /*
- * Opens a table of schema commerce to be read, under the active snapshot, by the first nkeys columns of
- * an index.
+ * Opens a table to be read, under the active snapshot, by the first nkeys columns of an index.
  */
-extern void row_reader_open(RowReader *reader, const char *table, const char *index, int nkeys);
+extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
 
 /* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);
@@ -39,15 +40,16 @@ extern bool row_reader_next(RowReader *reader);
 
 extern void row_reader_close(RowReader *reader);
 
-/* A column, from 1, of the row; what is not passed by value lives until the next row. */
+/* A column, as schema.h names it, of the row; what is not passed by value lives until the next row. */
 extern Datum row_datum(RowReader *reader, int column, bool *isnull);
+extern int32 row_int32(RowReader *reader, int column);	/* null is 0 */
 extern int64 row_int64(RowReader *reader, int column);	/* null is 0 */
 extern bool row_is_null(RowReader *reader, int column);
 
 /* The same as a string of its own in the current memory context; NULL for null. */
 extern char *row_text(RowReader *reader, int column);
 
-/* Whether an enum's column has a label of its type. */
-extern bool row_enum_is(RowReader *reader, int column, const char *type, const char *label);
+/* The label that an enum's column has; must not be null. */
+extern int	row_label(RowReader *reader, int column, CatalogType type);
 
 #endif

@@ -30,6 +30,7 @@
 #include "nodes/nodes.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -41,7 +42,6 @@
 
 #include "base/compat.h"
 #include "base/row_writer.h"
-#include "base/sql.h"
 
 typedef struct PreparedTable
 {
@@ -110,7 +110,7 @@ is_left_out(Relation rel, const Trigger *trigger, int ncolumns)
 {
 	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS)
 		return is_own_reference(rel, trigger, ncolumns);
-	return trigger->tgfoid == commerce_trigger_function("gate_foreign_write");
+	return trigger->tgfoid == catalog_trigger_function("gate_foreign_write");
 }
 
 /*
@@ -220,12 +220,19 @@ drop_triggers(ResultRelInfo *target, const bool *left_out)
 }
 
 void
-row_writer_open(RowWriter *writer, const char *table, int ncolumns)
+row_put_text(Row *row, int column, const char *text)
+{
+	if (text != NULL)
+		row_put(row, column, CStringGetTextDatum(text));
+}
+
+void
+row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	PreparedTable *prepared;
 
-	writer->rel = table_open(commerce_relation(table), RowExclusiveLock);
+	writer->rel = table_open(catalog_relation(table), RowExclusiveLock);
 	writer->ncolumns = ncolumns;
 	if (RelationGetNumberOfAttributes(writer->rel) < ncolumns)
 		ereport(ERROR,
@@ -257,17 +264,17 @@ row_writer_open(RowWriter *writer, const char *table, int ncolumns)
 }
 
 void
-row_writer_insert(RowWriter *writer, const Datum *values, const bool *nulls)
+row_writer_insert(RowWriter *writer, const Row *row)
 {
 	TupleTableSlot *slot = writer->slot;
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, RelationGetNumberOfAttributes(writer->rel));
-	memcpy(slot->tts_values, values, writer->ncolumns * sizeof(Datum));
-	if (nulls)
-		memcpy(slot->tts_isnull, nulls, writer->ncolumns);
-	else
-		memset(slot->tts_isnull, false, writer->ncolumns);
+	for (int i = 0; i < writer->ncolumns; i++)
+	{
+		slot->tts_values[i] = row->values[i];
+		slot->tts_isnull[i] = !row->filled[i];
+	}
 	for (int i = writer->ncolumns; i < RelationGetNumberOfAttributes(writer->rel); i++)
 		if (writer->defaults[i])
 			slot->tts_values[i] = ExecEvalExpr(writer->defaults[i], GetPerTupleExprContext(writer->estate),
@@ -296,27 +303,27 @@ row_writer_close(RowWriter *writer)
 }
 
 void
-row_insert(const char *table, int ncolumns, const Datum *values, const bool *nulls)
+row_insert(CatalogRelation table, int ncolumns, const Row *row)
 {
 	RowWriter	writer;
 
 	row_writer_open(&writer, table, ncolumns);
-	row_writer_insert(&writer, values, nulls);
+	row_writer_insert(&writer, row);
 	row_writer_close(&writer);
 }
 
 Datum
-row_insert_returning(const char *table, int ncolumns, const Datum *values, const bool *nulls)
+row_insert_returning(CatalogRelation table, int ncolumns, const Row *row)
 {
 	RowWriter	writer;
 	HeapTuple	tuple;
-	Datum		row;
+	Datum		inserted;
 
 	row_writer_open(&writer, table, ncolumns);
-	row_writer_insert(&writer, values, nulls);
+	row_writer_insert(&writer, row);
 	tuple = ExecCopySlotHeapTuple(writer.slot);
-	row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer.rel));
+	inserted = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer.rel));
 	heap_freetuple(tuple);
 	row_writer_close(&writer);
-	return row;
+	return inserted;
 }

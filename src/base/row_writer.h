@@ -8,6 +8,11 @@
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+
+#define ROW_COLUMNS	20			/* that a row can have, at most */
 
 typedef struct RowWriter
 {
@@ -20,19 +25,93 @@ typedef struct RowWriter
 	bool		fires_after;	/* has triggers that fire after rows */
 } RowWriter;
 
-/* Opens a table of schema commerce of which the caller fills the first ncolumns columns. */
-extern void row_writer_open(RowWriter *writer, const char *table, int ncolumns);
+/*
+ * A row to be inserted: Row row = {0}, and then a value for each column that is not null.  Columns are those of
+ * schema.h.
+ */
+typedef struct Row
+{
+	Datum		values[ROW_COLUMNS];
+	bool		filled[ROW_COLUMNS];
+} Row;
 
-/* Inserts one row; nulls may be NULL when no value is null. */
-extern void row_writer_insert(RowWriter *writer, const Datum *values, const bool *nulls);
+static inline void
+row_put(Row *row, int column, Datum value)
+{
+	row->values[column - 1] = value;
+	row->filled[column - 1] = true;
+}
+
+static inline void
+row_put_bool(Row *row, int column, bool value)
+{
+	row_put(row, column, BoolGetDatum(value));
+}
+
+static inline void
+row_put_int32(Row *row, int column, int32 value)
+{
+	row_put(row, column, Int32GetDatum(value));
+}
+
+static inline void
+row_put_int64(Row *row, int column, int64 value)
+{
+	row_put(row, column, Int64GetDatum(value));
+}
+
+/* 0 is null. */
+static inline void
+row_put_id(Row *row, int column, int64 id)
+{
+	if (id != 0)
+		row_put_int64(row, column, id);
+}
+
+/* 0 is null. */
+static inline void
+row_put_time(Row *row, int column, TimestampTz at)
+{
+	if (at != 0)
+		row_put(row, column, TimestampTzGetDatum(at));
+}
+
+/* A 64-bit transaction id, or what is compared with one. */
+static inline void
+row_put_xid(Row *row, int column, uint64 xid)
+{
+	row_put(row, column, UInt64GetDatum(xid));
+}
+
+/* A text, array, jsonb; NULL is null. */
+static inline void
+row_put_varlena(Row *row, int column, const void *value)
+{
+	if (value != NULL)
+		row_put(row, column, PointerGetDatum(value));
+}
+
+/* NULL is null. */
+extern void row_put_text(Row *row, int column, const char *text);
+
+static inline void
+row_put_label(Row *row, int column, CatalogType type, int label)
+{
+	row_put(row, column, catalog_label(type, label));
+}
+
+/* Opens a table of which rows have values for the first ncolumns columns. */
+extern void row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns);
+
+extern void row_writer_insert(RowWriter *writer, const Row *row);
 
 /* Fires what is to fire after the rows, and makes them visible to the commands that follow. */
 extern void row_writer_close(RowWriter *writer);
 
 /* The three in one, for a single row. */
-extern void row_insert(const char *table, int ncolumns, const Datum *values, const bool *nulls);
+extern void row_insert(CatalogRelation table, int ncolumns, const Row *row);
 
 /* As row_insert, and returns the row as a composite datum in the current memory context. */
-extern Datum row_insert_returning(const char *table, int ncolumns, const Datum *values, const bool *nulls);
+extern Datum row_insert_returning(CatalogRelation table, int ncolumns, const Row *row);
 
 #endif

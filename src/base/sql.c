@@ -1,6 +1,6 @@
 /*
  * sql.c
- *	  SQL statements that are planned once per backend, and the names of our own objects.
+ *	  SQL statements that are planned once per backend.
  *
  * Statements are planned generically: their plans are index lookups by key whatever the values are, and
  * however many rows the tables have.
@@ -8,11 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_enum.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
@@ -20,9 +16,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/sql.h"
@@ -131,101 +126,228 @@ sql_init(void)
 }
 
 static uint64
-execute(SqlStatement *statement, Datum *values, const char *nulls, bool read_only)
+execute(SqlStatement *statement, const Datum *values, const char *nulls, SqlSnapshot snapshot)
 {
+	Datum	   *bound = unconstify(Datum *, values);
 	int			code;
 
 	prepare(statement);
-	code = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
+	if (snapshot == SQL_LATEST)
+	{
+		/* make our own writes visible to the snapshot */
+		CommandCounterIncrement();
+		code = SPI_execute_snapshot(statement->plan, bound, nulls, GetLatestSnapshot(), InvalidSnapshot, false, true, 0);
+	}
+	else
+		code = SPI_execute_plan(statement->plan, bound, nulls, snapshot == SQL_ACTIVE, 0);
 	if (code < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
 	return SPI_processed;
 }
 
 uint64
-sql_execute(SqlStatement *statement, Datum *values, const char *nulls)
+sql_do(SqlStatement *statement, const Datum *values)
 {
-	return execute(statement, values, nulls, false);
-}
+	uint64		n;
 
-uint64
-sql_read(SqlStatement *statement, Datum *values, const char *nulls)
-{
-	return execute(statement, values, nulls, true);
-}
-
-uint64
-sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls)
-{
-	int			code;
-
-	prepare(statement);
-
-	/* make our own writes visible to the snapshot */
-	CommandCounterIncrement();
-	code = SPI_execute_snapshot(statement->plan, values, nulls, GetLatestSnapshot(),
-								InvalidSnapshot, false, true, 0);
-	if (code < 0)
-		elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(code));
-	return SPI_processed;
-}
-
-Datum
-sql_datum(uint64 row, int col, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, isnull);
-}
-
-int64
-sql_int64(uint64 row, int col)
-{
-	bool		isnull;
-	Datum		value = sql_datum(row, col, &isnull);
-
-	if (isnull)
-		elog(ERROR, "column %d of a result is null", col);
-	return DatumGetInt64(value);
-}
-
-TimestampTz
-sql_time(uint64 row, int col)
-{
-	return sql_int64(row, col);
+	SPI_connect();
+	n = execute(statement, values, NULL, statement->snapshot);
+	SPI_finish();
+	return n;
 }
 
 bool
-sql_bool(uint64 row, int col)
+sql_exists(SqlStatement *statement, const Datum *values)
+{
+	return sql_do(statement, values) > 0;
+}
+
+SqlResult
+sql_query_with_nulls(SqlStatement *statement, const Datum *values, const char *nulls)
+{
+	SqlResult	result = {0};
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_connect();
+	result.n = execute(statement, values, nulls, statement->snapshot);
+	result.table = SPI_tuptable;
+	/* or it goes with SPI_finish() */
+	if (result.table)
+		MemoryContextSetParent(result.table->tuptabcxt, caller);
+	SPI_finish();
+	return result;
+}
+
+SqlResult
+sql_query(SqlStatement *statement, const Datum *values)
+{
+	return sql_query_with_nulls(statement, values, NULL);
+}
+
+bool
+result_next(SqlResult *result)
+{
+	if (result->next == result->n)
+		return false;
+	result->next++;
+	return true;
+}
+
+/* The column's number. */
+static int
+find_column(SqlResult *result, const char *column)
+{
+	TupleDesc	desc = result->table->tupdesc;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		int			number = (result->column + i) % desc->natts;
+
+		if (strcmp(NameStr(TupleDescAttr(desc, number)->attname), column) == 0)
+			return result->column = number + 1;
+	}
+	elog(ERROR, "a result has no column \"%s\"", column);
+}
+
+Datum
+result_datum(SqlResult *result, const char *column, bool *isnull)
+{
+	Assert(result->next > 0);
+	return heap_getattr(result->table->vals[result->next - 1], find_column(result, column),
+						result->table->tupdesc, isnull);
+}
+
+bool
+result_is_null(SqlResult *result, const char *column)
 {
 	bool		isnull;
-	Datum		value = sql_datum(row, col, &isnull);
+
+	(void) result_datum(result, column, &isnull);
+	return isnull;
+}
+
+bool
+result_bool(SqlResult *result, const char *column)
+{
+	bool		isnull;
+	Datum		value = result_datum(result, column, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
 
-bool
-sql_is_null(uint64 row, int col)
+int32
+result_int32(SqlResult *result, const char *column)
 {
 	bool		isnull;
+	Datum		value = result_datum(result, column, &isnull);
 
-	(void) sql_datum(row, col, &isnull);
-	return isnull;
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+int64
+result_int64(SqlResult *result, const char *column)
+{
+	bool		isnull;
+	Datum		value = result_datum(result, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+TimestampTz
+result_time(SqlResult *result, const char *column)
+{
+	return result_int64(result, column);
 }
 
 char *
-sql_text(uint64 row, int col)
+result_text(SqlResult *result, const char *column)
 {
-	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+	return SPI_getvalue(result->table->vals[result->next - 1], result->table->tupdesc, find_column(result, column));
+}
+
+static Datum
+datum_not_null(SqlResult *result, const char *column)
+{
+	bool		isnull;
+	Datum		value = result_datum(result, column, &isnull);
+
+	if (isnull)
+		elog(ERROR, "column \"%s\" of a result is null", column);
+	return value;
+}
+
+int
+result_label(SqlResult *result, const char *column, CatalogType type)
+{
+	return catalog_label_of(type, datum_not_null(result, column));
 }
 
 Datum
-sql_transfer(uint64 row, int col)
+result_varlena(SqlResult *result, const char *column)
+{
+	return PointerGetDatum(PG_DETOAST_DATUM(datum_not_null(result, column)));
+}
+
+/* The value of the first column of a row. */
+static Datum
+first_column(const SqlResult *result, uint64 row, bool *isnull)
+{
+	return heap_getattr(result->table->vals[row], 1, result->table->tupdesc, isnull);
+}
+
+static int64
+first_int64(const SqlResult *result, uint64 row)
 {
 	bool		isnull;
-	Datum		value = sql_datum(row, col, &isnull);
+	Datum		value = first_column(result, row, &isnull);
 
 	if (isnull)
-		elog(ERROR, "column %d of a result is null", col);
-	return SPI_datumTransfer(PointerGetDatum(PG_DETOAST_DATUM(value)), false, -1);
+		elog(ERROR, "the value of a result is null");
+	return DatumGetInt64(value);
+}
+
+bool
+sql_get_int64(SqlStatement *statement, const Datum *values, int64 *value)
+{
+	SqlResult	result = sql_query(statement, values);
+
+	if (result.n == 0)
+		return false;
+	*value = first_int64(&result, 0);
+	return true;
+}
+
+Datum
+sql_get_datum(SqlStatement *statement, const Datum *values, const char *nulls, bool *isnull)
+{
+	SqlResult	result = sql_query_with_nulls(statement, values, nulls);
+
+	if (result.n != 1)
+		elog(ERROR, "\"%s\" gave " UINT64_FORMAT " rows", statement->sql, result.n);
+	return first_column(&result, 0, isnull);
+}
+
+Datum
+sql_get_row(SqlStatement *statement, const Datum *values)
+{
+	bool		isnull;
+	Datum		row = sql_get_datum(statement, values, NULL, &isnull);
+
+	if (isnull)
+		elog(ERROR, "\"%s\" gave null", statement->sql);
+	return PointerGetDatum(PG_DETOAST_DATUM(row));
+}
+
+int64 *
+sql_ids(SqlStatement *statement, const Datum *values, int *n)
+{
+	SqlResult	result = sql_query(statement, values);
+	int64	   *ids = palloc(result.n * sizeof(int64));
+
+	*n = (int) result.n;
+	for (int i = 0; i < *n; i++)
+		ids[i] = first_int64(&result, i);
+	return ids;
 }
 
 Datum
@@ -236,84 +358,4 @@ sql_int8_array(const int64 *values, int n)
 	for (int i = 0; i < n; i++)
 		elements[i] = Int64GetDatum(values[i]);
 	return PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-int64 *
-sql_ids(SqlStatement *statement, Datum *values, int *n)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	int64	   *ids;
-
-	SPI_connect();
-	*n = (int) sql_execute(statement, values, NULL);
-	ids = MemoryContextAlloc(caller, *n * sizeof(int64));
-	for (int i = 0; i < *n; i++)
-		ids[i] = sql_int64(i, 1);
-	SPI_finish();
-	return ids;
-}
-
-static Oid
-commerce_namespace(void)
-{
-	return get_namespace_oid("commerce", false);
-}
-
-static Oid
-private_namespace(void)
-{
-	return get_namespace_oid("commerce_private", false);
-}
-
-Oid
-commerce_relation(const char *name)
-{
-	Oid			relid = get_relname_relid(name, commerce_namespace());
-
-	/* no name is in both schemas */
-	if (!OidIsValid(relid))
-		relid = get_relname_relid(name, private_namespace());
-	if (!OidIsValid(relid))
-		elog(ERROR, "relation %s of commerce does not exist", name);
-	return relid;
-}
-
-static Oid
-commerce_type(const char *name)
-{
-	Oid			typid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
-										ObjectIdGetDatum(commerce_namespace()));
-
-	if (!OidIsValid(typid))
-		elog(ERROR, "type commerce.%s does not exist", name);
-	return typid;
-}
-
-Oid
-commerce_enum_value(const char *type, const char *label)
-{
-	Oid			value = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
-										ObjectIdGetDatum(commerce_type(type)), CStringGetDatum(label));
-
-	if (!OidIsValid(value))
-		elog(ERROR, "type commerce.%s has no value \"%s\"", type, label);
-	return value;
-}
-
-Oid
-commerce_trigger_function(const char *name)
-{
-	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-										   PointerGetDatum(buildoidvector(NULL, 0)),
-										   ObjectIdGetDatum(private_namespace()));
-
-	if (!OidIsValid(function))
-		elog(ERROR, "function commerce_private.%s() does not exist", name);
-	return function;
-}
-
-int64
-commerce_nextval(const char *sequence)
-{
-	return nextval_internal(commerce_relation(sequence), false);
 }

@@ -7,62 +7,84 @@
 
 #include "executor/spi.h"
 
+#include "base/catalog.h"
+
 #define SQL_MAX_ARGS 16
+
+/* What a statement sees. */
+typedef enum SqlSnapshot
+{
+	SQL_STATEMENT,				/* what any statement sees */
+	SQL_ACTIVE,					/* it only reads, under the snapshot that is active */
+
+	/*
+	 * What is committed at this moment, also when the transaction's isolation level would not show it, as
+	 * foreign-key checks do.
+	 */
+	SQL_LATEST,
+} SqlSnapshot;
 
 typedef struct SqlStatement
 {
 	const char *sql;			/* every name qualified; values bound as $1 … */
 	int			nargs;
 	Oid			argtypes[SQL_MAX_ARGS];
+	SqlSnapshot snapshot;
 	SPIPlanPtr	plan;			/* filled at first use, kept for the backend's life */
 } SqlStatement;
 
+/* The values of a statement's parameters. */
+#define SQL_ARGS(...) ((Datum []) {__VA_ARGS__})
+
 extern void sql_init(void);
 
-/*
- * Executes a statement within SPI_connect() … SPI_finish() and returns how many rows it gave or
- * changed; the rows are in SPI_tuptable.  nulls as in SPI_execute_plan, or NULL.
- */
-extern uint64 sql_execute(SqlStatement *statement, Datum *values, const char *nulls);
+/* Executes a statement, and answers how many rows it gave or changed. */
+extern uint64 sql_do(SqlStatement *statement, const Datum *values);
 
-/* The same for a statement that only reads, under the snapshot that is active. */
-extern uint64 sql_read(SqlStatement *statement, Datum *values, const char *nulls);
+/* Whether it gave or changed any. */
+extern bool sql_exists(SqlStatement *statement, const Datum *values);
 
-/*
- * The same under a snapshot taken now, which sees what is committed at this moment also when the
- * transaction's isolation level would not (as foreign-key checks do it).
- */
-extern uint64 sql_execute_latest(SqlStatement *statement, Datum *values, const char *nulls);
+/* Its first row's only column; false when there is no row. */
+extern bool sql_get_int64(SqlStatement *statement, const Datum *values, int64 *value);
 
-/*
- * Executes a statement, and answers the first column (bigint) of its *n rows in the current memory.  Connects
- * by itself.
- */
-extern int64 *sql_ids(SqlStatement *statement, Datum *values, int *n);
+/* The first column of its one row, in the current memory; nulls as in SPI_execute_plan, or NULL. */
+extern Datum sql_get_datum(SqlStatement *statement, const Datum *values, const char *nulls, bool *isnull);
 
-/* Column col (from 1) of row number row (from 0) of the last result. */
-extern Datum sql_datum(uint64 row, int col, bool *isnull);
-extern int64 sql_int64(uint64 row, int col);	/* must not be null */
-extern TimestampTz sql_time(uint64 row, int col);	/* must not be null */
-extern bool sql_bool(uint64 row, int col);	/* null is false */
-extern bool sql_is_null(uint64 row, int col);
-extern char *sql_text(uint64 row, int col); /* NULL for null; lives until SPI_finish() */
+/* The same of a column that is a row, an array or jsonb, unpacked, and not null. */
+extern Datum sql_get_row(SqlStatement *statement, const Datum *values);
 
-/*
- * A value of variable length (a row, an array, jsonb), unpacked, in the memory that was current at
- * SPI_connect(); must not be null.
- */
-extern Datum sql_transfer(uint64 row, int col);
+/* The only column (bigint) of its *n rows, in the current memory. */
+extern int64 *sql_ids(SqlStatement *statement, const Datum *values, int *n);
+
+/* The rows of a statement, in the memory that was current. */
+typedef struct SqlResult
+{
+	uint64		n;
+	uint64		next;			/* row */
+	int			column;			/* that was read last, from 1 */
+	SPITupleTable *table;
+} SqlResult;
+
+extern SqlResult sql_query(SqlStatement *statement, const Datum *values);
+extern SqlResult sql_query_with_nulls(SqlStatement *statement, const Datum *values, const char *nulls);
+
+/* Goes to the next row; false when there is none. */
+extern bool result_next(SqlResult *result);
+
+/* A column of the row, by its name; fastest in the order of the columns. */
+extern Datum result_datum(SqlResult *result, const char *column, bool *isnull);
+extern bool result_is_null(SqlResult *result, const char *column);
+extern bool result_bool(SqlResult *result, const char *column);	/* null is false */
+extern int32 result_int32(SqlResult *result, const char *column);	/* null is 0 */
+extern int64 result_int64(SqlResult *result, const char *column);	/* null is 0; 64-bit transaction ids too */
+extern TimestampTz result_time(SqlResult *result, const char *column);	/* null is 0 */
+extern char *result_text(SqlResult *result, const char *column);	/* any type's output; NULL for null */
+extern int	result_label(SqlResult *result, const char *column, CatalogType type);	/* must not be null */
+
+/* A value of variable length (a row, an array, jsonb), unpacked; must not be null. */
+extern Datum result_varlena(SqlResult *result, const char *column);
 
 /* An array of type bigint[]. */
 extern Datum sql_int8_array(const int64 *values, int n);
-
-/* OIDs of the extension's own objects. */
-extern Oid	commerce_relation(const char *name);
-extern Oid	commerce_trigger_function(const char *name);
-extern Oid	commerce_enum_value(const char *type, const char *label);
-
-/* Next value of one of the extension's sequences. */
-extern int64 commerce_nextval(const char *sequence);
 
 #endif

@@ -36,16 +36,14 @@ static int64
 fold_everything(void)
 {
 	static SqlStatement fold = {
-		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded "
-		"FROM commerce_private.fold_stock(NULL, NULL) s, commerce_private.fold_quota(NULL) q", 0, {0}
+		"SELECT s.folded OPERATOR(pg_catalog.+) q.folded AS folded "
+		"FROM commerce_private.fold_stock(NULL, NULL) s, commerce_private.fold_quota(NULL) q",
+		0, {0}, SQL_LATEST
 	};
-	int64		folded;
+	SqlResult	result = gate_own_write(&fold, NULL);
 
-	SPI_connect();
-	gate_own_write(&fold, NULL);
-	folded = sql_int64(0, 1);
-	SPI_finish();
-	return folded;
+	(void) result_next(&result);
+	return result_int64(&result, "folded");
 }
 
 bool
@@ -63,31 +61,26 @@ fold_resources(EscrowKind kind, const int64 *ids, int nids, const int64 *sold_ou
 {
 	static SqlStatement fold[] = {
 		[ESCROW_STOCK] = {
-			"SELECT u FROM commerce_private.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
-			2, {INT8ARRAYOID, INT8ARRAYOID}
+			"SELECT u AS id FROM commerce_private.fold_stock($1, $2) f, pg_catalog.unnest(f.unfinished) u",
+			2, {INT8ARRAYOID, INT8ARRAYOID}, SQL_LATEST
 		},
 		[ESCROW_QUOTA] = {
-			"SELECT u FROM commerce_private.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
-			1, {INT8ARRAYOID}
+			"SELECT u AS id FROM commerce_private.fold_quota($1) f, pg_catalog.unnest(f.unfinished) u",
+			1, {INT8ARRAYOID}, SQL_LATEST
 		},
 	};
 	CounterKey	key = {MyDatabaseId, rows_journal(kind), 0};
-	Datum		values[2];
-	uint64		unfinished;
+	SqlResult	unfinished;
 
 	if (nids == 0)
 		return true;
-	values[0] = sql_int8_array(ids, nids);
-	values[1] = sql_int8_array(sold_out, nsold_out);
-	SPI_connect();
-	unfinished = gate_own_write(&fold[kind], values);
-	for (uint64 row = 0; row < unfinished; row++)
+	unfinished = gate_own_write(&fold[kind], SQL_ARGS(sql_int8_array(ids, nids), sql_int8_array(sold_out, nsold_out)));
+	while (result_next(&unfinished))
 	{
-		key.id = sql_int64(row, 1);
+		key.id = result_int64(&unfinished, "id");
 		counters_fold_again(&key);
 	}
-	SPI_finish();
-	return unfinished == 0;
+	return unfinished.n == 0;
 }
 
 bool

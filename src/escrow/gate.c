@@ -155,7 +155,7 @@ close_gate(void)
 	if (foreign_level > 0 && foreign_level <= level)
 		return;
 	register_callbacks();
-	gate = commerce_relation("gate");
+	gate = catalog_relation(TABLE_GATE);
 	LockRelationOid(gate, ShareRowExclusiveLock);
 	CacheInvalidateRelcacheByRelid(gate);
 	foreign_level = level;
@@ -169,32 +169,27 @@ static bool
 origin_is_ours(void)
 {
 	static SqlStatement statement = {
-		"SELECT pg_catalog.max(o.era) FROM commerce_private.origin o "
+		"SELECT pg_catalog.max(o.era) AS era FROM commerce_private.origin o "
 		"HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
-		1, {INT8OID}
+		1, {INT8OID}, SQL_LATEST
 	};
 	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
-	bool		ours;
-	bool		isnull;
+	SqlResult	result = sql_query(&statement, &identifier);
 
-	SPI_connect();
-	ours = sql_execute_latest(&statement, &identifier, NULL) > 0;
-	if (ours)
-		known_era = DatumGetInt32(sql_datum(0, 1, &isnull));
-	SPI_finish();
-	return ours;
+	if (!result_next(&result))
+		return false;
+	known_era = result_int32(&result, "era");
+	return true;
 }
 
 void
 gate_rebase(void)
 {
-	static SqlStatement statement = {"SELECT commerce_private.rebase($1)", 1, {INT8OID}};
+	static SqlStatement statement = {"SELECT commerce_private.rebase($1)", 1, {INT8OID}, SQL_LATEST};
 	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
 
 	close_gate();
-	SPI_connect();
-	sql_execute_latest(&statement, &identifier, NULL);
-	SPI_finish();
+	sql_do(&statement, &identifier);
 	rebased = true;
 	if (!origin_is_ours())
 		elog(ERROR, "the origin of the journals was not recorded");
@@ -235,7 +230,7 @@ gate_enter(const char *operation)
 	PreventCommandDuringRecovery(operation);
 
 	/* without the lock, because two who have it, and rebase, would block each other */
-	gate = commerce_relation("gate");
+	gate = catalog_relation(TABLE_GATE);
 	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
 	while (known_gate != gate)
@@ -251,7 +246,7 @@ int32
 gate_era(void)
 {
 	if (!OidIsValid(known_gate))
-		check_origin(commerce_relation("gate"));
+		check_origin(catalog_relation(TABLE_GATE));
 	return known_era;
 }
 
@@ -261,16 +256,16 @@ trigger_depth(void)
 	return DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH));
 }
 
-uint64
-gate_own_write(SqlStatement *statement, Datum *values)
+SqlResult
+gate_own_write(SqlStatement *statement, const Datum *values)
 {
 	int			outer = own_write_depth;
-	uint64		rows;
+	SqlResult	rows;
 
 	own_write_depth = trigger_depth() + 1;
 	PG_TRY();
 	{
-		rows = sql_execute_latest(statement, values, NULL);
+		rows = sql_query(statement, values);
 	}
 	PG_FINALLY();
 	{

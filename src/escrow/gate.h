@@ -30,9 +30,9 @@ extern bool gate_foreign(void);
 extern void gate_rebase(void);
 
 /*
- * sql_execute_latest() of a statement of our own that updates tables which gate_foreign_write() guards.
+ * sql_query() of a statement of our own that updates tables which gate_foreign_write() guards.
  * What somebody's triggers on these tables write is not ours.
  */
-extern uint64 gate_own_write(SqlStatement *statement, Datum *values);
+extern SqlResult gate_own_write(SqlStatement *statement, const Datum *values);
 
 #endif

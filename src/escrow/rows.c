@@ -27,36 +27,36 @@
 static SqlStatement lock_row[] = {
 	[ESCROW_STOCK] = {
 		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
-		1, {INT8OID}
+		1, {INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
 		"SELECT FROM commerce_private.coupon_quota q WHERE q.coupon_id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
-		1, {INT8OID}
+		1, {INT8OID}, SQL_LATEST
 	},
 };
 
 /* $2: a transaction whose rows are left out */
 #define MARK_IS_AHEAD(row) \
-	row ".mark OPERATOR(pg_catalog.>) pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) "
+	row ".mark OPERATOR(pg_catalog.>) pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS ahead"
 
 static SqlStatement sum_rows[] = {
 	[ESCROW_STOCK] = {
-		"SELECT (s.on_hand OPERATOR(pg_catalog.+) coalesce(j.units, 0))::pg_catalog.int8, " MARK_IS_AHEAD("s") ", j.n "
+		"SELECT (s.on_hand OPERATOR(pg_catalog.+) coalesce(j.units, 0))::pg_catalog.int8 AS units, " MARK_IS_AHEAD("s") ", j.n "
 		"FROM commerce_private.stock s CROSS JOIN LATERAL ("
 		"  SELECT pg_catalog.sum(e.delta) AS units, pg_catalog.count(*) AS n "
 		"  FROM commerce.stock_entries e WHERE e.product_id OPERATOR(pg_catalog.=) s.product_id "
 		"  AND e.xid OPERATOR(pg_catalog.>=) s.mark AND e.xid OPERATOR(pg_catalog.<>) $2) j "
 		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, XID8OID}
+		2, {INT8OID, XID8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
-		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n, " MARK_IS_AHEAD("q") ", j.n "
+		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n AS units, " MARK_IS_AHEAD("q") ", j.n "
 		"FROM commerce_private.coupon_quota q CROSS JOIN LATERAL ("
 		"  SELECT pg_catalog.count(*) AS n "
 		"  FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) q.coupon_id "
 		"  AND i.xid OPERATOR(pg_catalog.>=) q.mark AND i.xid OPERATOR(pg_catalog.<>) $2) j "
 		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, XID8OID}
+		2, {INT8OID, XID8OID}, SQL_LATEST
 	},
 };
 
@@ -71,7 +71,7 @@ static SqlStatement fold_row[] = {
 		"  WHERE t.product_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
 		"  HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) $2) j "
 		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, INT8OID}
+		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
 		"UPDATE commerce_private.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
@@ -82,24 +82,20 @@ static SqlStatement fold_row[] = {
 		"  WHERE t.coupon_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
 		"  HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) $2) j "
 		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, INT8OID}
+		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 };
 
 Oid
 rows_journal(EscrowKind kind)
 {
-	return commerce_relation(kind == ESCROW_STOCK ? "stock_entries" : "coupon_issues");
+	return catalog_relation(kind == ESCROW_STOCK ? TABLE_STOCK_ENTRIES : TABLE_COUPON_ISSUES);
 }
 
 void
 rows_lock(EscrowKind kind, int64 id)
 {
-	Datum		value = Int64GetDatum(id);
-
-	SPI_connect();
-	sql_execute_latest(&lock_row[kind], &value, NULL);
-	SPI_finish();
+	sql_do(&lock_row[kind], SQL_ARGS(Int64GetDatum(id)));
 }
 
 /* Returns whether the mark is this cluster's past; *n: how many rows were summed. */
@@ -107,17 +103,14 @@ static bool
 sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 {
 	FullTransactionId excluded = with_own ? InvalidFullTransactionId : GetTopFullTransactionIdIfAny();
-	Datum		values[2] = {Int64GetDatum(id), FullTransactionIdGetDatum(excluded)};
-	bool		ahead;
+	SqlResult	result = sql_query(&sum_rows[kind],
+									SQL_ARGS(Int64GetDatum(id), FullTransactionIdGetDatum(excluded)));
 
-	SPI_connect();
-	if (sql_execute_latest(&sum_rows[kind], values, NULL) != 1)
+	if (!result_next(&result))
 		raise_not_found(kind == ESCROW_STOCK ? "product" : "coupon", id);
-	*units = sql_int64(0, 1);
-	ahead = sql_bool(0, 2);
-	*n = sql_int64(0, 3);
-	SPI_finish();
-	return !ahead;
+	*units = result_int64(&result, "units");
+	*n = result_int64(&result, "n");
+	return !result_bool(&result, "ahead");
 }
 
 static int64
@@ -149,13 +142,9 @@ rows_sum(EscrowKind kind, int64 id, bool with_own)
 static void
 fold_locked(EscrowKind kind, int64 id)
 {
-	Datum		values[2] = {Int64GetDatum(id), Int64GetDatum(LONG_JOURNAL / 2)};
-
 	if (!lock_try(COMMERCE_LOCK_FOLD, 0))
 		return;
-	SPI_connect();
-	gate_own_write(&fold_row[kind], values);
-	SPI_finish();
+	(void) gate_own_write(&fold_row[kind], SQL_ARGS(Int64GetDatum(id), Int64GetDatum(LONG_JOURNAL / 2)));
 }
 
 int64

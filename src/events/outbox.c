@@ -27,7 +27,6 @@
 #include "events/outbox.h"
 
 #define SEGMENTS		16		/* partitions of commerce.outbox */
-#define NCOLUMNS		10
 
 PG_FUNCTION_INFO_V1(commerce_write_event);
 
@@ -61,29 +60,28 @@ outbox_write(const Event *events, int nevents)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		day = now / USECS_PER_DAY + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	int			segment = (int) (day % SEGMENTS);
-	char		table[NAMEDATALEN];
 	RowWriter	writer;
 
-	snprintf(table, sizeof(table), "outbox_%d", segment);
-	row_writer_open(&writer, table, NCOLUMNS);
+	StaticAssertStmt(TABLE_OUTBOX_15 - TABLE_OUTBOX_0 == SEGMENTS - 1, "the segments follow each other");
+	row_writer_open(&writer, TABLE_OUTBOX_0 + segment, OUTBOX_COLUMNS);
 	for (int i = 0; i < nevents; i++)
 	{
 		const Event *event = &events[i];
 		pg_uuid_t	uuid;
-		Datum		values[NCOLUMNS];
+		Row			row = {0};
 
 		make_uuid(&uuid, now);
-		values[0] = UUIDPGetDatum(&uuid);
-		values[1] = CStringGetTextDatum(event->aggregatetype);
-		values[2] = CStringGetTextDatum(event->aggregateid);
-		values[3] = CStringGetTextDatum(event->type);
-		values[4] = JsonbPGetDatum(event->payload);
-		values[5] = TimestampTzGetDatum(now);
-		values[6] = Int32GetDatum(gate_era());
-		values[7] = FullTransactionIdGetDatum(FullTransactionIdFromU64(event->key));
-		values[8] = Int64GetDatum(commerce_nextval("outbox_position_seq"));
-		values[9] = Int16GetDatum(segment);
-		row_writer_insert(&writer, values, NULL);
+		row_put(&row, OUTBOX_ID, UUIDPGetDatum(&uuid));
+		row_put_text(&row, OUTBOX_AGGREGATETYPE, event->aggregatetype);
+		row_put_text(&row, OUTBOX_AGGREGATEID, event->aggregateid);
+		row_put_text(&row, OUTBOX_TYPE, event->type);
+		row_put_varlena(&row, OUTBOX_PAYLOAD, event->payload);
+		row_put_time(&row, OUTBOX_CREATED_AT, now);
+		row_put_int32(&row, OUTBOX_ERA, gate_era());
+		row_put_xid(&row, OUTBOX_KEY, event->key);
+		row_put_int64(&row, OUTBOX_POSITION, catalog_nextval(SEQUENCE_OUTBOX_POSITION));
+		row_put(&row, OUTBOX_SEGMENT, Int16GetDatum(segment));
+		row_writer_insert(&writer, &row);
 	}
 	row_writer_close(&writer);
 }

@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/lock.h"
@@ -34,7 +35,6 @@
 
 #define POSITION_LENGTH		42	/* of "eeeeeeee-kkkkkkkkkkkkkkkk-pppppppppppppppp" */
 #define MAX_FETCH			100000
-#define FETCH_COLUMNS		7
 
 typedef struct Position
 {
@@ -156,24 +156,26 @@ flush_visible(void)
 	XLogFlush(end);
 }
 
-/* Appends the rows of the last result, as format_position() and the event's columns. */
+/* Appends events, as format_position() and their columns. */
 static void
-return_events(ReturnSetInfo *rsinfo, uint64 nrows)
+return_events(ReturnSetInfo *rsinfo, SqlResult *events)
 {
-	for (uint64 row = 0; row < nrows; row++)
-	{
-		Datum		values[FETCH_COLUMNS];
-		bool		nulls[FETCH_COLUMNS] = {false};
-		Position	position;
-		bool		isnull;
+	static const char *const columns[] = {"id", "type", "aggregatetype", "aggregateid", "payload", "created_at"};
 
-		position.era = DatumGetInt32(sql_datum(row, 1, &isnull));
-		position.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(row, 2, &isnull)));
-		position.position = DatumGetInt64(sql_datum(row, 3, &isnull));
+	while (result_next(events))
+	{
+		Datum		values[lengthof(columns) + 1];
+		bool		nulls[lengthof(columns) + 1] = {false};
+		Position	position;
+
+		position.era = result_int32(events, "era");
+		position.key = (uint64) result_int64(events, "key");
+		position.position = result_int64(events, "position");
 		values[0] = PointerGetDatum(format_position(&position));
-		for (int i = 1; i < FETCH_COLUMNS; i++)
-			values[i] = sql_datum(row, i + 3, &nulls[i]);
+		for (int i = 0; i < (int) lengthof(columns); i++)
+			values[i + 1] = result_datum(events, columns[i], &nulls[i + 1]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		pfree(DatumGetPointer(values[0]));
 	}
 }
 
@@ -187,10 +189,11 @@ Datum
 commerce_fetch_events(PG_FUNCTION_ARGS)
 {
 	static SqlStatement read_cursor = {
-		"SELECT s.era, s.key, s.position, s.event_types, s.paused_at IS NOT NULL, h.era, h.key "
+		"SELECT s.era, s.key, s.position, s.event_types, h.era AS horizon_era, h.key AS horizon_key, "
+		"s.paused_at IS NOT NULL AS paused "
 		"FROM commerce.subscriptions s CROSS JOIN commerce_private.outbox_horizon() h "
 		"WHERE s.name OPERATOR(pg_catalog.=) $1",
-		1, {TEXTOID}
+		1, {TEXTOID}, SQL_ACTIVE
 	};
 	static SqlStatement read_events = {
 		"SELECT e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at "
@@ -199,45 +202,39 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 		"AND ROW (e.era, e.key) OPERATOR(pg_catalog.<) ROW ($5, $6) "
 		"AND ($4 IS NULL OR e.type OPERATOR(pg_catalog.=) ANY ($4)) "
 		"ORDER BY e.era, e.key, e.position LIMIT $7",
-		7, {INT4OID, XID8OID, INT8OID, TEXTARRAYOID, INT4OID, XID8OID, INT8OID}
+		7, {INT4OID, XID8OID, INT8OID, TEXTARRAYOID, INT4OID, XID8OID, INT8OID}, SQL_ACTIVE
 	};
+	static const char *const parameters[] = {"era", "key", "position", "event_types", "horizon_era", "horizon_key"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		name;
-	int32		max_events;
+	Datum		name = arg_datum(fcinfo, 0, "subscription");
+	SqlResult	cursor;
+	SqlResult	events;
 	Datum		values[7];
 	char		nulls[8] = "       ";
-	uint64		nrows;
 
-	if (PG_ARGISNULL(0))
-		raise_invalid("subscription", "must not be null");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_FETCH)
 		raise_invalid("max_events", "must be from 1 to %d", MAX_FETCH);
-	name = PG_GETARG_DATUM(0);
-	max_events = PG_GETARG_INT32(1);
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* both statements read under the active snapshot, whose xmin is the horizon */
-	SPI_connect();
-	if (sql_read(&read_cursor, &name, NULL) == 0)
+	cursor = sql_query(&read_cursor, &name);
+	if (!result_next(&cursor))
 		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "subscription"),
 					D_TEXT("id", TextDatumGetCString(name)));
-	if (!sql_bool(0, 5))
+	if (result_bool(&cursor, "paused"))
+		return (Datum) 0;
+	for (int i = 0; i < (int) lengthof(parameters); i++)
 	{
-		for (int i = 0; i < 6; i++)
-		{
-			/* all but the column that says whether the subscription is paused */
-			bool		isnull;
+		bool		isnull;
 
-			values[i] = sql_datum(0, i < 4 ? i + 1 : i + 2, &isnull);
-			nulls[i] = isnull ? 'n' : ' ';
-		}
-		values[6] = Int64GetDatum(max_events);
-		nrows = sql_read(&read_events, values, nulls);
-		if (nrows > 0)
-			flush_visible();
-		return_events(rsinfo, nrows);
+		values[i] = result_datum(&cursor, parameters[i], &isnull);
+		nulls[i] = isnull ? 'n' : ' ';
 	}
-	SPI_finish();
+	values[6] = Int64GetDatum(PG_GETARG_INT32(1));
+	events = sql_query_with_nulls(&read_events, values, nulls);
+	if (events.n > 0)
+		flush_visible();
+	return_events(rsinfo, &events);
 	return (Datum) 0;
 }
 

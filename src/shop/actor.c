@@ -7,11 +7,12 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "shop/actor.h"
 
-const Actor actor_system = {"SYSTEM", 0, NULL};
+const Actor actor_system = {ACTOR_KIND_SYSTEM, 0, NULL};
 
 /* An id that nobody can have is not the same as none. */
 Actor
@@ -19,9 +20,7 @@ actor_get(FunctionCallInfo fcinfo, int first)
 {
 	Actor		actor = {0};
 
-	if (PG_ARGISNULL(first))
-		raise_invalid("actor", "must not be null");
-	actor.kind = DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(first)));
+	actor.kind = arg_label(fcinfo, first, "actor", TYPE_ACTOR_KIND);
 	if (!PG_ARGISNULL(first + 1))
 	{
 		actor.id = PG_GETARG_INT64(first + 1);

@@ -5,9 +5,11 @@
 #ifndef COMMERCE_ACTOR_H
 #define COMMERCE_ACTOR_H
 
+#include "base/schema.h"
+
 typedef struct Actor
 {
-	const char *kind;			/* label of actor_kind */
+	ActorKind	kind;
 	int64		id;				/* 0: none given */
 	const char *note;			/* NULL: none */
 } Actor;

@@ -22,10 +22,10 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/sql.h"
 #include "base/subtransaction.h"
 #include "escrow/gate.h"
 #include "shop/coupon.h"
@@ -42,9 +42,9 @@ enter_paid(Order *order, const Payment *payment)
 	Datum		row;
 
 	order->paid_at = GetCurrentTransactionStartTimestamp();
-	order_items_set_status(items, order->nitems, "PAID", &actor_system);
+	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PAID, &actor_system);
 	if (commerce_auto_prepare)
-		order_items_set_status(items, order->nitems, "PREPARING", &actor_system);
+		order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PREPARING, &actor_system);
 	row = order_save(order);
 	order_write_paid(order, payment);
 	return row;
@@ -96,12 +96,19 @@ hold_again(Order *order)
 	return subtransaction_keep_if(take_again, &given);
 }
 
+/* A payment of all that an order costs. */
+static Payment
+new_payment(const Order *order, PaymentKind kind, PaymentStatus status, text *provider_event_id)
+{
+	return (Payment) {0, kind, order->method, status, order->totals.payment_amount, provider_event_id};
+}
+
 /* A success for a cancelled order that was never paid. */
 static Datum
 pay_late(Order *order, text *provider_event_id)
 {
-	Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->totals.payment_amount, provider_event_id};
-	Payment		refund = {0, "REFUND", order->method, "REQUESTED", order->totals.payment_amount, NULL};
+	Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_COMPLETED, provider_event_id);
+	Payment		refund = new_payment(order, PAYMENT_KIND_REFUND, PAYMENT_STATUS_REQUESTED, NULL);
 	Datum		row;
 
 	if (order_items_given_up(order->id) && hold_again(order))
@@ -120,7 +127,7 @@ pay_late(Order *order, text *provider_event_id)
 static Datum
 note_failure(const Order *order, text *provider_event_id)
 {
-	Payment		payment = {0, "PAYMENT", order->method, "FAILED", order->totals.payment_amount, provider_event_id};
+	Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_FAILED, provider_event_id);
 
 	payment_insert(order->id, &payment);
 	return order_row(order->id);
@@ -141,37 +148,31 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	gate_enter("confirm_payment()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("order_id", "must not be null");
-	if (PG_ARGISNULL(1))
-		raise_invalid("succeeded", "must not be null");
-	if (PG_ARGISNULL(2))
-		raise_invalid("provider_event_id", "must not be null");
-	order_id = PG_GETARG_INT64(0);
-	succeeded = PG_GETARG_BOOL(1);
-	provider_event_id = PG_GETARG_TEXT_PP(2);
+	order_id = arg_int64(fcinfo, 0, "order_id");
+	succeeded = arg_bool(fcinfo, 1, "succeeded");
+	provider_event_id = arg_text(fcinfo, 2, "provider_event_id");
 	payment_lock_event(provider_event_id);
 	order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_not_found("order", order_id);
 	if (payment_is_known(provider_event_id, order_id, succeeded))
 		PG_RETURN_DATUM(order_row(order_id));
-	if (order->method != PAYMENT_EXTERNAL)
+	if (order->method != PAYMENT_METHOD_EXTERNAL)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order_id),
 					D_TEXT("reason", "the order is paid from the balance"));
 
-	if (strcmp(order->status, "PENDING_PAYMENT") == 0)
+	if (order->status == ORDER_STATUS_PENDING_PAYMENT)
 	{
 		if (succeeded)
 		{
-			Payment		payment = {0, "PAYMENT", order->method, "COMPLETED", order->totals.payment_amount, NULL};
+			Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_COMPLETED, NULL);
 
-			payment.id = payment_end_requested(order_id, "COMPLETED", provider_event_id);
+			payment.id = payment_end_requested(order_id, PAYMENT_STATUS_COMPLETED, provider_event_id);
 			row = enter_paid(order, &payment);
 		}
 		else
 		{
-			UnpaidEnd		failed = {"FAILED", "CANCEL", {"SYSTEM", 0, NULL}, provider_event_id};
+			UnpaidEnd	failed = {PAYMENT_STATUS_FAILED, STOCK_REASON_CANCEL, actor_system, provider_event_id};
 
 			unpaid_end(&order, 1, &failed, &row);
 		}

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/json_writer.h"
@@ -31,12 +32,21 @@
 
 #define MAX_CHARGE		INT64CONST(100000000)	/* exclusive */
 #define CHARGE_UNIT		100
-#define ENTRY_COLUMNS	8
 
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
 
 /* Draws the number of an entry: after the row's new version is there, before any AFTER trigger. */
-#define NEXT_ENTRY	"pg_catalog.nextval('commerce.balance_entries_id_seq')"
+#define NEXT_ENTRY	"pg_catalog.nextval('commerce.balance_entries_id_seq') AS entry_id"
+
+static BalanceChange
+change_of(SqlResult *result)
+{
+	BalanceChange change;
+
+	change.balance = result_int64(result, "balance");
+	change.entry_id = result_int64(result, "entry_id");
+	return change;
+}
 
 bool
 balance_take(int64 user_id, int64 amount, BalanceChange *change)
@@ -51,22 +61,19 @@ balance_take(int64 user_id, int64 amount, BalanceChange *change)
 		"SELECT u.balance FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 		1, {INT8OID}
 	};
-	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(amount)};
-	bool		taken;
+	SqlResult	taken = sql_query(&take, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
 
-	SPI_connect();
-	taken = sql_execute(&take, values, NULL) > 0;
-	if (!taken)
+	if (result_next(&taken))
 	{
-		user_require_active(user_id, true);
-		sql_execute(&read_balance, values, NULL);
+		*change = change_of(&taken);
+		return true;
 	}
-	change->balance = sql_int64(0, 1);
-	change->entry_id = taken ? sql_int64(0, 2) : 0;
-	SPI_finish();
+	user_require_active(user_id, true);
+	change->entry_id = 0;
+	(void) sql_get_int64(&read_balance, SQL_ARGS(Int64GetDatum(user_id)), &change->balance);
 
 	/* a charge may have been committed between the two statements */
-	return taken || (change->balance >= amount && balance_take(user_id, amount, change));
+	return change->balance >= amount && balance_take(user_id, amount, change);
 }
 
 BalanceChange
@@ -77,38 +84,30 @@ balance_add(int64 user_id, int64 amount)
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance, " NEXT_ENTRY,
 		2, {INT8OID, INT8OID}
 	};
-	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(amount)};
-	BalanceChange change;
+	SqlResult	added = sql_query(&add, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
 
-	SPI_connect();
-	if (sql_execute(&add, values, NULL) == 0)
+	if (!result_next(&added))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
-	change.balance = sql_int64(0, 1);
-	change.entry_id = sql_int64(0, 2);
-	SPI_finish();
-	return change;
+	return change_of(&added);
 }
 
 void
-balance_record(int64 user_id, const char *kind, int64 amount, const BalanceChange *change,
+balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const BalanceChange *change,
 			   int64 order_id, text *reference)
 {
-	Datum		values[ENTRY_COLUMNS] = {0};
-	bool		nulls[ENTRY_COLUMNS] = {false};
+	Row			row = {0};
 
 	if (amount == 0)
 		return;
-	values[0] = Int64GetDatum(change->entry_id);
-	values[1] = Int64GetDatum(user_id);
-	values[2] = ObjectIdGetDatum(commerce_enum_value("balance_entry_kind", kind));
-	values[3] = Int64GetDatum(amount);
-	values[4] = Int64GetDatum(change->balance);
-	values[5] = Int64GetDatum(order_id);
-	nulls[5] = (order_id == 0);
-	values[6] = PointerGetDatum(reference);
-	nulls[6] = (reference == NULL);
-	values[7] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	row_insert("balance_entries", ENTRY_COLUMNS, values, nulls);
+	row_put_int64(&row, BALANCE_ENTRIES_ID, change->entry_id);
+	row_put_int64(&row, BALANCE_ENTRIES_USER_ID, user_id);
+	row_put_label(&row, BALANCE_ENTRIES_KIND, TYPE_BALANCE_ENTRY_KIND, kind);
+	row_put_int64(&row, BALANCE_ENTRIES_AMOUNT, amount);
+	row_put_int64(&row, BALANCE_ENTRIES_BALANCE_AFTER, change->balance);
+	row_put_id(&row, BALANCE_ENTRIES_ORDER_ID, order_id);
+	row_put_varlena(&row, BALANCE_ENTRIES_REFERENCE, reference);
+	row_put_time(&row, BALANCE_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
+	row_insert(TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS, &row);
 }
 
 /* The row (user_id, balance) that a charge returns. */
@@ -144,21 +143,16 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 	IdempotentCall call;
 	Event		event = {"User", NULL, "BalanceCharged"};
 	JsonWriter	json = {0};
-	text	   *key = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
+	text	   *key = arg_text_or_null(fcinfo, 2);
 	int64		user_id;
 	int64		amount;
 	BalanceChange change;
-	bool		isnull;
-	Datum		values[2];
+	SqlResult	charged;
 	Datum		result;
 
 	gate_enter("charge_balance()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("user_id", "must not be null");
-	if (PG_ARGISNULL(1))
-		raise_invalid("amount", "must not be null");
-	user_id = PG_GETARG_INT64(0);
-	amount = PG_GETARG_INT64(1);
+	user_id = arg_int64(fcinfo, 0, "user_id");
+	amount = arg_int64(fcinfo, 1, "amount");
 	if (amount <= 0 || amount >= MAX_CHARGE || amount % CHARGE_UNIT != 0)
 		raise_invalid("amount", "must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE,
 					  CHARGE_UNIT);
@@ -175,20 +169,16 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 																		NumericGetDatum(value.val.numeric)))));
 	}
 
-	values[0] = Int64GetDatum(user_id);
-	values[1] = Int64GetDatum(amount);
-	SPI_connect();
-	if (sql_execute(&charge, values, NULL) == 0)
+	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
+	if (!result_next(&charged))
 	{
 		user_require_active(user_id, false);
 		raise_invalid("amount", "would take the balance out of range");
 	}
-	change.balance = sql_int64(0, 1);
-	change.entry_id = sql_int64(0, 2);
-	event.key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(0, 3, &isnull)));
-	SPI_finish();
+	change = change_of(&charged);
+	event.key = (uint64) result_int64(&charged, "event_key");
 
-	balance_record(user_id, "CHARGE", amount, &change, 0, key);
+	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, &change, 0, key);
 
 	json_open_object(&json, NULL);
 	json_put_int(&json, "user_id", user_id);

@@ -5,6 +5,8 @@
 #ifndef COMMERCE_BALANCE_H
 #define COMMERCE_BALANCE_H
 
+#include "base/schema.h"
+
 /*
  * What became of a balance.  The number of the entry is drawn when the balance is changed, under the lock of
  * the user's row, so that entries are in the order of what they tell, whenever their rows are written:
@@ -27,10 +29,10 @@ extern bool balance_take(int64 user_id, int64 amount, BalanceChange *change);
 extern BalanceChange balance_add(int64 user_id, int64 amount);
 
 /*
- * Writes a journal row: kind is a label of balance_entry_kind, amount signed; nothing for 0.
+ * Writes a journal row: amount signed; nothing for 0.
  * order_id 0: none; reference may be NULL.
  */
-extern void balance_record(int64 user_id, const char *kind, int64 amount, const BalanceChange *change,
+extern void balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const BalanceChange *change,
 						   int64 order_id, text *reference);
 
 #endif

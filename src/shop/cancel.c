@@ -8,6 +8,7 @@
 
 #include "fmgr.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "escrow/gate.h"
@@ -25,18 +26,18 @@ PG_FUNCTION_INFO_V1(commerce_cancel_order_item);
 Datum
 commerce_cancel_order_item(PG_FUNCTION_ARGS)
 {
+	int64		item_id;
+	int64		quantity;
 	Actor		actor;
 	Order	   *order;
 	OrderItem  *item;
 
 	gate_enter("cancel_order_item()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("order_item_id", "must not be null");
-	if (PG_ARGISNULL(1) || PG_GETARG_INT64(1) < 1)
-		raise_invalid("quantity", "must be 1 or more");
+	item_id = arg_int64(fcinfo, 0, "order_item_id");
+	quantity = arg_positive(fcinfo, 1, "quantity");
 	actor = actor_get(fcinfo, 2);
-	order = step_lock_item(PG_GETARG_INT64(0), &actor, &item);
-	PG_RETURN_DATUM(step_item(order, &item, "CANCELLED", &actor, PG_GETARG_INT64(1)));
+	order = step_lock_item(item_id, &actor, &item);
+	PG_RETURN_DATUM(step_item(order, &item, ORDER_ITEM_STATUS_CANCELLED, &actor, quantity));
 }
 
 /*
@@ -47,6 +48,7 @@ commerce_cancel_order_item(PG_FUNCTION_ARGS)
 Datum
 commerce_cancel_order(PG_FUNCTION_ARGS)
 {
+	int64		order_id;
 	Actor		actor;
 	Order	   *order;
 	OrderItem **items;
@@ -54,24 +56,24 @@ commerce_cancel_order(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	gate_enter("cancel_order()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("order_id", "must not be null");
+	order_id = arg_int64(fcinfo, 0, "order_id");
 	actor = actor_get(fcinfo, 1);
-	order = step_lock_order(PG_GETARG_INT64(0), &actor);
+	order = step_lock_order(order_id, &actor);
 
-	if (strcmp(order->status, "PENDING_PAYMENT") == 0)
+	if (order->status == ORDER_STATUS_PENDING_PAYMENT)
 	{
-		UnpaidEnd		cancelled = {"EXPIRED", "CANCEL", actor, NULL};
+		UnpaidEnd	cancelled = {PAYMENT_STATUS_EXPIRED, STOCK_REASON_CANCEL, actor, NULL};
 
 		unpaid_end(&order, 1, &cancelled, &row);
 		PG_RETURN_DATUM(row);
 	}
 	items = palloc(order->nitems * sizeof(OrderItem *));
 	for (int i = 0; i < order->nitems; i++)
-		if (!order_item_has_status(&order->items[i], "CANCELLED") && !order_item_has_status(&order->items[i], "RETURNED"))
+		if (order->items[i].status != ORDER_ITEM_STATUS_CANCELLED && order->items[i].status != ORDER_ITEM_STATUS_RETURNED)
 			items[n++] = &order->items[i];
 	if (n == 0)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
-					D_TEXT("from", order->status), D_TEXT("to", "CANCELLED"));
-	PG_RETURN_DATUM(step_items(order, items, n, "CANCELLED", &actor));
+					D_TEXT("from", catalog_label_name(TYPE_ORDER_STATUS, order->status)),
+					D_TEXT("to", catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_CANCELLED)));
+	PG_RETURN_DATUM(step_items(order, items, n, ORDER_ITEM_STATUS_CANCELLED, &actor));
 }

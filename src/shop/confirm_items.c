@@ -9,8 +9,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
-#include "base/error.h"
 #include "base/guc.h"
 #include "base/sql.h"
 #include "base/sweep.h"
@@ -33,10 +33,10 @@ confirm_items(Order *order)
 	int			n = 0;
 
 	for (int i = 0; i < order->nitems; i++)
-		if (order_item_has_status(&order->items[i], "DELIVERED") && order->items[i].delivered_at <= confirmed_from())
+		if (order->items[i].status == ORDER_ITEM_STATUS_DELIVERED && order->items[i].delivered_at <= confirmed_from())
 			items[n++] = &order->items[i];
 	if (n > 0)
-		(void) step_items(order, items, n, "CONFIRMED", &actor_system);
+		(void) step_items(order, items, n, ORDER_ITEM_STATUS_CONFIRMED, &actor_system);
 	return n;
 }
 
@@ -71,12 +71,12 @@ Datum
 commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
 {
 	static const Sweep confirm = {"delivered order", "confirmed", confirm_orders, NULL};
+	int32		max_rows;
 	int64	   *ids;
 	int			n;
 
 	gate_enter("confirm_delivered_items()");
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_invalid("max_rows", "must be 1 or more");
-	ids = order_items_find_delivered(confirmed_from(), PG_GETARG_INT32(0), &n);
+	max_rows = arg_max_rows(fcinfo, 0);
+	ids = order_items_find_delivered(confirmed_from(), max_rows, &n);
 	PG_RETURN_INT32(sweep(&confirm, ids, n));
 }

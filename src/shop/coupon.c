@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "base/args.h"
 #include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
@@ -36,50 +37,13 @@
 #include "shop/coupon.h"
 #include "shop/user.h"
 
-#define ISSUE_COLUMNS	14
-
-/* Columns of commerce.coupons. */
-enum
-{
-	COUPONS_NAME = 2,
-	COUPONS_DESCRIPTION = 3,
-	COUPONS_KIND = 4,
-	COUPONS_VALUE = 5,
-	COUPONS_ISSUE_FROM = 13,
-	COUPONS_ISSUE_UNTIL = 14,
-	COUPONS_VALID_DAYS = 15,
-	COUPONS_VALID_UNTIL = 16,
-	COUPONS_STOPPED_AT = 17,
-};
-
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
 PG_FUNCTION_INFO_V1(commerce_expire_coupons);
 PG_FUNCTION_INFO_V1(commerce_open_quota);
 
-static const char *const kind_labels[] = {
-	[COUPON_FIXED] = "FIXED",
-	[COUPON_PERCENT] = "PERCENT",
-	[COUPON_FREE_SHIPPING] = "FREE_SHIPPING",
-};
-
-static const char *const scope_labels[] = {
-	[SCOPE_ORDER] = "ORDER",
-	[SCOPE_SELLER] = "SELLER",
-	[SCOPE_PRODUCT] = "PRODUCT",
-};
-
-static int
-find_label(const char *const *labels, int n, const char *label)
-{
-	for (int i = 0; i < n; i++)
-		if (strcmp(labels[i], label) == 0)
-			return i;
-	elog(ERROR, "unexpected label \"%s\"", label);
-}
-
 #define READ_ISSUES \
-	"SELECT i.id, i.kind, c.scope, i.value, coalesce(c.max_discount, 0), c.round_unit, c.min_order_amount, " \
-	"coalesce(c.seller_id, 0), coalesce(c.product_id, 0), i.status, i.expires_at " \
+	"SELECT i.id, i.kind, c.scope, i.value, c.max_discount, c.round_unit, c.min_order_amount, " \
+	"c.seller_id, c.product_id, i.status, i.expires_at " \
 	"FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id " \
 	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
 
@@ -88,42 +52,37 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 {
 	static SqlStatement read_issues = {READ_ISSUES, 2, {INT8ARRAYOID, INT8OID}};
 	static SqlStatement lock_issues = {READ_ISSUES "FOR NO KEY UPDATE OF i", 2, {INT8ARRAYOID, INT8OID}};
-	Datum		values[2] = {sql_int8_array(issue_ids, n), Int64GetDatum(user_id)};
+	SqlResult	issues = sql_query(lock ? &lock_issues : &read_issues,
+									SQL_ARGS(sql_int8_array(issue_ids, n), Int64GetDatum(user_id)));
 	Coupon	   *coupons = palloc0(n * sizeof(Coupon));
-	uint64		found;
-	uint64		row = 0;
 
-	SPI_connect();
-	found = sql_execute(lock ? &lock_issues : &read_issues, values, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		Coupon	   *coupon = &coupons[i];
-		const char *status;
+		CouponIssueStatus status;
 
 		/* somebody else's coupon is not told from one that does not exist */
-		if (row >= found || sql_int64(row, 1) != issue_ids[i])
+		if (!result_next(&issues) || result_int64(&issues, "id") != issue_ids[i])
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_ids[i]),
 						D_TEXT("reason", "the coupon is not the user's"));
 		coupon->issue_id = issue_ids[i];
-		coupon->kind = find_label(kind_labels, lengthof(kind_labels), sql_text(row, 2));
-		coupon->scope = find_label(scope_labels, lengthof(scope_labels), sql_text(row, 3));
-		coupon->value = sql_int64(row, 4);
-		coupon->max_discount = sql_int64(row, 5);
-		coupon->round_unit = sql_int64(row, 6);
-		coupon->min_order_amount = sql_int64(row, 7);
-		coupon->seller_id = sql_int64(row, 8);
-		coupon->product_id = sql_int64(row, 9);
-		status = sql_text(row, 10);
-		if (strcmp(status, "ACTIVE") != 0)
+		coupon->kind = result_label(&issues, "kind", TYPE_COUPON_KIND);
+		coupon->scope = result_label(&issues, "scope", TYPE_COUPON_SCOPE);
+		coupon->value = result_int64(&issues, "value");
+		coupon->max_discount = result_int64(&issues, "max_discount");
+		coupon->round_unit = result_int64(&issues, "round_unit");
+		coupon->min_order_amount = result_int64(&issues, "min_order_amount");
+		coupon->seller_id = result_int64(&issues, "seller_id");
+		coupon->product_id = result_int64(&issues, "product_id");
+		status = result_label(&issues, "status", TYPE_COUPON_ISSUE_STATUS);
+		if (status != COUPON_ISSUE_STATUS_ACTIVE)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", psprintf("the coupon is %s", status)));
+						D_TEXT("reason", psprintf("the coupon is %s", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, status))));
 		/* it may have expired while its row was waited for */
-		if (sql_time(row, 11) <= GetCurrentTimestamp())
+		if (result_time(&issues, "expires_at") <= GetCurrentTimestamp())
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
 						D_TEXT("reason", "the coupon has expired"));
-		row++;
 	}
-	SPI_finish();
 	return coupons;
 }
 
@@ -141,50 +100,36 @@ coupon_use(const Coupon *coupons, int n, int64 order_id)
 		3, {INT8OID, INT8OID, INT8OID}
 	};
 
-	SPI_connect();
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[3];
-
-		values[0] = Int64GetDatum(coupons[i].issue_id);
-		values[1] = Int64GetDatum(order_id);
-		values[2] = Int64GetDatum(coupons[i].discount);
-		sql_execute(&use_issue, values, NULL);
-	}
-	SPI_finish();
+		sql_do(&use_issue, SQL_ARGS(Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id),
+									Int64GetDatum(coupons[i].discount)));
 }
 
 UsedCoupon *
 coupon_read_used(int64 order_id, int *n)
 {
 	static SqlStatement read = {
-		"SELECT u.coupon_issue_id, c.scope, coalesce(c.seller_id, 0), u.restored_at IS NULL "
+		"SELECT u.coupon_issue_id, c.scope, c.seller_id, u.restored_at "
 		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
 		"JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id "
 		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY u.coupon_issue_id",
 		1, {INT8OID}
 	};
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		id = Int64GetDatum(order_id);
-	UsedCoupon *coupons;
-	int			found;
+	SqlResult	used = sql_query(&read, SQL_ARGS(Int64GetDatum(order_id)));
+	UsedCoupon *coupons = palloc((used.n + 1) * sizeof(UsedCoupon));
 
-	SPI_connect();
-	found = (int) sql_execute(&read, &id, NULL);
-	coupons = MemoryContextAlloc(caller, (found + 1) * sizeof(UsedCoupon));
 	*n = 0;
-	for (int i = 0; i < found; i++)
+	while (result_next(&used))
 	{
 		UsedCoupon *coupon = &coupons[*n];
 
-		if (!sql_bool(i, 4))
+		if (!result_is_null(&used, "restored_at"))
 			continue;
-		coupon->issue_id = sql_int64(i, 1);
-		coupon->scope = find_label(scope_labels, lengthof(scope_labels), sql_text(i, 2));
-		coupon->seller_id = sql_int64(i, 3);
+		coupon->issue_id = result_int64(&used, "coupon_issue_id");
+		coupon->scope = result_label(&used, "scope", TYPE_COUPON_SCOPE);
+		coupon->seller_id = result_int64(&used, "seller_id");
 		(*n)++;
 	}
-	SPI_finish();
 	return coupons;
 }
 
@@ -207,14 +152,8 @@ coupon_restore(int64 order_id, const UsedCoupon *coupons, int n)
 		2, {INT8OID, INT8OID}
 	};
 
-	SPI_connect();
 	for (int i = 0; i < n; i++)
-	{
-		Datum		values[2] = {Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id)};
-
-		sql_execute(&restore, values, NULL);
-	}
-	SPI_finish();
+		sql_do(&restore, SQL_ARGS(Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id)));
 }
 
 bool
@@ -222,7 +161,7 @@ coupon_use_again(int64 order_id)
 {
 	static SqlStatement lock = {
 		"SELECT i.id, i.status OPERATOR(pg_catalog.=) 'ACTIVE' "
-		"  AND i.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() "
+		"  AND i.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() AS usable "
 		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
 		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.id FOR NO KEY UPDATE OF i",
 		1, {INT8OID}
@@ -238,26 +177,15 @@ coupon_use_again(int64 order_id)
 		"SELECT commerce_private.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
 		2, {INT8OID, INT8OID}
 	};
-	Datum		values[2] = {(Datum) 0, Int64GetDatum(order_id)};
-	bool		usable = true;
-	int64	   *ids;
-	int			n;
+	SqlResult	issues = sql_query(&lock, SQL_ARGS(Int64GetDatum(order_id)));
 
-	SPI_connect();
-	n = (int) sql_execute(&lock, &values[1], NULL);
-	ids = palloc((n + 1) * sizeof(int64));
-	for (int i = 0; i < n; i++)
-	{
-		ids[i] = sql_int64(i, 1);
-		usable = usable && sql_bool(i, 2);
-	}
-	for (int i = 0; usable && i < n; i++)
-	{
-		values[0] = Int64GetDatum(ids[i]);
-		sql_execute(&use_issue, values, NULL);
-	}
-	SPI_finish();
-	return usable;
+	while (result_next(&issues))
+		if (!result_bool(&issues, "usable"))
+			return false;
+	issues.next = 0;
+	while (result_next(&issues))
+		sql_do(&use_issue, SQL_ARGS(Int64GetDatum(result_int64(&issues, "id")), Int64GetDatum(order_id)));
+	return true;
 }
 
 /*
@@ -268,12 +196,12 @@ coupon_use_again(int64 order_id)
 Datum
 commerce_open_quota(PG_FUNCTION_ARGS)
 {
-	Datum		values[3];
+	Row			row = {0};
 
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_GETARG_DATUM(1);
-	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));
-	row_insert("coupon_quota", 3, values, NULL);
+	row_put_int64(&row, COUPON_QUOTA_COUPON_ID, PG_GETARG_INT64(0));
+	row_put_int64(&row, COUPON_QUOTA_ON_HAND, PG_GETARG_INT64(1));
+	row_put_xid(&row, COUPON_QUOTA_MARK, 0);
+	row_insert(TABLE_COUPON_QUOTA, COUPON_QUOTA_COLUMNS, &row);
 	PG_RETURN_VOID();
 }
 
@@ -283,7 +211,7 @@ typedef struct Issue
 	int64		coupon_id;
 	char	   *name;
 	char	   *description;	/* NULL: none */
-	char	   *kind;
+	CouponKind	kind;
 	int64		value;
 	TimestampTz expires_at;
 } Issue;
@@ -299,31 +227,26 @@ static Datum
 insert_issue_row(const Issue *issue, int64 issue_id)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Datum		values[ISSUE_COLUMNS] = {0};
-	bool		nulls[ISSUE_COLUMNS] = {false};
-	Datum		xid = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	Datum		row = (Datum) 0;
+	Row			row = {0};
+	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	Datum		inserted = (Datum) 0;
 
-	values[0] = Int64GetDatum(issue_id);
-	values[1] = Int64GetDatum(issue->user_id);
-	values[2] = Int64GetDatum(issue->coupon_id);
-	values[3] = CStringGetTextDatum(issue->name);
-	nulls[4] = (issue->description == NULL);
-	if (issue->description)
-		values[4] = CStringGetTextDatum(issue->description);
-	values[5] = ObjectIdGetDatum(commerce_enum_value("coupon_kind", issue->kind));
-	values[6] = Int64GetDatum(issue->value);
-	values[7] = ObjectIdGetDatum(commerce_enum_value("coupon_issue_status", "ACTIVE"));
-	values[8] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	values[9] = TimestampTzGetDatum(issue->expires_at);
-	nulls[10] = true;			/* used_at */
-	nulls[11] = true;			/* used_order_id */
-	values[12] = xid;			/* event_key */
-	values[13] = xid;
+	row_put_int64(&row, COUPON_ISSUES_ID, issue_id);
+	row_put_int64(&row, COUPON_ISSUES_USER_ID, issue->user_id);
+	row_put_int64(&row, COUPON_ISSUES_COUPON_ID, issue->coupon_id);
+	row_put_text(&row, COUPON_ISSUES_NAME, issue->name);
+	row_put_text(&row, COUPON_ISSUES_DESCRIPTION, issue->description);
+	row_put_label(&row, COUPON_ISSUES_KIND, TYPE_COUPON_KIND, issue->kind);
+	row_put_int64(&row, COUPON_ISSUES_VALUE, issue->value);
+	row_put_label(&row, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_ACTIVE);
+	row_put_time(&row, COUPON_ISSUES_ISSUED_AT, GetCurrentTransactionStartTimestamp());
+	row_put_time(&row, COUPON_ISSUES_EXPIRES_AT, issue->expires_at);
+	row_put_xid(&row, COUPON_ISSUES_EVENT_KEY, xid);
+	row_put_xid(&row, COUPON_ISSUES_XID, xid);
 
 	PG_TRY();
 	{
-		row = row_insert_returning("coupon_issues", ISSUE_COLUMNS, values, nulls);
+		inserted = row_insert_returning(TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, &row);
 	}
 	PG_CATCH();
 	{
@@ -340,7 +263,7 @@ insert_issue_row(const Issue *issue, int64 issue_id)
 		refuse_second_claim(issue);
 	}
 	PG_END_TRY();
-	return row;
+	return inserted;
 }
 
 static void
@@ -355,9 +278,9 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	json_put_int(&json, "coupon_id", issue->coupon_id);
 	json_put_text(&json, "name", issue->name);
 	json_put_text(&json, "description", issue->description);
-	json_put_text(&json, "kind", issue->kind);
+	json_put_text(&json, "kind", catalog_label_name(TYPE_COUPON_KIND, issue->kind));
 	json_put_int(&json, "value", issue->value);
-	json_put_text(&json, "status", "ACTIVE");
+	json_put_text(&json, "status", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_ACTIVE));
 	json_put_time(&json, "issued_at", GetCurrentTransactionStartTimestamp());
 	json_put_time(&json, "expires_at", issue->expires_at);
 	json_put_text(&json, "used_at", NULL);
@@ -376,7 +299,7 @@ has_claimed(const Issue *issue)
 	RowReader	issues;
 	bool		found;
 
-	row_reader_open(&issues, "coupon_issues", "coupon_issues_user_coupon_key", 2);
+	row_reader_open(&issues, TABLE_COUPON_ISSUES, INDEX_COUPON_ISSUES_USER_COUPON_KEY, 2);
 	row_reader_seek(&issues, keys);
 	found = row_reader_next(&issues);
 	row_reader_close(&issues);
@@ -400,10 +323,9 @@ static void
 read_coupon(Issue *issue)
 {
 	RowReader	coupon;
-	bool		isnull;
 
 	row_push_snapshot();
-	row_reader_open(&coupon, "coupons", "coupons_pkey", 1);
+	row_reader_open(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, 1);
 	row_reader_seek(&coupon, &issue->coupon_id);
 	if (!row_reader_next(&coupon))
 		raise_not_found("coupon", issue->coupon_id);
@@ -413,10 +335,10 @@ read_coupon(Issue *issue)
 		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
-	issue->kind = DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&coupon, COUPONS_KIND, &isnull)));
+	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
 	issue->value = row_int64(&coupon, COUPONS_VALUE);
 	if (row_is_null(&coupon, COUPONS_VALID_UNTIL))
-		issue->expires_at = calendar_days_from_now(DatumGetInt32(row_datum(&coupon, COUPONS_VALID_DAYS, &isnull)));
+		issue->expires_at = calendar_days_from_now(row_int32(&coupon, COUPONS_VALID_DAYS));
 	else
 		issue->expires_at = row_int64(&coupon, COUPONS_VALID_UNTIL);
 	row_reader_close(&coupon);
@@ -437,12 +359,8 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	gate_enter("claim_coupon()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("user_id", "must not be null");
-	if (PG_ARGISNULL(1))
-		raise_invalid("coupon_id", "must not be null");
-	issue.user_id = PG_GETARG_INT64(0);
-	issue.coupon_id = PG_GETARG_INT64(1);
+	issue.user_id = arg_int64(fcinfo, 0, "user_id");
+	issue.coupon_id = arg_int64(fcinfo, 1, "coupon_id");
 
 	user_require_active(issue.user_id, false);
 	read_coupon(&issue);
@@ -457,7 +375,7 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 		PopActiveSnapshot();
 		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue.coupon_id));
 	}
-	issue_id = commerce_nextval("coupon_issues_id_seq");
+	issue_id = catalog_nextval(SEQUENCE_COUPON_ISSUES_ID);
 	row = insert_issue_row(&issue, issue_id);
 	write_issued_event(&issue, issue_id);
 	PG_RETURN_DATUM(row);
@@ -478,13 +396,8 @@ expire_issues(const int64 *issue_ids, int n)
 		"SELECT commerce_private.coupon_event(expired::commerce.coupon_issues, 'CouponExpired') FROM expired",
 		2, {INT8ARRAYOID, TIMESTAMPTZOID}
 	};
-	Datum		values[2] = {sql_int8_array(issue_ids, n), TimestampTzGetDatum(GetCurrentTimestamp())};
-	uint64		expired;
 
-	SPI_connect();
-	expired = sql_execute(&expire, values, NULL);
-	SPI_finish();
-	return (int) expired;
+	return (int) sql_do(&expire, SQL_ARGS(sql_int8_array(issue_ids, n), TimestampTzGetDatum(GetCurrentTimestamp())));
 }
 
 /*
@@ -501,15 +414,12 @@ commerce_expire_coupons(PG_FUNCTION_ARGS)
 		"AND i.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY i.expires_at LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[2];
+	int32		max_rows;
 	int64	   *ids;
 	int			n;
 
 	gate_enter("expire_coupons()");
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_invalid("max_rows", "must be 1 or more");
-	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[1] = Int64GetDatum(PG_GETARG_INT32(0));
-	ids = sql_ids(&find, values, &n);
+	max_rows = arg_max_rows(fcinfo, 0);
+	ids = sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_rows)), &n);
 	PG_RETURN_INT32(sweep(&expire, ids, n));
 }

@@ -20,6 +20,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/lock.h"
@@ -40,7 +41,7 @@ static SqlStatement find_key = {
 	"WHERE k.scope OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
 	"AND k.key OPERATOR(pg_catalog.=) $3 "
 	"AND k.created_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) " KEPT ")",
-	3, {TEXTOID, TEXTOID, TEXTOID}
+	3, {TEXTOID, TEXTOID, TEXTOID}, SQL_LATEST
 };
 
 void
@@ -89,35 +90,24 @@ idempotency_lock(const IdempotentCall *call)
 bool
 idempotency_begin(IdempotentCall *call, Datum *result)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[3];
-	bool		found;
+	SqlResult	found;
+	bytea	   *hash;
 
 	if (call->key == NULL)
 		return false;
 	idempotency_lock(call);
 
-	values[0] = CStringGetTextDatum(call->scope);
-	values[1] = CStringGetTextDatum(call->operation);
-	values[2] = PointerGetDatum(call->key);
-	SPI_connect();
-	found = sql_execute_latest(&find_key, values, NULL) > 0;
-	if (found)
-	{
-		bool		isnull;
-		bytea	   *hash = DatumGetByteaPP(sql_datum(0, 1, &isnull));
-		MemoryContext previous;
-
-		if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
-			memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
-			raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
-		previous = MemoryContextSwitchTo(caller);
-		*result = PointerGetDatum(PG_DETOAST_DATUM_COPY(sql_datum(0, 2, &isnull)));
-		MemoryContextSwitchTo(previous);
-		replayed = true;
-	}
-	SPI_finish();
-	return found;
+	found = sql_query(&find_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
+										  PointerGetDatum(call->key)));
+	if (!result_next(&found))
+		return false;
+	hash = DatumGetByteaPP(result_varlena(&found, "request_hash"));
+	if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
+		memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
+		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
+	*result = result_varlena(&found, "result");
+	replayed = true;
+	return true;
 }
 
 /* Stores the result of a call that has a key (jsonb). */
@@ -131,19 +121,12 @@ store_result(const IdempotentCall *call, Datum result)
 		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, created_at = EXCLUDED.created_at",
 		5, {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID}
 	};
-	Datum		values[5];
 	bytea	   *hash = palloc(VARHDRSZ + sizeof(call->hash));
 
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
 	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
-	values[0] = CStringGetTextDatum(call->scope);
-	values[1] = CStringGetTextDatum(call->operation);
-	values[2] = PointerGetDatum(call->key);
-	values[3] = PointerGetDatum(hash);
-	values[4] = result;
-	SPI_connect();
-	sql_execute(&store_key, values, NULL);
-	SPI_finish();
+	sql_do(&store_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
+								PointerGetDatum(call->key), PointerGetDatum(hash), result));
 }
 
 void
@@ -173,7 +156,7 @@ init_from_sql(IdempotentCall *call, FunctionCallInfo fcinfo)
 	Jsonb	   *arguments = PG_GETARG_JSONB_P(3);
 
 	idempotency_init(call, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-					 PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
+					 arg_text_or_null(fcinfo, 2),
 					 JsonbToCString(NULL, &arguments->root, VARSIZE(arguments)));
 }
 

@@ -7,9 +7,9 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/sql.h"
 #include "escrow/gate.h"
 #include "shop/step.h"
 
@@ -24,21 +24,20 @@ PG_FUNCTION_INFO_V1(commerce_change_item_status);
 Datum
 commerce_change_item_status(PG_FUNCTION_ARGS)
 {
+	int64		item_id;
+	OrderItemStatus status;
 	Actor		actor;
 	Order	   *order;
 	OrderItem  *item;
 	int64		quantity = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT64(5);
 
 	gate_enter("change_item_status()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("order_item_id", "must not be null");
-	if (PG_ARGISNULL(1))
-		raise_invalid("new_status", "must not be null");
+	item_id = arg_int64(fcinfo, 0, "order_item_id");
+	status = arg_label(fcinfo, 1, "new_status", TYPE_ORDER_ITEM_STATUS);
 	if (!PG_ARGISNULL(5) && quantity < 1)
 		raise_invalid("quantity", "must be 1 or more, or null for all");
 	actor = actor_get(fcinfo, 2);
-	order = step_lock_item(PG_GETARG_INT64(0), &actor, &item);
-	(void) step_item(order, &item, DatumGetCString(DirectFunctionCall1(enum_out, PG_GETARG_DATUM(1))),
-					   &actor, quantity);
+	order = step_lock_item(item_id, &actor, &item);
+	(void) step_item(order, &item, status, &actor, quantity);
 	PG_RETURN_DATUM(order_item_row(item->id));
 }

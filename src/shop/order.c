@@ -27,10 +27,8 @@
 #include "shop/order.h"
 #include "shop/user.h"
 
-#define ORDER_COLUMNS	16
-
 #define LOCK_ORDER \
-	"SELECT o.status, o.payment_method OPERATOR(pg_catalog.=) 'EXTERNAL', o.created_at, " \
+	"SELECT o.status, o.payment_method, o.created_at, " \
 	"o.paid_at, o.expires_at, o.items_total, o.item_discount_total, o.order_discount, " \
 	"o.shipping_discount, o.shipping_total, o.payment_amount, o.refunded_amount " \
 	"FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE"
@@ -39,34 +37,25 @@ Datum
 order_insert(const Order *order)
 {
 	const Totals *totals = &order->totals;
-	Datum		values[ORDER_COLUMNS] = {0};
-	bool		nulls[ORDER_COLUMNS] = {false};
+	Row			row = {0};
 
-	values[0] = Int64GetDatum(order->id);
-	values[1] = Int64GetDatum(order->user_id);
-	values[2] = ObjectIdGetDatum(commerce_enum_value("order_status", order->status));
-	values[3] = ObjectIdGetDatum(commerce_enum_value("payment_method", payment_method_labels[order->method]));
-	values[4] = TimestampTzGetDatum(order->created_at);
-	values[5] = TimestampTzGetDatum(order->created_at); /* updated_at */
-	values[6] = TimestampTzGetDatum(order->paid_at);
-	nulls[6] = (order->paid_at == 0);
-	values[7] = TimestampTzGetDatum(order->expires_at);
-	nulls[7] = (order->expires_at == 0);
-	values[8] = Int64GetDatum(totals->items_total);
-	values[9] = Int64GetDatum(totals->item_discount_total);
-	values[10] = Int64GetDatum(totals->order_discount);
-	values[11] = Int64GetDatum(totals->shipping_discount);
-	values[12] = Int64GetDatum(totals->shipping_total);
-	values[13] = Int64GetDatum(totals->payment_amount);
-	values[14] = Int64GetDatum(0);	/* refunded_amount */
-	values[15] = FullTransactionIdGetDatum(FullTransactionIdFromU64(order->event_key));
-	return row_insert_returning("orders", ORDER_COLUMNS, values, nulls);
-}
-
-static TimestampTz
-time_or_none(uint64 row, int col)
-{
-	return sql_is_null(row, col) ? 0 : sql_int64(row, col);
+	row_put_int64(&row, ORDERS_ID, order->id);
+	row_put_int64(&row, ORDERS_USER_ID, order->user_id);
+	row_put_label(&row, ORDERS_STATUS, TYPE_ORDER_STATUS, order->status);
+	row_put_label(&row, ORDERS_PAYMENT_METHOD, TYPE_PAYMENT_METHOD, order->method);
+	row_put_time(&row, ORDERS_CREATED_AT, order->created_at);
+	row_put_time(&row, ORDERS_UPDATED_AT, order->created_at);
+	row_put_time(&row, ORDERS_PAID_AT, order->paid_at);
+	row_put_time(&row, ORDERS_EXPIRES_AT, order->expires_at);
+	row_put_int64(&row, ORDERS_ITEMS_TOTAL, totals->items_total);
+	row_put_int64(&row, ORDERS_ITEM_DISCOUNT_TOTAL, totals->item_discount_total);
+	row_put_int64(&row, ORDERS_ORDER_DISCOUNT, totals->order_discount);
+	row_put_int64(&row, ORDERS_SHIPPING_DISCOUNT, totals->shipping_discount);
+	row_put_int64(&row, ORDERS_SHIPPING_TOTAL, totals->shipping_total);
+	row_put_int64(&row, ORDERS_PAYMENT_AMOUNT, totals->payment_amount);
+	row_put_int64(&row, ORDERS_REFUNDED_AMOUNT, order->refunded_amount);
+	row_put_xid(&row, ORDERS_EVENT_KEY, order->event_key);
+	return row_insert_returning(TABLE_ORDERS, ORDERS_COLUMNS, &row);
 }
 
 int64
@@ -75,13 +64,9 @@ order_user(int64 order_id)
 	static SqlStatement read = {
 		"SELECT o.user_id FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(order_id);
 	int64		user_id = 0;
 
-	SPI_connect();
-	if (sql_execute(&read, &id, NULL) > 0)
-		user_id = sql_int64(0, 1);
-	SPI_finish();
+	(void) sql_get_int64(&read, SQL_ARGS(Int64GetDatum(order_id)), &user_id);
 	return user_id;
 }
 
@@ -90,35 +75,30 @@ order_lock(int64 order_id, bool skip_locked)
 {
 	static SqlStatement lock = {LOCK_ORDER, 1, {INT8OID}};
 	static SqlStatement try_lock = {LOCK_ORDER " SKIP LOCKED", 1, {INT8OID}};
-	MemoryContext context = CurrentMemoryContext;
-	Datum		id = Int64GetDatum(order_id);
 	Order	   *order = palloc0(sizeof(Order));
+	Totals	   *totals = &order->totals;
+	SqlResult	row;
 
 	order->id = order_id;
 	order->user_id = order_user(order_id);
-	if (order->user_id == 0)
+	if (order->user_id == 0 || !user_lock(order->user_id, skip_locked))
 		return NULL;
-	SPI_connect();
-	if (!user_lock(order->user_id, skip_locked) ||
-		sql_execute(skip_locked ? &try_lock : &lock, &id, NULL) == 0)
-	{
-		SPI_finish();
+	row = sql_query(skip_locked ? &try_lock : &lock, SQL_ARGS(Int64GetDatum(order_id)));
+	if (!result_next(&row))
 		return NULL;
-	}
-	order->status = MemoryContextStrdup(context, sql_text(0, 1));
-	order->method = sql_bool(0, 2) ? PAYMENT_EXTERNAL : PAYMENT_BALANCE;
-	order->created_at = sql_int64(0, 3);
-	order->paid_at = time_or_none(0, 4);
-	order->expires_at = time_or_none(0, 5);
-	order->totals.items_total = sql_int64(0, 6);
-	order->totals.item_discount_total = sql_int64(0, 7);
-	order->totals.order_discount = sql_int64(0, 8);
-	order->totals.shipping_discount = sql_int64(0, 9);
-	order->totals.shipping_total = sql_int64(0, 10);
-	order->totals.payment_amount = sql_int64(0, 11);
-	order->refunded_amount = sql_int64(0, 12);
-	SPI_finish();
-	order->items = order_items_read(order_id, context, &order->nitems);
+	order->status = result_label(&row, "status", TYPE_ORDER_STATUS);
+	order->method = result_label(&row, "payment_method", TYPE_PAYMENT_METHOD);
+	order->created_at = result_time(&row, "created_at");
+	order->paid_at = result_time(&row, "paid_at");
+	order->expires_at = result_time(&row, "expires_at");
+	totals->items_total = result_int64(&row, "items_total");
+	totals->item_discount_total = result_int64(&row, "item_discount_total");
+	totals->order_discount = result_int64(&row, "order_discount");
+	totals->shipping_discount = result_int64(&row, "shipping_discount");
+	totals->shipping_total = result_int64(&row, "shipping_total");
+	totals->payment_amount = result_int64(&row, "payment_amount");
+	order->refunded_amount = result_int64(&row, "refunded_amount");
+	order->items = order_items_read(order_id, &order->nitems);
 	return order;
 }
 
@@ -191,7 +171,7 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	line->line_total -= part_line->line_total;
 	line->order_discount_share -= part_line->order_discount_share;
 
-	part->id = commerce_nextval("order_items_id_seq");
+	part->id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
 	part->seq = part[-1].seq + 1;
 	part->status = item->status;
 	part->split_from = item->id;
@@ -202,40 +182,44 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	return part;
 }
 
+/* Whether an item is out of its order. */
 static bool
-is_one_of(const char *label, const char *const *labels)
+is_gone(OrderItemStatus status)
 {
-	for (; *labels; labels++)
-		if (strcmp(label, *labels) == 0)
-			return true;
-	return false;
+	return status == ORDER_ITEM_STATUS_CANCELLED || status == ORDER_ITEM_STATUS_RETURNED;
+}
+
+/* Whether the buyer has an item. */
+static bool
+is_done(OrderItemStatus status)
+{
+	return status == ORDER_ITEM_STATUS_DELIVERED || status == ORDER_ITEM_STATUS_CONFIRMED ||
+		status == ORDER_ITEM_STATUS_EXCHANGED;
 }
 
 /* The status that an order has by its items. */
-static const char *
+static OrderStatus
 derive_status(const Order *order)
 {
-	static const char *const gone_labels[] = {"CANCELLED", "RETURNED", NULL};
-	static const char *const done_labels[] = {"DELIVERED", "CONFIRMED", "EXCHANGED", NULL};
 	int			pending = 0;
 	int			gone = 0;
 	int			done = 0;
 
 	for (int i = 0; i < order->nitems; i++)
 	{
-		const char *status = order->items[i].status;
+		OrderItemStatus status = order->items[i].status;
 
-		pending += strcmp(status, "PENDING_PAYMENT") == 0;
-		gone += is_one_of(status, gone_labels);
-		done += is_one_of(status, done_labels);
+		pending += status == ORDER_ITEM_STATUS_PENDING_PAYMENT;
+		gone += is_gone(status);
+		done += is_done(status);
 	}
 	if (pending == order->nitems)
-		return "PENDING_PAYMENT";
+		return ORDER_STATUS_PENDING_PAYMENT;
 	if (gone == order->nitems)
-		return order->paid_at ? "REFUNDED" : "CANCELLED";
+		return order->paid_at ? ORDER_STATUS_REFUNDED : ORDER_STATUS_CANCELLED;
 	if (gone + done == order->nitems)
-		return "COMPLETED";
-	return gone > 0 ? "PARTIALLY_CANCELLED" : "PAID";
+		return ORDER_STATUS_COMPLETED;
+	return gone > 0 ? ORDER_STATUS_PARTIALLY_CANCELLED : ORDER_STATUS_PAID;
 }
 
 Datum
@@ -245,26 +229,22 @@ order_save(Order *order)
 		"UPDATE commerce.orders AS o SET status = ($2::pg_catalog.text)::commerce.order_status, paid_at = $3, "
 		"expires_at = CASE $2 WHEN 'PENDING_PAYMENT' THEN o.expires_at END, refunded_amount = $4, "
 		"updated_at = pg_catalog.now(), event_key = greatest(o.event_key, pg_catalog.pg_current_xact_id()) "
-		"WHERE o.id OPERATOR(pg_catalog.=) $1 RETURNING o.event_key, o::commerce.orders",
+		"WHERE o.id OPERATOR(pg_catalog.=) $1 RETURNING o.event_key, o::commerce.orders AS row",
 		4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[4];
-	bool		isnull;
-	Datum		row;
+	SqlResult	saved;
 
 	order->status = derive_status(order);
-	if (strcmp(order->status, "PENDING_PAYMENT") != 0)
+	if (order->status != ORDER_STATUS_PENDING_PAYMENT)
 		order->expires_at = 0;
-	values[0] = Int64GetDatum(order->id);
-	values[1] = CStringGetTextDatum(order->status);
-	values[2] = TimestampTzGetDatum(order->paid_at);
-	values[3] = Int64GetDatum(order->refunded_amount);
-	SPI_connect();
-	sql_execute(&update, values, order->paid_at ? NULL : "  n ");
-	order->event_key = U64FromFullTransactionId(DatumGetFullTransactionId(sql_datum(0, 1, &isnull)));
-	row = sql_transfer(0, 2);
-	SPI_finish();
-	return row;
+	saved = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(order->id),
+												   catalog_label_text(TYPE_ORDER_STATUS, order->status),
+												   TimestampTzGetDatum(order->paid_at),
+												   Int64GetDatum(order->refunded_amount)),
+								 order->paid_at ? NULL : "  n ");
+	(void) result_next(&saved);
+	order->event_key = (uint64) result_int64(&saved, "event_key");
+	return result_varlena(&saved, "row");
 }
 
 Datum
@@ -273,14 +253,8 @@ order_row(int64 order_id)
 	static SqlStatement read = {
 		"SELECT o::commerce.orders FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(order_id);
-	Datum		row;
 
-	SPI_connect();
-	sql_execute(&read, &id, NULL);
-	row = sql_transfer(0, 1);
-	SPI_finish();
-	return row;
+	return sql_get_row(&read, SQL_ARGS(Int64GetDatum(order_id)));
 }
 
 int64
@@ -297,11 +271,6 @@ order_stored(Datum stored)
 	static SqlStatement populate = {
 		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.orders, $1) AS r", 1, {JSONBOID}
 	};
-	Datum		row;
 
-	SPI_connect();
-	sql_execute(&populate, &stored, NULL);
-	row = sql_transfer(0, 1);
-	SPI_finish();
-	return row;
+	return sql_get_row(&populate, &stored);
 }

@@ -11,12 +11,12 @@
 #include "shop/payment.h"
 #include "shop/pricing.h"
 
-/* An order that is being made, or that order_lock() has read.  Money in won; labels are those of the SQL types. */
+/* An order that is being made, or that order_lock() has read.  Money in won. */
 typedef struct Order
 {
 	int64		id;
 	int64		user_id;
-	const char *status;			/* label of order_status */
+	OrderStatus status;
 	PaymentMethod method;
 	TimestampTz created_at;
 	TimestampTz paid_at;		/* 0: not yet */

@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 
+#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/guc.h"
 #include "events/outbox.h"
@@ -36,7 +37,7 @@ put_item(JsonWriter *json, const OrderItem *item)
 	json_open_object(json, NULL);
 	json_put_int(json, "id", item->id);
 	put_line(json, item->seq, &item->line);
-	json_put_text(json, "status", item->status);
+	json_put_text(json, "status", catalog_label_name(TYPE_ORDER_ITEM_STATUS, item->status));
 	json_put_id(json, "split_from", item->split_from);
 	json_close_object(json);
 }
@@ -67,8 +68,8 @@ put_head(JsonWriter *json, const Order *order)
 	json_open_object(json, NULL);
 	json_put_int(json, "order_id", order->id);
 	json_put_int(json, "user_id", order->user_id);
-	json_put_text(json, "status", order->status);
-	json_put_text(json, "payment_method", payment_method_labels[order->method]);
+	json_put_text(json, "status", catalog_label_name(TYPE_ORDER_STATUS, order->status));
+	json_put_text(json, "payment_method", catalog_label_name(TYPE_PAYMENT_METHOD, order->method));
 	json_put_time(json, "created_at", order->created_at);
 	json_put_time(json, "paid_at", order->paid_at);
 	json_put_time(json, "expires_at", order->expires_at);
@@ -118,7 +119,7 @@ order_write_event(const Order *order, const char *type)
 }
 
 void
-order_write_changed(const Order *order, OrderItem *const *items, int n, const char *const *former,
+order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
 					const Actor *actor)
 {
 	JsonWriter	json = {0};
@@ -129,14 +130,14 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const ch
 	{
 		json_open_object(&json, NULL);
 		json_put_int(&json, "item_id", items[i]->id);
-		json_put_text(&json, "from_status", former[i]);
-		json_put_text(&json, "to_status", items[i]->status);
+		json_put_text(&json, "from_status", catalog_label_name(TYPE_ORDER_ITEM_STATUS, former[i]));
+		json_put_text(&json, "to_status", catalog_label_name(TYPE_ORDER_ITEM_STATUS, items[i]->status));
 		json_put_int(&json, "quantity", items[i]->line.quantity);
 		json_close_object(&json);
 	}
 	json_close_array(&json);
 	json_open_object(&json, "actor");
-	json_put_text(&json, "kind", actor->kind);
+	json_put_text(&json, "kind", catalog_label_name(TYPE_ACTOR_KIND, actor->kind));
 	json_put_id(&json, "id", actor->id);
 	json_put_text(&json, "note", actor->note);
 	json_close_object(&json);
@@ -151,8 +152,8 @@ payment_event(const Order *order, const JsonWriter *begun, const char *type, con
 
 	json_open_object(&json, member);
 	json_put_int(&json, "id", payment->id);
-	json_put_text(&json, "method", payment_method_labels[payment->method]);
-	json_put_text(&json, "status", payment->status);
+	json_put_text(&json, "method", catalog_label_name(TYPE_PAYMENT_METHOD, payment->method));
+	json_put_text(&json, "status", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status));
 	json_put_int(&json, "amount", payment->amount);
 	json_close_object(&json);
 	return finish_event(order, type, &json);

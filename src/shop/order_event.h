@@ -31,7 +31,7 @@ extern void order_write_payment_event(const Order *order, const char *type, cons
 									  const Payment *payment);
 
 /* Writes that n items of an order have changed, each from a former status. */
-extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const char *const *former,
+extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
 								const Actor *actor);
 
 #endif

@@ -22,37 +22,32 @@
 #include "base/sql.h"
 #include "shop/order_item.h"
 
-#define ITEM_COLUMNS	17
-#define EVENT_COLUMNS	10
+#define NO_STATUS	(-1)		/* of an item that has just been made */
 
 static void
 write_item(RowWriter *writer, int64 order_id, const OrderItem *item)
 {
 	const Line *line = &item->line;
-	Datum		values[ITEM_COLUMNS] = {0};
-	bool		nulls[ITEM_COLUMNS] = {false};
+	Row			row = {0};
 
-	values[0] = Int64GetDatum(item->id);
-	values[1] = Int64GetDatum(order_id);
-	values[2] = Int32GetDatum(item->seq);
-	values[3] = Int64GetDatum(line->product_id);
-	values[4] = Int64GetDatum(line->seller_id);
-	nulls[4] = (line->seller_id == 0);
-	values[5] = CStringGetTextDatum(line->product_name);
-	values[6] = ObjectIdGetDatum(commerce_enum_value("order_item_status", item->status));
-	values[7] = Int64GetDatum(line->quantity);
-	values[8] = Int64GetDatum(line->unit_price);
-	values[9] = Int64GetDatum(line->unit_discount);
-	values[10] = Int64GetDatum(line->unit_final);
-	values[11] = Int64GetDatum(line->line_total);
-	values[12] = Int64GetDatum(line->order_discount_share);
-	values[13] = Int64GetDatum(line->shipping_fee);
-	values[14] = Int64GetDatum(line->shipping_discount);
-	values[15] = Int64GetDatum(line->coupon_issue_id);
-	nulls[15] = (line->coupon_issue_id == 0);
-	values[16] = Int64GetDatum(item->split_from);
-	nulls[16] = (item->split_from == 0);
-	row_writer_insert(writer, values, nulls);
+	row_put_int64(&row, ORDER_ITEMS_ID, item->id);
+	row_put_int64(&row, ORDER_ITEMS_ORDER_ID, order_id);
+	row_put_int32(&row, ORDER_ITEMS_SEQ, item->seq);
+	row_put_int64(&row, ORDER_ITEMS_PRODUCT_ID, line->product_id);
+	row_put_id(&row, ORDER_ITEMS_SELLER_ID, line->seller_id);
+	row_put_text(&row, ORDER_ITEMS_PRODUCT_NAME, line->product_name);
+	row_put_label(&row, ORDER_ITEMS_STATUS, TYPE_ORDER_ITEM_STATUS, item->status);
+	row_put_int64(&row, ORDER_ITEMS_QUANTITY, line->quantity);
+	row_put_int64(&row, ORDER_ITEMS_UNIT_PRICE, line->unit_price);
+	row_put_int64(&row, ORDER_ITEMS_UNIT_DISCOUNT, line->unit_discount);
+	row_put_int64(&row, ORDER_ITEMS_UNIT_FINAL, line->unit_final);
+	row_put_int64(&row, ORDER_ITEMS_LINE_TOTAL, line->line_total);
+	row_put_int64(&row, ORDER_ITEMS_ORDER_DISCOUNT_SHARE, line->order_discount_share);
+	row_put_int64(&row, ORDER_ITEMS_SHIPPING_FEE, line->shipping_fee);
+	row_put_int64(&row, ORDER_ITEMS_SHIPPING_DISCOUNT, line->shipping_discount);
+	row_put_id(&row, ORDER_ITEMS_COUPON_ISSUE_ID, line->coupon_issue_id);
+	row_put_id(&row, ORDER_ITEMS_SPLIT_FROM, item->split_from);
+	row_writer_insert(writer, &row);
 }
 
 void
@@ -60,42 +55,37 @@ order_items_insert(int64 order_id, const OrderItem *items, int n)
 {
 	RowWriter	writer;
 
-	row_writer_open(&writer, "order_items", ITEM_COLUMNS);
+	row_writer_open(&writer, TABLE_ORDER_ITEMS, ORDER_ITEMS_COLUMNS);
 	for (int i = 0; i < n; i++)
 		write_item(&writer, order_id, &items[i]);
 	row_writer_close(&writer);
 }
 
 static void
-write_history(RowWriter *writer, const OrderItem *item, const char *from, const char *to, const Actor *actor)
+write_history(RowWriter *writer, const OrderItem *item, int from, OrderItemStatus to, const Actor *actor)
 {
-	Datum		values[EVENT_COLUMNS] = {0};
-	bool		nulls[EVENT_COLUMNS] = {false};
+	Row			row = {0};
 
-	values[0] = Int64GetDatum(commerce_nextval("order_item_events_id_seq"));
-	values[1] = Int64GetDatum(item->id);
-	nulls[2] = (from == NULL);
-	if (from)
-		values[2] = ObjectIdGetDatum(commerce_enum_value("order_item_status", from));
-	values[3] = ObjectIdGetDatum(commerce_enum_value("order_item_status", to));
-	values[4] = Int64GetDatum(item->line.quantity);
-	values[5] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	values[6] = ObjectIdGetDatum(commerce_enum_value("actor_kind", actor->kind));
-	values[7] = Int64GetDatum(actor->id);
-	nulls[7] = (actor->id == 0);
-	nulls[8] = (actor->note == NULL);
-	if (actor->note)
-		values[8] = CStringGetTextDatum(actor->note);
-	values[9] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	row_writer_insert(writer, values, nulls);
+	row_put_int64(&row, ORDER_ITEM_EVENTS_ID, catalog_nextval(SEQUENCE_ORDER_ITEM_EVENTS_ID));
+	row_put_int64(&row, ORDER_ITEM_EVENTS_ORDER_ITEM_ID, item->id);
+	if (from != NO_STATUS)
+		row_put_label(&row, ORDER_ITEM_EVENTS_FROM_STATUS, TYPE_ORDER_ITEM_STATUS, from);
+	row_put_label(&row, ORDER_ITEM_EVENTS_EVENT, TYPE_ORDER_ITEM_STATUS, to);
+	row_put_int64(&row, ORDER_ITEM_EVENTS_QUANTITY, item->line.quantity);
+	row_put_time(&row, ORDER_ITEM_EVENTS_AT, GetCurrentTransactionStartTimestamp());
+	row_put_label(&row, ORDER_ITEM_EVENTS_ACTOR, TYPE_ACTOR_KIND, actor->kind);
+	row_put_id(&row, ORDER_ITEM_EVENTS_ACTOR_ID, actor->id);
+	row_put_text(&row, ORDER_ITEM_EVENTS_NOTE, actor->note);
+	row_put_xid(&row, ORDER_ITEM_EVENTS_XID, U64FromFullTransactionId(GetTopFullTransactionId()));
+	row_writer_insert(writer, &row);
 }
 
 void
-order_items_record(OrderItem *const *items, int n, const char *from, const char *to, const Actor *actor)
+order_items_record(OrderItem *const *items, int n, OrderItemStatus from, OrderItemStatus to, const Actor *actor)
 {
 	RowWriter	writer;
 
-	row_writer_open(&writer, "order_item_events", EVENT_COLUMNS);
+	row_writer_open(&writer, TABLE_ORDER_ITEM_EVENTS, ORDER_ITEM_EVENTS_COLUMNS);
 	for (int i = 0; i < n; i++)
 		write_history(&writer, items[i], from, to, actor);
 	row_writer_close(&writer);
@@ -104,65 +94,60 @@ order_items_record(OrderItem *const *items, int n, const char *from, const char 
 void
 order_items_record_first(const OrderItem *items, int n, int64 buyer_id, bool paid)
 {
-	const char *first = paid ? "PAID" : "PENDING_PAYMENT";
-	Actor		buyer = {"BUYER", buyer_id, NULL};
+	OrderItemStatus first = paid ? ORDER_ITEM_STATUS_PAID : ORDER_ITEM_STATUS_PENDING_PAYMENT;
+	Actor		buyer = {ACTOR_KIND_BUYER, buyer_id, NULL};
 	RowWriter	writer;
 
-	row_writer_open(&writer, "order_item_events", EVENT_COLUMNS);
+	row_writer_open(&writer, TABLE_ORDER_ITEM_EVENTS, ORDER_ITEM_EVENTS_COLUMNS);
 	for (int i = 0; i < n; i++)
 	{
 		const OrderItem *item = &items[i];
 
-		write_history(&writer, item, NULL, first, &buyer);
-		if (strcmp(item->status, first) != 0)
+		write_history(&writer, item, NO_STATUS, first, &buyer);
+		if (item->status != first)
 			write_history(&writer, item, first, item->status, &actor_system);
 	}
 	row_writer_close(&writer);
 }
 
 OrderItem *
-order_items_read(int64 order_id, MemoryContext context, int *nitems)
+order_items_read(int64 order_id, int *n)
 {
 	static SqlStatement read = {
-		"SELECT i.id, i.seq::pg_catalog.int8, i.product_id, coalesce(i.seller_id, 0), i.product_name, i.status, "
+		"SELECT i.id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, "
 		"i.quantity, i.unit_price, i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, "
-		"i.shipping_fee, i.shipping_discount, coalesce(i.coupon_issue_id, 0), coalesce(i.split_from, 0), "
+		"i.shipping_fee, i.shipping_discount, i.coupon_issue_id, i.split_from, "
 		"i.delivered_at "
 		"FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
 		1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(order_id);
-	OrderItem  *items;
-	int			n;
+	SqlResult	rows = sql_query(&read, SQL_ARGS(Int64GetDatum(order_id)));
+	OrderItem  *items = palloc0((rows.n + 1) * sizeof(OrderItem));
 
-	SPI_connect();
-	n = (int) sql_execute(&read, &id, NULL);
-	items = MemoryContextAllocZero(context, (n + 1) * sizeof(OrderItem));
-	for (int i = 0; i < n; i++)
+	for (int i = 0; result_next(&rows); i++)
 	{
 		OrderItem  *item = &items[i];
 		Line	   *line = &item->line;
 
-		item->id = sql_int64(i, 1);
-		item->seq = (int) sql_int64(i, 2);
-		item->status = MemoryContextStrdup(context, sql_text(i, 6));
-		item->split_from = sql_int64(i, 16);
-		item->delivered_at = sql_is_null(i, 17) ? 0 : sql_time(i, 17);
-		line->product_id = sql_int64(i, 3);
-		line->seller_id = sql_int64(i, 4);
-		line->product_name = MemoryContextStrdup(context, sql_text(i, 5));
-		line->quantity = sql_int64(i, 7);
-		line->unit_price = sql_int64(i, 8);
-		line->unit_discount = sql_int64(i, 9);
-		line->unit_final = sql_int64(i, 10);
-		line->line_total = sql_int64(i, 11);
-		line->order_discount_share = sql_int64(i, 12);
-		line->shipping_fee = sql_int64(i, 13);
-		line->shipping_discount = sql_int64(i, 14);
-		line->coupon_issue_id = sql_int64(i, 15);
+		item->id = result_int64(&rows, "id");
+		item->seq = result_int32(&rows, "seq");
+		line->product_id = result_int64(&rows, "product_id");
+		line->seller_id = result_int64(&rows, "seller_id");
+		line->product_name = result_text(&rows, "product_name");
+		item->status = result_label(&rows, "status", TYPE_ORDER_ITEM_STATUS);
+		line->quantity = result_int64(&rows, "quantity");
+		line->unit_price = result_int64(&rows, "unit_price");
+		line->unit_discount = result_int64(&rows, "unit_discount");
+		line->unit_final = result_int64(&rows, "unit_final");
+		line->line_total = result_int64(&rows, "line_total");
+		line->order_discount_share = result_int64(&rows, "order_discount_share");
+		line->shipping_fee = result_int64(&rows, "shipping_fee");
+		line->shipping_discount = result_int64(&rows, "shipping_discount");
+		line->coupon_issue_id = result_int64(&rows, "coupon_issue_id");
+		item->split_from = result_int64(&rows, "split_from");
+		item->delivered_at = result_time(&rows, "delivered_at");
 	}
-	SPI_finish();
-	*nitems = n;
+	*n = (int) rows.n;
 	return items;
 }
 
@@ -172,17 +157,12 @@ order_item_order(int64 item_id, int64 *seller_id)
 	static SqlStatement read = {
 		"SELECT i.order_id, i.seller_id FROM commerce.order_items i WHERE i.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(item_id);
-	int64		order_id = 0;
+	SqlResult	item = sql_query(&read, SQL_ARGS(Int64GetDatum(item_id)));
 
-	SPI_connect();
-	if (sql_execute(&read, &id, NULL) > 0)
-	{
-		order_id = sql_int64(0, 1);
-		*seller_id = sql_is_null(0, 2) ? 0 : sql_int64(0, 2);
-	}
-	SPI_finish();
-	return order_id;
+	if (!result_next(&item))
+		return 0;
+	*seller_id = result_int64(&item, "seller_id");
+	return result_int64(&item, "order_id");
 }
 
 bool
@@ -192,13 +172,8 @@ order_items_are_sellers(int64 order_id, int64 seller_id)
 		"SELECT FROM commerce.order_items i WHERE i.order_id = $1 AND i.seller_id IS DISTINCT FROM $2 LIMIT 1",
 		2, {INT8OID, INT8OID}
 	};
-	Datum		values[2] = {Int64GetDatum(order_id), Int64GetDatum(seller_id)};
-	bool		found;
 
-	SPI_connect();
-	found = sql_execute(&others, values, NULL) > 0;
-	SPI_finish();
-	return !found;
+	return !sql_exists(&others, SQL_ARGS(Int64GetDatum(order_id), Int64GetDatum(seller_id)));
 }
 
 Datum
@@ -207,14 +182,8 @@ order_item_row(int64 item_id)
 	static SqlStatement read = {
 		"SELECT i::commerce.order_items FROM commerce.order_items i WHERE i.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(item_id);
-	Datum		row;
 
-	SPI_connect();
-	sql_execute(&read, &id, NULL);
-	row = sql_transfer(0, 1);
-	SPI_finish();
-	return row;
+	return sql_get_row(&read, SQL_ARGS(Int64GetDatum(item_id)));
 }
 
 void
@@ -225,21 +194,9 @@ order_item_store_line(const OrderItem *item)
 		"WHERE i.id OPERATOR(pg_catalog.=) $1",
 		4, {INT8OID, INT8OID, INT8OID, INT8OID}
 	};
-	Datum		values[4];
 
-	values[0] = Int64GetDatum(item->id);
-	values[1] = Int64GetDatum(item->line.quantity);
-	values[2] = Int64GetDatum(item->line.line_total);
-	values[3] = Int64GetDatum(item->line.order_discount_share);
-	SPI_connect();
-	sql_execute(&update, values, NULL);
-	SPI_finish();
-}
-
-bool
-order_item_has_status(const OrderItem *item, const char *status)
-{
-	return strcmp(item->status, status) == 0;
+	sql_do(&update, SQL_ARGS(Int64GetDatum(item->id), Int64GetDatum(item->line.quantity),
+							 Int64GetDatum(item->line.line_total), Int64GetDatum(item->line.order_discount_share)));
 }
 
 int64
@@ -250,7 +207,7 @@ order_item_net(const OrderItem *item)
 
 /* Looks a step up: 1 when it is for a single item, 2 when it is for a whole order, 0 when there is none. */
 static int
-find_transition(const OrderItem *item, const char *status, const Actor *actor)
+find_transition(const OrderItem *item, OrderItemStatus status, const Actor *actor)
 {
 	static SqlStatement find = {
 		"SELECT t.whole_order FROM commerce.order_item_transitions t "
@@ -259,34 +216,32 @@ find_transition(const OrderItem *item, const char *status, const Actor *actor)
 		"AND t.actor OPERATOR(pg_catalog.=) ($3::pg_catalog.text)::commerce.actor_kind",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
-	Datum		values[3];
-	int			found = 0;
+	SqlResult	step = sql_query(&find, SQL_ARGS(catalog_label_text(TYPE_ORDER_ITEM_STATUS, item->status),
+												 catalog_label_text(TYPE_ORDER_ITEM_STATUS, status),
+												 catalog_label_text(TYPE_ACTOR_KIND, actor->kind)));
 
-	values[0] = CStringGetTextDatum(item->status);
-	values[1] = CStringGetTextDatum(status);
-	values[2] = CStringGetTextDatum(actor->kind);
-	SPI_connect();
-	if (sql_execute(&find, values, NULL) > 0)
-		found = sql_bool(0, 1) ? 2 : 1;
-	SPI_finish();
-	return found;
+	if (!result_next(&step))
+		return 0;
+	return result_bool(&step, "whole_order") ? 2 : 1;
 }
 
 bool
-order_item_may_change(const OrderItem *item, const char *status, const Actor *actor, bool whole_order)
+order_item_may_change(const OrderItem *item, OrderItemStatus status, const Actor *actor, bool whole_order)
 {
 	return find_transition(item, status, actor) == (whole_order ? 2 : 1);
 }
 
 void
-order_item_refuse_change(const OrderItem *item, const char *status, const Actor *actor)
+order_item_refuse_change(const OrderItem *item, OrderItemStatus status, const Actor *actor)
 {
 	raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order_item"), D_INT("id", item->id),
-				D_TEXT("from", item->status), D_TEXT("to", status), D_TEXT("actor", actor->kind));
+				D_TEXT("from", catalog_label_name(TYPE_ORDER_ITEM_STATUS, item->status)),
+				D_TEXT("to", catalog_label_name(TYPE_ORDER_ITEM_STATUS, status)),
+				D_TEXT("actor", catalog_label_name(TYPE_ACTOR_KIND, actor->kind)));
 }
 
 void
-order_items_set_status(OrderItem *const *items, int n, const char *status, const Actor *actor)
+order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.order_items AS i SET status = ($2::pg_catalog.text)::commerce.order_item_status, "
@@ -295,17 +250,12 @@ order_items_set_status(OrderItem *const *items, int n, const char *status, const
 		2, {INT8ARRAYOID, TEXTOID}
 	};
 	int64	   *ids = palloc(n * sizeof(int64));
-	Datum		values[2];
 
 	if (!find_transition(items[0], status, actor))
 		order_item_refuse_change(items[0], status, actor);
 	for (int i = 0; i < n; i++)
 		ids[i] = items[i]->id;
-	values[0] = sql_int8_array(ids, n);
-	values[1] = CStringGetTextDatum(status);
-	SPI_connect();
-	sql_execute(&update, values, NULL);
-	SPI_finish();
+	sql_do(&update, SQL_ARGS(sql_int8_array(ids, n), catalog_label_text(TYPE_ORDER_ITEM_STATUS, status)));
 	order_items_record(items, n, items[0]->status, status, actor);
 	for (int i = 0; i < n; i++)
 		items[i]->status = status;
@@ -321,13 +271,8 @@ order_items_given_up(int64 order_id)
 		"WHERE i.order_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(order_id);
-	bool		found;
 
-	SPI_connect();
-	found = sql_execute(&find, &id, NULL) > 0;
-	SPI_finish();
-	return !found;
+	return !sql_exists(&find, SQL_ARGS(Int64GetDatum(order_id)));
 }
 
 int64 *
@@ -339,9 +284,8 @@ order_items_find_delivered(TimestampTz delivered_until, int64 max_orders, int *n
 		"GROUP BY i.order_id ORDER BY 2 LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[2] = {TimestampTzGetDatum(delivered_until), Int64GetDatum(max_orders)};
 
-	return sql_ids(&find, values, n);
+	return sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(delivered_until), Int64GetDatum(max_orders)), n);
 }
 
 static int

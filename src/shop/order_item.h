@@ -16,7 +16,7 @@ typedef struct OrderItem
 {
 	int64		id;
 	int			seq;
-	const char *status;			/* label of order_item_status */
+	OrderItemStatus status;
 	Line		line;
 	int64		split_from;		/* id of another item; 0: none */
 	TimestampTz delivered_at;	/* 0: never */
@@ -25,14 +25,15 @@ typedef struct OrderItem
 /* Inserts the rows of n items of an order. */
 extern void order_items_insert(int64 order_id, const OrderItem *items, int n);
 
-/* Inserts a row of history for each of n items of an order, which came from another status (NULL: none). */
-extern void order_items_record(OrderItem *const *items, int n, const char *from, const char *to, const Actor *actor);
+/* Inserts a row of history for each of n items of an order, which came from another status. */
+extern void order_items_record(OrderItem *const *items, int n, OrderItemStatus from,
+							   OrderItemStatus to, const Actor *actor);
 
 /* Inserts the history that n items have when their order is made by its buyer, with payment or before it. */
 extern void order_items_record_first(const OrderItem *items, int n, int64 buyer_id, bool paid);
 
-/* Reads the items of a locked order by seq into the context; room for one more is left. */
-extern OrderItem *order_items_read(int64 order_id, MemoryContext context, int *n);
+/* Reads the items of a locked order by seq ; room for one more is left. */
+extern OrderItem *order_items_read(int64 order_id, int *n);
 
 /* The order that an item belongs to, and the item's seller (0: the shop); 0 when there is no such item. */
 extern int64 order_item_order(int64 item_id, int64 *seller_id);
@@ -49,22 +50,20 @@ extern void order_item_store_line(const OrderItem *item);
 /* What the line of an item costs without its shipping: what comes back when all of its units do. */
 extern int64 order_item_net(const OrderItem *item);
 
-extern bool order_item_has_status(const OrderItem *item, const char *status);
-
 /*
  * Whether commerce.order_item_transitions lets an actor of this kind take an item to a status, as a step
  * that is made with the whole order, or not.
  */
-extern bool order_item_may_change(const OrderItem *item, const char *status, const Actor *actor, bool whole_order);
+extern bool order_item_may_change(const OrderItem *item, OrderItemStatus status, const Actor *actor, bool whole_order);
 
 /* Raises INVALID_STATE_TRANSITION. */
-pg_noreturn extern void order_item_refuse_change(const OrderItem *item, const char *status, const Actor *actor);
+pg_noreturn extern void order_item_refuse_change(const OrderItem *item, OrderItemStatus status, const Actor *actor);
 
 /*
  * Gives n items, all of one status, another, with their history.  Raises INVALID_STATE_TRANSITION unless
  * the actor may make the step.
  */
-extern void order_items_set_status(OrderItem *const *items, int n, const char *status, const Actor *actor);
+extern void order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor);
 
 /* Whether the items of an order that was never paid were cancelled by the system, and not by a person. */
 extern bool order_items_given_up(int64 order_id);

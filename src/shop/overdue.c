@@ -20,8 +20,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
-#include "base/error.h"
 #include "base/row_reader.h"
 #include "base/sql.h"
 #include "base/sweep.h"
@@ -32,13 +32,19 @@
 
 PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
 
-const UnpaidEnd unpaid_expired = {"EXPIRED", "EXPIRE", {"SYSTEM", 0, NULL}, NULL};
+const UnpaidEnd unpaid_expired = {PAYMENT_STATUS_EXPIRED, STOCK_REASON_EXPIRE, {ACTOR_KIND_SYSTEM, 0, NULL}, NULL};
 
 /* Everything of unpaid_end() but the stock; answers the order's items. */
 static Datum
 end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 {
-	Payment		payment = {0, "PAYMENT", order->method, end->payment_status, order->totals.payment_amount, end->provider_event_id};
+	Payment		payment = {
+		.kind = PAYMENT_KIND_PAYMENT,
+		.method = order->method,
+		.status = end->payment_status,
+		.amount = order->totals.payment_amount,
+		.provider_event_id = end->provider_event_id,
+	};
 	UsedCoupon *coupons;
 	int			ncoupons;
 	Datum		row;
@@ -46,7 +52,7 @@ end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id);
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
-	order_items_set_status(items, order->nitems, "CANCELLED", &end->actor);
+	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_CANCELLED, &end->actor);
 	row = order_save(order);
 	order_write_payment_event(order, "PaymentFailed", "payment", &payment);
 	order_write_event(order, "OrderCancelled");
@@ -121,13 +127,12 @@ lock_products(const int64 *order_ids, int n)
 		"SELECT DISTINCT i.product_id FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {INT8ARRAYOID}
 	};
-	Datum		value = sql_int8_array(order_ids, n);
 	int			nids;
 	int64	   *ids;
 
 	if (!stock_locks_rows())
 		return;
-	ids = sql_ids(&find, &value, &nids);
+	ids = sql_ids(&find, SQL_ARGS(sql_int8_array(order_ids, n)), &nids);
 	stock_lock(ids, nids);
 }
 
@@ -140,9 +145,8 @@ end_all_overdue(int max_orders)
 		"AND o.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY o.expires_at LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
-	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)};
 	int			n;
-	int64	   *ids = sql_ids(&find, values, &n);
+	int64	   *ids = sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)), &n);
 
 	return sweep(&end, ids, n);
 }
@@ -155,7 +159,7 @@ any_is_overdue(TimestampTz now)
 	bool		found;
 
 	row_push_snapshot();
-	row_reader_open(&orders, "orders", "orders_expires_at_idx", 1);
+	row_reader_open(&orders, TABLE_ORDERS, INDEX_ORDERS_EXPIRES_AT_IDX, 1);
 	row_reader_seek_until(&orders, now);
 	found = row_reader_next(&orders);
 	row_reader_close(&orders);
@@ -175,14 +179,11 @@ overdue_find(const int64 *product_ids, int n, int *norders)
 		2, {INT8ARRAYOID, TIMESTAMPTZOID}
 	};
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[2];
 
 	*norders = 0;
 	if (!any_is_overdue(now))
 		return NULL;
-	values[0] = sql_int8_array(product_ids, n);
-	values[1] = TimestampTzGetDatum(now);
-	return sql_ids(&find, values, norders);
+	return sql_ids(&find, SQL_ARGS(sql_int8_array(product_ids, n), TimestampTzGetDatum(now)), norders);
 }
 
 int64 *
@@ -196,15 +197,12 @@ overdue_find_coupons(int64 user_id, const int64 *coupon_issue_ids, int n, int *n
 		3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
 	};
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[3];
 
 	*norders = 0;
 	if (!any_is_overdue(now))
 		return NULL;
-	values[0] = sql_int8_array(coupon_issue_ids, n);
-	values[1] = Int64GetDatum(user_id);
-	values[2] = TimestampTzGetDatum(now);
-	return sql_ids(&find, values, norders);
+	return sql_ids(&find, SQL_ARGS(sql_int8_array(coupon_issue_ids, n), Int64GetDatum(user_id), TimestampTzGetDatum(now)),
+				   norders);
 }
 
 /*
@@ -216,7 +214,5 @@ Datum
 commerce_expire_pending_orders(PG_FUNCTION_ARGS)
 {
 	gate_enter("expire_pending_orders()");
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
-		raise_invalid("max_rows", "must be 1 or more");
-	PG_RETURN_INT32(end_all_overdue(PG_GETARG_INT32(0)));
+	PG_RETURN_INT32(end_all_overdue(arg_max_rows(fcinfo, 0)));
 }

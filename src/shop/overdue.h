@@ -7,11 +7,11 @@
 
 #include "shop/order.h"
 
-/* Why an unpaid order is ended; labels are those of the SQL types. */
+/* Why an unpaid order is ended. */
 typedef struct UnpaidEnd
 {
-	const char *payment_status;
-	const char *stock_reason;
+	PaymentStatus payment_status;
+	StockReason stock_reason;
 	Actor		actor;
 	text	   *provider_event_id;	/* NULL: the payment provider did not say so */
 } UnpaidEnd;

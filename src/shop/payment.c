@@ -21,40 +21,24 @@
 #include "shop/idempotency.h"
 #include "shop/payment.h"
 
-#define PAYMENT_COLUMNS	8
 #define MAX_EVENT_ID_LENGTH	255
-
-const char *const payment_method_labels[] = {
-	[PAYMENT_BALANCE] = "BALANCE",
-	[PAYMENT_EXTERNAL] = "EXTERNAL",
-};
-
-PaymentMethod
-payment_method_of(Datum value)
-{
-	char	   *label = DatumGetCString(DirectFunctionCall1(enum_out, value));
-
-	return strcmp(label, payment_method_labels[PAYMENT_EXTERNAL]) == 0 ? PAYMENT_EXTERNAL : PAYMENT_BALANCE;
-}
 
 void
 payment_insert(int64 order_id, Payment *payment)
 {
-	Datum		values[PAYMENT_COLUMNS] = {0};
-	bool		nulls[PAYMENT_COLUMNS] = {false};
+	Row			row = {0};
 
 	if (payment->id == 0)
-		payment->id = commerce_nextval("payments_id_seq");
-	values[0] = Int64GetDatum(payment->id);
-	values[1] = Int64GetDatum(order_id);
-	values[2] = ObjectIdGetDatum(commerce_enum_value("payment_kind", payment->kind));
-	values[3] = ObjectIdGetDatum(commerce_enum_value("payment_method", payment_method_labels[payment->method]));
-	values[4] = ObjectIdGetDatum(commerce_enum_value("payment_status", payment->status));
-	values[5] = Int64GetDatum(payment->amount);
-	values[6] = PointerGetDatum(payment->provider_event_id);
-	nulls[6] = (payment->provider_event_id == NULL);
-	values[7] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	row_insert("payments", PAYMENT_COLUMNS, values, nulls);
+		payment->id = catalog_nextval(SEQUENCE_PAYMENTS_ID);
+	row_put_int64(&row, PAYMENTS_ID, payment->id);
+	row_put_int64(&row, PAYMENTS_ORDER_ID, order_id);
+	row_put_label(&row, PAYMENTS_KIND, TYPE_PAYMENT_KIND, payment->kind);
+	row_put_label(&row, PAYMENTS_METHOD, TYPE_PAYMENT_METHOD, payment->method);
+	row_put_label(&row, PAYMENTS_STATUS, TYPE_PAYMENT_STATUS, payment->status);
+	row_put_int64(&row, PAYMENTS_AMOUNT, payment->amount);
+	row_put_varlena(&row, PAYMENTS_PROVIDER_EVENT_ID, payment->provider_event_id);
+	row_put_time(&row, PAYMENTS_AT, GetCurrentTransactionStartTimestamp());
+	row_insert(TABLE_PAYMENTS, PAYMENTS_COLUMNS, &row);
 }
 
 void
@@ -76,23 +60,22 @@ payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 {
 	static SqlStatement find = {
 		"SELECT p.order_id OPERATOR(pg_catalog.=) $2 "
-		"  AND (p.status OPERATOR(pg_catalog.=) 'COMPLETED') OPERATOR(pg_catalog.=) $3 "
+		"  AND (p.status OPERATOR(pg_catalog.=) 'COMPLETED') OPERATOR(pg_catalog.=) $3 AS same "
 		"FROM commerce.payments p WHERE p.provider_event_id OPERATOR(pg_catalog.=) $1",
-		3, {TEXTOID, INT8OID, BOOLOID}
+		3, {TEXTOID, INT8OID, BOOLOID}, SQL_LATEST
 	};
-	Datum		values[3] = {PointerGetDatum(provider_event_id), Int64GetDatum(order_id), BoolGetDatum(succeeded)};
-	bool		known;
+	SqlResult	known = sql_query(&find, SQL_ARGS(PointerGetDatum(provider_event_id), Int64GetDatum(order_id),
+												  BoolGetDatum(succeeded)));
 
-	SPI_connect();
-	known = sql_execute_latest(&find, values, NULL) > 0;
-	if (known && !sql_bool(0, 1))
+	if (!result_next(&known))
+		return false;
+	if (!result_bool(&known, "same"))
 		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(provider_event_id)));
-	SPI_finish();
-	return known;
+	return true;
 }
 
 int64
-payment_end_requested(int64 order_id, const char *status, text *provider_event_id)
+payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event_id)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
@@ -101,18 +84,14 @@ payment_end_requested(int64 order_id, const char *status, text *provider_event_i
 		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
-	Datum		values[3];
-	int64		id;
+	SqlResult	ended = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(order_id),
+															   catalog_label_text(TYPE_PAYMENT_STATUS, status),
+															   PointerGetDatum(provider_event_id)),
+											 provider_event_id ? NULL : "  n");
 
-	values[0] = Int64GetDatum(order_id);
-	values[1] = CStringGetTextDatum(status);
-	values[2] = PointerGetDatum(provider_event_id);
-	SPI_connect();
-	if (sql_execute(&update, values, provider_event_id ? NULL : "  n") != 1)
+	if (ended.n != 1 || !result_next(&ended))
 		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", order_id);
-	id = sql_int64(0, 1);
-	SPI_finish();
-	return id;
+	return result_int64(&ended, "id");
 }
 
 bool
@@ -123,11 +102,6 @@ payment_is_completed(int64 order_id)
 		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' AND p.status OPERATOR(pg_catalog.=) 'COMPLETED'",
 		1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(order_id);
-	bool		found;
 
-	SPI_connect();
-	found = sql_execute(&find, &id, NULL) > 0;
-	SPI_finish();
-	return found;
+	return sql_exists(&find, SQL_ARGS(Int64GetDatum(order_id)));
 }

@@ -19,10 +19,10 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/sql.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
 #include "shop/balance.h"
@@ -57,17 +57,17 @@ take_stock(const Quote *quote)
 static void
 fill_items(Order *order, const Quote *quote)
 {
-	const char *status;
+	OrderItemStatus status;
 
 	if (order->paid_at == 0)
-		status = "PENDING_PAYMENT";
+		status = ORDER_ITEM_STATUS_PENDING_PAYMENT;
 	else
-		status = commerce_auto_prepare ? "PREPARING" : "PAID";
+		status = commerce_auto_prepare ? ORDER_ITEM_STATUS_PREPARING : ORDER_ITEM_STATUS_PAID;
 	order->nitems = quote->nlines;
 	order->items = palloc0(order->nitems * sizeof(OrderItem));
 	for (int i = 0; i < order->nitems; i++)
 	{
-		order->items[i].id = commerce_nextval("order_items_id_seq");
+		order->items[i].id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
 		order->items[i].seq = i + 1;
 		order->items[i].status = status;
 		order->items[i].line = quote->lines[i].line;
@@ -92,8 +92,8 @@ Datum
 order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 {
 	Order		order = {0};
-	Payment		payment = {0, "PAYMENT", method, NULL, quote->totals.payment_amount, NULL};
 	int64		amount = quote->totals.payment_amount;
+	Payment		payment = {.kind = PAYMENT_KIND_PAYMENT, .method = method, .amount = amount};
 	BalanceChange change = {0};
 	bool		payable = true;
 	Datum		row;
@@ -101,38 +101,38 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	for (int i = 0; i < quote->nproducts; i++)
 		stock_refuse_if_short(quote->products[i].id, quote->products[i].demand);
 
-	if (method == PAYMENT_BALANCE)
+	if (method == PAYMENT_METHOD_BALANCE)
 		payable = balance_take(user_id, amount, &change);
 	take_stock(quote);
 	if (!payable)
 		raise_error(ERROR_BALANCE_NOT_ENOUGH, D_INT("user_id", user_id), D_INT("asked", amount),
 					D_INT("balance", change.balance));
 
-	order.id = commerce_nextval("orders_id_seq");
+	order.id = catalog_nextval(SEQUENCE_ORDERS_ID);
 	order.user_id = user_id;
 	order.method = method;
 	order.totals = quote->totals;
 	order.created_at = GetCurrentTransactionStartTimestamp();
 	order.event_key = outbox_first_key();
-	if (method == PAYMENT_BALANCE)
+	if (method == PAYMENT_METHOD_BALANCE)
 	{
-		order.status = "PAID";
+		order.status = ORDER_STATUS_PAID;
 		order.paid_at = order.created_at;
 	}
 	else
 	{
-		order.status = "PENDING_PAYMENT";
+		order.status = ORDER_STATUS_PENDING_PAYMENT;
 		order.expires_at = order.created_at + (int64) commerce_payment_ttl * USECS_PER_SEC;
 	}
-	payment.status = order.paid_at ? "COMPLETED" : "REQUESTED";
+	payment.status = order.paid_at ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED;
 	fill_items(&order, quote);
 	row = order_insert(&order);
 	order_items_insert(order.id, order.items, order.nitems);
 	order_items_record_first(order.items, order.nitems, user_id, order.paid_at != 0);
 	payment_insert(order.id, &payment);
 	record_stock(&order);
-	if (method == PAYMENT_BALANCE)
-		balance_record(user_id, "PAYMENT", -amount, &change, order.id, NULL);
+	if (method == PAYMENT_METHOD_BALANCE)
+		balance_record(user_id, BALANCE_ENTRY_KIND_PAYMENT, -amount, &change, order.id, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
 	order_write_created(&order, &payment);
 	return row;
@@ -148,24 +148,19 @@ Datum
 commerce_place_order(PG_FUNCTION_ARGS)
 {
 	int64		user_id;
-	text	   *key = PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3);
+	text	   *key = arg_text_or_null(fcinfo, 3);
 	PaymentMethod method;
 	QuoteRequest *request;
 	IdempotentCall call;
 	Datum		row;
 
 	gate_enter("place_order()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("user_id", "must not be null");
-	if (PG_ARGISNULL(4))
-		raise_invalid("payment_method", "must not be null");
-	user_id = PG_GETARG_INT64(0);
-	method = payment_method_of(PG_GETARG_DATUM(4));
-	request = quote_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
-						  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
+	user_id = arg_int64(fcinfo, 0, "user_id");
+	method = arg_label(fcinfo, 4, "payment_method", TYPE_PAYMENT_METHOD);
+	request = quote_parse(arg_jsonb_or_null(fcinfo, 1), arg_array_or_null(fcinfo, 2));
 
 	idempotency_init(&call, idempotency_scope("user", user_id), "place_order", key,
-					 key ? psprintf("%s %s", quote_canonical(request), payment_method_labels[method]) : NULL);
+					 key ? psprintf("%s %s", quote_canonical(request), catalog_label_name(TYPE_PAYMENT_METHOD, method)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 

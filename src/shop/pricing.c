@@ -59,9 +59,9 @@ coupon_amount(const Coupon *coupon, int64 base)
 {
 	int64		amount = base;
 
-	if (coupon->kind == COUPON_FIXED)
+	if (coupon->kind == COUPON_KIND_FIXED)
 		amount = coupon->value;
-	else if (coupon->kind == COUPON_PERCENT)
+	else if (coupon->kind == COUPON_KIND_PERCENT)
 	{
 		amount = pricing_percent_of(base, coupon->value);
 		amount -= amount % coupon->round_unit;
@@ -100,7 +100,7 @@ price_line(QuoteLine *quoted)
 static bool
 counts_on(const Coupon *coupon, const Line *line)
 {
-	return coupon->scope == SCOPE_ORDER || line->seller_id == coupon->seller_id;
+	return coupon->scope == COUPON_SCOPE_ORDER || line->seller_id == coupon->seller_id;
 }
 
 typedef struct Remainder
@@ -144,7 +144,7 @@ spread(int64 amount, int64 total, const int64 *weights, int n, int64 *shares)
 static void
 apply_order_coupon(Quote *quote, Coupon *coupon)
 {
-	bool		shipping = (coupon->kind == COUPON_FREE_SHIPPING);
+	bool		shipping = (coupon->kind == COUPON_KIND_FREE_SHIPPING);
 	int64	   *weights = palloc0(quote->nlines * sizeof(int64));
 	int64	   *shares = palloc0(quote->nlines * sizeof(int64));
 	int64		subtotal = 0;
@@ -206,9 +206,9 @@ pricing_compute(Quote *quote)
 	for (int i = 0; i < quote->ncoupons; i++)
 	{
 		Coupon	   *coupon = &quote->coupons[i];
-		Coupon	  **place = coupon->kind == COUPON_FREE_SHIPPING ? &shipping_coupon : &order_coupon;
+		Coupon	  **place = coupon->kind == COUPON_KIND_FREE_SHIPPING ? &shipping_coupon : &order_coupon;
 
-		if (coupon->scope == SCOPE_PRODUCT)
+		if (coupon->scope == COUPON_SCOPE_PRODUCT)
 			continue;
 		if (*place != NULL)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),

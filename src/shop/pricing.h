@@ -5,19 +5,7 @@
 #ifndef COMMERCE_PRICING_H
 #define COMMERCE_PRICING_H
 
-typedef enum CouponKind
-{
-	COUPON_FIXED,
-	COUPON_PERCENT,
-	COUPON_FREE_SHIPPING,
-} CouponKind;
-
-typedef enum CouponScope
-{
-	SCOPE_ORDER,
-	SCOPE_SELLER,
-	SCOPE_PRODUCT,
-} CouponScope;
+#include "base/schema.h"
 
 /* A product as an order needs it.  Money in won; id 0 means none. */
 typedef struct Product

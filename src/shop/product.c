@@ -15,27 +15,6 @@
 #include "base/row_reader.h"
 #include "shop/product.h"
 
-/* Columns of commerce.products. */
-enum
-{
-	PRODUCTS_SELLER_ID = 2,
-	PRODUCTS_NAME = 3,
-	PRODUCTS_PRICE = 5,
-	PRODUCTS_DISCOUNT = 6,
-	PRODUCTS_SHIPPING_FEE = 7,
-	PRODUCTS_MAX_PER_ORDER = 8,
-	PRODUCTS_STATUS = 10,
-};
-
-/* Columns of commerce.promotions. */
-enum
-{
-	PROMOTIONS_KIND = 3,
-	PROMOTIONS_VALUE = 4,
-	PROMOTIONS_STARTS_AT = 5,
-	PROMOTIONS_ENDS_AT = 6,
-};
-
 /* What a product's best running promotion takes off a unit's price; 0 when none runs. */
 static int64
 best_promotion(RowReader *promotions, int64 product_id, int64 price)
@@ -50,7 +29,7 @@ best_promotion(RowReader *promotions, int64 product_id, int64 price)
 
 		if (row_int64(promotions, PROMOTIONS_STARTS_AT) > now || row_int64(promotions, PROMOTIONS_ENDS_AT) <= now)
 			continue;
-		if (!row_enum_is(promotions, PROMOTIONS_KIND, "coupon_kind", "FIXED"))
+		if (row_label(promotions, PROMOTIONS_KIND, TYPE_COUPON_KIND) != COUPON_KIND_FIXED)
 			value = pricing_percent_of(price, value);
 		best = Max(best, value);
 	}
@@ -65,8 +44,8 @@ product_read(const int64 *ids, int n)
 	RowReader	promotions;
 
 	row_push_snapshot();
-	row_reader_open(&rows, "products", "products_pkey", 1);
-	row_reader_open(&promotions, "promotions", "promotions_product_id_idx", 1);
+	row_reader_open(&rows, TABLE_PRODUCTS, INDEX_PRODUCTS_PKEY, 1);
+	row_reader_open(&promotions, TABLE_PROMOTIONS, INDEX_PROMOTIONS_PRODUCT_ID_IDX, 1);
 	for (int i = 0; i < n; i++)
 	{
 		Product    *product = &products[i];
@@ -81,7 +60,7 @@ product_read(const int64 *ids, int n)
 		product->reduction = Max(row_int64(&rows, PRODUCTS_DISCOUNT), best_promotion(&promotions, ids[i], product->price));
 		product->shipping_fee = row_int64(&rows, PRODUCTS_SHIPPING_FEE);
 		product->max_per_order = row_int64(&rows, PRODUCTS_MAX_PER_ORDER);
-		product->on_sale = row_enum_is(&rows, PRODUCTS_STATUS, "product_status", "ON_SALE");
+		product->on_sale = row_label(&rows, PRODUCTS_STATUS, TYPE_PRODUCT_STATUS) == PRODUCT_STATUS_ON_SALE;
 	}
 	row_reader_close(&promotions);
 	row_reader_close(&rows);

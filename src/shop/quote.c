@@ -296,7 +296,7 @@ assign_coupons(Quote *quote)
 		if (line->coupon_issue_id == 0)
 			continue;
 		coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
-		if (coupon->scope != SCOPE_PRODUCT)
+		if (coupon->scope != COUPON_SCOPE_PRODUCT)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
 						D_TEXT("reason", "the coupon is not for a single product"));
 		if (coupon->product_id != line->product_id)
@@ -306,7 +306,7 @@ assign_coupons(Quote *quote)
 		quote->lines[i].coupon = coupon;
 	}
 	for (int i = 0; i < quote->ncoupons; i++)
-		if (quote->coupons[i].scope == SCOPE_PRODUCT && !quote->coupons[i].chosen)
+		if (quote->coupons[i].scope == COUPON_SCOPE_PRODUCT && !quote->coupons[i].chosen)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
 						D_TEXT("reason", "the coupon is for a line, not for the order"));
 }

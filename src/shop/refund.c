@@ -17,7 +17,7 @@ static bool
 group_is_cancelled(const Order *order, int64 seller_id)
 {
 	for (int i = 0; i < order->nitems; i++)
-		if (order->items[i].line.seller_id == seller_id && !order_item_has_status(&order->items[i], "CANCELLED"))
+		if (order->items[i].line.seller_id == seller_id && order->items[i].status != ORDER_ITEM_STATUS_CANCELLED)
 			return false;
 	return true;
 }
@@ -46,15 +46,20 @@ refund_of_shipping(const Order *order, OrderItem *const *items, int n)
 void
 refund_pay(const Order *order, int64 amount)
 {
-	bool		to_balance = (order->method == PAYMENT_BALANCE);
-	Payment		payment = {0, "REFUND", order->method, to_balance ? "COMPLETED" : "REQUESTED", amount, NULL};
+	bool		to_balance = (order->method == PAYMENT_METHOD_BALANCE);
+	Payment		payment = {
+		.kind = PAYMENT_KIND_REFUND,
+		.method = order->method,
+		.status = to_balance ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
+		.amount = amount,
+	};
 
 	payment_insert(order->id, &payment);
 	if (to_balance)
 	{
 		BalanceChange change = balance_add(order->user_id, amount);
 
-		balance_record(order->user_id, "REFUND", amount, &change, order->id, NULL);
+		balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, NULL);
 	}
 	order_write_payment_event(order, to_balance ? "RefundCompleted" : "RefundRequested", "refund", &payment);
 }
@@ -62,9 +67,9 @@ refund_pay(const Order *order, int64 amount)
 static bool
 applies_to(const UsedCoupon *coupon, const OrderItem *item)
 {
-	if (coupon->scope == SCOPE_PRODUCT)
+	if (coupon->scope == COUPON_SCOPE_PRODUCT)
 		return item->line.coupon_issue_id == coupon->issue_id;
-	return coupon->scope == SCOPE_ORDER || item->line.seller_id == coupon->seller_id;
+	return coupon->scope == COUPON_SCOPE_ORDER || item->line.seller_id == coupon->seller_id;
 }
 
 void
@@ -79,7 +84,7 @@ refund_coupons(const Order *order)
 		bool		used = false;
 
 		for (int j = 0; j < order->nitems && !used; j++)
-			used = applies_to(&coupons[i], &order->items[j]) && !order_item_has_status(&order->items[j], "CANCELLED");
+			used = applies_to(&coupons[i], &order->items[j]) && order->items[j].status != ORDER_ITEM_STATUS_CANCELLED;
 		if (!used)
 			coupons[nrestored++] = coupons[i];
 	}

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -31,9 +32,6 @@
 #include "shop/place.h"
 #include "shop/quote.h"
 #include "shop/user.h"
-
-#define SHEET_COLUMNS	12
-#define ITEM_COLUMNS	14
 
 PG_FUNCTION_INFO_V1(commerce_create_order_sheet);
 PG_FUNCTION_INFO_V1(commerce_place_sheet_order);
@@ -58,22 +56,21 @@ static Datum
 insert_sheet_row(const Sheet *sheet)
 {
 	const Totals *totals = &sheet->quote->totals;
-	Datum		values[SHEET_COLUMNS] = {0};
-	bool		nulls[SHEET_COLUMNS] = {false};
+	Row			row = {0};
 
-	values[0] = sheet->id;
-	values[1] = Int64GetDatum(sheet->user_id);
-	values[2] = sql_int8_array(sheet->request->order_coupon_ids, sheet->request->norder_coupons);
-	values[3] = Int64GetDatum(totals->items_total);
-	values[4] = Int64GetDatum(totals->item_discount_total);
-	values[5] = Int64GetDatum(totals->order_discount);
-	values[6] = Int64GetDatum(totals->shipping_discount);
-	values[7] = Int64GetDatum(totals->shipping_total);
-	values[8] = Int64GetDatum(totals->payment_amount);
-	values[9] = TimestampTzGetDatum(sheet->created_at);
-	values[10] = TimestampTzGetDatum(sheet->expires_at);
-	nulls[11] = true;			/* consumed_order_id */
-	return row_insert_returning("order_sheets", SHEET_COLUMNS, values, nulls);
+	row_put(&row, ORDER_SHEETS_ID, sheet->id);
+	row_put_int64(&row, ORDER_SHEETS_USER_ID, sheet->user_id);
+	row_put(&row, ORDER_SHEETS_COUPON_ISSUE_IDS,
+			sql_int8_array(sheet->request->order_coupon_ids, sheet->request->norder_coupons));
+	row_put_int64(&row, ORDER_SHEETS_ITEMS_TOTAL, totals->items_total);
+	row_put_int64(&row, ORDER_SHEETS_ITEM_DISCOUNT_TOTAL, totals->item_discount_total);
+	row_put_int64(&row, ORDER_SHEETS_ORDER_DISCOUNT, totals->order_discount);
+	row_put_int64(&row, ORDER_SHEETS_SHIPPING_DISCOUNT, totals->shipping_discount);
+	row_put_int64(&row, ORDER_SHEETS_SHIPPING_TOTAL, totals->shipping_total);
+	row_put_int64(&row, ORDER_SHEETS_PAYMENT_AMOUNT, totals->payment_amount);
+	row_put_time(&row, ORDER_SHEETS_CREATED_AT, sheet->created_at);
+	row_put_time(&row, ORDER_SHEETS_EXPIRES_AT, sheet->expires_at);
+	return row_insert_returning(TABLE_ORDER_SHEETS, ORDER_SHEETS_COLUMNS, &row);
 }
 
 static void
@@ -81,30 +78,27 @@ insert_item_rows(const Sheet *sheet)
 {
 	RowWriter	writer;
 
-	row_writer_open(&writer, "order_sheet_items", ITEM_COLUMNS);
+	row_writer_open(&writer, TABLE_ORDER_SHEET_ITEMS, ORDER_SHEET_ITEMS_COLUMNS);
 	for (int i = 0; i < sheet->quote->nlines; i++)
 	{
 		const Line *line = &sheet->quote->lines[i].line;
-		Datum		values[ITEM_COLUMNS] = {0};
-		bool		nulls[ITEM_COLUMNS] = {false};
+		Row			row = {0};
 
-		values[0] = sheet->id;
-		values[1] = Int32GetDatum(i + 1);
-		values[2] = Int64GetDatum(line->product_id);
-		values[3] = Int64GetDatum(line->seller_id);
-		nulls[3] = (line->seller_id == 0);
-		values[4] = CStringGetTextDatum(line->product_name);
-		values[5] = Int64GetDatum(line->quantity);
-		values[6] = Int64GetDatum(line->unit_price);
-		values[7] = Int64GetDatum(line->unit_discount);
-		values[8] = Int64GetDatum(line->unit_final);
-		values[9] = Int64GetDatum(line->line_total);
-		values[10] = Int64GetDatum(line->order_discount_share);
-		values[11] = Int64GetDatum(line->shipping_fee);
-		values[12] = Int64GetDatum(line->shipping_discount);
-		values[13] = Int64GetDatum(line->coupon_issue_id);
-		nulls[13] = (line->coupon_issue_id == 0);
-		row_writer_insert(&writer, values, nulls);
+		row_put(&row, ORDER_SHEET_ITEMS_ORDER_SHEET_ID, sheet->id);
+		row_put_int32(&row, ORDER_SHEET_ITEMS_SEQ, i + 1);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_PRODUCT_ID, line->product_id);
+		row_put_id(&row, ORDER_SHEET_ITEMS_SELLER_ID, line->seller_id);
+		row_put_text(&row, ORDER_SHEET_ITEMS_PRODUCT_NAME, line->product_name);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_QUANTITY, line->quantity);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_UNIT_PRICE, line->unit_price);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_UNIT_DISCOUNT, line->unit_discount);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_UNIT_FINAL, line->unit_final);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_LINE_TOTAL, line->line_total);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_ORDER_DISCOUNT_SHARE, line->order_discount_share);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_SHIPPING_FEE, line->shipping_fee);
+		row_put_int64(&row, ORDER_SHEET_ITEMS_SHIPPING_DISCOUNT, line->shipping_discount);
+		row_put_id(&row, ORDER_SHEET_ITEMS_COUPON_ISSUE_ID, line->coupon_issue_id);
+		row_writer_insert(&writer, &row);
 	}
 	row_writer_close(&writer);
 }
@@ -149,11 +143,8 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	gate_enter("create_order_sheet()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("user_id", "must not be null");
-	sheet.user_id = PG_GETARG_INT64(0);
-	request = quote_parse(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
-						  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
+	sheet.user_id = arg_int64(fcinfo, 0, "user_id");
+	request = quote_parse(arg_jsonb_or_null(fcinfo, 1), arg_array_or_null(fcinfo, 2));
 	user_require_active(sheet.user_id, false);
 	sheet.request = request;
 	sheet.quote = quote_make(sheet.user_id, request, false);
@@ -192,11 +183,8 @@ sheet_user(Datum sheet_id)
 	};
 	int64		user_id;
 
-	SPI_connect();
-	if (sql_execute(&read, &sheet_id, NULL) == 0)
+	if (!sql_get_int64(&read, &sheet_id, &user_id))
 		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "order_sheet"), D_TEXT("id", uuid_text(sheet_id)));
-	user_id = sql_int64(0, 1);
-	SPI_finish();
 	return user_id;
 }
 
@@ -211,7 +199,7 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 		1, {UUIDOID}
 	};
 	static SqlStatement read_prices = {
-		"SELECT i.unit_final, i.order_discount_share, i.shipping_fee OPERATOR(pg_catalog.-) i.shipping_discount "
+		"SELECT i.unit_final, i.order_discount_share, i.shipping_fee OPERATOR(pg_catalog.-) i.shipping_discount AS shipping "
 		"FROM commerce.order_sheet_items i WHERE i.order_sheet_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
 		1, {UUIDOID}
 	};
@@ -221,27 +209,30 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 		"FROM commerce.order_sheet_items i WHERE i.order_sheet_id OPERATOR(pg_catalog.=) $1",
 		1, {UUIDOID}
 	};
-	MemoryContext caller = CurrentMemoryContext;
+	SqlResult	row = sql_query(&lock, &sheet_id);
+	SqlResult	prices;
 
-	SPI_connect();
-	if (sql_execute(&lock, &sheet_id, NULL) == 0)
+	if (!result_next(&row))
 		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "order_sheet"), D_TEXT("id", uuid_text(sheet_id)));
-	if (!sql_is_null(0, 1))
+	if (!result_is_null(&row, "consumed_order_id"))
 		raise_error(ERROR_ORDER_SHEET_USED, D_TEXT("order_sheet_id", uuid_text(sheet_id)),
-					D_INT("order_id", sql_int64(0, 1)));
+					D_INT("order_id", result_int64(&row, "consumed_order_id")));
 	/* it may have expired while its row was waited for */
-	if (sql_time(0, 2) <= GetCurrentTimestamp())
+	if (result_time(&row, "expires_at") <= GetCurrentTimestamp())
 		raise_error(ERROR_ORDER_SHEET_EXPIRED, D_TEXT("order_sheet_id", uuid_text(sheet_id)));
-	sheet->coupon_issue_ids = (ArrayType *) DatumGetPointer(sql_transfer(0, 3));
-	sheet->payment_amount = sql_int64(0, 4);
+	sheet->coupon_issue_ids = DatumGetArrayTypeP(result_varlena(&row, "coupon_issue_ids"));
+	sheet->payment_amount = result_int64(&row, "payment_amount");
 
-	sheet->nlines = (int) sql_execute(&read_prices, &sheet_id, NULL);
-	sheet->prices = MemoryContextAlloc(caller, sheet->nlines * sizeof(LinePrice));
-	for (int i = 0; i < sheet->nlines; i++)
-		sheet->prices[i] = (LinePrice) {sql_int64(i, 1), sql_int64(i, 2), sql_int64(i, 3)};
-	sql_execute(&collect_items, &sheet_id, NULL);
-	sheet->items = (Jsonb *) DatumGetPointer(sql_transfer(0, 1));
-	SPI_finish();
+	prices = sql_query(&read_prices, &sheet_id);
+	sheet->nlines = (int) prices.n;
+	sheet->prices = palloc(sheet->nlines * sizeof(LinePrice));
+	for (int i = 0; result_next(&prices); i++)
+	{
+		sheet->prices[i].unit_final = result_int64(&prices, "unit_final");
+		sheet->prices[i].order_discount_share = result_int64(&prices, "order_discount_share");
+		sheet->prices[i].shipping = result_int64(&prices, "shipping");
+	}
+	sheet->items = DatumGetJsonbP(sql_get_row(&collect_items, &sheet_id));
 }
 
 /*
@@ -274,11 +265,8 @@ consume_sheet(Datum sheet_id, int64 order_id)
 		"UPDATE commerce.order_sheets AS s SET consumed_order_id = $2 WHERE s.id OPERATOR(pg_catalog.=) $1",
 		2, {UUIDOID, INT8OID}
 	};
-	Datum		values[2] = {sheet_id, Int64GetDatum(order_id)};
 
-	SPI_connect();
-	sql_execute(&consume, values, NULL);
-	SPI_finish();
+	sql_do(&consume, SQL_ARGS(sheet_id, Int64GetDatum(order_id)));
 }
 
 /*
@@ -289,8 +277,8 @@ consume_sheet(Datum sheet_id, int64 order_id)
 Datum
 commerce_place_sheet_order(PG_FUNCTION_ARGS)
 {
-	Datum		sheet_id = PG_GETARG_DATUM(0);
-	text	   *key = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
+	Datum		sheet_id;
+	text	   *key = arg_text_or_null(fcinfo, 1);
 	PaymentMethod method;
 	int64		user_id;
 	IdempotentCall call;
@@ -300,15 +288,12 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	gate_enter("place_sheet_order()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("order_sheet_id", "must not be null");
-	if (PG_ARGISNULL(2))
-		raise_invalid("payment_method", "must not be null");
-	method = payment_method_of(PG_GETARG_DATUM(2));
+	sheet_id = arg_datum(fcinfo, 0, "order_sheet_id");
+	method = arg_label(fcinfo, 2, "payment_method", TYPE_PAYMENT_METHOD);
 	user_id = sheet_user(sheet_id);
 
 	idempotency_init(&call, idempotency_scope("user", user_id), "place_sheet_order", key,
-					 key ? psprintf("%s %s", uuid_text(sheet_id), payment_method_labels[method]) : NULL);
+					 key ? psprintf("%s %s", uuid_text(sheet_id), catalog_label_name(TYPE_PAYMENT_METHOD, method)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 

@@ -28,27 +28,27 @@
 
 /* Whether the actor is this buyer or seller, and has to show that a thing is his. */
 static bool
-is_actor(const Actor *actor, const char *kind)
+is_actor(const Actor *actor, ActorKind kind)
 {
-	return actor->id != 0 && strcmp(actor->kind, kind) == 0;
+	return actor->id != 0 && actor->kind == kind;
 }
 
 /* Sets the status of n items, which may have different ones now. */
 static void
-set_items(OrderItem *const *items, int n, const char *status, const Actor *actor)
+set_items(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor)
 {
 	OrderItem **same = palloc(n * sizeof(OrderItem *));
 	bool	   *done = palloc0(n * sizeof(bool));
 
 	for (int i = 0; i < n; i++)
 	{
-		const char *former = items[i]->status;
+		OrderItemStatus former = items[i]->status;
 		int			nsame = 0;
 
 		if (done[i])
 			continue;
 		for (int j = i; j < n; j++)
-			if (!done[j] && order_item_has_status(items[j], former))
+			if (!done[j] && items[j]->status == former)
 			{
 				same[nsame++] = items[j];
 				done[j] = true;
@@ -60,11 +60,11 @@ set_items(OrderItem *const *items, int n, const char *status, const Actor *actor
 }
 
 Datum
-step_items(Order *order, OrderItem **items, int n, const char *status, const Actor *actor)
+step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const Actor *actor)
 {
-	bool		cancelled = strcmp(status, "CANCELLED") == 0;
-	bool		returned = strcmp(status, "RETURNED") == 0;
-	const char **former = palloc(n * sizeof(char *));
+	bool		cancelled = status == ORDER_ITEM_STATUS_CANCELLED;
+	bool		returned = status == ORDER_ITEM_STATUS_RETURNED;
+	OrderItemStatus *former = palloc(n * sizeof(OrderItemStatus));
 	int64		amount = 0;
 	Datum		row;
 
@@ -83,16 +83,16 @@ step_items(Order *order, OrderItem **items, int n, const char *status, const Act
 
 	row = order_save(order);
 	order_write_changed(order, items, n, former, actor);
-	if (cancelled && strcmp(order->status, "REFUNDED") == 0)
+	if (cancelled && order->status == ORDER_STATUS_REFUNDED)
 		order_write_event(order, "OrderCancelled");
 	if (amount > 0)
 		refund_pay(order, amount);
-	if (strcmp(status, "PREPARING") == 0 && strcmp(former[0], "PAID") == 0)
+	if (status == ORDER_ITEM_STATUS_PREPARING && former[0] == ORDER_ITEM_STATUS_PAID)
 		order_write_delivery(order, items, n);
 	if (cancelled)
 		refund_coupons(order);
 	if (cancelled || returned)
-		stock_give(order_items_stock_moves(items, n), n, cancelled ? "CANCEL" : "RETURN");
+		stock_give(order_items_stock_moves(items, n), n, cancelled ? STOCK_REASON_CANCEL : STOCK_REASON_RETURN);
 	return row;
 }
 
@@ -101,8 +101,8 @@ step_lock_order(int64 order_id, const Actor *actor)
 {
 	Order	   *order = NULL;
 
-	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
-		(!is_actor(actor, "SELLER") || order_items_are_sellers(order_id, actor->id)))
+	if ((!is_actor(actor, ACTOR_KIND_BUYER) || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, ACTOR_KIND_SELLER) || order_items_are_sellers(order_id, actor->id)))
 		order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_not_found("order", order_id);
@@ -116,8 +116,8 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 	int64		order_id = order_item_order(item_id, &seller_id);
 	Order	   *order = NULL;
 
-	if ((!is_actor(actor, "BUYER") || order_user(order_id) == actor->id) &&
-		(!is_actor(actor, "SELLER") || seller_id == actor->id))
+	if ((!is_actor(actor, ACTOR_KIND_BUYER) || order_user(order_id) == actor->id) &&
+		(!is_actor(actor, ACTOR_KIND_SELLER) || seller_id == actor->id))
 		order = order_lock(order_id, false);
 	*item = order ? order_find_item(order, item_id) : NULL;
 	if (*item == NULL)
@@ -126,7 +126,7 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 }
 
 Datum
-step_item(Order *order, OrderItem **item, const char *status, const Actor *actor, int64 quantity)
+step_item(Order *order, OrderItem **item, OrderItemStatus status, const Actor *actor, int64 quantity)
 {
 	if (!order_item_may_change(*item, status, actor, false))
 		order_item_refuse_change(*item, status, actor);

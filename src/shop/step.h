@@ -11,7 +11,7 @@
  * Takes n (> 0) items of a locked order to a status, with all that this brings about, and returns the
  * orders row.  Raises INVALID_STATE_TRANSITION, REFUND_EXCEEDS_PAID.
  */
-extern Datum step_items(Order *order, OrderItem **items, int n, const char *status, const Actor *actor);
+extern Datum step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const Actor *actor);
 
 /*
  * Locks an order that is the actor's: a buyer's own, or of a seller's items alone; of other actors, and of those
@@ -27,6 +27,6 @@ extern Order *step_lock_item(int64 item_id, const Actor *actor, OrderItem **item
  * Takes an item, or quantity units of it (0: all), to a status; *item becomes the item that has it.
  * Returns the orders row.
  */
-extern Datum step_item(Order *order, OrderItem **item, const char *status, const Actor *actor, int64 quantity);
+extern Datum step_item(Order *order, OrderItem **item, OrderItemStatus status, const Actor *actor, int64 quantity);
 
 #endif

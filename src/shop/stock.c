@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/row_writer.h"
@@ -30,7 +31,6 @@
 #include "escrow/gate.h"
 #include "shop/stock.h"
 
-#define ENTRY_COLUMNS	8
 #define MAX_STOCK		INT64CONST(1000000000000)	/* units; times MaxBackends is far from bigint's end */
 
 PG_FUNCTION_INFO_V1(commerce_adjust_stock);
@@ -55,17 +55,12 @@ stock_is_short(int64 product_id, int64 units)
 	static SqlStatement find_short = {
 		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) $1 "
 		"AND commerce.available_stock(s.product_id) OPERATOR(pg_catalog.<) $2",
-		2, {INT8OID, INT8OID}
+		2, {INT8OID, INT8OID}, SQL_LATEST
 	};
-	Datum		values[2] = {Int64GetDatum(product_id), Int64GetDatum(units)};
-	bool		found;
 
 	if (!stock_locks_rows())
 		return escrow_short_now(ESCROW_STOCK, product_id, units);
-	SPI_connect();
-	found = sql_execute_latest(&find_short, values, NULL) > 0;
-	SPI_finish();
-	return found;
+	return sql_exists(&find_short, SQL_ARGS(Int64GetDatum(product_id), Int64GetDatum(units)));
 }
 
 bool
@@ -108,55 +103,54 @@ stock_lock(const int64 *product_ids, int n)
 	static SqlStatement lock = {
 		"SELECT FROM commerce_private.stock s WHERE s.product_id OPERATOR(pg_catalog.=) ANY ($1) "
 		"ORDER BY s.product_id FOR NO KEY UPDATE",
-		1, {INT8ARRAYOID}
+		1, {INT8ARRAYOID}, SQL_LATEST
 	};
-	Datum		ids = sql_int8_array(product_ids, n);
 
-	SPI_connect();
-	sql_execute_latest(&lock, &ids, NULL);
-	SPI_finish();
+	sql_do(&lock, SQL_ARGS(sql_int8_array(product_ids, n)));
 }
 
 /* Appends one row per move, as of a transaction; sign is 1 for units that come in, -1 for those that go out. */
 static void
-write_entries(const StockMove *moves, int nmoves, int sign, const char *reason, text *note, FullTransactionId xid)
+write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, text *note, uint64 xid)
 {
-	Datum		reason_value = ObjectIdGetDatum(commerce_enum_value("stock_reason", reason));
 	RowWriter	writer;
 
-	row_writer_open(&writer, "stock_entries", ENTRY_COLUMNS);
+	row_writer_open(&writer, TABLE_STOCK_ENTRIES, STOCK_ENTRIES_COLUMNS);
 	for (int i = 0; i < nmoves; i++)
 	{
-		Datum		values[ENTRY_COLUMNS] = {0};
-		bool		nulls[ENTRY_COLUMNS] = {false};
+		Row			row = {0};
 
-		values[0] = Int64GetDatum(commerce_nextval("stock_entries_id_seq"));
-		values[1] = Int64GetDatum(moves[i].product_id);
-		values[2] = Int64GetDatum(sign * moves[i].units);
-		values[3] = reason_value;
-		values[4] = Int64GetDatum(moves[i].order_item_id);
-		nulls[4] = (moves[i].order_item_id == 0);
-		values[5] = PointerGetDatum(note);
-		nulls[5] = (note == NULL);
-		values[6] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-		values[7] = FullTransactionIdGetDatum(xid);
-		row_writer_insert(&writer, values, nulls);
+		row_put_int64(&row, STOCK_ENTRIES_ID, catalog_nextval(SEQUENCE_STOCK_ENTRIES_ID));
+		row_put_int64(&row, STOCK_ENTRIES_PRODUCT_ID, moves[i].product_id);
+		row_put_int64(&row, STOCK_ENTRIES_DELTA, sign * moves[i].units);
+		row_put_label(&row, STOCK_ENTRIES_REASON, TYPE_STOCK_REASON, reason);
+		row_put_id(&row, STOCK_ENTRIES_ORDER_ITEM_ID, moves[i].order_item_id);
+		row_put_varlena(&row, STOCK_ENTRIES_NOTE, note);
+		row_put_time(&row, STOCK_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
+		row_put_xid(&row, STOCK_ENTRIES_XID, xid);
+		row_writer_insert(&writer, &row);
 	}
 	row_writer_close(&writer);
+}
+
+static uint64
+own_xid(void)
+{
+	return U64FromFullTransactionId(GetTopFullTransactionId());
 }
 
 void
 stock_record_taken(const StockMove *moves, int nmoves)
 {
-	write_entries(moves, nmoves, -1, "ORDER", NULL, GetTopFullTransactionId());
+	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, NULL, own_xid());
 }
 
 void
-stock_give(const StockMove *moves, int nmoves, const char *reason)
+stock_give(const StockMove *moves, int nmoves, StockReason reason)
 {
 	for (int i = 0; i < nmoves; i++)
 		escrow_give(ESCROW_STOCK, moves[i].product_id, moves[i].units);
-	write_entries(moves, nmoves, 1, reason, NULL, GetTopFullTransactionId());
+	write_entries(moves, nmoves, 1, reason, NULL, own_xid());
 }
 
 /*
@@ -170,19 +164,19 @@ Datum
 commerce_open_stock(PG_FUNCTION_ARGS)
 {
 	StockMove	move = {PG_GETARG_INT64(0), PG_GETARG_INT64(1), 0};
-	FullTransactionId folded = FullTransactionIdFromU64(0);
-	Datum		values[5];
+	const uint64 folded = 0;	/* as of a transaction below every mark */
+	Row			row = {0};
 
 	if (PG_ARGISNULL(1) || move.units < 0 || move.units > MAX_STOCK)
 		raise_invalid("stock", "must be from 0 to " INT64_FORMAT, MAX_STOCK);
-	values[0] = Int64GetDatum(move.product_id);
-	values[1] = Int64GetDatum(move.units);
-	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(U64FromFullTransactionId(folded) + 1));	/* mark */
-	values[3] = BoolGetDatum(move.units == 0);	/* depleted */
-	values[4] = FullTransactionIdGetDatum(FullTransactionIdFromU64(0));	/* event_key */
-	row_insert("stock", 5, values, NULL);
+	row_put_int64(&row, STOCK_PRODUCT_ID, move.product_id);
+	row_put_int64(&row, STOCK_ON_HAND, move.units);
+	row_put_xid(&row, STOCK_MARK, folded + 1);
+	row_put_bool(&row, STOCK_DEPLETED, move.units == 0);
+	row_put_xid(&row, STOCK_EVENT_KEY, 0);
+	row_insert(TABLE_STOCK, STOCK_COLUMNS, &row);
 	if (move.units > 0)
-		write_entries(&move, 1, 1, "INITIAL", NULL, folded);
+		write_entries(&move, 1, 1, STOCK_REASON_INITIAL, NULL, folded);
 	PG_RETURN_VOID();
 }
 
@@ -195,51 +189,40 @@ Datum
 commerce_adjust_stock(PG_FUNCTION_ARGS)
 {
 	static SqlStatement available_stock = {
-		"SELECT commerce.available_stock($1)", 1, {INT8OID}
+		"SELECT commerce.available_stock($1)", 1, {INT8OID}, SQL_LATEST
 	};
 	static SqlStatement find_product = {
 		"SELECT FROM commerce.products p WHERE p.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
 	};
 	Datum		id = PG_GETARG_DATUM(0);
 	int64		delta;
-	text	   *note = PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
+	text	   *note = arg_text_or_null(fcinfo, 2);
 	StockMove	move = {0};
-	int64		available;
-	int64		after;
+	int64		available = 0;
 
 	gate_enter("adjust_stock()");
-	if (PG_ARGISNULL(0))
-		raise_invalid("product_id", "must not be null");
+	move.product_id = arg_int64(fcinfo, 0, "product_id");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT64(1) == 0)
 		raise_invalid("delta", "must be a number of units other than 0");
 	delta = PG_GETARG_INT64(1);
 	if (delta == PG_INT64_MIN)
 		raise_invalid("delta", "is out of range");
 
-	SPI_connect();
-	if (sql_execute(&find_product, &id, NULL) == 0)
-		raise_not_found("product", PG_GETARG_INT64(0));
-	SPI_finish();
+	if (!sql_exists(&find_product, &id))
+		raise_not_found("product", move.product_id);
 
-	move.product_id = PG_GETARG_INT64(0);
 	move.units = delta > 0 ? delta : -delta;
 	if (delta > 0)
 	{
 		escrow_give(ESCROW_STOCK, move.product_id, move.units);
-		SPI_connect();
-		sql_execute_latest(&available_stock, &id, NULL);
-		available = sql_int64(0, 1);
-		SPI_finish();
+		(void) sql_get_int64(&available_stock, &id, &available);
 		if (available > MAX_STOCK - delta)
 			raise_invalid("delta", "would take the stock above " INT64_FORMAT, MAX_STOCK);
 	}
 	else
 		stock_take(move.product_id, move.units);
-	write_entries(&move, 1, delta > 0 ? 1 : -1, "ADJUST", note, GetTopFullTransactionId());
+	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, note, own_xid());
 
-	SPI_connect();
-	sql_execute_latest(&available_stock, &id, NULL);
-	after = sql_int64(0, 1);
-	SPI_finish();
-	PG_RETURN_INT64(after);
+	(void) sql_get_int64(&available_stock, &id, &available);
+	PG_RETURN_INT64(available);
 }

@@ -5,6 +5,8 @@
 #ifndef COMMERCE_STOCK_H
 #define COMMERCE_STOCK_H
 
+#include "base/schema.h"
+
 typedef struct StockMove
 {
 	int64		product_id;
@@ -42,7 +44,7 @@ extern void stock_lock(const int64 *product_ids, int n);
 /* Writes the journal of what was taken with stock_take(). */
 extern void stock_record_taken(const StockMove *moves, int nmoves);
 
-/* Gives units back, with their journal; reason is a label of stock_reason; products by ascending id. */
-extern void stock_give(const StockMove *moves, int nmoves, const char *reason);
+/* Gives units back, with their journal; products by ascending id. */
+extern void stock_give(const StockMove *moves, int nmoves, StockReason reason);
 
 #endif

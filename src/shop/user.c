@@ -18,24 +18,23 @@
 #include "base/sql.h"
 #include "shop/user.h"
 
-#define USERS_STATUS	8			/* column of commerce.users */
-
 void
 user_require_active(int64 user_id, bool lock)
 {
 	RowReader	reader;
-	bool		isnull;
+	UserStatus	status;
 
 	if (lock)
 		(void) user_lock(user_id, false);
 	row_push_snapshot();
-	row_reader_open(&reader, "users", "users_pkey", 1);
+	row_reader_open(&reader, TABLE_USERS, INDEX_USERS_PKEY, 1);
 	row_reader_seek(&reader, &user_id);
 	if (!row_reader_next(&reader))
 		raise_not_found("user", user_id);
-	if (!row_enum_is(&reader, USERS_STATUS, "user_status", "ACTIVE"))
+	status = row_label(&reader, USERS_STATUS, TYPE_USER_STATUS);
+	if (status != USER_STATUS_ACTIVE)
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
-					D_TEXT("status", DatumGetCString(DirectFunctionCall1(enum_out, row_datum(&reader, USERS_STATUS, &isnull)))));
+					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)));
 	row_reader_close(&reader);
 	PopActiveSnapshot();
 }
@@ -49,11 +48,6 @@ user_lock(int64 user_id, bool skip_locked)
 	static SqlStatement try_lock_user = {
 		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}
 	};
-	Datum		id = Int64GetDatum(user_id);
-	bool		locked;
 
-	SPI_connect();
-	locked = sql_execute(skip_locked ? &try_lock_user : &lock_user, &id, NULL) > 0;
-	SPI_finish();
-	return locked;
+	return sql_exists(skip_locked ? &try_lock_user : &lock_user, SQL_ARGS(Int64GetDatum(user_id)));
 }

@@ -409,9 +409,7 @@ look_for_commerce(void)
 	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 	if (get_extension_oid("commerce", true) != extension)
 		return;
-	SPI_connect();
-	in_use = sql_execute(&find_origin, NULL, NULL) > 0;
-	SPI_finish();
+	in_use = sql_exists(&find_origin, NULL);
 }
 
 /*
@@ -458,9 +456,7 @@ wake_relays(void)
 		"SELECT commerce_private.wake_relay() WHERE EXISTS (SELECT FROM commerce.subscriptions)", 0, {0}
 	};
 
-	SPI_connect();
-	sql_execute(&notify, NULL, NULL);
-	SPI_finish();
+	sql_do(&notify, NULL);
 	return true;
 }
 
@@ -475,17 +471,15 @@ static void
 find_next_expiry(void)
 {
 	static SqlStatement find = {
-		"SELECT pg_catalog.min(o.expires_at) FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT'",
-		0, {0}
+		"SELECT pg_catalog.min(o.expires_at) AS next FROM commerce.orders o "
+		"WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' HAVING pg_catalog.min(o.expires_at) IS NOT NULL",
+		0, {0}, SQL_LATEST
 	};
-	bool		isnull;
-	Datum		next;
+	int64		next;
 
-	sql_execute_latest(&find, NULL, NULL);
-	next = sql_datum(0, 1, &isnull);
-	next_expiry = isnull ? NEVER : DatumGetTimestampTz(next);
-	if (!TIMESTAMP_IS_NOEND(next_expiry))
-		next_expiry = TimestampTzPlusMilliseconds(next_expiry, EXPIRY_GRACE_MS);
+	next_expiry = NEVER;
+	if (sql_get_int64(&find, NULL, &next))
+		next_expiry = TimestampTzPlusMilliseconds(next, EXPIRY_GRACE_MS);
 }
 
 /* Whether the last task has ended some overdue orders and left others. */
@@ -499,20 +493,16 @@ static bool
 expire_orders(void)
 {
 	static SqlStatement expire = {"SELECT commerce.expire_pending_orders()::pg_catalog.int8", 0, {0}};
-	bool		useful = true;
+	int64		expired = 0;
 
 	more_overdue = false;
-	SPI_connect();
 	find_next_expiry();
-	if (next_expiry <= GetCurrentTimestamp())
-	{
-		sql_execute(&expire, NULL, NULL);
-		useful = sql_int64(0, 1) > 0;
-		find_next_expiry();
-		more_overdue = useful && next_expiry <= GetCurrentTimestamp();
-	}
-	SPI_finish();
-	return useful;
+	if (next_expiry > GetCurrentTimestamp())
+		return true;
+	(void) sql_get_int64(&expire, NULL, &expired);
+	find_next_expiry();
+	more_overdue = expired > 0 && next_expiry <= GetCurrentTimestamp();
+	return expired > 0;
 }
 
 static int64 fold_least;
