@@ -23,14 +23,8 @@
 
 #define MAX_CALLS		32		/* kept of one endpoint */
 
-static const char *const source_labels[] = {
-	[API_FROM_BODY] = "BODY",
-	[API_FROM_USER] = "USER",
-	[API_FROM_KEY] = "KEY",
-	[API_FROM_ACTOR] = "ACTOR",
-	[API_FROM_ACTOR_ID] = "ACTOR_ID",
-	[API_FROM_SELLER] = "SELLER",
-};
+#define API_SOURCE_LABEL(source) #source,
+static const char *const source_labels[] = {API_SOURCES(API_SOURCE_LABEL)};
 
 /* Of the hash table. */
 typedef struct KeptEndpoint

@@ -18,15 +18,10 @@ typedef struct ApiCaller
 } ApiCaller;
 
 /* Where an argument's value comes from: see commerce_private.api_arguments. */
-typedef enum ApiSource
-{
-	API_FROM_BODY,
-	API_FROM_USER,
-	API_FROM_KEY,
-	API_FROM_ACTOR,
-	API_FROM_ACTOR_ID,
-	API_FROM_SELLER,
-} ApiSource;
+#define API_SOURCES(SOURCE) SOURCE(BODY) SOURCE(USER) SOURCE(KEY) SOURCE(ACTOR) SOURCE(ACTOR_ID) SOURCE(SELLER)
+#define API_SOURCE_CONSTANT(source) API_FROM_##source,
+
+typedef enum ApiSource {API_SOURCES(API_SOURCE_CONSTANT)} ApiSource;
 
 typedef struct ApiArgument
 {
