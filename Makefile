@@ -15,6 +15,7 @@ OBJS      := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c $(LAYERS:%=src/%/*.c))
 INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/schemas \
 	base/types \
+	base/key \
 	base/errors \
 	escrow/escrow \
 	shop/user \

@@ -44,7 +44,7 @@ END
 $$;
 CREATE SEQUENCE plain.outbox_position_seq;
 ALTER TABLE plain.outbox ALTER id SET DEFAULT gen_random_uuid(), ALTER created_at SET DEFAULT now(),
-	ALTER era SET DEFAULT 1, ALTER key SET DEFAULT pg_current_xact_id(),
+	ALTER era SET DEFAULT 1, ALTER key SET DEFAULT commerce_private.to_key(pg_current_xact_id()),
 	ALTER position SET DEFAULT nextval('plain.outbox_position_seq'), ALTER segment SET DEFAULT 0;
 
 CREATE TYPE plain.line AS (seq int, product_id bigint, quantity bigint, seller_id bigint, name text, price bigint,
@@ -124,7 +124,7 @@ BEGIN
 	INSERT INTO plain.orders (user_id, status, payment_method, paid_at, items_total, item_discount_total, order_discount,
 							  shipping_total, payment_amount, event_key)
 	VALUES (place_order.user_id, 'PAID', 'BALANCE', now(), items_total, discount_total, 0, shipping,
-			items_total - discount_total + shipping, pg_current_xact_id())
+			items_total - discount_total + shipping, commerce_private.to_key(pg_current_xact_id()))
 	RETURNING * INTO made;
 
 	WITH i AS (
@@ -181,7 +181,7 @@ BEGIN
 	IF charge_balance.amount IS NULL OR charge_balance.amount NOT BETWEEN 1 AND 99999999 OR charge_balance.amount % 100 <> 0 THEN
 		RAISE EXCEPTION 'invalid request' USING ERRCODE = '22023';
 	END IF;
-	UPDATE plain.users u SET balance = u.balance + charge_balance.amount, updated_at = now(), event_key = pg_current_xact_id()
+	UPDATE plain.users u SET balance = u.balance + charge_balance.amount, updated_at = now(), event_key = commerce_private.to_key(pg_current_xact_id())
 	WHERE u.id = charge_balance.user_id AND u.status = 'ACTIVE'
 	RETURNING u.balance INTO balance_after;
 	IF NOT FOUND THEN
@@ -210,7 +210,7 @@ BEGIN
 	END IF;
 	INSERT INTO plain.coupon_issues (user_id, coupon_id, name, description, kind, value, expires_at, event_key)
 	SELECT claim_coupon.user_id, c.id, c.name, c.description, c.kind, c.value,
-		   coalesce(c.valid_until, now() + make_interval(days => c.valid_days)), pg_current_xact_id()
+		   coalesce(c.valid_until, now() + make_interval(days => c.valid_days)), commerce_private.to_key(pg_current_xact_id())
 	FROM plain.coupons c
 	WHERE c.id = claim_coupon.coupon_id AND c.stopped_at IS NULL AND c.issue_from <= now()
 	  AND (c.issue_until > now()) IS NOT FALSE AND (c.valid_until > now()) IS NOT FALSE

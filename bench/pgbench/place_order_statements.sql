@@ -11,7 +11,7 @@ SELECT kind, value FROM plain.promotions WHERE product_id IN (:a, :b) AND starts
 UPDATE plain.users SET balance = balance - 300, updated_at = now() WHERE id = :user AND balance >= 300 RETURNING balance AS balance \gset
 UPDATE plain.stock SET on_hand = on_hand - 1 WHERE product_id = :a AND on_hand >= 1;
 UPDATE plain.stock SET on_hand = on_hand - 2 WHERE product_id = :b AND on_hand >= 2;
-INSERT INTO plain.orders (user_id, status, payment_method, paid_at, items_total, item_discount_total, order_discount, shipping_total, payment_amount, event_key) VALUES (:user, 'PAID', 'BALANCE', now(), 300, 0, 0, 0, 300, pg_current_xact_id()) RETURNING id AS order \gset
+INSERT INTO plain.orders (user_id, status, payment_method, paid_at, items_total, item_discount_total, order_discount, shipping_total, payment_amount, event_key) VALUES (:user, 'PAID', 'BALANCE', now(), 300, 0, 0, 0, 300, commerce_private.to_key(pg_current_xact_id())) RETURNING id AS order \gset
 INSERT INTO plain.order_items (order_id, seq, product_id, seller_id, product_name, status, quantity, unit_price, unit_discount, unit_final, line_total) VALUES (:order, 1, :a, 1, 'product', 'PREPARING', 1, 100, 0, 100, 100) RETURNING id AS item_a \gset
 INSERT INTO plain.order_items (order_id, seq, product_id, seller_id, product_name, status, quantity, unit_price, unit_discount, unit_final, line_total) VALUES (:order, 2, :b, 2, 'product', 'PREPARING', 2, 100, 0, 100, 200) RETURNING id AS item_b \gset
 INSERT INTO plain.order_item_events (order_item_id, from_status, event, quantity, actor, actor_id) VALUES (:item_a, NULL, 'PAID', 1, 'BUYER', :user), (:item_a, 'PAID', 'PREPARING', 1, 'SYSTEM', NULL), (:item_b, NULL, 'PAID', 2, 'BUYER', :user), (:item_b, 'PAID', 'PREPARING', 2, 'SYSTEM', NULL);

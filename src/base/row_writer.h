@@ -77,12 +77,6 @@ row_put_time(Row *row, int column, TimestampTz at)
 }
 
 /* A 64-bit transaction id, or what is compared with one. */
-static inline void
-row_put_xid(Row *row, int column, uint64 xid)
-{
-	row_put(row, column, UInt64GetDatum(xid));
-}
-
 /* A text, array, jsonb; NULL is null. */
 static inline void
 row_put_varlena(Row *row, int column, const void *value)

@@ -13,10 +13,10 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/key.h"
 #include "base/lock.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
@@ -37,7 +37,7 @@ static SqlStatement lock_row[] = {
 
 /* $2: a transaction whose rows are left out */
 #define MARK_IS_AHEAD(row) \
-	row ".mark OPERATOR(pg_catalog.>) pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS ahead"
+	row ".mark OPERATOR(pg_catalog.>) commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS ahead"
 
 static SqlStatement sum_rows[] = {
 	[ESCROW_STOCK] = {
@@ -47,7 +47,7 @@ static SqlStatement sum_rows[] = {
 		"  FROM commerce.stock_entries e WHERE e.product_id OPERATOR(pg_catalog.=) s.product_id "
 		"  AND e.xid OPERATOR(pg_catalog.>=) s.mark AND e.xid OPERATOR(pg_catalog.<>) $2) j "
 		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, XID8OID}, SQL_LATEST
+		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
 		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n AS units, " MARK_IS_AHEAD("q") ", j.n "
@@ -56,7 +56,7 @@ static SqlStatement sum_rows[] = {
 		"  FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) q.coupon_id "
 		"  AND i.xid OPERATOR(pg_catalog.>=) q.mark AND i.xid OPERATOR(pg_catalog.<>) $2) j "
 		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, XID8OID}, SQL_LATEST
+		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 };
 
@@ -65,7 +65,7 @@ static SqlStatement fold_row[] = {
 	[ESCROW_STOCK] = {
 		"UPDATE commerce_private.stock AS s SET on_hand = s.on_hand OPERATOR(pg_catalog.+) j.units, mark = j.xmin "
 		"FROM (SELECT h.xmin, pg_catalog.sum(e.delta) AS units FROM commerce_private.stock t "
-		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
+		"  CROSS JOIN (SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin OFFSET 0) h "
 		"  JOIN commerce.stock_entries e ON e.product_id OPERATOR(pg_catalog.=) t.product_id "
 		"  AND e.xid OPERATOR(pg_catalog.>=) t.mark AND e.xid OPERATOR(pg_catalog.<) h.xmin "
 		"  WHERE t.product_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
@@ -76,7 +76,7 @@ static SqlStatement fold_row[] = {
 	[ESCROW_QUOTA] = {
 		"UPDATE commerce_private.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
 		"FROM (SELECT h.xmin, pg_catalog.count(*) AS n FROM commerce_private.coupon_quota t "
-		"  CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin OFFSET 0) h "
+		"  CROSS JOIN (SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin OFFSET 0) h "
 		"  JOIN commerce.coupon_issues i ON i.coupon_id OPERATOR(pg_catalog.=) t.coupon_id "
 		"  AND i.xid OPERATOR(pg_catalog.>=) t.mark AND i.xid OPERATOR(pg_catalog.<) h.xmin "
 		"  WHERE t.coupon_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
@@ -102,9 +102,9 @@ rows_lock(EscrowKind kind, int64 id)
 static bool
 sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 {
-	FullTransactionId excluded = with_own ? InvalidFullTransactionId : GetTopFullTransactionIdIfAny();
+	int64		excluded = with_own ? 0 : key_of(GetTopFullTransactionIdIfAny());
 	SqlResult	result = sql_query(&sum_rows[kind],
-									SQL_ARGS(Int64GetDatum(id), FullTransactionIdGetDatum(excluded)));
+									SQL_ARGS(Int64GetDatum(id), Int64GetDatum(excluded)));
 
 	if (!result_next(&result))
 		raise_not_found(kind == ESCROW_STOCK ? "product" : "coupon", id);

@@ -18,7 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-#include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/row_writer.h"
@@ -29,12 +28,6 @@
 #define SEGMENTS		16		/* partitions of commerce.outbox */
 
 PG_FUNCTION_INFO_V1(commerce_write_event);
-
-uint64
-outbox_first_key(void)
-{
-	return U64FromFullTransactionId(GetTopFullTransactionId());
-}
 
 /* A UUID of version 7 (RFC 9562): milliseconds since 1970, then random bits. */
 static void
@@ -78,7 +71,7 @@ outbox_write(const Event *events, int nevents)
 		row_put_varlena(&row, OUTBOX_PAYLOAD, event->payload);
 		row_put_time(&row, OUTBOX_CREATED_AT, now);
 		row_put_int32(&row, OUTBOX_ERA, gate_era());
-		row_put_xid(&row, OUTBOX_KEY, event->key);
+		row_put_int64(&row, OUTBOX_KEY, event->key);
 		row_put_int64(&row, OUTBOX_POSITION, catalog_nextval(SEQUENCE_OUTBOX_POSITION));
 		row_put(&row, OUTBOX_SEGMENT, Int16GetDatum(segment));
 		row_writer_insert(&writer, &row);
@@ -87,7 +80,7 @@ outbox_write(const Event *events, int nevents)
 }
 
 /*
- * write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key xid8)
+ * write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key bigint)
  *
  * outbox_write() of one event, for the functions that are written in SQL.
  */
@@ -100,7 +93,7 @@ commerce_write_event(PG_FUNCTION_ARGS)
 	event.aggregateid = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	event.type = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	event.payload = PG_GETARG_JSONB_P(3);
-	event.key = U64FromFullTransactionId(PG_GETARG_FULLTRANSACTIONID(4));
+	event.key = PG_GETARG_INT64(4);
 	outbox_write(&event, 1);
 	PG_RETURN_VOID();
 }

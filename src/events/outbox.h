@@ -13,7 +13,7 @@ typedef struct Event
 	const char *aggregateid;
 	const char *type;
 	Jsonb	   *payload;
-	uint64		key;			/* of the aggregate: see outbox_key() */
+	int64		key;			/* the aggregate's event_key; of its first event: current_key() */
 } Event;
 
 /*
@@ -21,8 +21,5 @@ typedef struct Event
  * created it.
  */
 extern void outbox_write(const Event *events, int nevents);
-
-/* The key of an aggregate's first event: this transaction's id. */
-extern uint64 outbox_first_key(void);
 
 #endif

@@ -25,7 +25,6 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
-#include "utils/xid8.h"
 
 #include "base/args.h"
 #include "base/compat.h"
@@ -79,7 +78,7 @@ parse_hex(const char *s, int digits, uint64 *value)
 }
 
 /*
- * format_position(era int, key xid8, position bigint)
+ * format_position(era int, key bigint, position bigint)
  */
 Datum
 commerce_format_position(PG_FUNCTION_ARGS)
@@ -87,13 +86,13 @@ commerce_format_position(PG_FUNCTION_ARGS)
 	Position	position;
 
 	position.era = PG_GETARG_INT32(0);
-	position.key = U64FromFullTransactionId(PG_GETARG_FULLTRANSACTIONID(1));
+	position.key = PG_GETARG_INT64(1);
 	position.position = PG_GETARG_INT64(2);
 	PG_RETURN_TEXT_P(format_position(&position));
 }
 
 /*
- * parse_position(position text, OUT era int, OUT key xid8, OUT number bigint)
+ * parse_position(position text, OUT era int, OUT key bigint, OUT number bigint)
  *
  * INVALID_REQUEST when the text is no position.
  */
@@ -110,12 +109,12 @@ commerce_parse_position(PG_FUNCTION_ARGS)
 
 	if (strlen(s) != POSITION_LENGTH || s[8] != '-' || s[25] != '-' ||
 		!parse_hex(s, 8, &era) || !parse_hex(s + 9, 16, &key) || !parse_hex(s + 26, 16, &number) ||
-		era > PG_INT32_MAX || number > PG_INT64_MAX)
+		era > PG_INT32_MAX || key > PG_INT64_MAX || number > PG_INT64_MAX)
 		raise_invalid("up_to", "must be a position as fetch_events() returns it");
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "parse_position must return a row");
 	values[0] = Int32GetDatum((int32) era);
-	values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(key));
+	values[1] = Int64GetDatum((int64) key);
 	values[2] = Int64GetDatum((int64) number);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }
@@ -169,7 +168,7 @@ return_events(ReturnSetInfo *rsinfo, SqlResult *events)
 		Position	position;
 
 		position.era = result_int32(events, "era");
-		position.key = (uint64) result_int64(events, "key");
+		position.key = result_int64(events, "key");
 		position.position = result_int64(events, "position");
 		values[0] = PointerGetDatum(format_position(&position));
 		for (int i = 0; i < (int) lengthof(columns); i++)
@@ -202,7 +201,7 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 		"AND ROW (e.era, e.key) OPERATOR(pg_catalog.<) ROW ($5, $6) "
 		"AND ($4 IS NULL OR e.type OPERATOR(pg_catalog.=) ANY ($4)) "
 		"ORDER BY e.era, e.key, e.position LIMIT $7",
-		7, {INT4OID, XID8OID, INT8OID, TEXTARRAYOID, INT4OID, XID8OID, INT8OID}, SQL_ACTIVE
+		7, {INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4OID, INT8OID, INT8OID}, SQL_ACTIVE
 	};
 	static const char *const parameters[] = {"era", "key", "position", "event_types", "horizon_era", "horizon_key"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;

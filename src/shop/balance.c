@@ -16,7 +16,6 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/args.h"
 #include "base/compat.h"
@@ -134,7 +133,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 {
 	static SqlStatement charge = {
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
-		"event_key = greatest(u.event_key, pg_catalog.pg_current_xact_id()) "
+		"event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
 		"AND u.balance OPERATOR(pg_catalog.<=) (9223372036854775807 OPERATOR(pg_catalog.-) $2) "
 		"RETURNING u.balance, " NEXT_ENTRY ", u.event_key",
@@ -176,7 +175,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		raise_invalid("amount", "would take the balance out of range");
 	}
 	change = change_of(&charged);
-	event.key = (uint64) result_int64(&charged, "event_key");
+	event.key = result_int64(&charged, "event_key");
 
 	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, &change, 0, key);
 

@@ -19,13 +19,13 @@
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/args.h"
 #include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/json_writer.h"
+#include "base/key.h"
 #include "base/row_reader.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
@@ -92,7 +92,7 @@ coupon_use(const Coupon *coupons, int n, int64 order_id)
 	static SqlStatement use_issue = {
 		"WITH used AS ("
 		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
-		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
 		"recorded AS ("
 		"  INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount) VALUES ($2, $1, $3)) "
@@ -141,7 +141,7 @@ coupon_restore(int64 order_id, const UsedCoupon *coupons, int n)
 		"  UPDATE commerce.coupon_issues AS i SET used_at = NULL, used_order_id = NULL, "
 		"  status = (CASE WHEN i.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() "
 		"    THEN 'EXPIRED' ELSE 'ACTIVE' END)::commerce.coupon_issue_status, "
-		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
 		"recorded AS ("
 		"  UPDATE commerce.order_coupons AS c SET restored_at = pg_catalog.now() "
@@ -169,7 +169,7 @@ coupon_use_again(int64 order_id)
 	static SqlStatement use_issue = {
 		"WITH used AS ("
 		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
-		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
 		"recorded AS ("
 		"  UPDATE commerce.order_coupons AS c SET restored_at = NULL "
@@ -200,7 +200,7 @@ commerce_open_quota(PG_FUNCTION_ARGS)
 
 	row_put_int64(&row, COUPON_QUOTA_COUPON_ID, PG_GETARG_INT64(0));
 	row_put_int64(&row, COUPON_QUOTA_ON_HAND, PG_GETARG_INT64(1));
-	row_put_xid(&row, COUPON_QUOTA_MARK, 0);
+	row_put_int64(&row, COUPON_QUOTA_MARK, 0);
 	row_insert(TABLE_COUPON_QUOTA, COUPON_QUOTA_COLUMNS, &row);
 	PG_RETURN_VOID();
 }
@@ -228,7 +228,7 @@ insert_issue_row(const Issue *issue, int64 issue_id)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Row			row = {0};
-	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	int64		xid = current_key();
 	Datum		inserted = (Datum) 0;
 
 	row_put_int64(&row, COUPON_ISSUES_ID, issue_id);
@@ -241,8 +241,8 @@ insert_issue_row(const Issue *issue, int64 issue_id)
 	row_put_label(&row, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_ACTIVE);
 	row_put_time(&row, COUPON_ISSUES_ISSUED_AT, GetCurrentTransactionStartTimestamp());
 	row_put_time(&row, COUPON_ISSUES_EXPIRES_AT, issue->expires_at);
-	row_put_xid(&row, COUPON_ISSUES_EVENT_KEY, xid);
-	row_put_xid(&row, COUPON_ISSUES_XID, xid);
+	row_put_int64(&row, COUPON_ISSUES_EVENT_KEY, xid);
+	row_put_int64(&row, COUPON_ISSUES_XID, xid);
 
 	PG_TRY();
 	{
@@ -287,7 +287,7 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	json_put_text(&json, "used_order_id", NULL);
 	json_close_object(&json);
 	event.payload = json_finish(&json);
-	event.key = outbox_first_key();
+	event.key = current_key();
 	outbox_write(&event, 1);
 }
 
@@ -391,7 +391,7 @@ expire_issues(const int64 *issue_ids, int n)
 		"  FOR NO KEY UPDATE SKIP LOCKED), "
 		"expired AS ("
 		"  UPDATE commerce.coupon_issues AS i SET status = 'EXPIRED', "
-		"  event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id()) "
+		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"  FROM due WHERE i.id OPERATOR(pg_catalog.=) due.id RETURNING i.*) "
 		"SELECT commerce_private.coupon_event(expired::commerce.coupon_issues, 'CouponExpired') FROM expired",
 		2, {INT8ARRAYOID, TIMESTAMPTZOID}

@@ -19,7 +19,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/row_writer.h"
@@ -54,7 +53,7 @@ order_insert(const Order *order)
 	row_put_int64(&row, ORDERS_SHIPPING_TOTAL, totals->shipping_total);
 	row_put_int64(&row, ORDERS_PAYMENT_AMOUNT, totals->payment_amount);
 	row_put_int64(&row, ORDERS_REFUNDED_AMOUNT, order->refunded_amount);
-	row_put_xid(&row, ORDERS_EVENT_KEY, order->event_key);
+	row_put_int64(&row, ORDERS_EVENT_KEY, order->event_key);
 	return row_insert_returning(TABLE_ORDERS, ORDERS_COLUMNS, &row);
 }
 
@@ -228,7 +227,7 @@ order_save(Order *order)
 	static SqlStatement update = {
 		"UPDATE commerce.orders AS o SET status = ($2::pg_catalog.text)::commerce.order_status, paid_at = $3, "
 		"expires_at = CASE $2 WHEN 'PENDING_PAYMENT' THEN o.expires_at END, refunded_amount = $4, "
-		"updated_at = pg_catalog.now(), event_key = greatest(o.event_key, pg_catalog.pg_current_xact_id()) "
+		"updated_at = pg_catalog.now(), event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE o.id OPERATOR(pg_catalog.=) $1 RETURNING o.event_key, o::commerce.orders AS row",
 		4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID}
 	};
@@ -243,7 +242,7 @@ order_save(Order *order)
 												   Int64GetDatum(order->refunded_amount)),
 								 order->paid_at ? NULL : "  n ");
 	(void) result_next(&saved);
-	order->event_key = (uint64) result_int64(&saved, "event_key");
+	order->event_key = result_int64(&saved, "event_key");
 	return result_varlena(&saved, "row");
 }
 

@@ -25,7 +25,7 @@ typedef struct Order
 	Totals		totals;
 	int			nitems;
 	OrderItem  *items;			/* by seq */
-	uint64		event_key;
+	int64		event_key;
 } Order;
 
 /* Inserts the row of a new order, and returns it as a composite datum. */

@@ -14,10 +14,10 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/key.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "shop/order_item.h"
@@ -76,7 +76,7 @@ write_history(RowWriter *writer, const OrderItem *item, int from, OrderItemStatu
 	row_put_label(&row, ORDER_ITEM_EVENTS_ACTOR, TYPE_ACTOR_KIND, actor->kind);
 	row_put_id(&row, ORDER_ITEM_EVENTS_ACTOR_ID, actor->id);
 	row_put_text(&row, ORDER_ITEM_EVENTS_NOTE, actor->note);
-	row_put_xid(&row, ORDER_ITEM_EVENTS_XID, U64FromFullTransactionId(GetTopFullTransactionId()));
+	row_put_int64(&row, ORDER_ITEM_EVENTS_XID, current_key());
 	row_writer_insert(writer, &row);
 }
 

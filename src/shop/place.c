@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/key.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
 #include "shop/balance.h"
@@ -113,7 +114,7 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	order.method = method;
 	order.totals = quote->totals;
 	order.created_at = GetCurrentTransactionStartTimestamp();
-	order.event_key = outbox_first_key();
+	order.event_key = current_key();
 	if (method == PAYMENT_METHOD_BALANCE)
 	{
 		order.status = ORDER_STATUS_PAID;

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/json_writer.h"
+#include "base/key.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
@@ -126,7 +127,7 @@ write_created_event(const Sheet *sheet)
 	json_close_array(&json);
 	json_close_object(&json);
 	event.payload = json_finish(&json);
-	event.key = outbox_first_key();
+	event.key = current_key();
 	outbox_write(&event, 1);
 }
 

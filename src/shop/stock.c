@@ -19,11 +19,11 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/key.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/counters.h"
@@ -111,7 +111,7 @@ stock_lock(const int64 *product_ids, int n)
 
 /* Appends one row per move, as of a transaction; sign is 1 for units that come in, -1 for those that go out. */
 static void
-write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, text *note, uint64 xid)
+write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, text *note, int64 xid)
 {
 	RowWriter	writer;
 
@@ -127,22 +127,16 @@ write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, 
 		row_put_id(&row, STOCK_ENTRIES_ORDER_ITEM_ID, moves[i].order_item_id);
 		row_put_varlena(&row, STOCK_ENTRIES_NOTE, note);
 		row_put_time(&row, STOCK_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
-		row_put_xid(&row, STOCK_ENTRIES_XID, xid);
+		row_put_int64(&row, STOCK_ENTRIES_XID, xid);
 		row_writer_insert(&writer, &row);
 	}
 	row_writer_close(&writer);
 }
 
-static uint64
-own_xid(void)
-{
-	return U64FromFullTransactionId(GetTopFullTransactionId());
-}
-
 void
 stock_record_taken(const StockMove *moves, int nmoves)
 {
-	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, NULL, own_xid());
+	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, NULL, current_key());
 }
 
 void
@@ -150,7 +144,7 @@ stock_give(const StockMove *moves, int nmoves, StockReason reason)
 {
 	for (int i = 0; i < nmoves; i++)
 		escrow_give(ESCROW_STOCK, moves[i].product_id, moves[i].units);
-	write_entries(moves, nmoves, 1, reason, NULL, own_xid());
+	write_entries(moves, nmoves, 1, reason, NULL, current_key());
 }
 
 /*
@@ -164,16 +158,16 @@ Datum
 commerce_open_stock(PG_FUNCTION_ARGS)
 {
 	StockMove	move = {PG_GETARG_INT64(0), PG_GETARG_INT64(1), 0};
-	const uint64 folded = 0;	/* as of a transaction below every mark */
+	const int64 folded = 0;	/* as of a transaction below every mark */
 	Row			row = {0};
 
 	if (PG_ARGISNULL(1) || move.units < 0 || move.units > MAX_STOCK)
 		raise_invalid("stock", "must be from 0 to " INT64_FORMAT, MAX_STOCK);
 	row_put_int64(&row, STOCK_PRODUCT_ID, move.product_id);
 	row_put_int64(&row, STOCK_ON_HAND, move.units);
-	row_put_xid(&row, STOCK_MARK, folded + 1);
+	row_put_int64(&row, STOCK_MARK, folded + 1);
 	row_put_bool(&row, STOCK_DEPLETED, move.units == 0);
-	row_put_xid(&row, STOCK_EVENT_KEY, 0);
+	row_put_int64(&row, STOCK_EVENT_KEY, 0);
 	row_insert(TABLE_STOCK, STOCK_COLUMNS, &row);
 	if (move.units > 0)
 		write_entries(&move, 1, 1, STOCK_REASON_INITIAL, NULL, folded);
@@ -221,7 +215,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 	}
 	else
 		stock_take(move.product_id, move.units);
-	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, note, own_xid());
+	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, note, current_key());
 
 	(void) sql_get_int64(&available_stock, &id, &available);
 	PG_RETURN_INT64(available);

@@ -49,7 +49,7 @@ FROM (VALUES
 	('balance_after is the running sum of the entries', 'UPDATE commerce.balance_entries SET amount = amount + CASE WHEN order_id IS NULL THEN 1 ELSE -2 END WHERE user_id = :kim'),
 	('stock is never negative', 'INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:cup, -1000, ''ADJUST'')'),
 	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET on_hand = on_hand + 1 WHERE product_id = :cup'),
-	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET mark = ''18446744073709551615'' WHERE product_id = :cup'),
+	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET mark = 9223372036854775807 WHERE product_id = :cup'),
 	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET mark = ''0'' WHERE product_id = :cup'),
 	('folded and unfolded stock is the sum of all entries', 'DELETE FROM commerce_private.stock WHERE product_id = :cup'),
 	('a coupon is not issued more often than its quantity', 'ALTER TABLE commerce.coupons DISABLE TRIGGER change_quota; UPDATE commerce.coupons SET quantity = 1 WHERE id = :coupon'),

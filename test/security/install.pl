@@ -32,8 +32,8 @@ my %trap = (
 	}, q{SELECT n.oid = 'pg_catalog'::regnamespace FROM pg_catalog.pg_namespace n} ],
 	'an overload that beats ours for an untyped literal' => [ q{
 		CREATE FUNCTION %1$s.fold_sales(text) RETURNS boolean LANGUAGE plpgsql AS } . $payload . q{;
-		CREATE FUNCTION %1$s.fold_sales(xid8) RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
-	}, q{SELECT %1$s.fold_sales('18446744073709551615')} ],
+		CREATE FUNCTION %1$s.fold_sales(bigint) RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
+	}, q{SELECT %1$s.fold_sales('9223372036854775807')} ],
 	'another schema under the name' => [ q{
 		ALTER SCHEMA %1$s RENAME TO former;
 		CREATE SCHEMA %1$s;

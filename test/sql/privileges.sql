@@ -48,6 +48,15 @@ SELECT * FROM commerce.coupon_list;
 RESET ROLE;
 REVOKE USAGE ON SCHEMA commerce, commerce_private FROM regress_nobody;
 
+-- a role that was granted INSERT needs none of our functions
+BEGIN;
+SELECT commerce.create_product(NULL, 'p', 100, 1) AS p \gset
+GRANT USAGE ON SCHEMA commerce TO regress_nobody;
+GRANT INSERT, SELECT ON commerce.stock_entries TO regress_nobody;
+SET LOCAL ROLE regress_nobody;
+INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:p, 1, 'ADJUST') RETURNING delta, xid::text = pg_current_xact_id()::text AS own;
+ROLLBACK;
+
 -- an application
 SELECT commerce.grant_app('"regress App"');
 SELECT commerce.grant_app('"regress App"');

@@ -45,6 +45,14 @@ WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamesp
 	   OR a.attname ~ '(amount|total|price|fee|discount|balance|quantity)$' AND a.atttypid <> 'int8'::regtype)
 ORDER BY 1, 2;
 
+-- rows have only columns that every driver reads
+SELECT c.oid::regclass, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace) AND a.atttypid = 'xid8'::regtype
+ORDER BY 1, 2;
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
+  AND 'xid8'::regtype IN (SELECT p.prorettype UNION ALL SELECT unnest(p.proallargtypes));
+
 -- things without a comment
 SELECT 'function' AS kind, p.oid::regprocedure::text AS name FROM pg_proc p
 WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''

@@ -56,7 +56,7 @@ is($output, '', 'the consumer had no errors until it was killed');
 
 # what nobody can have acknowledged yet
 $node->poll_query_until('postgres', q{
-	SELECT pg_snapshot_xmin(pg_current_snapshot()) > max(key) FROM commerce.outbox});
+	SELECT commerce_private.to_key(pg_snapshot_xmin(pg_current_snapshot())) > max(key) FROM commerce.outbox});
 $ENV{ONCE} = 1;
 command_ok([ $^X, "$folder/consumer.pl", @dsn ], 'and comes to an end when it is let');
 

@@ -6,9 +6,9 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	-- ids of this cluster from here on are not folded; smaller ones are
-	present xid8 := pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot());
+	present bigint := commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()));
 BEGIN
-	PERFORM commerce_private.fold_sales('18446744073709551615');
+	PERFORM commerce_private.fold_sales(9223372036854775807);
 	UPDATE commerce_private.sales_fold SET mark = present;
 
 	UPDATE commerce_private.stock s
@@ -20,14 +20,14 @@ BEGIN
 							   WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark),
 		mark = present;
 
-	UPDATE commerce.stock_entries SET xid = '0' WHERE xid >= present;
-	UPDATE commerce.coupon_issues SET xid = '0' WHERE xid >= present;
-	UPDATE commerce.order_item_events SET xid = '0' WHERE xid >= present;
-	UPDATE commerce.users SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce_private.stock SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce.orders SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce.coupon_issues SET event_key = '0' WHERE event_key >= present;
-	UPDATE commerce_private.conversion_windows SET event_key = '0' WHERE event_key >= present;
+	UPDATE commerce.stock_entries SET xid = 0 WHERE xid >= present;
+	UPDATE commerce.coupon_issues SET xid = 0 WHERE xid >= present;
+	UPDATE commerce.order_item_events SET xid = 0 WHERE xid >= present;
+	UPDATE commerce.users SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce_private.stock SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce.orders SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce.coupon_issues SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce_private.conversion_windows SET event_key = 0 WHERE event_key >= present;
 
 	WITH former AS (DELETE FROM commerce_private.origin RETURNING era)
 	INSERT INTO commerce_private.origin (system_identifier, era)

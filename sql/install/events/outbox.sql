@@ -11,7 +11,7 @@ CREATE TABLE commerce.outbox (
 	payload       jsonb NOT NULL,
 	created_at    timestamptz NOT NULL,
 	era           int NOT NULL,
-	key           xid8 NOT NULL,
+	key           bigint NOT NULL,
 	position      bigint NOT NULL,
 	segment       smallint NOT NULL
 ) PARTITION BY LIST (segment);
@@ -49,9 +49,9 @@ AS 'MODULE_PATHNAME', 'commerce_begin_write';
 COMMENT ON FUNCTION commerce_private.begin_write() IS
 	'what every writing operation does first: refuses a read-only transaction, checks the origin, takes the gate';
 
-CREATE FUNCTION commerce_private.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key xid8)
+CREATE FUNCTION commerce_private.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key bigint)
 RETURNS void
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_write_event';
-COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, xid8) IS
+COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, bigint) IS
 	'appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';

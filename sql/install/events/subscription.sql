@@ -34,7 +34,7 @@ CREATE TABLE commerce.subscriptions (
 	name            text PRIMARY KEY CHECK (pg_catalog.char_length(name) BETWEEN 1 AND 63 AND name = pg_catalog.btrim(name)),
 	event_types     text[],
 	era             int NOT NULL,
-	key             xid8 NOT NULL,
+	key             bigint NOT NULL,
 	position        bigint NOT NULL,
 	created_at      timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	paused_at       timestamptz,
@@ -75,7 +75,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.subscriptions', '');
 CREATE TABLE commerce_private.parked_events (
 	subscription    text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
 	era             int NOT NULL,
-	key             xid8 NOT NULL,
+	key             bigint NOT NULL,
 	position        bigint NOT NULL,
 	id              uuid NOT NULL,
 	type            text NOT NULL,
@@ -100,7 +100,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_events', '')
 CREATE TABLE commerce.dead_letters (
 	subscription  text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
 	era           int NOT NULL,
-	key           xid8 NOT NULL,
+	key           bigint NOT NULL,
 	position      bigint NOT NULL,
 	id            uuid NOT NULL,
 	type          text NOT NULL,
@@ -120,14 +120,14 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.dead_letters', '');
 -- by which they are always planned as a walk of the index, and not compiled: what they do ends after a
 -- few rows, which the planner cannot know.
 
-CREATE FUNCTION commerce_private.format_position(era int, key xid8, "position" bigint)
+CREATE FUNCTION commerce_private.format_position(era int, key bigint, "position" bigint)
 RETURNS text
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_format_position';
-COMMENT ON FUNCTION commerce_private.format_position(int, xid8, bigint) IS
+COMMENT ON FUNCTION commerce_private.format_position(int, bigint, bigint) IS
 	'an event''s position as fetch_events() returns it: era, key and position as hexadecimal numbers of fixed width, so that text order is reading order';
 
-CREATE FUNCTION commerce_private.parse_position("position" text, OUT era int, OUT key xid8, OUT number bigint)
+CREATE FUNCTION commerce_private.parse_position("position" text, OUT era int, OUT key bigint, OUT number bigint)
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_parse_position';
 COMMENT ON FUNCTION commerce_private.parse_position(text) IS
@@ -139,17 +139,17 @@ LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_system_identifier';
 COMMENT ON FUNCTION commerce_private.system_identifier() IS 'of this cluster';
 
-CREATE FUNCTION commerce_private.outbox_horizon(OUT era int, OUT key xid8)
+CREATE FUNCTION commerce_private.outbox_horizon(OUT era int, OUT key bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT o.era FROM commerce_private.origin o WHERE o.system_identifier = commerce_private.system_identifier()),
 					2147483647),
-		   pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())
+		   commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()))
 $$;
 COMMENT ON FUNCTION commerce_private.outbox_horizon() IS
 	'events with (era, key) below this can be read under the same snapshot: nothing can come in among them any more. Eras before the current one are closed, as are all when this cluster has not written here yet';
 
-CREATE FUNCTION commerce_private.last_readable(OUT era int, OUT key xid8, OUT "position" bigint)
+CREATE FUNCTION commerce_private.last_readable(OUT era int, OUT key bigint, OUT "position" bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
@@ -164,7 +164,7 @@ BEGIN
 	ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1;
 	IF NOT FOUND THEN
 		last_readable.era := 0;
-		last_readable.key := '0';
+		last_readable.key := 0;
 		last_readable.position := 0;
 	END IF;
 END
@@ -229,7 +229,7 @@ BEGIN
 	END IF;
 
 	IF subscribe.from_start THEN
-		SELECT 0 AS era, '0'::xid8 AS key, 0::bigint AS position INTO start;
+		SELECT 0 AS era, 0::bigint AS key, 0::bigint AS position INTO start;
 	ELSE
 		SELECT * INTO start FROM commerce_private.last_readable();
 	END IF;
@@ -525,7 +525,7 @@ $$;
 COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
 	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce_private.give_up_events(subscription text, era int, key xid8, "position" bigint, reason text)
+CREATE FUNCTION commerce_private.give_up_events(subscription text, era int, key bigint, "position" bigint, reason text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -550,7 +550,7 @@ BEGIN
 	RETURN given_up;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.give_up_events(text, int, xid8, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.give_up_events(text, int, bigint, bigint, text) IS
 	'makes dead letters of parked events, that at a position or all, and returns how many';
 
 CREATE FUNCTION commerce.remove_sink(subscription text)
@@ -751,7 +751,7 @@ BEGIN
 	IF redeliver.event_position IS NOT NULL THEN
 		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
 	ELSE
-		SELECT NULL::int AS era, NULL::xid8 AS key, NULL::bigint AS number INTO p;
+		SELECT NULL::int AS era, NULL::bigint AS key, NULL::bigint AS number INTO p;
 	END IF;
 	WITH dead AS (
 		DELETE FROM commerce.dead_letters d

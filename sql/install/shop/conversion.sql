@@ -32,7 +32,7 @@ CREATE TABLE commerce_private.conversion_windows (
 	threshold numeric(5, 2) NOT NULL,
 	verdict   text NOT NULL CHECK (verdict IN ('GOOD', 'BAD', 'TOO_FEW')),
 	alerting  boolean NOT NULL,
-	event_key xid8 NOT NULL
+	event_key bigint NOT NULL
 );
 COMMENT ON TABLE commerce_private.conversion_windows IS 'the windows that check_conversion() has judged in the last 30 days; the alert is on when the last one says so';
 COMMENT ON COLUMN commerce_private.conversion_windows.sheets IS 'matured order sheets made in the window';
@@ -100,10 +100,10 @@ BEGIN
 	judged.alerting := CASE WHEN again AND judged.verdict = 'BAD' THEN true
 							WHEN again AND judged.verdict = 'GOOD' THEN false
 							ELSE coalesce(former.alerting, false) END;
-	judged.event_key := coalesce(former.event_key, '0');
+	judged.event_key := coalesce(former.event_key, 0);
 
 	IF judged.alerting AND NOT former.alerting THEN
-		judged.event_key := greatest(judged.event_key, pg_catalog.pg_current_xact_id());
+		judged.event_key := greatest(judged.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()));
 		alert := pg_catalog.jsonb_build_object(
 			'starts_at', judged.starts_at, 'ends_at', judged.ends_at, 'sheets', judged.sheets, 'paid', judged.paid,
 			'percent', pg_catalog.round(100.0 * judged.paid / judged.sheets, 2),

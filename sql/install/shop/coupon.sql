@@ -45,7 +45,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.coupons_id_seq', '');
 CREATE TABLE commerce_private.coupon_quota (
 	coupon_id bigint PRIMARY KEY REFERENCES commerce.coupons,
 	on_hand   bigint NOT NULL,
-	mark      xid8 NOT NULL DEFAULT '0'
+	mark      bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE commerce_private.coupon_quota IS
 	'folded quota: what remains is on_hand less the coupon_issues not folded yet. No claim updates it';
@@ -65,8 +65,8 @@ CREATE TABLE commerce.coupon_issues (
 	expires_at    timestamptz NOT NULL,
 	used_at       timestamptz,
 	used_order_id bigint,
-	event_key     xid8 NOT NULL,
-	xid           xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	event_key     bigint NOT NULL,
+	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
 	CONSTRAINT coupon_issues_user_coupon_key UNIQUE (user_id, coupon_id),
 	CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
 	CHECK ((status = 'USED') = (used_at IS NOT NULL))
@@ -292,7 +292,7 @@ BEGIN
 		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
 	END IF;
 	UPDATE commerce.coupon_issues i
-	SET status = 'REVOKED', event_key = greatest(i.event_key, pg_catalog.pg_current_xact_id())
+	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE i.id = issue.id
 	RETURNING i.* INTO issue;
 	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
@@ -317,7 +317,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_m
 AS $$
 BEGIN
 	WITH horizon AS MATERIALIZED (
-		SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
+		SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin
 	), due AS (
 		SELECT q.coupon_id, i.finished
 		FROM commerce_private.coupon_quota q CROSS JOIN horizon h

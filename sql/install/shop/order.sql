@@ -16,7 +16,7 @@ CREATE TABLE commerce.orders (
 	shipping_total      bigint NOT NULL CHECK (shipping_total >= 0),
 	payment_amount      bigint NOT NULL,
 	refunded_amount     bigint NOT NULL DEFAULT 0,
-	event_key           xid8 NOT NULL,
+	event_key           bigint NOT NULL,
 	CONSTRAINT orders_payment_amount_check
 		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total),
 	CONSTRAINT orders_refunded_amount_check CHECK (refunded_amount BETWEEN 0 AND payment_amount),
@@ -90,7 +90,7 @@ CREATE TABLE commerce.order_item_events (
 	actor         commerce.actor_kind NOT NULL,
 	actor_id      bigint,
 	note          text,
-	xid           xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
 	PRIMARY KEY (order_item_id, id)
 );
 -- What best sellers are counted from: units sold, and units of paid orders cancelled.

@@ -11,7 +11,7 @@ COMMENT ON TABLE commerce.product_daily_sales IS 'units sold per day (of payment
 SELECT pg_catalog.pg_extension_config_dump('commerce.product_daily_sales', '');
 
 CREATE TABLE commerce_private.sales_fold (
-	mark xid8 PRIMARY KEY
+	mark bigint PRIMARY KEY
 );
 CREATE UNIQUE INDEX sales_fold_one_row ON commerce_private.sales_fold ((true));
 COMMENT ON TABLE commerce_private.sales_fold IS 'watermark: events of transactions below this id are in product_daily_sales; at most one row, written when the first sales are folded';
@@ -43,7 +43,7 @@ LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_lock_sales';
 COMMENT ON FUNCTION commerce_private.lock_sales() IS 'lets one transaction at a time fold sales';
 
-CREATE FUNCTION commerce_private.sales_between(first xid8, horizon xid8)
+CREATE FUNCTION commerce_private.sales_between(first bigint, horizon bigint)
 RETURNS TABLE (day date, product_id bigint, units numeric)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -56,15 +56,15 @@ AS $$
 	GROUP BY 1, 2
 	ORDER BY 1, 2
 $$;
-COMMENT ON FUNCTION commerce_private.sales_between(xid8, xid8) IS
+COMMENT ON FUNCTION commerce_private.sales_between(bigint, bigint) IS
 	'units sold, less units cancelled, by the transactions from first to before horizon';
 
-CREATE FUNCTION commerce_private.fold_sales(horizon xid8)
+CREATE FUNCTION commerce_private.fold_sales(horizon bigint)
 RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	watermark xid8 := coalesce((SELECT f.mark FROM commerce_private.sales_fold f), '0');
+	watermark bigint := coalesce((SELECT f.mark FROM commerce_private.sales_fold f), 0);
 	folded int;
 	unfolded int;
 BEGIN
@@ -80,12 +80,12 @@ BEGIN
 
 	DELETE FROM commerce_private.unfolded_sales;
 	INSERT INTO commerce_private.unfolded_sales (day, product_id, units)
-	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, '18446744073709551615') s;
+	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, 9223372036854775807) s;
 	GET DIAGNOSTICS unfolded = ROW_COUNT;
 	RETURN folded + unfolded;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.fold_sales(xid8) IS
+COMMENT ON FUNCTION commerce_private.fold_sales(bigint) IS
 	'adds the events of transactions from the watermark up to horizon to product_daily_sales and moves the watermark; those from there on that can be seen are written to unfolded_sales';
 
 CREATE FUNCTION commerce_private.rank_products(days int, top int)
@@ -116,7 +116,7 @@ BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.lock_sales();
 	-- a command of its own after the lock, so that its snapshot sees what the last refresh committed
-	written := commerce_private.fold_sales(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()));
+	written := commerce_private.fold_sales(commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())));
 
 	DELETE FROM commerce.popular_products;
 	INSERT INTO commerce.popular_products (rank, product_id, units_sold, until_day, as_of)

@@ -44,9 +44,9 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.promotions_id_seq', '');
 CREATE TABLE commerce_private.stock (
 	product_id bigint PRIMARY KEY REFERENCES commerce.products,
 	on_hand    bigint NOT NULL DEFAULT 0,
-	mark       xid8 NOT NULL DEFAULT '0',
+	mark       bigint NOT NULL DEFAULT 0,
 	depleted   boolean NOT NULL DEFAULT false,
-	event_key  xid8 NOT NULL DEFAULT '0'
+	event_key  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE commerce_private.stock IS
 	'folded stock: what is available is on_hand plus the entries of stock_entries not folded yet. No order updates it';
@@ -64,7 +64,7 @@ CREATE TABLE commerce.stock_entries (
 	order_item_id bigint,
 	note          text,
 	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	xid           xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
 	PRIMARY KEY (product_id, xid, id) INCLUDE (delta)
 );
 COMMENT ON TABLE commerce.stock_entries IS 'append-only journal of every unit of stock that came or went: the truth';
@@ -298,7 +298,7 @@ BEGIN
 	folded := 0;
 	FOR moved IN
 		WITH horizon AS MATERIALIZED (
-			SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS xmin
+			SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin
 		), due AS (
 			SELECT s.product_id, s.depleted AS was_depleted, f.finished,
 				   CASE WHEN fold_stock.product_ids IS NOT NULL THEN s.product_id = ANY (fold_stock.sold_out)
@@ -317,7 +317,7 @@ BEGIN
 		UPDATE commerce_private.stock s
 		SET on_hand = s.on_hand + coalesce(due.finished, 0), mark = greatest(s.mark, h.xmin), depleted = due.is_depleted,
 			event_key = CASE WHEN due.is_depleted AND NOT due.was_depleted
-							 THEN greatest(s.event_key, pg_catalog.pg_current_xact_id()) ELSE s.event_key END
+							 THEN greatest(s.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) ELSE s.event_key END
 		FROM due CROSS JOIN horizon h
 		WHERE s.product_id = due.product_id
 		RETURNING s.product_id, s.event_key, due.is_depleted AND NOT due.was_depleted AS now_depleted

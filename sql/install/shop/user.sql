@@ -11,7 +11,7 @@ CREATE TABLE commerce.users (
 	status     commerce.user_status NOT NULL DEFAULT 'ACTIVE',
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	event_key  xid8 NOT NULL DEFAULT '0'
+	event_key  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX users_email_key ON commerce.users (pg_catalog.lower(email));
 COMMENT ON TABLE commerce.users IS 'everybody who buys, sells or runs the shop';
@@ -90,7 +90,7 @@ BEGIN
 
 	INSERT INTO commerce.users (name, email, phone, address, role, event_key)
 	VALUES (create_user.name, create_user.email, create_user.phone, create_user.address, create_user.role,
-			pg_catalog.pg_current_xact_id())
+			commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	ON CONFLICT DO NOTHING
 	RETURNING * INTO created;
 	IF created.id IS NULL THEN
