@@ -35,27 +35,23 @@ static SqlStatement lock_row[] = {
 	},
 };
 
-/* $2: a transaction whose rows are left out */
+/* $2: a transaction whose rows are left out; NULL: none */
 #define MARK_IS_AHEAD(row) \
 	row ".mark OPERATOR(pg_catalog.>) commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS ahead"
 
 static SqlStatement sum_rows[] = {
 	[ESCROW_STOCK] = {
-		"SELECT (s.on_hand OPERATOR(pg_catalog.+) coalesce(j.units, 0))::pg_catalog.int8 AS units, " MARK_IS_AHEAD("s") ", j.n "
-		"FROM commerce_private.stock s CROSS JOIN LATERAL ("
-		"  SELECT pg_catalog.sum(e.delta) AS units, pg_catalog.count(*) AS n "
-		"  FROM commerce.stock_entries e WHERE e.product_id OPERATOR(pg_catalog.=) s.product_id "
-		"  AND e.xid OPERATOR(pg_catalog.>=) s.mark AND e.xid OPERATOR(pg_catalog.<>) $2) j "
-		"WHERE s.product_id OPERATOR(pg_catalog.=) $1",
+		"SELECT (l.units OPERATOR(pg_catalog.-) coalesce((SELECT pg_catalog.sum(e.delta) FROM commerce.stock_entries e "
+		"  WHERE e.product_id OPERATOR(pg_catalog.=) l.product_id AND e.xid OPERATOR(pg_catalog.=) $2), 0))::pg_catalog.int8 AS units, "
+		MARK_IS_AHEAD("l") ", l.unfolded "
+		"FROM commerce_private.stock_left l WHERE l.product_id OPERATOR(pg_catalog.=) $1",
 		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
-		"SELECT q.on_hand OPERATOR(pg_catalog.-) j.n AS units, " MARK_IS_AHEAD("q") ", j.n "
-		"FROM commerce_private.coupon_quota q CROSS JOIN LATERAL ("
-		"  SELECT pg_catalog.count(*) AS n "
-		"  FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) q.coupon_id "
-		"  AND i.xid OPERATOR(pg_catalog.>=) q.mark AND i.xid OPERATOR(pg_catalog.<>) $2) j "
-		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",
+		"SELECT l.units OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM commerce.coupon_issues i "
+		"  WHERE i.coupon_id OPERATOR(pg_catalog.=) l.coupon_id AND i.xid OPERATOR(pg_catalog.=) $2) AS units, "
+		MARK_IS_AHEAD("l") ", l.unfolded "
+		"FROM commerce_private.quota_left l WHERE l.coupon_id OPERATOR(pg_catalog.=) $1",
 		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 };
@@ -98,18 +94,18 @@ rows_lock(EscrowKind kind, int64 id)
 	sql_do(&lock_row[kind], SQL_ARGS(Int64GetDatum(id)));
 }
 
-/* Returns whether the mark is this cluster's past; *n: how many rows were summed. */
+/* Returns whether the mark is this cluster's past; *n: how many rows are above it. */
 static bool
 sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 {
-	int64		excluded = with_own ? 0 : key_of(GetTopFullTransactionIdIfAny());
-	SqlResult	result = sql_query(&sum_rows[kind],
-									SQL_ARGS(Int64GetDatum(id), Int64GetDatum(excluded)));
+	int64		own = key_of(GetTopFullTransactionIdIfAny());
+	SqlResult	result = sql_query_with_nulls(&sum_rows[kind], SQL_ARGS(Int64GetDatum(id), Int64GetDatum(own)),
+											  with_own || own == 0 ? " n" : NULL);
 
 	if (!result_next(&result))
 		raise_not_found(kind == ESCROW_STOCK ? "product" : "coupon", id);
 	*units = result_int64(&result, "units");
-	*n = result_int64(&result, "n");
+	*n = result_int64(&result, "unfolded");
 	return !result_bool(&result, "ahead");
 }
 

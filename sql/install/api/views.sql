@@ -158,6 +158,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.jsonb_build_object('reason', TG_TABLE_NAME || ' is for reading'));
+	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION commerce_private.api_refuse_write() IS 'trigger function of the views of commerce_api';

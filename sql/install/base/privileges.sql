@@ -59,7 +59,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	readable CONSTANT regclass[] := '{commerce.product_list,commerce.order_list,commerce.coupon_list,commerce.job_status,commerce.order_item_transitions,commerce.conversion_by_minute,commerce.conversion_by_hour,commerce.subscription_status,commerce.outbox_segments}';
+	readable CONSTANT regclass[] := '{commerce.product_list,commerce.order_list,commerce.coupon_list,commerce.job_status,commerce.order_item_transitions,commerce.conversion_by_minute,commerce.conversion_by_hour,commerce.subscription_status,commerce.outbox_segments}'::regclass[];
 BEGIN
 	PERFORM commerce_private.require_role(grant_app.role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);

@@ -11,14 +11,10 @@ BEGIN
 	PERFORM commerce_private.fold_sales(9223372036854775807);
 	UPDATE commerce_private.sales_fold SET mark = present;
 
-	UPDATE commerce_private.stock s
-	SET on_hand = s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
-										WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0),
-		mark = present;
-	UPDATE commerce_private.coupon_quota q
-	SET on_hand = q.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
-							   WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark),
-		mark = present;
+	UPDATE commerce_private.stock s SET on_hand = l.units, mark = present
+	FROM commerce_private.stock_left l WHERE l.product_id = s.product_id;
+	UPDATE commerce_private.coupon_quota q SET on_hand = l.units, mark = present
+	FROM commerce_private.quota_left l WHERE l.coupon_id = q.coupon_id;
 
 	UPDATE commerce.stock_entries SET xid = 0 WHERE xid >= present;
 	UPDATE commerce.coupon_issues SET xid = 0 WHERE xid >= present;

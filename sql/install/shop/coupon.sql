@@ -79,6 +79,14 @@ COMMENT ON COLUMN commerce.coupon_issues.xid IS 'the transaction that issued it'
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues_id_seq', '');
 
+CREATE VIEW commerce_private.quota_left AS
+	SELECT q.coupon_id, q.mark, q.on_hand - j.unfolded AS units, j.unfolded
+	FROM commerce_private.coupon_quota q
+	CROSS JOIN LATERAL (SELECT count(*) AS unfolded FROM commerce.coupon_issues i
+						WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark) j;
+COMMENT ON VIEW commerce_private.quota_left IS
+	'how many of each coupon remain as the snapshot sees them: on hand, less the issues that are not folded yet';
+
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id, quantity ON commerce.coupons
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.coupons ENABLE ALWAYS TRIGGER gate_delete;

@@ -17,10 +17,9 @@ AS $$
 			(SELECT count(*) FROM (SELECT e.product_id FROM commerce.stock_entries e GROUP BY 1 HAVING sum(e.delta) < 0) n)
 		UNION ALL SELECT 'folded and unfolded stock is the sum of all entries',
 			(SELECT count(*) FROM commerce.products p
-			 LEFT JOIN commerce_private.stock s ON s.product_id = p.id
-			 LEFT JOIN LATERAL (SELECT sum(e.delta) AS total, sum(e.delta) FILTER (WHERE e.xid >= s.mark) AS unfolded
-								FROM commerce.stock_entries e WHERE e.product_id = p.id) e ON true
-			 WHERE s.product_id IS NULL OR s.on_hand + coalesce(e.unfolded, 0) <> coalesce(e.total, 0))
+			 LEFT JOIN commerce_private.stock_left l ON l.product_id = p.id
+			 LEFT JOIN (SELECT e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e GROUP BY 1) e ON e.product_id = p.id
+			 WHERE l.units IS DISTINCT FROM coalesce(e.total, 0))
 		UNION ALL SELECT 'the gate''s triggers are always enabled',
 			(SELECT count(*) FROM pg_catalog.pg_trigger g
 			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
@@ -38,10 +37,8 @@ AS $$
 			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
 		UNION ALL SELECT 'folded and unfolded quota is the quantity less all issues',
 			(SELECT count(*) FROM commerce.coupons c
-			 LEFT JOIN commerce_private.coupon_quota q ON q.coupon_id = c.id
-			 LEFT JOIN LATERAL (SELECT count(*) AS total, count(*) FILTER (WHERE i.xid >= q.mark) AS unfolded
-								FROM commerce.coupon_issues i WHERE i.coupon_id = c.id) i ON true
-			 WHERE q.coupon_id IS NULL OR q.on_hand - i.unfolded <> c.quantity - i.total)
+			 LEFT JOIN commerce_private.quota_left l ON l.coupon_id = c.id
+			 WHERE l.units IS DISTINCT FROM c.quantity - (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
 		UNION ALL SELECT 'a coupon is used by at most one live order',
 			(SELECT count(*) FROM commerce.coupon_issues i
 			 LEFT JOIN (SELECT c.coupon_issue_id, count(*) AS uses, max(c.order_id) AS order_id

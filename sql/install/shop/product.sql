@@ -97,6 +97,14 @@ LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_open_stock';
 COMMENT ON FUNCTION commerce_private.open_stock(bigint, bigint) IS 'gives a new product its stock row and first entry. Errors: INVALID_REQUEST';
 
+CREATE VIEW commerce_private.stock_left AS
+	SELECT s.product_id, s.mark, (s.on_hand + coalesce(j.units, 0))::bigint AS units, j.unfolded
+	FROM commerce_private.stock s
+	CROSS JOIN LATERAL (SELECT sum(e.delta) AS units, count(*) AS unfolded FROM commerce.stock_entries e
+						WHERE e.product_id = s.product_id AND e.xid >= s.mark) j;
+COMMENT ON VIEW commerce_private.stock_left IS
+	'units of each product that the snapshot sees: on hand, and of entries that are not folded yet. A transaction with an old snapshot may have taken units whose return it does not see: then they are fewer than none';
+
 CREATE FUNCTION commerce.adjust_stock(product_id bigint, delta bigint, note text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -115,11 +123,8 @@ BEGIN
 	IF available_stock.product_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
-	-- a transaction with an old snapshot may have taken units whose return it does not see
-	SELECT greatest(s.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
-										  WHERE e.product_id = s.product_id AND e.xid >= s.mark), 0), 0)
-	INTO available
-	FROM commerce_private.stock s WHERE s.product_id = available_stock.product_id;
+	SELECT greatest(l.units, 0) INTO available
+	FROM commerce_private.stock_left l WHERE l.product_id = available_stock.product_id;
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('product', available_stock.product_id);
 	END IF;

@@ -10,9 +10,8 @@ CREATE VIEW commerce.product_list AS
 		   p.created_at, p.updated_at
 	FROM commerce.products p
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
-	JOIN LATERAL (SELECT greatest(t.on_hand + coalesce((SELECT sum(e.delta) FROM commerce.stock_entries e
-														WHERE e.product_id = t.product_id AND e.xid >= t.mark), 0), 0)::bigint AS available
-				  FROM commerce_private.stock t WHERE t.product_id = p.id) k ON true
+	JOIN LATERAL (SELECT greatest(t.units, 0) AS available
+				  FROM commerce_private.stock_left t WHERE t.product_id = p.id) k ON true
 	JOIN LATERAL (SELECT least(p.price, greatest(p.discount, max(
 						CASE r.kind WHEN 'FIXED' THEN r.value
 							 ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END))) AS reduction
@@ -43,9 +42,8 @@ CREATE VIEW commerce.coupon_list AS
 				ELSE 'ACTIVE' END::commerce.coupon_status AS status,
 		   c.created_at, c.updated_at
 	FROM commerce.coupons c
-	JOIN LATERAL (SELECT greatest(t.on_hand - (SELECT count(*) FROM commerce.coupon_issues i
-											   WHERE i.coupon_id = t.coupon_id AND i.xid >= t.mark), 0) AS remaining
-				  FROM commerce_private.coupon_quota t WHERE t.coupon_id = c.id) q ON true;
+	JOIN LATERAL (SELECT greatest(t.units, 0) AS remaining
+				  FROM commerce_private.quota_left t WHERE t.coupon_id = c.id) q ON true;
 COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be claimed, and their status';
 
 CREATE VIEW commerce.job_status AS
