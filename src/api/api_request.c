@@ -27,6 +27,8 @@
 #include "base/compat.h"
 #include "base/error.h"
 
+#define MAX_ELEMENTS	1000	/* of any array of a request */
+
 PG_FUNCTION_INFO_V1(commerce_current_user_id);
 
 static const char *parsing = NULL;
@@ -198,6 +200,8 @@ json_array(const ApiArgument *argument, const JsonbValue *value)
 		raise_invalid(argument->name, "must be an array of %s", of_text ? "strings" : "whole numbers");
 	container = value->val.binary.data;
 	n = JsonContainerSize(container);
+	if (n > MAX_ELEMENTS)
+		raise_invalid(argument->name, "must have at most %d elements", MAX_ELEMENTS);
 	elements = palloc(Max(n, 1) * sizeof(Datum));
 	for (int i = 0; i < n; i++)
 	{

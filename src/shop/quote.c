@@ -190,9 +190,9 @@ parse_order_coupons(QuoteRequest *request, ArrayType *array)
 		return;
 	if (ARR_NDIM(array) != 1)
 		raise_invalid("coupon_issue_ids", "must be an array of one dimension");
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &n);
-	if (n > MAX_LINES)
+	if (ArrayGetNItems(1, ARR_DIMS(array)) > MAX_LINES)
 		raise_invalid("coupon_issue_ids", "must have at most %d elements", MAX_LINES);
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &n);
 	request->order_coupon_ids = palloc(n * sizeof(int64));
 	for (int i = 0; i < n; i++)
 	{

@@ -49,7 +49,10 @@ BEGIN
 						SELECT v.view FROM commerce_private.api_views v WHERE v.api_role = granted.api_role
 						UNION ALL
 						SELECT pg_catalog.format('commerce.%I', a.relation)::regclass
-						FROM commerce_private.api_relations a WHERE a.api_role = granted.api_role)) AS f (function));
+						FROM commerce_private.api_relations a WHERE a.api_role = granted.api_role
+						UNION ALL
+						SELECT 'commerce_private.api_offers'::regclass)) AS f (function));
+		EXECUTE pg_catalog.format('GRANT SELECT ON commerce_private.api_offers TO %I', granted.role);
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON %s TO %I', v.view, granted.role), '; ')
 				 FROM commerce_private.api_views v WHERE v.api_role = granted.api_role);
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON commerce.%I TO %I', a.relation, granted.role), '; ')

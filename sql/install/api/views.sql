@@ -3,11 +3,23 @@
 -- the foreign keys. What remains of stock and coupons comes from views of commerce that run with their owner's
 -- rights: the journals behind are for nobody else.
 
+-- What is looked up for a product. A barrier, and looked up by the id of a row that may be seen, so that no function
+-- of somebody's own in a query's condition is shown another product's.
+CREATE VIEW commerce_private.api_offers WITH (security_barrier = true) AS
+	SELECT l.id, l.seller_name, l.discount_now, l.price_now, l.stock, l.status
+	FROM commerce.product_list l
+	WHERE l.status <> 'DISCONTINUED' OR l.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
+COMMENT ON VIEW commerce_private.api_offers IS 'price, stock and status of the products that the caller may see';
+COMMENT ON COLUMN commerce_private.api_offers.discount_now IS 'won per unit: the larger of instant discount and running promotions';
+COMMENT ON COLUMN commerce_private.api_offers.stock IS 'units that can be ordered';
+
 CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
 	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, l.discount_now,
 		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
 	FROM commerce.products p
-	JOIN commerce.product_list l ON l.id = p.id
+	-- OFFSET 0 keeps it one look-up for each product
+	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
+				  FROM commerce_private.api_offers o WHERE o.id = p.id OFFSET 0) l ON true
 	WHERE p.status = 'ON_SALE';
 COMMENT ON VIEW commerce_api.products IS 'the catalogue: products on sale or sold out';
 
@@ -15,7 +27,9 @@ CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
 	SELECT p.id, p.seller_id, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
 		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
 	FROM commerce.products p
-	JOIN commerce.product_list l ON l.id = p.id
+	-- OFFSET 0 keeps it one look-up for each product
+	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
+				  FROM commerce_private.api_offers o WHERE o.id = p.id OFFSET 0) l ON true
 	WHERE p.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.my_products IS 'a seller''s own products, discontinued ones too; for an administrator all';
 
@@ -187,7 +201,7 @@ COMMENT ON TABLE commerce_private.api_relations IS 'which rows of the tables and
 COMMENT ON COLUMN commerce_private.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
 
 INSERT INTO commerce_private.api_relations (relation, api_role, condition)
-WITH catalogue (relation) AS (VALUES ('product_list'), ('coupon_list'), ('sellers'), ('coupons'), ('order_item_transitions')),
+WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), ('order_item_transitions')),
 	shop (relation, buyer, seller) AS (VALUES
 	('users', 'id = (SELECT commerce_private.current_user_id())', 'id = (SELECT commerce_private.current_user_id())'),
 	('balance_entries', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
@@ -214,11 +228,12 @@ UNION ALL VALUES
 	('products', 'ANONYMOUS'::commerce_private.api_role, 'status = ''ON_SALE'''),
 	('products', 'BUYER', 'status = ''ON_SALE'''),
 	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce_private.current_seller_id())'),
-	('products', 'ADMIN', 'true');
+	('products', 'ADMIN', 'status = ''ON_SALE'' OR (SELECT commerce_private.current_admin())');
 
--- Row security. Everybody else is left as granted. A role that may use commerce_api sees no row until
--- grant_api() has made its own policy for it: a dump has grants in it, but not policies on an extension's
--- tables, and a restored database must not show more than it did.
+-- Row security. Everybody else is left as granted. A role of grant_api() sees no row until it has its own policy:
+-- a dump has grants in it, but not policies on an extension's tables, and a restored database must not show more
+-- than it did. Such a role is known by what it alone is granted, the functions of commerce_api, for which one
+-- stands here; what a superuser may do everywhere, and pg_read_all_data in every schema, makes nobody one.
 DO $$
 DECLARE
 	guarded text;
@@ -228,7 +243,8 @@ BEGIN
 		EXECUTE pg_catalog.format('CREATE POLICY commerce_as_granted ON commerce.%I USING (true) WITH CHECK (true)', guarded);
 		EXECUTE pg_catalog.format($policy$
 			CREATE POLICY commerce_guard ON commerce.%I AS RESTRICTIVE USING ((SELECT
-				NOT pg_catalog.has_schema_privilege('commerce_api', 'USAGE')
+				NOT pg_catalog.has_function_privilege('commerce_api.get_order(text)'::regprocedure, 'EXECUTE')
+				OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER AND r.rolsuper)
 				OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN pg_catalog.unnest(p.polroles) AS r (role)
 						   WHERE p.polrelid = %L::regclass AND NOT p.polpermissive AND r.role <> 0
 							 AND pg_catalog.pg_has_role(r.role, 'USAGE'))))$policy$,
@@ -248,7 +264,7 @@ CREATE VIEW commerce_private.api_views AS
 		SELECT FROM pg_catalog.pg_rewrite w
 		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
 			AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
-		JOIN pg_catalog.pg_class b ON b.oid = d.refobjid AND b.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
+		JOIN pg_catalog.pg_class b ON b.oid = d.refobjid AND b.relnamespace = 'commerce'::regnamespace
 		WHERE w.ev_class = v.oid
 		  AND NOT EXISTS (SELECT FROM commerce_private.api_relations a WHERE a.relation = b.relname AND a.api_role = r.api_role));
 COMMENT ON VIEW commerce_private.api_views IS 'which views of commerce_api are for which role';

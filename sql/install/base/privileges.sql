@@ -64,10 +64,6 @@ BEGIN
 	PERFORM commerce_private.require_role(grant_app.role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
 	PERFORM commerce_private.close_row_types();
-	EXECUTE pg_catalog.format('GRANT USAGE ON TYPE %s TO %s',
-		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
-		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
-		grant_app.role);
 	EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', pg_catalog.array_to_string(readable, ', '), grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
@@ -96,10 +92,6 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM commerce_private.require_role(revoke_app.role);
-	EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM %s',
-		(SELECT pg_catalog.string_agg(t.oid::regtype::text, ', ')
-		 FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e'),
-		revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON ALL TABLES IN SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
 	EXECUTE pg_catalog.format('REVOKE ALL ON SCHEMA commerce, commerce_private FROM %s', revoke_app.role);
@@ -107,8 +99,9 @@ END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
--- Everything is taken back from everybody but the owner: PostgreSQL gives PUBLIC functions and types, and ALTER
--- DEFAULT PRIVILEGES may have given anything to anybody.
+-- Everything is taken back from everybody but the owner: PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT
+-- PRIVILEGES may have given anything to anybody. What stays is PUBLIC's use of enums and domains: without it, who may
+-- read a table could make no view of it.
 DO $$
 DECLARE
 	object record;
@@ -130,7 +123,8 @@ BEGIN
 			  SELECT 'TYPE', t.oid::regtype::text, t.typnamespace, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
 			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k
 		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
-		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace) AND a.grantee <> k.owner
+		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
+		  AND a.grantee <> k.owner AND (k.kind <> 'TYPE' OR a.grantee <> 0)
 		GROUP BY 1, 2, 3
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, object.grantee);

@@ -109,7 +109,8 @@ BEGIN
 			'percent', pg_catalog.round(100.0 * judged.paid / judged.sheets, 2),
 			'threshold', judged.threshold, 'usual', judged.usual);
 		PERFORM commerce_private.write_event('Conversion', 'order_sheets', 'ConversionAlert', alert, judged.event_key);
-		PERFORM pg_catalog.pg_notify('commerce_conversion_alert', alert::text);
+		-- anybody may listen, and notify: it says nothing but that there is something to look at
+		PERFORM pg_catalog.pg_notify('commerce_conversion_alert', '');
 	END IF;
 	INSERT INTO commerce_private.conversion_windows SELECT judged.*;
 END
@@ -148,7 +149,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.check_conversion() IS
-	'judges the windows of order sheets that have become complete and returns how many; two in a row below the threshold write a ConversionAlert event and notify commerce_conversion_alert, once, until two in a row are above it again';
+	'judges the windows of order sheets that have become complete and returns how many; two in a row below the threshold write a ConversionAlert event and notify commerce_conversion_alert, with nothing in the notification, once, until two in a row are above it again';
 
 INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
 	('check-conversion', '* * * * *', 'SELECT commerce.check_conversion()', 'alerts when too few order sheets become paid orders');
