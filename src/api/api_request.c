@@ -26,6 +26,7 @@
 #include "api/api_request.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/text_limit.h"
 
 #define MAX_ELEMENTS	1000	/* of any array of a request */
 
@@ -370,6 +371,7 @@ fill_from_caller(ApiRequest *request)
 				if (key != NULL)
 				{
 					give(request, i, CStringGetTextDatum(key));
+					text_check("idempotency_key", request->values[i]);
 					request->has_key = true;
 				}
 				break;

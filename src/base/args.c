@@ -9,6 +9,7 @@
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/text_limit.h"
 
 Datum
 arg_datum(FunctionCallInfo fcinfo, int i, const char *name)
@@ -33,7 +34,10 @@ arg_bool(FunctionCallInfo fcinfo, int i, const char *name)
 text *
 arg_text(FunctionCallInfo fcinfo, int i, const char *name)
 {
-	return DatumGetTextPP(arg_datum(fcinfo, i, name));
+	Datum		value = arg_datum(fcinfo, i, name);
+
+	text_check(name, value);
+	return DatumGetTextPP(value);
 }
 
 int
@@ -59,9 +63,9 @@ arg_max_rows(FunctionCallInfo fcinfo, int i)
 }
 
 text *
-arg_text_or_null(FunctionCallInfo fcinfo, int i)
+arg_text_or_null(FunctionCallInfo fcinfo, int i, const char *name)
 {
-	return PG_ARGISNULL(i) ? NULL : PG_GETARG_TEXT_PP(i);
+	return PG_ARGISNULL(i) ? NULL : arg_text(fcinfo, i, name);
 }
 
 Jsonb *

@@ -11,7 +11,10 @@
 
 #include "base/catalog.h"
 
-/* Argument number i, from 0.  Null is INVALID_REQUEST: "user_id must not be null". */
+/*
+ * Argument number i, from 0.  Null is INVALID_REQUEST: "user_id must not be null".  A text is also tested for its
+ * length (text_limit.h).
+ */
 extern int64 arg_int64(FunctionCallInfo fcinfo, int i, const char *name);
 extern bool arg_bool(FunctionCallInfo fcinfo, int i, const char *name);
 extern text *arg_text(FunctionCallInfo fcinfo, int i, const char *name);
@@ -23,7 +26,7 @@ extern int64 arg_positive(FunctionCallInfo fcinfo, int i, const char *name);
 extern int32 arg_max_rows(FunctionCallInfo fcinfo, int i);
 
 /* NULL for null. */
-extern text *arg_text_or_null(FunctionCallInfo fcinfo, int i);
+extern text *arg_text_or_null(FunctionCallInfo fcinfo, int i, const char *name);
 extern Jsonb *arg_jsonb_or_null(FunctionCallInfo fcinfo, int i);
 extern ArrayType *arg_array_or_null(FunctionCallInfo fcinfo, int i);
 

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "base/calendar.h"
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -140,7 +141,7 @@ guc_define(void)
 Datum
 commerce_setting(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name = text_to_cstring(arg_text(fcinfo, 0, "name"));
 
 	if (strncmp(name, "commerce.", strlen("commerce.")) != 0)
 		raise_invalid(name, "is not a setting of commerce");

@@ -205,7 +205,7 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 	};
 	static const char *const parameters[] = {"era", "key", "position", "event_types", "horizon_era", "horizon_key"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		name = arg_datum(fcinfo, 0, "subscription");
+	Datum		name = PointerGetDatum(arg_text(fcinfo, 0, "subscription"));
 	SqlResult	cursor;
 	SqlResult	events;
 	Datum		values[7];
@@ -266,7 +266,7 @@ commerce_try_lock_subscription(PG_FUNCTION_ARGS)
 Datum
 commerce_unlock_subscription(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(lock_release_session(COMMERCE_LOCK_SUBSCRIPTION, lock_key(PG_GETARG_TEXT_PP(0))));
+	PG_RETURN_BOOL(lock_release_session(COMMERCE_LOCK_SUBSCRIPTION, lock_key(arg_text(fcinfo, 0, "subscription"))));
 }
 
 /*

@@ -19,6 +19,7 @@ Actor
 actor_get(FunctionCallInfo fcinfo, int first)
 {
 	Actor		actor = {0};
+	text	   *note;
 
 	actor.kind = arg_label(fcinfo, first, "actor", TYPE_ACTOR_KIND);
 	if (!PG_ARGISNULL(first + 1))
@@ -27,7 +28,7 @@ actor_get(FunctionCallInfo fcinfo, int first)
 		if (actor.id < 1)
 			raise_not_found("actor", actor.id);
 	}
-	if (!PG_ARGISNULL(first + 2))
-		actor.note = text_to_cstring(PG_GETARG_TEXT_PP(first + 2));
+	note = arg_text_or_null(fcinfo, first + 2, "note");
+	actor.note = note ? text_to_cstring(note) : NULL;
 	return actor;
 }

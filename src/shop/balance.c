@@ -142,7 +142,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 	IdempotentCall call;
 	Event		event = {"User", NULL, "BalanceCharged"};
 	JsonWriter	json = {0};
-	text	   *key = arg_text_or_null(fcinfo, 2);
+	text	   *key = arg_text_or_null(fcinfo, 2, "idempotency_key");
 	int64		user_id;
 	int64		amount;
 	BalanceChange change;

@@ -15,7 +15,6 @@
 #include "common/cryptohash.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -28,7 +27,6 @@
 #include "escrow/gate.h"
 #include "shop/idempotency.h"
 
-#define MAX_KEY_LENGTH	255
 #define KEPT			"interval '24 hours'"
 
 PG_FUNCTION_INFO_V1(commerce_begin_key);
@@ -56,9 +54,8 @@ idempotency_init(IdempotentCall *call, const char *scope, const char *operation,
 	if (key == NULL)
 		return;
 
-	if (VARSIZE_ANY_EXHDR(key) == 0 ||
-		pg_mbstrlen_with_len(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)) > MAX_KEY_LENGTH)
-		raise_invalid("idempotency_key", "must have 1 to %d characters", MAX_KEY_LENGTH);
+	if (VARSIZE_ANY_EXHDR(key) == 0)
+		raise_invalid("idempotency_key", "must not be empty");
 	hash = pg_cryptohash_create(PG_SHA256);
 	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
 		pg_cryptohash_update(hash, (const uint8 *) arguments, strlen(arguments)) < 0 ||
@@ -156,7 +153,7 @@ init_from_sql(IdempotentCall *call, FunctionCallInfo fcinfo)
 	Jsonb	   *arguments = PG_GETARG_JSONB_P(3);
 
 	idempotency_init(call, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-					 arg_text_or_null(fcinfo, 2),
+					 arg_text_or_null(fcinfo, 2, "idempotency_key"),
 					 JsonbToCString(NULL, &arguments->root, VARSIZE(arguments)));
 }
 

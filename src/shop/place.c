@@ -149,7 +149,7 @@ Datum
 commerce_place_order(PG_FUNCTION_ARGS)
 {
 	int64		user_id;
-	text	   *key = arg_text_or_null(fcinfo, 3);
+	text	   *key = arg_text_or_null(fcinfo, 3, "idempotency_key");
 	PaymentMethod method;
 	QuoteRequest *request;
 	IdempotentCall call;

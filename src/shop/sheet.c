@@ -279,7 +279,7 @@ Datum
 commerce_place_sheet_order(PG_FUNCTION_ARGS)
 {
 	Datum		sheet_id;
-	text	   *key = arg_text_or_null(fcinfo, 1);
+	text	   *key = arg_text_or_null(fcinfo, 1, "idempotency_key");
 	PaymentMethod method;
 	int64		user_id;
 	IdempotentCall call;

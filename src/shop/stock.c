@@ -190,7 +190,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 	};
 	Datum		id = PG_GETARG_DATUM(0);
 	int64		delta;
-	text	   *note = arg_text_or_null(fcinfo, 2);
+	text	   *note = arg_text_or_null(fcinfo, 2, "note");
 	StockMove	move = {0};
 	int64		available = 0;
 

@@ -29,7 +29,7 @@ SELECT refuses($$SELECT commerce.create_user('x', 'a@example.com', role => NULL)
 SELECT refuses(format('SELECT commerce.create_user(%L, %L)', 'x', string_agg(md5(i::text), '') || '@example.com'),
 	'INVALID_REQUEST', 'an email of 32 KB')
 FROM generate_series(1, 1000) i;
-SELECT lives_ok(format('SELECT commerce.create_user(%L, %L)', repeat('가', 10000), 'long@example.com'), 'a long name is a name');
+SELECT lives_ok(format('SELECT commerce.create_user(%L, %L)', repeat('가', 200), 'long@example.com'), 'a name of 200 characters');
 SELECT lives_ok(format('SELECT commerce.create_user(%L, %L)', 'x', repeat('a', 64) || '@' || repeat('b', 189)),
 	'the longest email there is, of 254 characters');
 

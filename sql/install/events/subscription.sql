@@ -212,6 +212,8 @@ DECLARE
 	unknown text;
 	start record;
 BEGIN
+	PERFORM commerce_private.check_text('name', subscribe.name),
+		commerce_private.check_texts('event_types', subscribe.event_types);
 	IF subscribe.name IS NULL OR subscribe.name <> pg_catalog.btrim(subscribe.name)
 	   OR pg_catalog.char_length(subscribe.name) NOT BETWEEN 1 AND 63 THEN
 		PERFORM commerce_private.raise_invalid('name', 'must be of 1 to 63 characters, without spaces around it');
@@ -251,6 +253,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce_private.check_text('subscription', unsubscribe.subscription);
 	PERFORM commerce_private.lock_subscription_row(unsubscribe.subscription);
 	DELETE FROM commerce.subscriptions s WHERE s.name = unsubscribe.subscription;
 	PERFORM commerce_private.wake_relay();
@@ -278,6 +281,8 @@ DECLARE
 	wanted record;
 	last record;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', ack_events.subscription),
+		commerce_private.check_text('up_to', ack_events.up_to);
 	SELECT * INTO wanted FROM commerce_private.parse_position(ack_events.up_to);
 	s := commerce_private.lock_subscription_row(ack_events.subscription);
 	IF ROW (wanted.era, wanted.key, wanted.number) <= ROW (s.era, s.key, s.position) THEN
@@ -306,6 +311,7 @@ DECLARE
 	last record;
 	wanted record;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', advance_subscription.subscription);
 	s := commerce_private.lock_subscription_row(advance_subscription.subscription);
 	IF s.event_types IS NOT NULL THEN
 		SELECT * INTO last FROM commerce_private.last_readable();
@@ -335,6 +341,8 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce_private.check_text('subscription', pause_subscription.subscription),
+		commerce_private.check_text('reason', pause_subscription.reason);
 	PERFORM commerce_private.lock_subscription_row(pause_subscription.subscription);
 	UPDATE commerce.subscriptions s
 	SET paused_at = coalesce(s.paused_at, pg_catalog.clock_timestamp()), pause_reason = pause_subscription.reason
@@ -350,6 +358,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce_private.check_text('subscription', resume_subscription.subscription);
 	PERFORM commerce_private.lock_subscription_row(resume_subscription.subscription);
 	UPDATE commerce.subscriptions s SET paused_at = NULL, pause_reason = NULL
 	WHERE s.name = resume_subscription.subscription;
@@ -377,6 +386,7 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce_private.check_text('subscription', lock_subscription.subscription);
 	IF lock_subscription.subscription IS NULL THEN
 		PERFORM commerce_private.raise_invalid('subscription', 'must not be null');
 	END IF;
@@ -428,6 +438,8 @@ DECLARE
 	last record;
 	sought commerce.subscriptions;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', seek_subscription.subscription),
+		commerce_private.check_text('to_position', seek_subscription.to_position);
 	IF pg_catalog.num_nonnulls(seek_subscription.to_position, seek_subscription.to_time) <> 1 THEN
 		PERFORM commerce_private.raise_invalid('to_position', 'must be given, or to_time, and not both');
 	END IF;
@@ -478,6 +490,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+	PERFORM commerce_private.check_text('subscription', set_http_sink.subscription),
+		commerce_private.check_text('url', set_http_sink.url),
+		commerce_private.check_text('secret_name', set_http_sink.secret_name);
 	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
 	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
 		PERFORM commerce_private.raise_invalid('url', 'must begin with http:// or https:// and name a host, without a user or password', 'Credentials belong into the relay''s file.');
@@ -505,6 +520,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+	PERFORM commerce_private.check_text('subscription', set_kafka_sink.subscription),
+		commerce_private.check_text('brokers', set_kafka_sink.brokers),
+		commerce_private.check_text('topic', set_kafka_sink.topic),
+		commerce_private.check_text('secret_name', set_kafka_sink.secret_name);
 	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
 	IF pg_catalog.btrim(coalesce(set_kafka_sink.brokers, '')) = '' THEN
 		PERFORM commerce_private.raise_invalid('brokers', 'must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
@@ -560,6 +579,7 @@ AS $$
 DECLARE
 	given_up bigint;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', remove_sink.subscription);
 	PERFORM commerce_private.lock_subscription_row(remove_sink.subscription);
 	UPDATE commerce.subscriptions s
 	SET sink = 'NONE', url = NULL, brokers = NULL, topic = NULL, secret_name = NULL, batch_size = 1
@@ -603,6 +623,8 @@ DECLARE
 	parked int;
 	known int;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', park_events.subscription),
+		commerce_private.check_texts('positions', park_events.positions);
 	s := commerce_private.lock_subscription_row(park_events.subscription);
 	-- a relay that has not noticed yet
 	IF s.sink = 'NONE' THEN
@@ -639,6 +661,9 @@ DECLARE
 	p record;
 	failed commerce_private.parked_events;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', fail_event.subscription),
+		commerce_private.check_text('event_position', fail_event.event_position),
+		commerce_private.check_text('error', fail_event.error);
 	s := commerce_private.lock_subscription_row(fail_event.subscription);
 	PERFORM commerce_private.park_events(s.name, ARRAY[fail_event.event_position]);
 	SELECT * INTO p FROM commerce_private.parse_position(fail_event.event_position);
@@ -686,6 +711,8 @@ DECLARE
 	s commerce.subscriptions;
 	finished int;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', finish_events.subscription),
+		commerce_private.check_texts('positions', finish_events.positions);
 	s := commerce_private.lock_subscription_row(finish_events.subscription);
 	PERFORM commerce_private.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
 	DELETE FROM commerce_private.parked_events e
@@ -716,6 +743,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+	PERFORM commerce_private.check_text('subscription', record_deliveries.subscription),
+		commerce_private.check_text('error', record_deliveries.error);
 	IF record_deliveries.delivered IS NULL OR record_deliveries.failed IS NULL
 	   OR record_deliveries.delivered < 0 OR record_deliveries.failed < 0 THEN
 		PERFORM commerce_private.raise_invalid('delivered', 'must be 0 or more, and failed too');
@@ -744,6 +773,8 @@ DECLARE
 	p record;
 	revived bigint;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', redeliver.subscription),
+		commerce_private.check_text('event_position', redeliver.event_position);
 	s := commerce_private.lock_subscription_row(redeliver.subscription);
 	IF s.sink = 'NONE' THEN
 		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
@@ -784,6 +815,8 @@ DECLARE
 	s commerce.subscriptions;
 	discarded bigint;
 BEGIN
+	PERFORM commerce_private.check_text('subscription', discard_dead_letters.subscription),
+		commerce_private.check_text('event_position', discard_dead_letters.event_position);
 	s := commerce_private.lock_subscription_row(discard_dead_letters.subscription);
 	DELETE FROM commerce.dead_letters d
 	WHERE d.subscription = s.name

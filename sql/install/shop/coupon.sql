@@ -142,6 +142,8 @@ DECLARE
 	coupon_id bigint;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('name', create_coupon.name),
+		commerce_private.check_text('description', create_coupon.description);
 	IF pg_catalog.btrim(coalesce(create_coupon.name, '')) = '' THEN
 		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
 	END IF;
@@ -288,6 +290,7 @@ DECLARE
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('note', revoke_coupon.note);
 	IF revoke_coupon.coupon_issue_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('coupon_issue_id', 'must not be null');
 	END IF;

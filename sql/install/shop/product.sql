@@ -146,6 +146,9 @@ DECLARE
 	product_id bigint;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('name', create_product.name),
+		commerce_private.check_text('description', create_product.description),
+		commerce_private.check_text('category', create_product.category);
 	PERFORM commerce_private.check_product(create_product.name, create_product.price, create_product.discount,
 								   create_product.shipping_fee, create_product.max_per_order);
 	IF create_product.seller_id IS NOT NULL
@@ -201,6 +204,9 @@ DECLARE
 	p commerce.products;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('name', update_product.name),
+		commerce_private.check_text('description', update_product.description),
+		commerce_private.check_text('category', update_product.category);
 	IF update_product.product_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;

@@ -25,7 +25,7 @@ CREATE TABLE commerce.sellers (
 	user_id             bigint NOT NULL UNIQUE REFERENCES commerce.users,
 	business_name       text NOT NULL CHECK (pg_catalog.btrim(business_name) <> ''),
 	registration_number text NOT NULL UNIQUE
-						CHECK (pg_catalog.btrim(registration_number) <> '' AND pg_catalog.char_length(registration_number) <= 100),
+						CHECK (pg_catalog.btrim(registration_number) <> '' AND pg_catalog.char_length(registration_number) <= 200),
 	cs_phone            text,
 	address             text,
 	category            text,
@@ -75,14 +75,14 @@ DECLARE
 	created commerce.users;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('name', create_user.name),
+		commerce_private.check_text('email', create_user.email), commerce_private.check_text('phone', create_user.phone),
+		commerce_private.check_text('address', create_user.address);
 	IF pg_catalog.btrim(coalesce(create_user.name, '')) = '' THEN
 		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
 	END IF;
 	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
 		PERFORM commerce_private.raise_invalid('email', 'must be an address such as kim@example.com');
-	END IF;
-	IF pg_catalog.char_length(create_user.email) > 254 THEN
-		PERFORM commerce_private.raise_invalid('email', 'must have at most 254 characters');
 	END IF;
 	IF create_user.role IS NULL THEN
 		PERFORM commerce_private.raise_invalid('role', 'must not be null');
@@ -120,6 +120,11 @@ DECLARE
 	seller_id bigint;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('business_name', create_seller.business_name),
+		commerce_private.check_text('registration_number', create_seller.registration_number),
+		commerce_private.check_text('cs_phone', create_seller.cs_phone),
+		commerce_private.check_text('address', create_seller.address),
+		commerce_private.check_text('category', create_seller.category);
 	IF create_seller.user_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
@@ -128,9 +133,6 @@ BEGIN
 	END IF;
 	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
 		PERFORM commerce_private.raise_invalid('registration_number', 'must not be empty');
-	END IF;
-	IF pg_catalog.char_length(create_seller.registration_number) > 100 THEN
-		PERFORM commerce_private.raise_invalid('registration_number', 'must have at most 100 characters');
 	END IF;
 
 	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;

@@ -40,6 +40,7 @@ DECLARE
 	written bigint;
 	failure text;
 BEGIN
+	PERFORM commerce_private.check_text('name', run_job.name);
 	IF run_job.name IS NULL THEN
 		PERFORM commerce_private.raise_invalid('name', 'must not be null');
 	END IF;
