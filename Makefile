@@ -19,6 +19,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/errors \
 	escrow/escrow \
 	shop/user \
+	shop/balance \
 	shop/actor \
 	shop/product \
 	shop/coupon \

@@ -26,8 +26,11 @@ CROSS JOIN (VALUES (NULL::commerce.order_item_status, 'PAID'::commerce.order_ite
 WHERE i.id > :i;
 INSERT INTO commerce.payments (order_id, kind, method, status, amount)
 SELECT id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;
-INSERT INTO commerce.balance_entries (user_id, kind, amount, balance_after, order_id)
-SELECT user_id, 'PAYMENT', -300, 0, id FROM commerce.orders WHERE id > :o;
+INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after, order_id)
+SELECT o.user_id, u.last_entry + row_number() OVER (PARTITION BY o.user_id ORDER BY o.id), 'PAYMENT', -300, 0, o.id
+FROM commerce.orders o JOIN commerce.users u ON u.id = o.user_id WHERE o.id > :o;
+UPDATE commerce.users u SET last_entry = e.newest
+FROM (SELECT e.user_id, max(e.number) AS newest FROM commerce.balance_entries e GROUP BY 1) e WHERE e.user_id = u.id;
 INSERT INTO commerce.stock_entries (product_id, delta, reason, order_item_id, xid)
 SELECT product_id, -quantity, 'ORDER', id, '3' FROM commerce.order_items WHERE id > :i;
 SELECT setval('commerce.orders_id_seq', :o + :orders), setval('commerce.order_items_id_seq', :i + 2 * :orders);

@@ -64,6 +64,7 @@ DECLARE
 	discount_total bigint := 0;
 	shipping bigint := 0;
 	balance_after bigint;
+	entry bigint;
 	item_list jsonb;
 	order_json jsonb;
 BEGIN
@@ -101,9 +102,9 @@ BEGIN
 		shipping := shipping + line.shipping_fee;
 	END LOOP;
 
-	UPDATE plain.users u SET balance = u.balance - (items_total - discount_total + shipping), updated_at = now()
+	UPDATE plain.users u SET balance = u.balance - (items_total - discount_total + shipping), last_entry = u.last_entry + 1, updated_at = now()
 	WHERE u.id = place_order.user_id AND u.status = 'ACTIVE' AND u.balance >= items_total - discount_total + shipping
-	RETURNING u.balance INTO balance_after;
+	RETURNING u.balance, u.last_entry INTO balance_after, entry;
 	IF NOT FOUND THEN
 		PERFORM FROM plain.users u WHERE u.id = place_order.user_id AND u.status = 'ACTIVE';
 		IF NOT FOUND THEN
@@ -148,8 +149,8 @@ BEGIN
 		VALUES (made.id, 'PAYMENT', 'BALANCE', 'COMPLETED', made.payment_amount)
 		RETURNING id
 	), entry AS (
-		INSERT INTO plain.balance_entries (user_id, kind, amount, balance_after, order_id)
-		SELECT place_order.user_id, 'PAYMENT', -made.payment_amount, balance_after, made.id
+		INSERT INTO plain.balance_entries (user_id, number, kind, amount, balance_after, order_id)
+		SELECT place_order.user_id, entry, 'PAYMENT', -made.payment_amount, balance_after, made.id
 		WHERE made.payment_amount > 0
 	)
 	SELECT jsonb_agg(to_jsonb(i) - 'order_id' ORDER BY i.seq),
@@ -177,18 +178,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	balance_after bigint;
+	entry bigint;
 BEGIN
 	IF charge_balance.amount IS NULL OR charge_balance.amount NOT BETWEEN 1 AND 99999999 OR charge_balance.amount % 100 <> 0 THEN
 		RAISE EXCEPTION 'invalid request' USING ERRCODE = '22023';
 	END IF;
-	UPDATE plain.users u SET balance = u.balance + charge_balance.amount, updated_at = now(), event_key = commerce_private.to_key(pg_current_xact_id())
+	UPDATE plain.users u SET balance = u.balance + charge_balance.amount, last_entry = u.last_entry + 1, updated_at = now(),
+		event_key = commerce_private.to_key(pg_current_xact_id())
 	WHERE u.id = charge_balance.user_id AND u.status = 'ACTIVE'
-	RETURNING u.balance INTO balance_after;
+	RETURNING u.balance, u.last_entry INTO balance_after, entry;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'not found, or not active' USING ERRCODE = 'SH404';
 	END IF;
-	INSERT INTO plain.balance_entries (user_id, kind, amount, balance_after)
-	VALUES (charge_balance.user_id, 'CHARGE', charge_balance.amount, balance_after);
+	INSERT INTO plain.balance_entries (user_id, number, kind, amount, balance_after)
+	VALUES (charge_balance.user_id, entry, 'CHARGE', charge_balance.amount, balance_after);
 	INSERT INTO plain.outbox (aggregatetype, aggregateid, type, payload)
 	VALUES ('User', charge_balance.user_id::text, 'BalanceCharged',
 			jsonb_build_object('user_id', charge_balance.user_id, 'amount', charge_balance.amount, 'balance', balance_after, 'charged_at', now()));

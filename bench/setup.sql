@@ -24,8 +24,7 @@ INSERT INTO plain.stock SELECT product_id, commerce.available_stock(product_id) 
 INSERT INTO plain.stock_entries OVERRIDING SYSTEM VALUE SELECT * FROM commerce.stock_entries;
 INSERT INTO plain.coupons (name, kind, value, quantity, valid_days) SELECT name, kind, value, quantity, valid_days FROM commerce.coupons;
 INSERT INTO plain.coupon_quota SELECT * FROM commerce_private.coupon_quota;
-SELECT setval('plain.balance_entries_id_seq', (SELECT max(id) FROM plain.balance_entries)),
-	   setval('plain.stock_entries_id_seq', (SELECT max(id) FROM plain.stock_entries));
+SELECT setval('plain.stock_entries_id_seq', (SELECT max(id) FROM plain.stock_entries));
 -- Only tables that have rows: what is vacuumed empty counts as empty for the planner, and PL/pgSQL and
 -- foreign-key checks would keep sequential scans of tables that grow.
 SELECT format('VACUUM ANALYZE %s', c.oid::regclass) FROM pg_class c

@@ -34,8 +34,8 @@
 
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
 
-/* Draws the number of an entry: after the row's new version is there, before any AFTER trigger. */
-#define NEXT_ENTRY	"pg_catalog.nextval('commerce.balance_entries_id_seq') AS entry_id"
+/* Draws the number of an entry; an amount of 0 has none. */
+#define NEXT_ENTRY	"last_entry = CASE $2 WHEN 0 THEN u.last_entry ELSE u.last_entry OPERATOR(pg_catalog.+) 1 END"
 
 static BalanceChange
 change_of(SqlResult *result)
@@ -43,7 +43,7 @@ change_of(SqlResult *result)
 	BalanceChange change;
 
 	change.balance = result_int64(result, "balance");
-	change.entry_id = result_int64(result, "entry_id");
+	change.number = result_int64(result, "last_entry");
 	return change;
 }
 
@@ -51,9 +51,10 @@ bool
 balance_take(int64 user_id, int64 amount, BalanceChange *change)
 {
 	static SqlStatement take = {
-		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.-) $2, updated_at = pg_catalog.now() "
+		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.-) $2, updated_at = pg_catalog.now(), "
+		NEXT_ENTRY " "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.balance OPERATOR(pg_catalog.>=) $2 "
-		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance, " NEXT_ENTRY,
+		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance, u.last_entry",
 		2, {INT8OID, INT8OID}
 	};
 	static SqlStatement read_balance = {
@@ -68,7 +69,7 @@ balance_take(int64 user_id, int64 amount, BalanceChange *change)
 		return true;
 	}
 	user_require_active(user_id, true);
-	change->entry_id = 0;
+	change->number = 0;
 	(void) sql_get_int64(&read_balance, SQL_ARGS(Int64GetDatum(user_id)), &change->balance);
 
 	/* a charge may have been committed between the two statements */
@@ -79,8 +80,9 @@ BalanceChange
 balance_add(int64 user_id, int64 amount)
 {
 	static SqlStatement add = {
-		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now() "
-		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance, " NEXT_ENTRY,
+		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
+		NEXT_ENTRY " "
+		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance, u.last_entry",
 		2, {INT8OID, INT8OID}
 	};
 	SqlResult	added = sql_query(&add, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
@@ -98,8 +100,8 @@ balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const Balance
 
 	if (amount == 0)
 		return;
-	row_put_int64(&row, BALANCE_ENTRIES_ID, change->entry_id);
 	row_put_int64(&row, BALANCE_ENTRIES_USER_ID, user_id);
+	row_put_int64(&row, BALANCE_ENTRIES_NUMBER, change->number);
 	row_put_label(&row, BALANCE_ENTRIES_KIND, TYPE_BALANCE_ENTRY_KIND, kind);
 	row_put_int64(&row, BALANCE_ENTRIES_AMOUNT, amount);
 	row_put_int64(&row, BALANCE_ENTRIES_BALANCE_AFTER, change->balance);
@@ -133,10 +135,10 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 {
 	static SqlStatement charge = {
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
-		"event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
+		NEXT_ENTRY ", event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
 		"AND u.balance OPERATOR(pg_catalog.<=) (9223372036854775807 OPERATOR(pg_catalog.-) $2) "
-		"RETURNING u.balance, " NEXT_ENTRY ", u.event_key",
+		"RETURNING u.balance, u.last_entry, u.event_key",
 		2, {INT8OID, INT8OID}
 	};
 	IdempotentCall call;

@@ -14,7 +14,7 @@
  */
 typedef struct BalanceChange
 {
-	int64		entry_id;
+	int64		number;			/* of the entry */
 	int64		balance;		/* after it */
 } BalanceChange;
 

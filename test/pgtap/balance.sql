@@ -9,7 +9,7 @@ SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 100)', :a), 
 SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 99999900)', :a), format('VALUES (%s::bigint, 100000000::bigint)', :a), 'the most is 99 999 900');
 SELECT results_eq(format('SELECT * FROM commerce.get_balance(%s)', :a), format('VALUES (%s::bigint, 100000000::bigint)', :a), 'the balance is the sum of the charges');
 SELECT results_eq(format('SELECT * FROM commerce.get_balance(%s)', :b), format('VALUES (%s::bigint, 0::bigint)', :b), 'of that user alone');
-SELECT results_eq(format('SELECT kind::text, amount, balance_after, order_id FROM commerce.balance_entries WHERE user_id = %s ORDER BY id', :a),
+SELECT results_eq(format('SELECT kind::text, amount, balance_after, order_id FROM commerce.balance_entries WHERE user_id = %s ORDER BY number', :a),
 	$$VALUES ('CHARGE', 100::bigint, 100::bigint, NULL::bigint), ('CHARGE', 99999900, 100000000, NULL)$$, 'every charge is an entry');
 SELECT is(events('User', :a), 'UserCreated BalanceCharged BalanceCharged', 'and an event');
 SELECT is(event_payload('User', :a, 'BalanceCharged') - 'charged_at',

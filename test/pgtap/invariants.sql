@@ -4,6 +4,7 @@
 SELECT no_plan();
 SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
 SELECT commerce.create_user('Lee', 'lee@example.com') AS lee \gset
+SELECT commerce.create_seller(commerce.create_user('Sel', 'sel@example.com', role => 'SELLER'), 'Sel', '1') \g /dev/null
 SELECT commerce.charge_balance(:kim, 1000000) \g /dev/null
 SELECT commerce.charge_balance(:kim, 1000) \g /dev/null
 SELECT commerce.create_product(NULL, 'cup', 1000, 100, shipping_fee => 2500) AS cup \gset
@@ -47,6 +48,11 @@ FROM (VALUES
 	('balance is the sum of its entries', 'DELETE FROM commerce.balance_entries WHERE user_id = :kim'),
 	('balance_after is the running sum of the entries', 'UPDATE commerce.balance_entries SET balance_after = balance_after + 1 WHERE user_id = :kim AND order_id IS NOT NULL'),
 	('balance_after is the running sum of the entries', 'UPDATE commerce.balance_entries SET amount = amount + CASE WHEN order_id IS NULL THEN 1 ELSE -2 END WHERE user_id = :kim'),
+	('balance entries are numbered without gaps', 'UPDATE commerce.balance_entries SET number = number + 1 WHERE user_id = :kim AND number = (SELECT max(number) FROM commerce.balance_entries WHERE user_id = :kim)'),
+	('balance entries are numbered without gaps', 'UPDATE commerce.users SET last_entry = last_entry + 1 WHERE id = :lee'),
+	('balance entries are numbered without gaps', 'UPDATE commerce.balance_entries SET number = number + 1000 WHERE user_id = :kim; UPDATE commerce.users SET last_entry = last_entry + 1000 WHERE id = :kim'),
+	('a seller is active when the user is', 'UPDATE commerce.sellers SET active = false'),
+	('a seller is active when the user is', 'UPDATE commerce.users SET status = ''SUSPENDED'' WHERE role = ''SELLER'''),
 	('stock is never negative', 'INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:cup, -1000, ''ADJUST'')'),
 	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET on_hand = on_hand + 1 WHERE product_id = :cup'),
 	('folded and unfolded stock is the sum of all entries', 'UPDATE commerce_private.stock SET mark = 9223372036854775807 WHERE product_id = :cup'),

@@ -138,7 +138,7 @@ SET dba.meddling = 'write';
 SELECT balance FROM commerce.charge_balance(:kim, 1000);
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 SELECT balance FROM commerce.charge_balance(:meddler, 1000);
-SELECT user_id = :kim AS kim, amount, channel FROM commerce.balance_entries WHERE user_id = :meddler OR user_id = :kim AND amount = 1000 ORDER BY id;
+SELECT user_id = :kim AS kim, amount, channel FROM commerce.balance_entries WHERE user_id = :meddler OR user_id = :kim AND amount = 1000 ORDER BY user_id, number;
 CREATE OR REPLACE FUNCTION public.few(bigint) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 1000000';
 SET dba.meddling = 'change';
 BEGIN;

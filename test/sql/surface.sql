@@ -13,15 +13,15 @@ GROUP BY 1 ORDER BY 1;
 -- attributes of the domain that have no column
 SELECT d.relation, a.attribute
 FROM (VALUES
-	('users', 'id name email phone balance address role status created_at updated_at'),
-	('sellers', 'id user_id business_name registration_number cs_phone address category'),
+	('users', 'id external_id name email phone balance address role status erased_at metadata created_at updated_at'),
+	('sellers', 'id user_id business_name registration_number cs_phone address category active shipping_fee free_shipping_from metadata'),
 	('products', 'id seller_id name description price discount shipping_fee max_per_order category status'),
 	('promotions', 'id product_id kind value starts_at ends_at'),
 	('orders', 'id user_id status created_at updated_at paid_at items_total item_discount_total order_discount shipping_total payment_amount expires_at'),
 	('order_items', 'id order_id seq product_id seller_id product_name status quantity unit_price unit_discount unit_final line_total order_discount_share shipping_fee split_from'),
 	('order_item_events', 'id order_item_id event quantity at actor actor_id note'),
 	('payments', 'id order_id kind method status amount provider_event_id at'),
-	('balance_entries', 'id user_id kind amount balance_after reference at'),
+	('balance_entries', 'user_id number kind amount balance_after reference at'),
 	('stock_entries', 'id product_id delta reason order_item_id at'),
 	('coupons', 'id name description kind value max_discount round_unit min_order_amount scope seller_id quantity issue_from issue_until valid_until valid_days stopped_at created_at updated_at'),
 	('coupon_issues', 'id user_id coupon_id name description kind value status issued_at expires_at used_at used_order_id'),
@@ -142,7 +142,7 @@ FROM unnest(ARRAY[
 	'INSERT INTO commerce.coupons (name, kind, value, quantity) VALUES (''x'', ''FIXED'', 1, 1)',
 	'INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days) VALUES (''x'', ''PERCENT'', 101, 1, 1)',
 	'INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days, product_id) VALUES (''x'', ''FREE_SHIPPING'', 0, 1, 1, :p)',
-	'INSERT INTO commerce.balance_entries (user_id, kind, amount, balance_after) VALUES (:u, ''CHARGE'', 0, 0)',
+	'INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after) VALUES (:u, 1, ''CHARGE'', 0, 0)',
 	'INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:p, 0, ''ADJUST'')'
 ]) WITH ORDINALITY AS s (statement, n) ORDER BY n;
 ROLLBACK;

@@ -46,7 +46,7 @@ CREATE TRIGGER pay_back AFTER UPDATE OF balance ON commerce.users
 SELECT id AS o FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 1))) \gset
 SELECT balance FROM commerce.charge_balance(:buyer, 5000);
 SELECT refunded_amount FROM commerce.cancel_order(:o, 'ADMIN');
-SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY id DESC LIMIT 7;
+SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY number DESC LIMIT 7;
 SELECT * FROM commerce.check_invariants();
 
 DROP TABLE public.audit;

@@ -77,7 +77,7 @@ CREATE VIEW commerce_api.users WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.users IS 'the caller; for an administrator everybody';
 
 CREATE VIEW commerce_api.balance_entries WITH (security_invoker = true) AS
-	SELECT e.id, e.user_id, e.kind, e.amount, e.balance_after, e.order_id, e.reference, e.at
+	SELECT e.user_id, e.number, e.kind, e.amount, e.balance_after, e.order_id, e.reference, e.at
 	FROM commerce.balance_entries e;
 COMMENT ON VIEW commerce_api.balance_entries IS 'what came into the caller''s balance and went out; for an administrator everybody''s';
 

@@ -44,8 +44,8 @@ COMMENT ON TYPE commerce.payment_method IS 'BALANCE: prepaid, paid at once; EXTE
 CREATE TYPE commerce.payment_status AS ENUM ('REQUESTED', 'COMPLETED', 'FAILED', 'EXPIRED');
 COMMENT ON TYPE commerce.payment_status IS 'state of a payment';
 
-CREATE TYPE commerce.balance_entry_kind AS ENUM ('CHARGE', 'PAYMENT', 'REFUND', 'ADJUST');
-COMMENT ON TYPE commerce.balance_entry_kind IS 'why a balance changed';
+CREATE TYPE commerce.balance_entry_kind AS ENUM ('CHARGE', 'PAYMENT', 'REFUND', 'ADJUST', 'OPENING');
+COMMENT ON TYPE commerce.balance_entry_kind IS 'why a balance changed; OPENING: what was imported, or the sum of entries that were archived';
 
 CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE');
 COMMENT ON TYPE commerce.stock_reason IS 'why stock changed';

@@ -10,9 +10,19 @@ AS $$
 			 LEFT JOIN (SELECT e.user_id, sum(e.amount) AS total FROM commerce.balance_entries e GROUP BY 1) e ON e.user_id = u.id
 			 WHERE u.balance <> coalesce(e.total, 0))
 		UNION ALL SELECT 'balance_after is the running sum of the entries',
-			(SELECT count(*) FROM (SELECT e.balance_after, sum(e.amount) OVER (PARTITION BY e.user_id ORDER BY e.id) AS running
+			(SELECT count(*) FROM (SELECT e.balance_after, sum(e.amount) OVER (PARTITION BY e.user_id ORDER BY e.number) AS running
 								   FROM commerce.balance_entries e) r
 			 WHERE r.balance_after <> r.running)
+		UNION ALL SELECT 'balance entries are numbered without gaps',
+			(SELECT count(*) FROM commerce.users u
+			 LEFT JOIN (SELECT e.user_id, max(e.number) AS newest, min(e.number) AS oldest, count(*) AS entries
+						FROM commerce.balance_entries e GROUP BY 1) e ON e.user_id = u.id
+			 WHERE u.last_entry <> coalesce(e.newest, 0) OR e.entries <> e.newest - e.oldest + 1
+				OR e.oldest > 1 AND NOT EXISTS (SELECT FROM commerce.balance_entries o
+												WHERE o.user_id = u.id AND o.number = e.oldest AND o.kind = 'OPENING'))
+		UNION ALL SELECT 'a seller is active when the user is',
+			(SELECT count(*) FROM commerce.sellers s JOIN commerce.users u ON u.id = s.user_id
+			 WHERE s.active <> (u.status = 'ACTIVE'))
 		UNION ALL SELECT 'stock is never negative',
 			(SELECT count(*) FROM (SELECT e.product_id FROM commerce.stock_entries e GROUP BY 1 HAVING sum(e.delta) < 0) n)
 		UNION ALL SELECT 'folded and unfolded stock is the sum of all entries',

@@ -1,21 +1,31 @@
 -- Users, sellers, prepaid balances.
 
 CREATE TABLE commerce.users (
-	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	name       text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
-	email      text NOT NULL CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND pg_catalog.char_length(email) <= 254),
-	phone      text,
-	balance    bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
-	address    text,
-	role       commerce.user_role NOT NULL DEFAULT 'BUYER',
-	status     commerce.user_status NOT NULL DEFAULT 'ACTIVE',
-	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	event_key  bigint NOT NULL DEFAULT 0
+	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	external_id text CHECK (external_id <> ''),
+	name        text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
+	email       text CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND pg_catalog.char_length(email) <= 254),
+	phone       text,
+	balance     bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
+	address     text,
+	role        commerce.user_role NOT NULL DEFAULT 'BUYER',
+	status      commerce.user_status NOT NULL DEFAULT 'ACTIVE',
+	erased_at   timestamptz,
+	metadata    jsonb,
+	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	last_entry  bigint NOT NULL DEFAULT 0,
+	event_key   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX users_email_key ON commerce.users (pg_catalog.lower(email));
+CREATE UNIQUE INDEX users_email_key ON commerce.users (pg_catalog.lower(email)) WHERE email IS NOT NULL;
+CREATE UNIQUE INDEX users_external_id_key ON commerce.users (external_id) WHERE external_id IS NOT NULL;
 COMMENT ON TABLE commerce.users IS 'everybody who buys, sells or runs the shop';
+COMMENT ON COLUMN commerce.users.external_id IS 'the subject that the identity provider knows this person by; NULL: none';
+COMMENT ON COLUMN commerce.users.email IS 'NULL: none; upper and lower case are not told apart';
 COMMENT ON COLUMN commerce.users.balance IS 'prepaid balance in won; always the sum of the user''s balance_entries';
+COMMENT ON COLUMN commerce.users.erased_at IS 'when the personal data was erased';
+COMMENT ON COLUMN commerce.users.metadata IS 'the shop''s own attributes, an object';
+COMMENT ON COLUMN commerce.users.last_entry IS 'number of the last balance entry; 0: there is none';
 COMMENT ON COLUMN commerce.users.event_key IS 'key of the last outbox event of this user';
 SELECT pg_catalog.pg_extension_config_dump('commerce.users', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.users_id_seq', '');
@@ -29,33 +39,25 @@ CREATE TABLE commerce.sellers (
 	cs_phone            text,
 	address             text,
 	category            text,
+	active              boolean NOT NULL DEFAULT true,
+	shipping_fee        bigint NOT NULL DEFAULT 0 CHECK (shipping_fee >= 0),
+	free_shipping_from  bigint CHECK (free_shipping_from >= 0),
+	metadata            jsonb,
 	created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now()
+	updated_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	event_key           bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE commerce.sellers IS 'the business behind a user of role SELLER';
 COMMENT ON COLUMN commerce.sellers.registration_number IS 'business registration number';
 COMMENT ON COLUMN commerce.sellers.cs_phone IS 'telephone number of customer service';
 COMMENT ON COLUMN commerce.sellers.category IS 'sales category';
+COMMENT ON COLUMN commerce.sellers.active IS 'whether the seller sells: the user''s status is ACTIVE';
+COMMENT ON COLUMN commerce.sellers.shipping_fee IS 'shipping policy: won, once per order, for all lines without a fee of their own';
+COMMENT ON COLUMN commerce.sellers.free_shipping_from IS 'shipping policy: amount of goods, won, from which these lines are sent free; NULL: never';
+COMMENT ON COLUMN commerce.sellers.metadata IS 'the shop''s own attributes, an object';
+COMMENT ON COLUMN commerce.sellers.event_key IS 'key of the last outbox event of this seller';
 SELECT pg_catalog.pg_extension_config_dump('commerce.sellers', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.sellers_id_seq', '');
-
-CREATE TABLE commerce.balance_entries (
-	id            bigint GENERATED ALWAYS AS IDENTITY,
-	user_id       bigint NOT NULL REFERENCES commerce.users,
-	kind          commerce.balance_entry_kind NOT NULL,
-	amount        bigint NOT NULL CHECK (amount <> 0),
-	balance_after bigint NOT NULL CHECK (balance_after >= 0),
-	order_id      bigint,
-	reference     text,
-	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (user_id, id)
-);
-COMMENT ON TABLE commerce.balance_entries IS 'append-only journal of every balance: the sum of a user''s amounts is that user''s balance';
-COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed, in won';
-COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded';
-COMMENT ON COLUMN commerce.balance_entries.reference IS 'idempotency key of a charge, or the reason of an adjustment';
-SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries', '');
-SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries_id_seq', '');
 
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.users
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
@@ -117,6 +119,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	owner_role commerce.user_role;
+	owner_status commerce.user_status;
 	seller_id bigint;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -135,7 +138,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('registration_number', 'must not be empty');
 	END IF;
 
-	SELECT role INTO owner_role FROM commerce.users WHERE id = create_seller.user_id FOR KEY SHARE;
+	SELECT role, status INTO owner_role, owner_status FROM commerce.users WHERE id = create_seller.user_id FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('user', create_seller.user_id);
 	END IF;
@@ -143,9 +146,9 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('user_id', pg_catalog.format('must be of a user of role SELLER, not %s', owner_role));
 	END IF;
 
-	INSERT INTO commerce.sellers (user_id, business_name, registration_number, cs_phone, address, category)
+	INSERT INTO commerce.sellers (user_id, business_name, registration_number, cs_phone, address, category, active)
 	VALUES (create_seller.user_id, create_seller.business_name, create_seller.registration_number,
-			create_seller.cs_phone, create_seller.address, create_seller.category)
+			create_seller.cs_phone, create_seller.address, create_seller.category, owner_status = 'ACTIVE')
 	ON CONFLICT DO NOTHING
 	RETURNING id INTO seller_id;
 	IF seller_id IS NULL THEN
@@ -175,34 +178,10 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('user', set_user_status.user_id);
 	END IF;
+	UPDATE commerce.sellers s SET active = changed.status = 'ACTIVE', updated_at = pg_catalog.now()
+	WHERE s.user_id = changed.id AND s.active <> (changed.status = 'ACTIVE');
 	RETURN changed;
 END
 $$;
 COMMENT ON FUNCTION commerce.set_user_status(bigint, commerce.user_status) IS
 	'suspends, withdraws or reactivates a user and returns the row. A user who is not ACTIVE may not charge, order, claim or make sheets; cancelling and refunds go on. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.charge_balance(
-	INOUT user_id bigint, IN amount bigint, IN idempotency_key text DEFAULT NULL, OUT balance bigint)
-RETURNS record
-LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'commerce_charge_balance';
-COMMENT ON FUNCTION commerce.charge_balance(bigint, bigint, text) IS
-	'adds won to a user''s prepaid balance and returns the new balance; amount: above 0, below 100 000 000, a multiple of 100; a repeated idempotency_key returns the first result. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, IDEMPOTENCY_KEY_REUSED';
-
-CREATE FUNCTION commerce.get_balance(INOUT user_id bigint, OUT balance bigint)
-RETURNS record
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-BEGIN
-	IF get_balance.user_id IS NULL THEN
-		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
-	END IF;
-	SELECT u.balance INTO get_balance.balance FROM commerce.users u WHERE u.id = get_balance.user_id;
-	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('user', get_balance.user_id);
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION commerce.get_balance(bigint) IS
-	'a user''s prepaid balance in won. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
