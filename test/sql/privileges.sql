@@ -85,6 +85,9 @@ SELECT commerce.create_product(NULL, 'p', 100, 1) AS p \gset
 SELECT balance FROM commerce.charge_balance(:u, 1000);
 SELECT status, payment_amount FROM commerce.place_order(:u, format('[{"product_id":%s,"quantity":1}]', :p)::jsonb);
 SELECT stock, status FROM commerce.product_list WHERE id = :p;
+-- every view that it may read, with the functions that the view calls
+SELECT format('SELECT count(v) >= 0 AS %I FROM %s AS v', c.relname, c.oid::regclass) FROM pg_class c
+WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT') ORDER BY c.relname \gexec
 SELECT commerce.refresh_popular_products() >= 0 AS refreshed;
 SELECT * FROM commerce.check_invariants();
 ROLLBACK;
