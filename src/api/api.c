@@ -54,8 +54,6 @@ call_function(ApiRequest *request)
 		}
 
 	data = sql_get_datum(api_endpoint_call(endpoint, request->given), values, nulls, &isnull);
-	if (!isnull && endpoint->completion != NULL)
-		data = sql_get_datum(endpoint->completion, &data, NULL, &isnull);
 	return isnull ? NULL : DatumGetJsonbP(data);
 }
 

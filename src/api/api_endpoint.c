@@ -160,23 +160,11 @@ read_roles(ApiEndpoint *endpoint, Datum array)
 	array_free_iterator(iterator);
 }
 
-static SqlStatement *
-make_completion(MemoryContext context, char *query)
-{
-	SqlStatement *completion = MemoryContextAllocZero(context, sizeof(SqlStatement));
-
-	completion->sql = query;
-	completion->nargs = 1;
-	completion->argtypes[0] = JSONBOID;
-	free_plan_with(context, completion);
-	return completion;
-}
-
 static ApiEndpoint *
 read_endpoint(Oid oid)
 {
 	static SqlStatement read = {
-		"SELECT c.name, c.function, c.answer, c.location, c.completion, c.reads, c.roles "
+		"SELECT c.name, c.function, c.answer, c.location, c.reads, c.roles "
 		"FROM commerce_private.api_calls c WHERE c.called = $1",
 		1, {OIDOID}
 	};
@@ -191,8 +179,6 @@ read_endpoint(Oid oid)
 	endpoint->function = copy_text(context, &result, "function");
 	endpoint->answer = copy_text(context, &result, "answer");
 	endpoint->location = copy_text(context, &result, "location");
-	if (!result_is_null(&result, "completion"))
-		endpoint->completion = make_completion(context, copy_text(context, &result, "completion"));
 	endpoint->reads = result_bool(&result, "reads");
 	read_roles(endpoint, result_varlena(&result, "roles"));
 	read_arguments(endpoint);

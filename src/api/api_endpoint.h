@@ -51,7 +51,6 @@ typedef struct ApiEndpoint
 	bool		reads;
 	int			nargs;
 	ApiArgument *args;
-	SqlStatement *completion;	/* or NULL */
 	MemoryContext call_context; /* of the calls, or NULL */
 	int			ncalls;
 	ApiCall    *calls;

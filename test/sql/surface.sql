@@ -169,4 +169,4 @@ SELECT extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extnam
 SELECT superuser, trusted, relocatable, schema, requires FROM pg_available_extension_versions WHERE name = 'commerce' AND installed;
 
 -- periodic jobs
-SELECT name, schedule, command FROM commerce_private.jobs WHERE name IN ('expire-coupons', 'fold', 'popular-products', 'purge-idempotency-keys') ORDER BY name;
+SELECT name, schedule, function, max_rows FROM commerce_private.jobs WHERE name IN ('expire-coupons', 'fold', 'popular-products', 'purge-idempotency-keys') ORDER BY name;

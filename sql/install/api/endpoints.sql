@@ -2,30 +2,6 @@
 -- its privileges, its part of the OpenAPI document and of the tests. What it takes follows from the
 -- signature of the function behind it.
 
-CREATE TABLE commerce_private.api_endpoints (
-	name       text PRIMARY KEY,
-	function   text NOT NULL,
-	roles      commerce_private.api_role[] NOT NULL,
-	reads      boolean NOT NULL DEFAULT false,
-	as_caller  boolean NOT NULL DEFAULT false,
-	optional   text[] NOT NULL DEFAULT '{}',
-	result     text,
-	completion text,
-	location   text,
-	summary    text NOT NULL,
-	example    jsonb NOT NULL DEFAULT '{}'
-);
-COMMENT ON TABLE commerce_private.api_endpoints IS 'the functions of commerce_api; constant';
-COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
-COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
-COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
-COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
-COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
-COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
-COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'query that makes the answer of the result ($1)';
-COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
-COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
-
 -- Documents that only REST answers.
 CREATE FUNCTION commerce_private.api_get_product(product_id bigint)
 RETURNS jsonb
@@ -143,15 +119,36 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint) IS
 	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
-INSERT INTO commerce_private.api_endpoints
-	(name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
-WITH completion (kind, query) AS (VALUES
-	('order', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_id'' ORDER BY i.seq) '
-			  'FROM commerce.order_items i WHERE i.order_id = ($1->>''id'')::bigint))'),
-	('order_sheet', 'SELECT $1 || jsonb_build_object(''items'', (SELECT jsonb_agg(to_jsonb(i) - ''order_sheet_id'' ORDER BY i.seq) '
-					'FROM commerce.order_sheet_items i WHERE i.order_sheet_id = ($1->>''id'')::uuid))'))
-SELECT e.name, coalesce(e.function, 'commerce.' || e.name), e.roles::commerce_private.api_role[], e.reads, e.as_caller, e.optional::text[],
-	   e.result, c.query, e.location, e.summary, e.example::jsonb
+-- An order and a sheet are answered with their lines. VOLATILE: to see what the call has written.
+CREATE FUNCTION commerce_private.api_complete_order(answer jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN answer || pg_catalog.jsonb_build_object('items',
+		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' ORDER BY i.seq)
+		 FROM commerce.order_items i WHERE i.order_id = (answer ->> 'id')::bigint));
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_complete_order(jsonb) IS 'an order with its items';
+
+CREATE FUNCTION commerce_private.api_complete_order_sheet(answer jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN answer || pg_catalog.jsonb_build_object('items',
+		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_sheet_id' ORDER BY i.seq)
+		 FROM commerce.order_sheet_items i WHERE i.order_sheet_id = (answer ->> 'id')::uuid));
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_complete_order_sheet(jsonb) IS 'an order sheet with its items';
+
+-- A view of constants, not a table: what is executed is nobody's to write.
+CREATE VIEW commerce_private.api_endpoints AS
+SELECT e.name, coalesce(e.function, 'commerce.' || e.name) AS function, e.roles::commerce_private.api_role[] AS roles,
+	   e.reads, e.as_caller, e.optional::text[] AS optional, e.result, 'api_complete_' || e.completion AS completion,
+	   e.location, e.summary, e.example::jsonb AS example
 FROM (VALUES
 	-- the catalogue
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
@@ -248,8 +245,17 @@ FROM (VALUES
 	 'hands dead letters to the relay again', '{"subscription": "warehouse"}'),
 	('discard_dead_letters', NULL, '{ADMIN}', false, false, '{}', 'events', NULL, NULL,
 	 'deletes dead letters', '{"subscription": "warehouse"}')
-) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example)
-LEFT JOIN completion c ON c.kind = e.completion;
+) AS e (name, function, roles, reads, as_caller, optional, result, completion, location, summary, example);
+COMMENT ON VIEW commerce_private.api_endpoints IS 'the functions of commerce_api';
+COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
+COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
+COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
+COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
+COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
+COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
+COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
+COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
+COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
 
 CREATE TABLE commerce_private.api_notes (
 	argument    text PRIMARY KEY,
@@ -345,8 +351,10 @@ CREATE VIEW commerce_private.api_arguments AS
 COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; one that needs_null is passed as NULL when it is left out';
 
 CREATE VIEW commerce_private.api_calls AS
-	SELECT g.oid AS called, e.name, e.roles, e.reads, e.completion, e.location, e.function,
-		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value) ELSE v.value END AS answer
+	SELECT g.oid AS called, e.name, e.roles, e.reads, e.location, e.function,
+		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value)
+				WHEN e.completion IS NOT NULL THEN pg_catalog.format('commerce_private.%I(%s)', e.completion, v.value)
+				ELSE v.value END AS answer
 	FROM commerce_private.api_endpoints e
 	JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
 	JOIN pg_catalog.pg_proc g ON g.proname = e.name AND g.pronamespace = 'commerce_api'::regnamespace

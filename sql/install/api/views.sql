@@ -191,16 +191,7 @@ $$;
 
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
-CREATE TABLE commerce_private.api_relations (
-	relation  text NOT NULL,
-	api_role  commerce_private.api_role NOT NULL,
-	condition text,
-	PRIMARY KEY (relation, api_role)
-);
-COMMENT ON TABLE commerce_private.api_relations IS 'which rows of the tables and views of schema commerce a role can read over REST; constant';
-COMMENT ON COLUMN commerce_private.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
-
-INSERT INTO commerce_private.api_relations (relation, api_role, condition)
+CREATE VIEW commerce_private.api_relations AS
 WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), ('order_item_transitions')),
 	shop (relation, buyer, seller) AS (VALUES
 	('users', 'id = (SELECT commerce_private.current_user_id())', 'id = (SELECT commerce_private.current_user_id())'),
@@ -217,7 +208,7 @@ WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), 
 	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
 	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
 	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'))
-SELECT c.relation, r.api_role, NULL FROM catalogue c
+SELECT c.relation, r.api_role, NULL AS condition FROM catalogue c
 CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
@@ -229,6 +220,8 @@ UNION ALL VALUES
 	('products', 'BUYER', 'status = ''ON_SALE'''),
 	('products', 'SELLER', 'status = ''ON_SALE'' OR seller_id = (SELECT commerce_private.current_seller_id())'),
 	('products', 'ADMIN', 'status = ''ON_SALE'' OR (SELECT commerce_private.current_admin())');
+COMMENT ON VIEW commerce_private.api_relations IS 'which rows of the tables and views of schema commerce a role can read over REST; constants';
+COMMENT ON COLUMN commerce_private.api_relations.condition IS 'becomes a row security policy; NULL: all rows';
 
 -- Row security. Everybody else is left as granted. A role of grant_api() sees no row until it has its own policy:
 -- a dump has grants in it, but not policies on an extension's tables, and a restored database must not show more

@@ -19,7 +19,6 @@ AS $$
 DECLARE
 	retention interval := commerce_private.setting('commerce.outbox_retention')::interval;
 	filtered text;
-	segment text;
 	newest record;
 	holders text;
 	emptied int := 0;
@@ -31,7 +30,6 @@ BEGIN
 	END IF;
 	FOR n IN 0..15 LOOP
 		CONTINUE WHEN commerce_private.segment_end(n) + retention > pg_catalog.clock_timestamp();
-		segment := pg_catalog.format('commerce_private.outbox_%s', n);
 		SELECT * INTO newest FROM commerce_private.newest_event(n);
 		CONTINUE WHEN newest.key IS NULL;
 		BEGIN
@@ -51,12 +49,12 @@ BEGIN
 				CONTINUE;
 			END IF;
 
-			EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', segment);
+			EXECUTE pg_catalog.format('LOCK TABLE commerce_private.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || n);
 			-- again, now that nobody can write there
 			SELECT * INTO newest FROM commerce_private.newest_event(n);
 			IF newest.created_at < pg_catalog.clock_timestamp() - retention
 			   AND commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
-				EXECUTE pg_catalog.format('TRUNCATE TABLE %s', segment);
+				EXECUTE pg_catalog.format('TRUNCATE TABLE commerce_private.%I', 'outbox_' || n);
 				emptied := emptied + 1;
 				UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
 				WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
@@ -96,8 +94,8 @@ $$;
 COMMENT ON FUNCTION commerce_private.outbox_holders(int, bigint, bigint) IS
 	'the subscriptions that have not had the events up to this cursor; NULL for none';
 
-INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
-	('purge-outbox', '*/10 * * * *', 'SELECT commerce.purge_outbox()', 'empties old segments of the outbox');
+INSERT INTO commerce_private.jobs (name, schedule, function, purpose) VALUES
+	('purge-outbox', '*/10 * * * *', 'purge_outbox', 'empties old segments of the outbox');
 
 CREATE VIEW commerce.subscription_status AS
 	SELECT s.name,

@@ -151,5 +151,5 @@ $$;
 COMMENT ON FUNCTION commerce.check_conversion() IS
 	'judges the windows of order sheets that have become complete and returns how many; two in a row below the threshold write a ConversionAlert event and notify commerce_conversion_alert, with nothing in the notification, once, until two in a row are above it again';
 
-INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
-	('check-conversion', '* * * * *', 'SELECT commerce.check_conversion()', 'alerts when too few order sheets become paid orders');
+INSERT INTO commerce_private.jobs (name, schedule, function, purpose) VALUES
+	('check-conversion', '* * * * *', 'check_conversion', 'alerts when too few order sheets become paid orders');

@@ -3,19 +3,21 @@
 CREATE TABLE commerce_private.jobs (
 	name       text PRIMARY KEY,
 	schedule   text NOT NULL,
-	command    text NOT NULL,
+	function   text NOT NULL,
+	max_rows   int,
 	purpose    text NOT NULL
 );
 COMMENT ON TABLE commerce_private.jobs IS 'the extension''s periodic jobs; schedule_jobs() hands them to pg_cron';
 COMMENT ON COLUMN commerce_private.jobs.schedule IS 'cron expression';
-COMMENT ON COLUMN commerce_private.jobs.command IS 'a query of one integer: how many rows the job wrote';
-INSERT INTO commerce_private.jobs (name, schedule, command, purpose) VALUES
-	('popular-products', '* * * * *', 'SELECT commerce.refresh_popular_products()', 'ranks the best sellers'),
-	('expire-coupons', '* * * * *', 'SELECT commerce.expire_coupons()', 'marks overdue coupons, with their events'),
-	('purge-idempotency-keys', '7 * * * *', 'SELECT commerce.purge_idempotency_keys(1000000)', 'deletes keys older than 24 hours'),
-	('expire-pending-orders', '* * * * *', 'SELECT commerce.expire_pending_orders()', 'cancels orders whose time to pay is over'),
-	('purge-order-sheets', '17 * * * *', 'SELECT commerce.purge_order_sheets(1000000)', 'deletes order sheets older than 30 days'),
-	('fold', '* * * * *', 'SELECT commerce.fold()', 'folds the journals of stock and coupons');
+COMMENT ON COLUMN commerce_private.jobs.function IS 'name of a function of schema commerce, which answers how many rows it wrote';
+COMMENT ON COLUMN commerce_private.jobs.max_rows IS 'its argument max_rows; NULL: its default, or it has none';
+INSERT INTO commerce_private.jobs (name, schedule, function, max_rows, purpose) VALUES
+	('popular-products', '* * * * *', 'refresh_popular_products', NULL, 'ranks the best sellers'),
+	('expire-coupons', '* * * * *', 'expire_coupons', NULL, 'marks overdue coupons, with their events'),
+	('purge-idempotency-keys', '7 * * * *', 'purge_idempotency_keys', 1000000, 'deletes keys older than 24 hours'),
+	('expire-pending-orders', '* * * * *', 'expire_pending_orders', NULL, 'cancels orders whose time to pay is over'),
+	('purge-order-sheets', '17 * * * *', 'purge_order_sheets', 1000000, 'deletes order sheets older than 30 days'),
+	('fold', '* * * * *', 'fold', NULL, 'folds the journals of stock and coupons');
 
 CREATE TABLE commerce_private.job_runs (
 	name        text PRIMARY KEY,
@@ -28,6 +30,22 @@ CREATE TABLE commerce_private.job_runs (
 );
 COMMENT ON TABLE commerce_private.job_runs IS 'the last run of each job; see the view job_status';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.job_runs', '');
+
+CREATE FUNCTION commerce_private.is_job_function(function text)
+RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (
+		SELECT FROM pg_catalog.pg_proc f
+		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid
+			AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+		JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND e.extname = 'commerce'
+		WHERE f.pronamespace = 'commerce'::regnamespace AND f.proname = is_job_function.function
+		  AND f.prorettype IN ('int4'::regtype, 'int8'::regtype) AND NOT f.proretset
+		  AND coalesce(f.proargnames, '{}') <@ ARRAY['max_rows'])
+$$;
+COMMENT ON FUNCTION commerce_private.is_job_function(text) IS
+	'whether there is a function of the extension with this name that takes at most max_rows and answers a number';
 
 CREATE FUNCTION commerce_private.run_job(name text)
 RETURNS bigint
@@ -52,7 +70,12 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	BEGIN
-		EXECUTE job.command INTO written;
+		IF NOT commerce_private.is_job_function(job.function) THEN
+			RAISE EXCEPTION 'function commerce.% is not one that jobs call', job.function
+				USING ERRCODE = 'object_not_in_prerequisite_state';
+		END IF;
+		EXECUTE pg_catalog.format(CASE WHEN job.max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, job.function)
+			INTO written USING job.max_rows;
 	EXCEPTION WHEN OTHERS THEN
 		failure := pg_catalog.format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
 	END;
