@@ -104,6 +104,31 @@ $(MODULE_big).so: $(EXPORTS)
 test:
 	@scripts/test
 
+# The long forms of stages of `make test`. What they need, they get by the environment.
+fuzz:
+	@seed=$${SEED:-$$(date +%s)}; echo "Random calls for $(SECONDS) s, SEED=$$seed"; \
+	  STAGE=fuzz PRELOAD=on FUZZ_SECONDS=$(SECONDS) FUZZ_SESSIONS=$${SESSIONS:-6} FUZZ_SEED=$$seed scripts/test
+
+inject:
+	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each allocation, 1 to 2 minutes for a function and mode, SEED=$$seed"; \
+	  STAGE=inject PRELOAD=on INJECT_POINTS=all INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
+	  INJECT_FUNCTIONS="$(FUNCTIONS)" scripts/test-on asserts
+
+torture:
+	@seed=$${SEED:-$$(date +%s)}; echo "$(ROUNDS) rounds of killing, 3 to 5 s each, SEED=$$seed"; \
+	  STAGE=kills PRELOAD=on KILL_ROUNDS=$(ROUNDS) KILL_SEED=$$seed scripts/test
+
+test-asserts:
+	@scripts/test-on asserts
+
+test-asan:
+	@scripts/test-on asan
+
+fuzz: SECONDS ?= 600
+inject: MODES ?= warm cold try savepoint
+inject: KINDS ?= oom cancel die
+torture: ROUNDS ?= 100
+
 lint: $(MODULE_big).so
 	@scripts/lint
 
@@ -133,6 +158,16 @@ define help_text
                         STAGE="regress pgtap"  only these stages
                         TESTS="pricing claim"  only these tests
                         PRELOAD=on|off         only this form of the server
+  make test-asserts   the same on a PostgreSQL with assertions, which is built from
+                        Debian's source package: 6 minutes once, then 30
+  make test-asan      the same with AddressSanitizer and UBSan: 20, then 60 minutes
+  make fuzz           random calls of every function; SECONDS=600
+  make inject         every function runs out of memory, is cancelled, is terminated at
+                        each allocation, on the server of test-asserts: hours;
+                        FUNCTIONS="place_order fold" MODES="warm cold try savepoint"
+                        KINDS="oom cancel die"
+  make torture        what runs is killed, in ROUNDS=100
+                        these three: SEED=N repeats a run
   make lint           checks of the sources that need no server
   make demo           a shop to play with, on a server of its own
   make stop-demo      and its end
@@ -146,4 +181,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test lint demo stop-demo bench dist help
+.PHONY: test test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist help

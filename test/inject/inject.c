@@ -5,7 +5,7 @@
  * For test servers only: it replaces the methods of this process's memory contexts.  To be loaded into a
  * session before anything else.
  *
- * An armed session counts from its next top-level statement on.  When a process dies by a signal it writes to
+ * An armed session counts from the beginning of its next statement's execution until it has ended.  When a process dies by a signal it writes to
  * crash.PID, in the folder INJECT_DIR, where it was and where the fault had been injected: lines of a file, an
  * offset in it and, where it is exported, the function's name.
  */
@@ -29,6 +29,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -63,6 +64,7 @@ typedef enum Kind
 static Kind kind = COUNT;
 static bool pending = false;	/* armed, and waiting for the statement */
 static bool active = false;
+static const char *statement_armed = NULL;	/* the text that the client has sent; PostgreSQL keeps it until the end */
 static bool fired = false;
 static int64 counted = 0;
 static int64 target = 0;
@@ -196,6 +198,11 @@ step(void)
 
 	if (!active)
 		return false;
+	if (debug_query_string != statement_armed)
+	{
+		active = false;
+		return false;
+	}
 	if (nunder > 0 || kind == COUNT)
 		nframes = backtrace(frames, MAX_DEPTH);
 	if (nunder > 0 && !is_under_all(frames, nframes))
@@ -309,6 +316,7 @@ begin(void)
 	counted = 0;
 	fired = false;
 	nwhere = 0;
+	statement_armed = debug_query_string;
 	active = true;
 }
 

@@ -51,14 +51,11 @@ sub arm
 	return;
 }
 
-# Whether what was armed has happened to the statement; not when it happens only to this call.
+# Whether what was armed has happened.
 sub disarm
 {
 	my ($db) = @_;
-	my $counted = eval { ($db->selectrow_array('SELECT inject.disarm()'))[0] };
-	return $counted < 0 if defined $counted;
-	$db->do('SELECT inject.disarm()');
-	return 0;
+	return ($db->selectrow_array('SELECT inject.disarm()'))[0] < 0;
 }
 
 1;

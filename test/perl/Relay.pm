@@ -11,7 +11,7 @@ use Exporter 'import';
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(wait_until);
+our @EXPORT_OK = qw(complaints wait_until);
 my $number = 0;
 
 # Waits until the code returns something true, and returns that; after a long
@@ -27,6 +27,29 @@ sub wait_until
 		sleep 0.02;
 	}
 	return;
+}
+
+# What is wrong with what a sink was given since its position `start`: for each
+# aggregate the first arrivals are to be all that was written, in order.
+sub complaints
+{
+	my ($node, $sink) = @_;
+	my %written;
+	for my $row (split /\n/, $node->safe_psql('postgres', qq{
+		SELECT o.aggregatetype || '/' || o.aggregateid || ' ' || o.id FROM commerce.outbox o
+		WHERE commerce_private.format_position(o.era, o.key, o.position) > '$sink->{start}' ORDER BY o.era, o.key, o.position}))
+	{
+		my ($subject, $id) = split / /, $row;
+		push @{ $written{$subject} }, $id;
+	}
+	my (%arrived, %seen);
+	for my $event ($sink->events)
+	{
+		push @{ $arrived{ $event->{subject} } }, $event->{id} unless $seen{ $event->{id} }++;
+	}
+	my @complaints = grep { "@{$written{$_}}" ne "@{$arrived{$_} // []}" } sort keys %written;
+	push @complaints, grep { !$written{$_} } sort keys %arrived;
+	return "@complaints";
 }
 
 sub new

@@ -6,7 +6,7 @@ use warnings;
 use HttpSink;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Relay qw(wait_until);
+use Relay qw(complaints wait_until);
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -58,29 +58,6 @@ sub relay
 		arguments => [ '-s' => $name, '-o' => 'fetch_size=50' ]);
 }
 
-# What is wrong with what has come: for each aggregate the first arrivals are
-# to be all that was written, in order.
-sub complaints
-{
-	my ($name, $sink) = @_;
-	my %written;
-	for my $row (split /\n/, $node->safe_psql('postgres', qq{
-		SELECT o.aggregatetype || '/' || o.aggregateid || ' ' || o.id FROM commerce.outbox o
-		WHERE commerce_private.format_position(o.era, o.key, o.position) > '$sink->{start}' ORDER BY o.era, o.key, o.position}))
-	{
-		my ($subject, $id) = split / /, $row;
-		push @{ $written{$subject} }, $id;
-	}
-	my (%arrived, %seen);
-	for my $event ($sink->events)
-	{
-		push @{ $arrived{ $event->{subject} } }, $event->{id} unless $seen{ $event->{id} }++;
-	}
-	my @complaints = grep { "@{$written{$_}}" ne "@{$arrived{$_} // []}" } sort keys %written;
-	push @complaints, grep { !$written{$_} } sort keys %arrived;
-	return "@complaints";
-}
-
 sub caught_up
 {
 	my ($name) = @_;
@@ -101,7 +78,7 @@ sub is_complete
 {
 	my ($name, $sink, $what) = @_;
 	ok(wait_until(sub { caught_up($name) }), "$what: everything is delivered");
-	is(complaints($name, $sink), '', "$what: in order, and nothing is missing");
+	is(complaints($node, $sink), '', "$what: in order, and nothing is missing");
 	return;
 }
 
