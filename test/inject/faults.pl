@@ -452,7 +452,7 @@ for my $name (@names)
 	{
 		$injected += sweep($name, $mode);
 	}
-	printf STDERR "# inject: %d of %d (%s), %d faults, %d problems, %d s\n", $i, scalar @names, $name, $injected, scalar @problems, time - $begun
+	diag sprintf '%d of %d (%s), %d faults, %d problems, %d s', $i, scalar @names, $name, $injected, scalar @problems, time - $begun
 	  if $points eq 'all' || $i == @names;
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;

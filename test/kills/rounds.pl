@@ -128,7 +128,7 @@ for my $round (1 .. $rounds)
 		+ (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> 'relay' AND pid <> pg_backend_pid())}))[1] eq '0' }, 'the last to go');
 	check_books($node, $what);
 	check_history($node, \@history, $what) if $round % 10 == 0;
-	printf STDERR "# kills: round %d of %d, %d s\n", $round, $rounds, time - $begun if $round % 10 == 0;
+	diag sprintf 'round %d of %d, %d s', $round, $rounds, time - $begun if $round % 10 == 0;
 	close_shop($what) if $round % $renewed == 0 || $round == $rounds;
 }
 diag "repeat it with KILL_SEED=$seed KILL_ROUNDS=$rounds" unless Test::More->builder->is_passing;
