@@ -48,6 +48,7 @@ $node->append_conf('postgresql.conf', q{
 	restart_after_crash = on
 	max_prepared_transactions = 5
 	fsync = off
+	log_statement = none
 	commerce.maintenance_interval = 0});
 $node->start;
 $node->safe_psql('postgres', q{
@@ -189,7 +190,7 @@ my %scenario = (
 		. ", 'RETURNED', 'ADMIN', NULL, 'n', 1)" },
 	adjust_stock => sub { return "SELECT commerce.adjust_stock(13, 5, 'note')" },
 	fetch_events => sub { return q{SELECT count(*) FROM commerce.fetch_events('one', 40)} },
-	ack_events => sub { my $position = ask(q{SELECT position FROM commerce.fetch_events('two', 1)}); return "SELECT 1 FROM commerce.ack_events('two', '$position')" },
+	ack_events => sub { ask('SELECT commerce.charge_balance(11, 100)'); my $position = ask(q{SELECT position FROM commerce.fetch_events('two', 1)}); return "SELECT 1 FROM commerce.ack_events('two', '$position')" },
 	refresh_popular_products => sub { made('BALANCE'); return 'SELECT 1 FROM commerce.refresh_popular_products()' },
 	expire_pending_orders => sub { overdue(made('EXTERNAL')) for 1, 2; return 'SELECT commerce.expire_pending_orders()' },
 	fold => sub { made('BALANCE'); return 'SELECT commerce.fold()' },
