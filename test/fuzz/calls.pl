@@ -61,7 +61,7 @@ $db->do(q{SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_
 
 my $contract = $db->selectall_arrayref(q{
 	SELECT n.nspname AS schema, p.proname AS name, p.pronargdefaults AS defaults,
-		coalesce(obj_description(p.oid, 'pg_proc'), 'internal:') LIKE 'internal:%' AS internal,
+		n.nspname <> 'commerce_api' AND NOT has_function_privilege('shop', p.oid, 'EXECUTE') AS internal,
 		ARRAY(SELECT t::regtype::text FROM unnest(p.proargtypes) WITH ORDINALITY AS a(t, i) ORDER BY i) AS types,
 		coalesce(p.proargnames[1:(p.pronargs)], '{}') AS names
 	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -73,11 +73,11 @@ my @functions = grep { !$_->{internal} && $_->{schema} ne 'commerce_api' } @$con
 my @endpoints = grep { $_->{schema} eq 'commerce_api' } @$contract;
 
 # rebase() makes an era, as after a restore, and is not repeated for nothing
-my @internal = grep { $_->{internal} && $_->{schema} ne 'commerce_api' && $_->{name} ne 'rebase' } @$contract;
+my @internal = grep { $_->{internal} && $_->{name} ne 'rebase' } @$contract;
 my %labels = map { $_->[0] => $_->[1] } @{ $db->selectall_arrayref(q{
 	SELECT t.oid::regtype::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
 	FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname LIKE 'commerce%' AND t.typtype = 'e'}) };
-my $paths = $json->decode(one($db, 'SELECT commerce.openapi()'))->{paths};
+my $paths = $json->decode(one($db, 'SELECT commerce_private.openapi()'))->{paths};
 for my $endpoint (@endpoints)
 {
 	my $schema = $paths->{"/rpc/$endpoint->{name}"}{post}{requestBody}{content}{'application/json'}{schema};

@@ -38,87 +38,97 @@ my @known = (
 	[ qr/^TransactionId(SetStatusBit|SetPageStatus)/, qr/^pgstat_get_xact_stack_level$/ ],
 	[ qr/./, qr/^AtCommit_Notify$/ ]);
 
-my $node = PostgreSQL::Test::Cluster->new('inject');
-my $crashes = $node->basedir . '/crashes';
-mkdir $crashes or die $!;
-$ENV{INJECT_DIR} = $crashes;
-$node->init;
-$node->append_conf('postgresql.conf', q{
-	shared_preload_libraries = 'commerce'
-	restart_after_crash = on
-	max_prepared_transactions = 5
-	fsync = off
-	log_statement = none
-	commerce.maintenance_interval = 0});
-$node->start;
-$node->safe_psql('postgres', q{
-	CREATE EXTENSION commerce;
-	CREATE ROLE shop;
-	CREATE ROLE api_anon; CREATE ROLE api_buyer; CREATE ROLE api_seller; CREATE ROLE api_admin; CREATE ROLE authenticator;
-	-- the first ten of each are for calls that may spoil them
-	SELECT commerce.create_user('U' || i, i || '@example.com', role => CASE WHEN i IN (2, 3, 12, 13) THEN 'SELLER' ELSE 'BUYER' END::commerce.user_role)
-	FROM generate_series(1, 13) i;
-	UPDATE commerce.users SET role = 'ADMIN' WHERE id = 11;
-	SELECT commerce.create_seller(u, 'S' || u, u::text) FROM unnest('{2,3,12,13}'::bigint[]) u;
-	SELECT commerce.create_product(1, 'X' || i, 100, 1000) FROM generate_series(1, 10) i;
-	SELECT commerce.create_product(3, 'P1', 3000, 100000000, shipping_fee => 100), commerce.create_product(4, 'P2', 2000, 100000000, discount => 10),
-		commerce.create_product(NULL, 'P3', 1000, 100000000), commerce.create_product(3, 'P4', 500, 100000000);
-	SELECT commerce.create_promotion(14, 'PERCENT', 20, now() - interval '1 hour', now() + interval '7 days');
-	SELECT commerce.create_coupon('X' || i, 'FIXED', 100, 1000, valid_days => 30) FROM generate_series(1, 10) i;
-	SELECT commerce.create_coupon('C1', 'FIXED', 100, 1000000, valid_days => 30),
-		commerce.create_coupon('C2', 'PERCENT', 10, 1000000, valid_days => 30, product_id => 12),
-		commerce.create_coupon('C3', 'FIXED', 50, 1000000, valid_days => 30);
-	SELECT commerce.charge_balance(11, 99999900) FROM generate_series(1, 50);
-	SELECT commerce.subscribe('one'), commerce.subscribe('two');
-	SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')});
-prepare_database($node, 'postgres');
-$node->safe_psql('postgres', q{
-	CREATE SEQUENCE inject.n;
-	CREATE FUNCTION inject.buyer(OUT id bigint, OUT c1 bigint, OUT c2 bigint) LANGUAGE plpgsql AS $$
-	BEGIN
-		id := commerce.create_user('u', 'u' || nextval('inject.n') || '@x');
-		PERFORM commerce.charge_balance(id, 10000000);
-		c1 := (commerce.claim_coupon(id, 11)).id;
-		c2 := (commerce.claim_coupon(id, 12)).id;
-	END $$;
-	CREATE FUNCTION inject.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-	DECLARE
-		result text;
-	BEGIN
+my ($node, $crashes, %count);
+my $shops = 0;
+
+# A crash may leave a server that asserts its way out of recovery; the next one begins anew.
+sub open_shop
+{
+	$node = PostgreSQL::Test::Cluster->new('inject' . ++$shops);
+	$crashes = $node->basedir . '/crashes';
+	mkdir $crashes or die $!;
+	$ENV{INJECT_DIR} = $crashes;
+	$node->init;
+	$node->append_conf('postgresql.conf', q{
+		shared_preload_libraries = 'commerce'
+		restart_after_crash = on
+		max_prepared_transactions = 5
+		fsync = off
+		log_statement = none
+		commerce.maintenance_interval = 0});
+	$node->start;
+	$node->safe_psql('postgres', q{
+		CREATE EXTENSION commerce;
+		CREATE ROLE shop;
+		CREATE ROLE api_anon; CREATE ROLE api_buyer; CREATE ROLE api_seller; CREATE ROLE api_admin; CREATE ROLE authenticator;
+		-- the first ten of each are for calls that may spoil them
+		SELECT commerce.create_user('U' || i, i || '@example.com', role => CASE WHEN i IN (2, 3, 12, 13) THEN 'SELLER' ELSE 'BUYER' END::commerce.user_role)
+		FROM generate_series(1, 13) i;
+		UPDATE commerce.users SET role = 'ADMIN' WHERE id = 11;
+		SELECT commerce.create_seller(u, 'S' || u, u::text) FROM unnest('{2,3,12,13}'::bigint[]) u;
+		SELECT commerce.create_product(1, 'X' || i, 100, 1000) FROM generate_series(1, 10) i;
+		SELECT commerce.create_product(3, 'P1', 3000, 100000000, shipping_fee => 100), commerce.create_product(4, 'P2', 2000, 100000000, discount => 10),
+			commerce.create_product(NULL, 'P3', 1000, 100000000), commerce.create_product(3, 'P4', 500, 100000000);
+		SELECT commerce.create_promotion(14, 'PERCENT', 20, now() - interval '1 hour', now() + interval '7 days');
+		SELECT commerce.create_coupon('X' || i, 'FIXED', 100, 1000, valid_days => 30) FROM generate_series(1, 10) i;
+		SELECT commerce.create_coupon('C1', 'FIXED', 100, 1000000, valid_days => 30),
+			commerce.create_coupon('C2', 'PERCENT', 10, 1000000, valid_days => 30, product_id => 12),
+			commerce.create_coupon('C3', 'FIXED', 50, 1000000, valid_days => 30);
+		SELECT commerce.charge_balance(11, 99999900) FROM generate_series(1, 50);
+		SELECT commerce.subscribe('one'), commerce.subscribe('two');
+		SELECT commerce.grant_app('shop'), commerce.grant_relay('shop', confirms_payments => true);
+		SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')});
+	prepare_database($node, 'postgres');
+	$node->safe_psql('postgres', q{
+		CREATE SEQUENCE inject.n;
+		CREATE FUNCTION inject.buyer(OUT id bigint, OUT c1 bigint, OUT c2 bigint) LANGUAGE plpgsql AS $$
 		BEGIN
-			EXECUTE statement INTO result;
-			RETURN 'ok';
-		EXCEPTION WHEN OTHERS OR query_canceled THEN
-			result := SQLSTATE;
-		END;
-		RETURN result;
-	END $$;
-	-- a call as PostgREST makes it
-	CREATE FUNCTION inject.request(endpoint text, body jsonb) RETURNS text LANGUAGE plpgsql
-	SET request.method = 'POST' SET request.jwt.claims = '{"sub": "11"}' AS $$
-	DECLARE
-		result text;
-	BEGIN
-		PERFORM set_config('role', 'api_admin', true);
-		EXECUTE format('SELECT commerce_api.%I($1)::text', endpoint) INTO result USING body;
-		PERFORM set_config('role', 'none', true);
-		RETURN result;
-	END $$;
-	CREATE FUNCTION inject.state() RETURNS text LANGUAGE sql AS $$
-		SELECT concat_ws(' ', current_user, session_user, current_setting('search_path'), current_setting('lock_timeout'),
-			current_setting('statement_timeout'), current_setting('enable_seqscan'), current_setting('enable_hashjoin'),
-			current_setting('enable_mergejoin'), current_setting('jit'), current_setting('transaction_isolation'),
-			current_setting('transaction_read_only'), current_setting('session_replication_role')) $$;
-	CREATE FUNCTION inject.counters() RETURNS SETOF text LANGUAGE sql AS $$
-		SELECT e::text FROM commerce.escrow e
-		WHERE e.in_flight <> 0 OR e.pins <> 0 OR e.waiters <> 0 OR e.available <> CASE e.kind
-			WHEN 'stock' THEN (SELECT p.stock FROM commerce.product_list p WHERE p.id = e.resource_id)
-			ELSE (SELECT c.remaining FROM commerce.coupon_list c WHERE c.id = e.resource_id) END $$});
+			id := commerce.create_user('u', 'u' || nextval('inject.n') || '@x');
+			PERFORM commerce.charge_balance(id, 10000000);
+			c1 := (commerce.claim_coupon(id, 11)).id;
+			c2 := (commerce.claim_coupon(id, 12)).id;
+		END $$;
+		CREATE FUNCTION inject.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+		DECLARE
+			result text;
+		BEGIN
+			BEGIN
+				EXECUTE statement INTO result;
+				RETURN 'ok';
+			EXCEPTION WHEN OTHERS OR query_canceled THEN
+				result := SQLSTATE;
+			END;
+			RETURN result;
+		END $$;
+		-- a call as PostgREST makes it
+		CREATE FUNCTION inject.request(endpoint text, body jsonb) RETURNS text LANGUAGE plpgsql
+		SET request.method = 'POST' SET request.jwt.claims = '{"sub": "11"}' AS $$
+		DECLARE
+			result text;
+		BEGIN
+			PERFORM set_config('role', 'api_admin', true);
+			EXECUTE format('SELECT commerce_api.%I($1)::text', endpoint) INTO result USING body;
+			PERFORM set_config('role', 'none', true);
+			RETURN result;
+		END $$;
+		CREATE FUNCTION inject.state() RETURNS text LANGUAGE sql AS $$
+			SELECT concat_ws(' ', current_user, session_user, current_setting('search_path'), current_setting('lock_timeout'),
+				current_setting('statement_timeout'), current_setting('enable_seqscan'), current_setting('enable_hashjoin'),
+				current_setting('enable_mergejoin'), current_setting('jit'), current_setting('transaction_isolation'),
+				current_setting('transaction_read_only'), current_setting('session_replication_role')) $$;
+		CREATE FUNCTION inject.counters() RETURNS SETOF text LANGUAGE sql AS $$
+			SELECT e::text FROM commerce.escrow e
+			WHERE e.in_flight <> 0 OR e.pins <> 0 OR e.waiters <> 0 OR e.available <> CASE e.kind
+				WHEN 'stock' THEN (SELECT p.stock FROM commerce.product_list p WHERE p.id = e.resource_id)
+				ELSE (SELECT c.remaining FROM commerce.coupon_list c WHERE c.id = e.resource_id) END $$});
+	return;
+}
 
 # ---------------------------------------------------------------------------
 # Sessions
 
 my $control;
+open_shop();
 
 sub control
 {
@@ -127,6 +137,12 @@ sub control
 	{
 		$control = eval { DBI->connect('dbi:Pg:' . $node->connstr('postgres') =~ s/ /;/gr, undef, undef, { RaiseError => 1, PrintError => 0 }) };
 		return $control if $control;
+		if (!-e $node->data_dir . '/postmaster.pid')
+		{
+			$count{'servers that did not recover'}++;
+			take_crashes('a server that does not recover');
+			open_shop();
+		}
 		sleep 0.1;
 	}
 	die 'the server does not come back';
@@ -222,7 +238,7 @@ sub plain_call
 
 my %body;
 {
-	my $paths = JSON::PP::decode_json(Encode::encode_utf8(ask('SELECT commerce.openapi()::text')))->{paths};
+	my $paths = JSON::PP::decode_json(Encode::encode_utf8(ask('SELECT commerce_private.openapi()::text')))->{paths};
 	for my $path (keys %$paths)
 	{
 		my $example = $paths->{$path}{post}{requestBody}{content}{'application/json'}{example} or next;
@@ -236,7 +252,7 @@ for my $function (@{ control()->selectall_arrayref(q{
 	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'commerce'
 	WHERE p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-		AND coalesce(obj_description(p.oid, 'pg_proc'), 'internal:') NOT LIKE 'internal:%'
+		AND (n.nspname IN ('commerce', 'commerce_api') OR has_function_privilege('shop', p.oid, 'EXECUTE'))
 	ORDER BY 1, 2}, { Slice => {} }) })
 {
 	my ($schema, $name) = @$function{qw(schema name)};
@@ -247,7 +263,7 @@ for my $function (@{ control()->selectall_arrayref(q{
 	}
 	else
 	{
-		$scenario{ $schema eq 'commerce' ? $name : "api $name" } //= sub { return plain_call($function) };
+		$scenario{ $schema eq 'commerce_api' ? "api $name" : $name } //= sub { return plain_call($function) };
 	}
 }
 
@@ -293,9 +309,17 @@ sub has_crashed
 sub judge_crash
 {
 	my ($what) = @_;
+	sleep 0.1;
+	take_crashes($what) or problem("$what: the connection was lost, and nothing crashed");
 	control();
+	return;
+}
+
+# Judges the crashes that were noted, and returns how many.
+sub take_crashes
+{
+	my ($what) = @_;
 	my @files = glob "$crashes/crash.*";
-	problem("$what: the connection was lost, and nothing crashed") if !@files;
 	for my $file (@files)
 	{
 		my ($crashed, $injected) = split /INJECTED AT\n/, slurp_file($file);
@@ -310,14 +334,13 @@ sub judge_crash
 		}
 		problem("$what: CRASH in " . join(' < ', @at[ 0 .. ($#at < 11 ? $#at : 11) ]) . "\n  after " . join(' < ', @by[ 0 .. ($#by < 15 ? $#by : 15) ]));
 	}
-	return;
+	return scalar @files;
 }
 
 # ---------------------------------------------------------------------------
 # Injecting
 
 my %expected = (oom => qr/^53200$/, cancel => qr/^57014$/, die => qr/^57P01$/);
-my %count;
 my $good = ask('SELECT inject.state()');
 
 # Returns 'ok' or the SQLSTATE, and how it is called in this mode.
