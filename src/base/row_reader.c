@@ -2,7 +2,8 @@
  * row_reader.c
  *	  Reading rows of the extension's tables by an index, without the executor: for the rows that every
  *	  order and every claim reads, starting and ending an executor costs several times as much as the
- *	  lookup.  Unlike a plan, a lookup stays one whatever the size of the table was at first.
+ *	  lookup.  Unlike a plan, a lookup stays one whatever the size of the table was at first.  (PostgreSQL's own
+ *	  systable scans would do as well: 1 % of an order's instructions more, since each look-up begins a scan.)
  *
  * Privileges are not checked and row security does not apply: the functions that read so run with the
  * rights of the extension's owner.

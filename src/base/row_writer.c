@@ -3,7 +3,9 @@
  *	  Inserting rows into the extension's tables without the executor, as the logical replication
  *	  worker applies rows: indexes, constraints, row security of nobody, defaults of columns that somebody
  *	  has added, and row triggers are served; planning and executor start-up, which cost more than the
- *	  row, are saved.  Statement triggers do not fire, and there are no transition tables.
+ *	  row, are saved: the one row of payments as a prepared INSERT makes an order cost 12 % more
+ *	  instructions, and an order writes some 14 rows.  Statement triggers do not fire, and there are no
+ *	  transition tables.
  *
  * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: every reference that is
  * written here is to a row that the same transaction has read, locked or written, and a row that is
