@@ -10,7 +10,7 @@ CREATE TABLE commerce.outbox (
 	type          text NOT NULL,
 	payload       jsonb NOT NULL,
 	created_at    timestamptz NOT NULL,
-	era           int NOT NULL,
+	era           bigint NOT NULL,
 	key           bigint NOT NULL,
 	position      bigint NOT NULL,
 	segment       smallint NOT NULL
@@ -21,7 +21,7 @@ COMMENT ON COLUMN commerce.outbox.id IS 'unique id of the event, by which a cons
 COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Order, CouponIssue, OrderSheet, Product, Conversion';
 COMMENT ON COLUMN commerce.outbox.aggregateid IS 'id of that thing; events with the same id are in order';
 COMMENT ON COLUMN commerce.outbox.type IS 'event type, such as OrderCreated';
-COMMENT ON COLUMN commerce.outbox.era IS 'grows when a dump is restored into another cluster, whose transaction ids begin anew';
+COMMENT ON COLUMN commerce.outbox.era IS 'grows when history may have been cut: after a promotion, a recovery to a point in time, the restore of a dump';
 COMMENT ON COLUMN commerce.outbox.key IS 'first order of reading: not below the writing transaction''s id, not below the key of the aggregate''s event before';
 COMMENT ON COLUMN commerce.outbox.position IS 'second order of reading, within a key';
 COMMENT ON COLUMN commerce.outbox.segment IS 'which day of the ring';

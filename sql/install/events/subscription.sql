@@ -33,7 +33,7 @@ COMMENT ON TYPE commerce.sink_kind IS 'where commerce-relay delivers a subscript
 CREATE TABLE commerce.subscriptions (
 	name            text PRIMARY KEY CHECK (pg_catalog.char_length(name) BETWEEN 1 AND 63 AND name = pg_catalog.btrim(name)),
 	event_types     text[],
-	era             int NOT NULL,
+	era             bigint NOT NULL,
 	key             bigint NOT NULL,
 	position        bigint NOT NULL,
 	created_at      timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -74,7 +74,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.subscriptions', '');
 -- Copies, so that neither keeps a segment of the outbox from being emptied.
 CREATE TABLE commerce_private.parked_events (
 	subscription    text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
-	era             int NOT NULL,
+	era             bigint NOT NULL,
 	key             bigint NOT NULL,
 	position        bigint NOT NULL,
 	id              uuid NOT NULL,
@@ -99,7 +99,7 @@ SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_events', '')
 
 CREATE TABLE commerce.dead_letters (
 	subscription  text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
-	era           int NOT NULL,
+	era           bigint NOT NULL,
 	key           bigint NOT NULL,
 	position      bigint NOT NULL,
 	id            uuid NOT NULL,
@@ -120,14 +120,14 @@ SELECT pg_catalog.pg_extension_config_dump('commerce.dead_letters', '');
 -- by which they are always planned as a walk of the index, and not compiled: what they do ends after a
 -- few rows, which the planner cannot know.
 
-CREATE FUNCTION commerce_private.format_position(era int, key bigint, "position" bigint)
+CREATE FUNCTION commerce_private.format_position(era bigint, key bigint, "position" bigint)
 RETURNS text
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_format_position';
-COMMENT ON FUNCTION commerce_private.format_position(int, bigint, bigint) IS
+COMMENT ON FUNCTION commerce_private.format_position(bigint, bigint, bigint) IS
 	'an event''s position as fetch_events() returns it: era, key and position as hexadecimal numbers of fixed width, so that text order is reading order';
 
-CREATE FUNCTION commerce_private.parse_position("position" text, OUT era int, OUT key bigint, OUT number bigint)
+CREATE FUNCTION commerce_private.parse_position("position" text, OUT era bigint, OUT key bigint, OUT number bigint)
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_parse_position';
 COMMENT ON FUNCTION commerce_private.parse_position(text) IS
@@ -139,35 +139,41 @@ LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_system_identifier';
 COMMENT ON FUNCTION commerce_private.system_identifier() IS 'of this cluster';
 
-CREATE FUNCTION commerce_private.outbox_horizon(OUT era int, OUT key bigint)
+CREATE FUNCTION commerce_private.outbox_horizon(OUT era bigint, OUT key bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT o.era FROM commerce_private.origin o WHERE o.system_identifier = commerce_private.system_identifier()),
-					2147483647),
+					9223372036854775807),
 		   commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()))
 $$;
 COMMENT ON FUNCTION commerce_private.outbox_horizon() IS
 	'events with (era, key) below this can be read under the same snapshot: nothing can come in among them any more. Eras before the current one are closed, as are all when this cluster has not written here yet';
 
-CREATE FUNCTION commerce_private.last_readable(OUT era int, OUT key bigint, OUT "position" bigint)
+CREATE FUNCTION commerce_private.event_before(INOUT era bigint, INOUT key bigint, INOUT "position" bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	horizon record;
+	found_event record;
 BEGIN
-	SELECT * INTO horizon FROM commerce_private.outbox_horizon();
-	SELECT e.era, e.key, e.position INTO last_readable.era, last_readable.key, last_readable.position
+	SELECT e.era, e.key, e.position INTO found_event
 	FROM commerce.outbox e
-	WHERE ROW (e.era, e.key) < ROW (horizon.era, horizon.key)
+	WHERE ROW (e.era, e.key, e.position) < ROW (event_before.era, event_before.key, event_before.position)
 	ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1;
-	IF NOT FOUND THEN
-		last_readable.era := 0;
-		last_readable.key := 0;
-		last_readable.position := 0;
-	END IF;
+	event_before.era := coalesce(found_event.era, 0);
+	event_before.key := coalesce(found_event.key, 0);
+	event_before.position := coalesce(found_event.position, 0);
 END
+$$;
+COMMENT ON FUNCTION commerce_private.event_before(bigint, bigint, bigint) IS
+	'the last event before a cursor, by which a cursor is always at an event; zeros when there is none';
+
+CREATE FUNCTION commerce_private.last_readable(OUT era bigint, OUT key bigint, OUT "position" bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT e.era, e.key, e."position"
+	FROM commerce_private.outbox_horizon() h CROSS JOIN LATERAL commerce_private.event_before(h.era, h.key, 0) e
 $$;
 COMMENT ON FUNCTION commerce_private.last_readable() IS 'cursor of the last event that can be read now';
 
@@ -231,7 +237,7 @@ BEGIN
 	END IF;
 
 	IF subscribe.from_start THEN
-		SELECT 0 AS era, 0::bigint AS key, 0::bigint AS position INTO start;
+		SELECT 0::bigint AS era, 0::bigint AS key, 0::bigint AS position INTO start;
 	ELSE
 		SELECT * INTO start FROM commerce_private.last_readable();
 	END IF;
@@ -264,12 +270,12 @@ COMMENT ON FUNCTION commerce.unsubscribe(text) IS
 
 CREATE FUNCTION commerce.fetch_events(subscription text, max_events int DEFAULT 100)
 RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
-			   created_at timestamptz)
+			   created_at timestamptz, era bigint)
 LANGUAGE C STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS 'MODULE_PATHNAME', 'commerce_fetch_events';
 COMMENT ON FUNCTION commerce.fetch_events(text, int) IS
-	'the next events of a subscription after its cursor, in order, at most max_events (up to 100000); the same again until ack_events(); none while it is paused. Writes nothing and works in a read-only transaction and on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'the next events of a subscription after its cursor, in order, at most max_events (up to 100000); the same again until ack_events(); none while it is paused. era grows when history may have been cut. Writes nothing and works in a read-only transaction and on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.ack_events(subscription text, up_to text)
 RETURNS text
@@ -285,6 +291,14 @@ BEGIN
 		commerce_private.check_text('up_to', ack_events.up_to);
 	SELECT * INTO wanted FROM commerce_private.parse_position(ack_events.up_to);
 	s := commerce_private.lock_subscription_row(ack_events.subscription);
+	IF ROW (wanted.era, wanted.key, wanted.number) NOT IN (ROW (s.era, s.key, s.position), ROW (0, 0, 0))
+	   AND NOT EXISTS (SELECT FROM commerce.outbox e
+					   WHERE e.era = wanted.era AND e.key = wanted.key AND e.position = wanted.number)
+	   AND NOT EXISTS (SELECT FROM commerce_private.outbox_purged p
+					   WHERE ROW (p.era, p.key, p.position) >= ROW (wanted.era, wanted.key, wanted.number)) THEN
+		PERFORM commerce_private.raise_invalid('up_to', pg_catalog.format('must be the position of an event: there is none at %s', ack_events.up_to),
+			'A position of a history that is gone: this server was promoted without it, or recovered to a moment before it. Compare by event id what both sides have.');
+	END IF;
 	IF ROW (wanted.era, wanted.key, wanted.number) <= ROW (s.era, s.key, s.position) THEN
 		RETURN commerce_private.format_position(s.era, s.key, s.position);
 	END IF;
@@ -298,7 +312,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.ack_events(text, text) IS
-	'says that the events up to and including this position, as fetch_events() returned it, are dealt with, and returns the cursor. An earlier position than the cursor changes nothing. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'says that the events up to and including this position, as fetch_events() returned it, are dealt with, and returns the cursor. An earlier position than the cursor changes nothing; one at which there is no event, and was none that retention has removed, is an error. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.advance_subscription(subscription text)
 RETURNS text
@@ -315,13 +329,15 @@ BEGIN
 	s := commerce_private.lock_subscription_row(advance_subscription.subscription);
 	IF s.event_types IS NOT NULL THEN
 		SELECT * INTO last FROM commerce_private.last_readable();
-		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
+		SELECT e.era, e.key, e.position INTO wanted
 		FROM commerce.outbox e
 		WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
 		  AND ROW (e.era, e.key, e.position) <= ROW (last.era, last.key, last.position)
 		  AND e.type = ANY (s.event_types)
 		ORDER BY e.era, e.key, e.position LIMIT 1;
-		IF NOT FOUND THEN
+		IF FOUND THEN
+			SELECT * INTO wanted FROM commerce_private.event_before(wanted.era, wanted.key, wanted.position);
+		ELSE
 			wanted := last;
 		END IF;
 		IF ROW (wanted.era, wanted.key, wanted.position) > ROW (s.era, s.key, s.position) THEN
@@ -461,12 +477,14 @@ BEGIN
 			PERFORM commerce_private.raise_invalid('to_position', 'must not be before events that retention has removed', 'to_time => ''-infinity'' goes to the oldest event that is left.');
 		END IF;
 	ELSE
-		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
+		SELECT e.era, e.key, e.position INTO wanted
 		FROM commerce.outbox e
 		WHERE e.created_at >= seek_subscription.to_time
 		  AND ROW (e.era, e.key, e.position) <= ROW (last.era, last.key, last.position)
 		ORDER BY e.era, e.key, e.position LIMIT 1;
-		IF NOT FOUND THEN
+		IF FOUND THEN
+			SELECT * INTO wanted FROM commerce_private.event_before(wanted.era, wanted.key, wanted.position);
+		ELSE
 			wanted := last;
 		END IF;
 	END IF;
@@ -544,7 +562,7 @@ $$;
 COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
 	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce_private.give_up_events(subscription text, era int, key bigint, "position" bigint, reason text)
+CREATE FUNCTION commerce_private.give_up_events(subscription text, era bigint, key bigint, "position" bigint, reason text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -569,7 +587,7 @@ BEGIN
 	RETURN given_up;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.give_up_events(text, int, bigint, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.give_up_events(text, bigint, bigint, bigint, text) IS
 	'makes dead letters of parked events, that at a position or all, and returns how many';
 
 CREATE FUNCTION commerce.remove_sink(subscription text)
@@ -782,7 +800,7 @@ BEGIN
 	IF redeliver.event_position IS NOT NULL THEN
 		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
 	ELSE
-		SELECT NULL::int AS era, NULL::bigint AS key, NULL::bigint AS number INTO p;
+		SELECT NULL::bigint AS era, NULL::bigint AS key, NULL::bigint AS number INTO p;
 	END IF;
 	WITH dead AS (
 		DELETE FROM commerce.dead_letters d
