@@ -30,6 +30,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/idempotency \
 	shop/popular \
 	worker/job \
+	worker/maintenance \
 	shop/views \
 	escrow/rebase \
 	shop/invariants \

@@ -25,6 +25,8 @@
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
 int			commerce_escrow_max_resources = 65536;
+bool		commerce_maintenance = true;
+int			commerce_maintenance_databases = 64;
 int			commerce_maintenance_interval = 1000;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
@@ -112,6 +114,15 @@ guc_define(void)
 	define_language("commerce.language",
 					"Language of error messages.",
 					"Over HTTP the request's Accept-Language comes first.");
+	define_bool("commerce.maintenance",
+				"Lets the maintenance worker work in this database.",
+				"For ALTER DATABASE: what others write there is then left alone. Jobs and calls are not concerned.",
+				&commerce_maintenance, PGC_SUSET);
+	define_int("commerce.maintenance_databases",
+			   "Most databases that can have a maintenance worker at a time.",
+			   "Used when the library is preloaded.",
+			   &commerce_maintenance_databases, 1, 10000,
+			   process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0);
 	define_int("commerce.maintenance_interval",
 			   "Time between two rounds of the maintenance worker in a database that is in use.",
 			   "A round folds the journals and frees what is overdue; 0 turns rounds off.",

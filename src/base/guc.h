@@ -8,6 +8,8 @@
 extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
 extern int	commerce_escrow_max_resources;
+extern bool commerce_maintenance;
+extern int	commerce_maintenance_databases;
 extern int	commerce_maintenance_interval;
 extern int	commerce_outbox_retention;
 extern int	commerce_payment_ttl;
