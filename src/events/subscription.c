@@ -48,6 +48,7 @@ PG_FUNCTION_INFO_V1(commerce_fetch_events);
 PG_FUNCTION_INFO_V1(commerce_system_identifier);
 PG_FUNCTION_INFO_V1(commerce_try_lock_subscription);
 PG_FUNCTION_INFO_V1(commerce_unlock_subscription);
+PG_FUNCTION_INFO_V1(commerce_delivers_subscription);
 PG_FUNCTION_INFO_V1(commerce_subscription_lock_key);
 
 static text *
@@ -267,6 +268,17 @@ Datum
 commerce_unlock_subscription(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(lock_release_session(COMMERCE_LOCK_SUBSCRIPTION, lock_key(arg_text(fcinfo, 0, "subscription"))));
+}
+
+/*
+ * delivers_subscription(name text)
+ *
+ * Whether this session has the subscription's lock.
+ */
+Datum
+commerce_delivers_subscription(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lock_is_mine(COMMERCE_LOCK_SUBSCRIPTION, lock_key(PG_GETARG_TEXT_PP(0))));
 }
 
 /*

@@ -34,8 +34,10 @@ $old->safe_psql('postgres', q{
 $old->safe_psql('postgres', "SELECT commerce.charge_balance(1, 100 * $_)") for 1 .. 3;
 $old->safe_psql('postgres', q{
 	SELECT commerce.ack_events('half', max(position)) FROM commerce.fetch_events('half', 3);
-	SELECT commerce_private.park_events('charges', array_agg(position)) FROM commerce.fetch_events('charges', 2);
-	SELECT commerce_private.fail_event('charges', min(position), 'HTTP 500', NULL) FROM commerce.fetch_events('charges');
+	SELECT commerce_private.start_delivering('charges');
+	SELECT FROM (SELECT jsonb_agg(position) AS parked, min(position) AS failed FROM commerce.fetch_events('charges', 2)) e,
+		commerce_private.report_deliveries('charges', jsonb_build_object(
+			'parked', e.parked, 'failed', jsonb_build_array(jsonb_build_object('position', e.failed, 'error', 'HTTP 500'))));
 	SELECT commerce.ack_events('charges', max(position)) FROM commerce.fetch_events('charges', 2);
 });
 my $folder = $old->basedir;

@@ -105,7 +105,7 @@ CREATE VIEW commerce.subscription_status AS
 		   commerce_private.format_position(s.era, s.key, s.position) AS cursor,
 		   lag.events AS lag_events,
 		   coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - oldest.created_at), 0) AS lag_seconds,
-		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name) AS parked,
+		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name AND p.died_at IS NULL) AS parked,
 		   (SELECT count(*) FROM commerce.dead_letters d WHERE d.subscription = s.name) AS dead_letters,
 		   s.attempts, s.delivered, s.failures, s.last_success_at, s.last_error, s.last_error_at,
 		   commerce_private.delivering_session(s.name) AS delivering_pid

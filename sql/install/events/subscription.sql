@@ -88,33 +88,16 @@ CREATE TABLE commerce_private.parked_events (
 	next_attempt_at timestamptz,
 	last_error      text,
 	last_error_at   timestamptz,
+	died_at         timestamptz,
 	PRIMARY KEY (subscription, era, key, position)
 ) WITH (fillfactor = 80);
 CREATE INDEX parked_events_aggregate_idx ON commerce_private.parked_events
-	(subscription, aggregatetype, aggregateid, era, key, position);
+	(subscription, aggregatetype, aggregateid, era, key, position) WHERE died_at IS NULL;
 COMMENT ON TABLE commerce_private.parked_events IS
-	'events that the cursor of their subscription has passed and that are still to be delivered: those that failed, and those of the same aggregate behind them';
+	'events that the cursor of their subscription has passed and that have not been delivered: those that failed, those of the same aggregate behind them, and dead letters';
+COMMENT ON COLUMN commerce_private.parked_events.died_at IS 'since when it is a dead letter; NULL: it is still to be delivered';
 COMMENT ON COLUMN commerce_private.parked_events.next_attempt_at IS 'when to try again; NULL: as soon as the event before it of the same aggregate is gone';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_events', '');
-
-CREATE TABLE commerce.dead_letters (
-	subscription  text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
-	era           bigint NOT NULL,
-	key           bigint NOT NULL,
-	position      bigint NOT NULL,
-	id            uuid NOT NULL,
-	type          text NOT NULL,
-	aggregatetype text NOT NULL,
-	aggregateid   text NOT NULL,
-	payload       jsonb NOT NULL,
-	created_at    timestamptz NOT NULL,
-	attempts      int NOT NULL,
-	last_error    text,
-	died_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	PRIMARY KEY (subscription, era, key, position)
-);
-COMMENT ON TABLE commerce.dead_letters IS 'events that were given up; redeliver() tries them again';
-SELECT pg_catalog.pg_extension_config_dump('commerce.dead_letters', '');
 
 -- Positions and the horizon (src/subscription.c). Functions that walk the outbox in its order have settings
 -- by which they are always planned as a walk of the index, and not compiled: what they do ends after a
@@ -126,6 +109,12 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_format_position';
 COMMENT ON FUNCTION commerce_private.format_position(bigint, bigint, bigint) IS
 	'an event''s position as fetch_events() returns it: era, key and position as hexadecimal numbers of fixed width, so that text order is reading order';
+
+CREATE VIEW commerce.dead_letters AS
+	SELECT e.subscription, commerce_private.format_position(e.era, e.key, e.position) AS "position", e.id, e.type,
+		   e.aggregatetype, e.aggregateid, e.payload, e.created_at, e.attempts, e.last_error, e.died_at
+	FROM commerce_private.parked_events e WHERE e.died_at IS NOT NULL;
+COMMENT ON VIEW commerce.dead_letters IS 'events that were given up; redeliver() tries them again';
 
 CREATE FUNCTION commerce_private.parse_position("position" text, OUT era bigint, OUT key bigint, OUT number bigint)
 LANGUAGE C IMMUTABLE PARALLEL SAFE
@@ -385,10 +374,8 @@ COMMENT ON FUNCTION commerce.resume_subscription(text) IS
 	'ends a pause. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 -- Delivering: one session at a time, and what it remembers. What commerce-relay does with a subscription:
--- lock_subscription(), once per session; blocked_aggregates(), once after that; then again and again
--- fetch_events(), deliver, and in one transaction fail_event() for what failed, park_events() for what
--- waits behind it (the rest of that aggregate), ack_events() for the whole batch, record_deliveries().
--- In between due_events(), and finish_events() or fail_event() for each of them.
+-- start_delivering(), once per session; then again and again fetch_events() and due_events(), deliver, and
+-- report_deliveries().
 
 CREATE FUNCTION commerce_private.try_lock_subscription(name text, for_session boolean)
 RETURNS boolean
@@ -421,6 +408,27 @@ LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_unlock_subscription';
 COMMENT ON FUNCTION commerce.unlock_subscription(text) IS
 	'gives back what lock_subscription() took, as often as it was taken; false when this session does not have it';
+
+CREATE FUNCTION commerce_private.start_delivering(subscription text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM commerce.subscriptions s WHERE s.name = start_delivering.subscription AND s.sink = 'NONE') THEN
+		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'It is read by clients that pull.');
+	END IF;
+	RETURN commerce.lock_subscription(start_delivering.subscription);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.start_delivering(text) IS
+	'as lock_subscription(), for commerce-relay: of a subscription with a sink. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.delivers_subscription(subscription text)
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_delivers_subscription';
+COMMENT ON FUNCTION commerce_private.delivers_subscription(text) IS
+	'whether this session is the one that delivers a subscription';
 
 CREATE FUNCTION commerce_private.subscription_lock_key(subscription text)
 RETURNS bigint
@@ -492,7 +500,8 @@ BEGIN
 	WHERE s.name = sought.name;
 	-- these will be fetched again
 	DELETE FROM commerce_private.parked_events p
-	WHERE p.subscription = sought.name AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
+	WHERE p.subscription = sought.name AND p.died_at IS NULL
+	  AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
 	  AND EXISTS (SELECT FROM commerce.outbox e WHERE e.era = p.era AND e.key = p.key AND e.position = p.position);
 	PERFORM commerce_private.wake_relay();
 	RETURN commerce_private.format_position(wanted.era, wanted.key, wanted.position);
@@ -562,34 +571,6 @@ $$;
 COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
 	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce_private.give_up_events(subscription text, era bigint, key bigint, "position" bigint, reason text)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	given_up bigint;
-BEGIN
-	WITH parked AS (
-		DELETE FROM commerce_private.parked_events p
-		WHERE p.subscription = give_up_events.subscription
-		  AND (give_up_events.position IS NULL
-			   OR (p.era = give_up_events.era AND p.key = give_up_events.key AND p.position = give_up_events.position))
-		RETURNING p.*)
-	INSERT INTO commerce.dead_letters AS d (subscription, era, key, position, id, type, aggregatetype, aggregateid, payload,
-											created_at, attempts, last_error)
-	SELECT p.subscription, p.era, p.key, p.position, p.id, p.type, p.aggregatetype, p.aggregateid, p.payload,
-		   p.created_at, p.attempts, nullif(pg_catalog.concat_ws('; ', give_up_events.reason, p.last_error), '')
-	FROM parked p
-	ON CONFLICT (subscription, era, key, position) DO UPDATE
-	SET attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, died_at = EXCLUDED.died_at;
-	GET DIAGNOSTICS given_up = ROW_COUNT;
-	RETURN given_up;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.give_up_events(text, bigint, bigint, bigint, text) IS
-	'makes dead letters of parked events, that at a position or all, and returns how many';
-
 CREATE FUNCTION commerce.remove_sink(subscription text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -603,7 +584,10 @@ BEGIN
 	SET sink = 'NONE', url = NULL, brokers = NULL, topic = NULL, secret_name = NULL, batch_size = 1
 	WHERE s.name = remove_sink.subscription;
 	-- clients do not get what the cursor has passed
-	given_up := commerce_private.give_up_events(remove_sink.subscription, NULL, NULL, NULL, 'the sink was removed');
+	UPDATE commerce_private.parked_events e
+	SET died_at = pg_catalog.clock_timestamp(), last_error = pg_catalog.concat_ws('; ', 'the sink was removed', e.last_error)
+	WHERE e.subscription = remove_sink.subscription AND e.died_at IS NULL;
+	GET DIAGNOSTICS given_up = ROW_COUNT;
 	IF given_up > 0 THEN
 		RAISE WARNING '% undelivered events of subscription % are dead letters now', given_up, remove_sink.subscription
 			USING HINT = 'Clients can fetch them after seek_subscription(); redeliver() hands them to another sink.';
@@ -624,81 +608,12 @@ AS $$
 		   s.paused_at IS NOT NULL, commerce_private.format_position(s.era, s.key, s.position), p.parked, p.next_attempt_at
 	FROM commerce.subscriptions s
 	CROSS JOIN LATERAL (SELECT count(*) AS parked, min(e.next_attempt_at) AS next_attempt_at
-						FROM commerce_private.parked_events e WHERE e.subscription = s.name) p
+						FROM commerce_private.parked_events e WHERE e.subscription = s.name AND e.died_at IS NULL) p
 	WHERE s.sink <> 'NONE'
 	ORDER BY s.name
 $$;
 COMMENT ON FUNCTION commerce_private.relay_subscriptions() IS
 	'what commerce-relay is to deliver: each subscription with a sink, how many of its events are parked, and when the first of them is due';
-
-CREATE FUNCTION commerce_private.park_events(subscription text, positions text[])
-RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	parked int;
-	known int;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', park_events.subscription),
-		commerce_private.check_texts('positions', park_events.positions);
-	s := commerce_private.lock_subscription_row(park_events.subscription);
-	-- a relay that has not noticed yet
-	IF s.sink = 'NONE' THEN
-		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull do not get parked events.');
-	END IF;
-	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
-										payload, created_at)
-	SELECT s.name, e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at
-	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
-	JOIN commerce.outbox e ON e.era = p.era AND e.key = p.key AND e.position = p.number
-	ON CONFLICT DO NOTHING;
-	GET DIAGNOSTICS parked = ROW_COUNT;
-	SELECT count(*) INTO known
-	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
-	JOIN commerce_private.parked_events e ON e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
-	IF known < (SELECT count(DISTINCT u.position) FROM pg_catalog.unnest(park_events.positions) u (position)) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'event'));
-	END IF;
-	RETURN parked;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.park_events(text, text[]) IS
-	'remembers events that wait behind a failed one of their aggregate, so that the cursor can pass them; returns how many were not parked yet. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.fail_event(subscription text, event_position text, error text, retry_at timestamptz)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	p record;
-	failed commerce_private.parked_events;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', fail_event.subscription),
-		commerce_private.check_text('event_position', fail_event.event_position),
-		commerce_private.check_text('error', fail_event.error);
-	s := commerce_private.lock_subscription_row(fail_event.subscription);
-	PERFORM commerce_private.park_events(s.name, ARRAY[fail_event.event_position]);
-	SELECT * INTO p FROM commerce_private.parse_position(fail_event.event_position);
-	UPDATE commerce_private.parked_events e
-	SET attempts = e.attempts + 1, next_attempt_at = fail_event.retry_at, last_error = fail_event.error,
-		last_error_at = pg_catalog.clock_timestamp()
-	WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number
-	RETURNING e.* INTO failed;
-	IF fail_event.retry_at IS NOT NULL AND failed.attempts < s.max_attempts THEN
-		RETURN false;
-	END IF;
-	PERFORM commerce_private.give_up_events(s.name, p.era, p.key, p.number, NULL);
-	RETURN true;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.fail_event(text, text, text, timestamptz) IS
-	'records that delivering an event failed: it is parked until retry_at; after the subscription''s max_attempts, or when retry_at is NULL, it becomes a dead letter, and the answer is true. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.due_events(subscription text, max_events int DEFAULT 100)
 RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
@@ -708,10 +623,10 @@ AS $$
 	SELECT commerce_private.format_position(e.era, e.key, e.position), e.id, e.type, e.aggregatetype, e.aggregateid, e.payload,
 		   e.created_at, e.attempts
 	FROM (SELECT DISTINCT ON (f.aggregatetype, f.aggregateid) f.aggregatetype, f.aggregateid, f.next_attempt_at
-		  FROM commerce_private.parked_events f WHERE f.subscription = due_events.subscription
+		  FROM commerce_private.parked_events f WHERE f.subscription = due_events.subscription AND f.died_at IS NULL
 		  ORDER BY f.aggregatetype, f.aggregateid, f.era, f.key, f.position) first
 	JOIN commerce_private.parked_events e ON e.subscription = due_events.subscription
-		AND e.aggregatetype = first.aggregatetype AND e.aggregateid = first.aggregateid
+		AND e.aggregatetype = first.aggregatetype AND e.aggregateid = first.aggregateid AND e.died_at IS NULL
 	JOIN commerce.subscriptions s ON s.name = due_events.subscription AND s.paused_at IS NULL
 	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.clock_timestamp()
 	ORDER BY e.era, e.key, e.position
@@ -720,66 +635,122 @@ $$;
 COMMENT ON FUNCTION commerce_private.due_events(text, int) IS
 	'parked events to deliver now, in order: those of every aggregate of which the first is due. An event that fails holds back the later ones of its aggregate';
 
-CREATE FUNCTION commerce_private.finish_events(subscription text, positions text[])
-RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	finished int;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', finish_events.subscription),
-		commerce_private.check_texts('positions', finish_events.positions);
-	s := commerce_private.lock_subscription_row(finish_events.subscription);
-	PERFORM commerce_private.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
-	DELETE FROM commerce_private.parked_events e
-	USING (SELECT p.* FROM pg_catalog.unnest(finish_events.positions) u (position)
-		   CROSS JOIN LATERAL commerce_private.parse_position(u.position) p) given
-	WHERE e.subscription = s.name AND e.era = given.era AND e.key = given.key AND e.position = given.number;
-	GET DIAGNOSTICS finished = ROW_COUNT;
-	RETURN finished;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.finish_events(text, text[]) IS
-	'forgets parked events that were delivered, and returns how many. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
 CREATE FUNCTION commerce_private.blocked_aggregates(subscription text)
 RETURNS TABLE (aggregatetype text, aggregateid text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT DISTINCT e.aggregatetype, e.aggregateid FROM commerce_private.parked_events e
-	WHERE e.subscription = blocked_aggregates.subscription
+	WHERE e.subscription = blocked_aggregates.subscription AND e.died_at IS NULL
 $$;
 COMMENT ON FUNCTION commerce_private.blocked_aggregates(text) IS
 	'the aggregates of a subscription that have parked events: new events of theirs must be parked too';
 
-CREATE FUNCTION commerce_private.record_deliveries(
-	subscription text, delivered bigint, failed bigint, error text DEFAULT NULL)
+CREATE FUNCTION commerce_private.park_events(subscription text, positions text[])
 RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	wanted bigint;
+	known bigint;
+BEGIN
+	INSERT INTO commerce_private.parked_events AS known (subscription, era, key, position, id, type, aggregatetype, aggregateid,
+														 payload, created_at)
+	SELECT park_events.subscription, e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at
+	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
+	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
+	JOIN commerce.outbox e ON e.era = p.era AND e.key = p.key AND e.position = p.number
+	-- a dead letter that was fetched again, after seek_subscription()
+	ON CONFLICT (subscription, era, key, position) DO UPDATE
+	SET died_at = NULL, attempts = 0, next_attempt_at = NULL WHERE known.died_at IS NOT NULL;
+	SELECT count(*), count(e.position) INTO wanted, known
+	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
+	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
+	LEFT JOIN commerce_private.parked_events e
+		ON e.subscription = park_events.subscription AND e.era = p.era AND e.key = p.key AND e.position = p.number;
+	IF known < wanted THEN
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'event'));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.park_events(text, text[]) IS
+	'keeps the events at these positions, if they are not kept yet, so that the cursor can pass them. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.json_texts(list jsonb)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY(SELECT e.value FROM pg_catalog.jsonb_array_elements_text(json_texts.list) e (value))
+$$;
+COMMENT ON FUNCTION commerce_private.json_texts(jsonb) IS 'the elements of a JSON array as texts; none of NULL';
+
+CREATE FUNCTION commerce_private.report_deliveries(subscription text, report jsonb)
+RETURNS TABLE (dead text, aggregatetype text, aggregateid text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	s commerce.subscriptions;
+	died text[];
+	successes CONSTANT bigint := coalesce((report_deliveries.report ->> 'delivered')::bigint, 0);
+	failed_attempts CONSTANT bigint := coalesce((report_deliveries.report ->> 'failures')::bigint, 0);
+	reason CONSTANT text := report_deliveries.report ->> 'error';
 BEGIN
-	PERFORM commerce_private.check_text('subscription', record_deliveries.subscription),
-		commerce_private.check_text('error', record_deliveries.error);
-	IF record_deliveries.delivered IS NULL OR record_deliveries.failed IS NULL
-	   OR record_deliveries.delivered < 0 OR record_deliveries.failed < 0 THEN
-		PERFORM commerce_private.raise_invalid('delivered', 'must be 0 or more, and failed too');
+	PERFORM commerce_private.check_text('subscription', report_deliveries.subscription),
+		commerce_private.check_text('error', report_deliveries.report ->> 'error');
+	s := commerce_private.lock_subscription_row(report_deliveries.subscription);
+	-- the sink may be gone, which a relay has not noticed yet
+	IF s.sink = 'NONE' OR NOT commerce_private.delivers_subscription(s.name) THEN
+		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink, and this session must deliver it',
+			'start_delivering() makes it the one that does.');
 	END IF;
-	PERFORM commerce_private.lock_subscription_row(record_deliveries.subscription);
-	UPDATE commerce.subscriptions s
-	SET attempts = s.attempts + record_deliveries.delivered + record_deliveries.failed,
-		delivered = s.delivered + record_deliveries.delivered,
-		failures = s.failures + record_deliveries.failed,
-		last_success_at = CASE WHEN record_deliveries.delivered > 0 THEN pg_catalog.clock_timestamp() ELSE s.last_success_at END,
-		last_error = coalesce(record_deliveries.error, s.last_error),
-		last_error_at = CASE WHEN record_deliveries.error IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE s.last_error_at END
-	WHERE s.name = record_deliveries.subscription;
+	IF successes < 0 OR failed_attempts < 0 THEN
+		PERFORM commerce_private.raise_invalid('report', 'must have 0 or more deliveries and failures');
+	END IF;
+
+	PERFORM commerce_private.park_events(s.name, commerce_private.json_texts(
+		pg_catalog.jsonb_path_query_array(report_deliveries.report, '$.failed[*].position'))
+		|| commerce_private.json_texts(report_deliveries.report -> 'parked'));
+	WITH failed AS (
+		UPDATE commerce_private.parked_events e
+		SET attempts = e.attempts + 1, last_error = f.value ->> 'error', last_error_at = pg_catalog.clock_timestamp(),
+			next_attempt_at = pg_catalog.clock_timestamp() + interval '1 ms' * (f.value ->> 'retry_after')::bigint,
+			died_at = CASE WHEN e.attempts + 1 >= s.max_attempts OR f.value ->> 'retry_after' IS NULL
+						   THEN pg_catalog.clock_timestamp() END
+		FROM pg_catalog.jsonb_array_elements(report_deliveries.report -> 'failed') f (value)
+		CROSS JOIN LATERAL commerce_private.parse_position(f.value ->> 'position') p
+		WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number
+		RETURNING f.value ->> 'position' AS position, e.died_at)
+	SELECT pg_catalog.array_agg(f.position) FILTER (WHERE f.died_at IS NOT NULL) INTO died FROM failed f;
+	DELETE FROM commerce_private.parked_events e
+	USING pg_catalog.unnest(commerce_private.json_texts(report_deliveries.report -> 'finished')) u (position)
+	CROSS JOIN LATERAL commerce_private.parse_position(u.position) p
+	WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
+
+	IF report_deliveries.report ? 'up_to' THEN
+		PERFORM commerce.ack_events(s.name, report_deliveries.report ->> 'up_to');
+	END IF;
+	IF (report_deliveries.report ->> 'advance')::boolean THEN
+		PERFORM commerce.advance_subscription(s.name);
+	END IF;
+	IF report_deliveries.report ? 'pause' THEN
+		PERFORM commerce.pause_subscription(s.name, report_deliveries.report ->> 'pause');
+	END IF;
+	IF successes + failed_attempts > 0 OR reason IS NOT NULL THEN
+		UPDATE commerce.subscriptions u
+		SET attempts = u.attempts + successes + failed_attempts, delivered = u.delivered + successes,
+			failures = u.failures + failed_attempts,
+			last_success_at = CASE WHEN successes > 0 THEN pg_catalog.clock_timestamp() ELSE u.last_success_at END,
+			last_error = coalesce(reason, u.last_error),
+			last_error_at = CASE WHEN reason IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE u.last_error_at END
+		WHERE u.name = s.name;
+	END IF;
+	RETURN QUERY SELECT d.position, NULL, NULL FROM pg_catalog.unnest(died) d (position)
+		UNION ALL SELECT NULL, b.aggregatetype, b.aggregateid FROM commerce_private.blocked_aggregates(s.name) b;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.record_deliveries(text, bigint, bigint, text) IS
-	'adds to the counters of subscription_status: events delivered and failed since the last call, and the last error. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.report_deliveries(text, jsonb) IS
+	'what became of events, from the session that delivers a subscription with a sink. report, all of it optional: failed, [{position, error, retry_after}]: parked for so many milliseconds, or dead letters after max_attempts or when there is no retry_after; parked, positions that wait behind those; finished, positions of parked events that were delivered; up_to: as ack_events(); advance: true: as advance_subscription(); pause: as pause_subscription(), with this reason; delivered, failures and error: for subscription_status. Returns the positions that are dead letters now, and the aggregates that have parked events: new events of theirs must be parked too. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.redeliver(subscription text, event_position text DEFAULT NULL)
 RETURNS bigint
@@ -797,22 +768,11 @@ BEGIN
 	IF s.sink = 'NONE' THEN
 		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
 	END IF;
-	IF redeliver.event_position IS NOT NULL THEN
-		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
-	ELSE
-		SELECT NULL::bigint AS era, NULL::bigint AS key, NULL::bigint AS number INTO p;
-	END IF;
-	WITH dead AS (
-		DELETE FROM commerce.dead_letters d
-		WHERE d.subscription = s.name
-		  AND (redeliver.event_position IS NULL OR (d.era = p.era AND d.key = p.key AND d.position = p.number))
-		RETURNING d.*)
-	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
-										payload, created_at, next_attempt_at, last_error)
-	SELECT d.subscription, d.era, d.key, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload,
-		   d.created_at, pg_catalog.clock_timestamp(), d.last_error
-	FROM dead d
-	ON CONFLICT DO NOTHING;
+	SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position) WHERE redeliver.event_position IS NOT NULL;
+	UPDATE commerce_private.parked_events e
+	SET died_at = NULL, attempts = 0, next_attempt_at = pg_catalog.clock_timestamp()
+	WHERE e.subscription = s.name AND e.died_at IS NOT NULL
+	  AND (redeliver.event_position IS NULL OR (e.era = p.era AND e.key = p.key AND e.position = p.number));
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver.event_position IS NOT NULL THEN
 		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver.event_position));
@@ -836,8 +796,8 @@ BEGIN
 	PERFORM commerce_private.check_text('subscription', discard_dead_letters.subscription),
 		commerce_private.check_text('event_position', discard_dead_letters.event_position);
 	s := commerce_private.lock_subscription_row(discard_dead_letters.subscription);
-	DELETE FROM commerce.dead_letters d
-	WHERE d.subscription = s.name
+	DELETE FROM commerce_private.parked_events d
+	WHERE d.subscription = s.name AND d.died_at IS NOT NULL
 	  AND (discard_dead_letters.event_position IS NULL
 		   OR commerce_private.format_position(d.era, d.key, d.position) = discard_dead_letters.event_position);
 	GET DIAGNOSTICS discarded = ROW_COUNT;
@@ -862,10 +822,10 @@ BEGIN
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
-		   AND (f.proname = ANY ('{relay_subscriptions,lock_subscription,unlock_subscription,fetch_events,ack_events,advance_subscription,park_events,fail_event,due_events,finish_events,blocked_aggregates,record_deliveries,pause_subscription}')
+		   AND (f.proname = ANY ('{relay_subscriptions,start_delivering,unlock_subscription,fetch_events,due_events,blocked_aggregates,report_deliveries}')
 				OR (grant_relay.confirms_payments AND f.proname = ANY ('{receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result,redeliver_payment_results}')))),
 		grant_relay.role);
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_relay(regrole, boolean) IS
-	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments confirm payments as messages say and keep those that fail, and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'lets commerce-relay''s role pull, and acknowledge what it delivers to sinks, and with confirms_payments confirm payments as messages say and keep those that fail, and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
