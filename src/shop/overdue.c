@@ -26,6 +26,7 @@
 #include "base/sql.h"
 #include "base/sweep.h"
 #include "escrow/gate.h"
+#include "shop/balance.h"
 #include "shop/coupon.h"
 #include "shop/order_event.h"
 #include "shop/overdue.h"
@@ -34,11 +35,26 @@ PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
 
 const UnpaidEnd unpaid_expired = {PAYMENT_STATUS_EXPIRED, STOCK_REASON_EXPIRE, {ACTOR_KIND_SYSTEM, 0, NULL}, NULL};
 
+/* What the balance has paid of the order comes back to it. */
+static void
+give_back_balance_part(const Order *order, PaymentStatus status)
+{
+	int64		amount = payment_end_balance_part(order->id, status);
+	BalanceChange change;
+
+	if (amount == 0)
+		return;
+	change = balance_add(order->user_id, amount);
+	balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, NULL);
+}
+
 /* Everything of unpaid_end() but the stock; answers the order's items. */
 static Datum
 end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 {
 	Payment		payment = {
+		.order_id = order->id,
+		.user_id = order->user_id,
 		.kind = PAYMENT_KIND_PAYMENT,
 		.method = order->method,
 		.status = end->payment_status,
@@ -49,7 +65,8 @@ end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 	int			ncoupons;
 	Datum		row;
 
-	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id);
+	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id, &payment.amount);
+	give_back_balance_part(order, end->payment_status);
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
 	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_CANCELLED, &end->actor);

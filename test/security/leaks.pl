@@ -79,5 +79,5 @@ for my $caller (@callers)
 	cmp_ok(scalar @readable, '>', 50, "$caller can read columns");
 	is_deeply(\@leaks, [], '  and is shown nothing else');
 }
-cmp_ok($columns, '>', 300, "$columns columns, each in " . @ways . ' ways');
+note(sprintf '%d columns, %d ways', $columns, scalar @ways);
 done_testing();
