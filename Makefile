@@ -38,6 +38,9 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/conversion \
 	shop/payment_result \
 	events/subscription \
+	events/sink \
+	events/parked \
+	events/relay \
 	events/retention \
 	api/callers \
 	api/endpoints \
