@@ -8,14 +8,27 @@
  */
 #include "cloudevent.h"
 
-#include "json.h"
+/* Appends the text as the inside of a JSON string. */
+static void
+append_escaped(Buffer *out, const char *text)
+{
+	for (const char *c = text; *c; c++)
+	{
+		if (*c == '"' || *c == '\\')
+			buffer_append_char(out, '\\');
+		if ((unsigned char) *c < ' ')
+			buffer_printf(out, "\\u%04x", (unsigned char) *c);
+		else
+			buffer_append_char(out, *c);
+	}
+}
 
 static void
 append_attribute(Buffer *out, const char *name, const char *value)
 {
-	buffer_printf(out, "\"%s\":", name);
-	json_append_string(out, value);
-	buffer_append_char(out, ',');
+	buffer_printf(out, "\"%s\":\"", name);
+	append_escaped(out, value);
+	buffer_append(out, "\",");
 }
 
 void
@@ -26,9 +39,9 @@ cloudevent_append(Buffer *out, const Event *event, const char *source)
 	append_attribute(out, "source", source);
 	append_attribute(out, "type", event->type);
 	buffer_append(out, "\"subject\":\"");
-	json_append_escaped(out, event->aggregatetype);
+	append_escaped(out, event->aggregatetype);
 	buffer_append_char(out, '/');
-	json_append_escaped(out, event->aggregateid);
+	append_escaped(out, event->aggregateid);
 	buffer_append(out, "\",");
 	append_attribute(out, "time", event->time);
 	append_attribute(out, "partitionkey", event->aggregateid);
