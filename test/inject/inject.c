@@ -141,8 +141,9 @@ put_frame(char *line, size_t size, void *frame)
 {
 	Dl_info		info;
 
+	/* the server's own name has become what ps shows */
 	if (dladdr(frame, &info) && info.dli_fname)
-		snprintf(line, size, "%s 0x%lx %s\n", info.dli_fname,
+		snprintf(line, size, "%s 0x%lx %s\n", strncmp(info.dli_fname, "postgres:", 9) == 0 ? "postgres" : info.dli_fname,
 				 (unsigned long) ((char *) frame - (char *) info.dli_fbase - 1), info.dli_sname ? info.dli_sname : "?");
 	else
 		snprintf(line, size, "? 0x%lx ?\n", (unsigned long) (uintptr_t) frame);
