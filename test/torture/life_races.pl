@@ -187,8 +187,9 @@ is(one(q{SELECT count(*) FROM (SELECT order_id FROM commerce.payments WHERE kind
 is(one(q{SELECT count(*) FROM (SELECT consumed_order_id FROM commerce.order_sheets WHERE consumed_order_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1) s}), 0, 'no order is of two sheets');
 is(one(q{SELECT count(*) FROM commerce.orders o WHERE (SELECT e.payload ->> 'status' FROM commerce.outbox e WHERE e.aggregatetype = 'Order' AND e.aggregateid = o.id::text
 		 AND e.type <> 'DeliveryRequested' ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1) <> o.status::text}), 0, 'the last event of each order says what it is');
-# overdue orders are ended in a subtransaction, whose id is above that of its transaction
+# sweeps end overdue orders, and confirm items, in a subtransaction, whose id is above that of its transaction
 is(one(q{SELECT count(*) FROM commerce.outbox WHERE aggregatetype = 'Order' AND type NOT IN ('PaymentFailed', 'OrderCancelled')
+		 AND payload #>> '{changes,0,to_status}' IS DISTINCT FROM 'CONFIRMED'
 		 AND key::text::bigint < xmin::text::bigint}), 0, 'no event has a key below the transaction that wrote it');
 $db->do('UPDATE commerce.orders SET expires_at = now() WHERE expires_at IS NOT NULL');
 one('SELECT commerce.expire_pending_orders()');
