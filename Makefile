@@ -17,11 +17,8 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/types \
 	base/key \
 	base/errors \
-	base/arguments \
-	base/currency \
 	escrow/escrow \
 	shop/user \
-	shop/seller \
 	shop/balance \
 	shop/actor \
 	shop/product \
@@ -33,6 +30,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/idempotency \
 	shop/popular \
 	worker/job \
+	worker/maintenance \
 	shop/views \
 	escrow/rebase \
 	shop/invariants \
@@ -40,6 +38,9 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/conversion \
 	shop/payment_result \
 	events/subscription \
+	events/sink \
+	events/parked \
+	events/relay \
 	events/retention \
 	api/callers \
 	api/endpoints \

@@ -12,11 +12,11 @@ SELECT max(id) AS users FROM commerce.users \gset
 SELECT max(id) AS products FROM commerce.products \gset
 
 INSERT INTO commerce.orders OVERRIDING SYSTEM VALUE
-SELECT :o + n, 1 + n % :users, 'PAID', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, '3'
+SELECT :o + n, 1 + n % :users, 'PAID', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, 3
 FROM generate_series(1::bigint, :orders) n CROSS JOIN LATERAL (SELECT now() - interval '70 hours' * n / :orders AS at) t;
 INSERT INTO commerce.order_items OVERRIDING SYSTEM VALUE
 SELECT :i + n, :o + (n + 1) / 2, 2 - n % 2, 1 + (n * 7919) % :products, 1 + (n * 7919 + 1) % 100, 'product', 'PREPARING',
-	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, NULL, NULL
+	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, NULL, NULL, NULL, 2 - n % 2
 FROM generate_series(1::bigint, 2 * :orders) n;
 INSERT INTO commerce.order_item_events (order_item_id, from_status, event, quantity, at, actor, actor_id, xid)
 SELECT i.id, e.from_status, e.event, i.quantity, now(), e.actor, NULL, '3'
@@ -24,8 +24,8 @@ FROM commerce.order_items i
 CROSS JOIN (VALUES (NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, 'BUYER'::commerce.actor_kind),
 				   ('PAID', 'PREPARING', 'SYSTEM')) e (from_status, event, actor)
 WHERE i.id > :i;
-INSERT INTO commerce.payments (order_id, kind, method, status, amount)
-SELECT id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;
+INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount)
+SELECT id, user_id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;
 INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after, order_id)
 SELECT o.user_id, u.last_entry + row_number() OVER (PARTITION BY o.user_id ORDER BY o.id), 'PAYMENT', -300, 0, o.id
 FROM commerce.orders o JOIN commerce.users u ON u.id = o.user_id WHERE o.id > :o;

@@ -14,7 +14,8 @@
 #include "base/news.h"
 #include "base/sql.h"
 #include "escrow/counters.h"
-#include "worker/worker.h"
+#include "worker/launcher.h"
+#include "worker/slot.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,7 +30,7 @@ request_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	counters_request_memory();
-	worker_request_memory();
+	slot_request_memory();
 }
 
 static void
@@ -39,7 +40,7 @@ start_memory(void)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	counters_start_memory();
-	worker_start_memory();
+	slot_start_memory();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -48,12 +49,12 @@ _PG_init(void)
 {
 	guc_define();
 	sql_init();
-	news_on_commit(worker_wake);
+	news_on_commit(slot_wake);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = request_memory;
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = start_memory;
-	worker_init();
+	launcher_init();
 }

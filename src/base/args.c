@@ -74,6 +74,15 @@ arg_jsonb_or_null(FunctionCallInfo fcinfo, int i)
 	return PG_ARGISNULL(i) ? NULL : PG_GETARG_JSONB_P(i);
 }
 
+Jsonb *
+arg_metadata(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		return NULL;
+	metadata_check(PG_GETARG_DATUM(i));
+	return PG_GETARG_JSONB_P(i);
+}
+
 ArrayType *
 arg_array_or_null(FunctionCallInfo fcinfo, int i)
 {

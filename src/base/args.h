@@ -28,6 +28,8 @@ extern int32 arg_max_rows(FunctionCallInfo fcinfo, int i);
 /* NULL for null. */
 extern text *arg_text_or_null(FunctionCallInfo fcinfo, int i, const char *name);
 extern Jsonb *arg_jsonb_or_null(FunctionCallInfo fcinfo, int i);
+/* The argument metadata; NULL for null. */
+extern Jsonb *arg_metadata(FunctionCallInfo fcinfo, int i);
 extern ArrayType *arg_array_or_null(FunctionCallInfo fcinfo, int i);
 
 #endif

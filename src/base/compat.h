@@ -83,4 +83,11 @@
 #define set_no_transaction_timeout() ((void) 0)
 #endif
 
+/* Whether this session has the lock in this mode. */
+#if PG_VERSION_NUM >= 170000
+#define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 #endif

@@ -1,8 +1,7 @@
 /*
  * guc.c
- *	  The extension's settings, in alphabetical order.  Those that the layer itself reads belong to error.c
- *	  (commerce.language), calendar.c (commerce.timezone) and currency.c (commerce.currency); the others are
- *	  variables of guc.h.
+ *	  The extension's settings, in alphabetical order.  The two that the layer itself reads belong to error.c
+ *	  (commerce.language) and calendar.c (commerce.timezone); the others are variables of guc.h.
  *
  * What decides about money, stock or time is for the superuser to set (PGC_SUSET): a caller must not
  * move "today" for a function that runs with the owner's rights.
@@ -20,19 +19,90 @@
 #include "base/calendar.h"
 #include "base/args.h"
 #include "base/compat.h"
-#include "base/currency.h"
 #include "base/error.h"
 #include "base/guc.h"
 
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
-int			commerce_charge_max = 99999999;
-int			commerce_charge_unit = 100;
 int			commerce_escrow_max_resources = 65536;
+bool		commerce_maintenance = true;
+int			commerce_maintenance_databases = 64;
 int			commerce_maintenance_interval = 1000;
+int			commerce_free_shipping_from = 0;
+int			commerce_max_pending_orders = 10;
 int			commerce_outbox_retention = 7 * 24 * 60 * 60;
 int			commerce_payment_ttl = 600;
+int			commerce_payment_ttl_max = 7 * SECS_PER_DAY;
 int			commerce_sheet_ttl = 900;
+int			commerce_shipping_fee = 0;
+
+static char *payment_ttls = NULL;
+
+/*
+ * Reads one "channel=time" of commerce.payment_ttls, which begins at *rest, and goes behind it; the channel is
+ * *length bytes from *channel.  False: it is not of this form.
+ */
+static bool
+next_ttl(const char **rest, const char **channel, size_t *length, int *seconds)
+{
+	const char *equals;
+	char		time[32];
+	size_t		n;
+
+	*rest += strspn(*rest, ", \t");
+	*channel = *rest;
+	equals = strchr(*rest, '=');
+	if (equals == NULL)
+		return false;
+	for (*length = equals - *rest; *length > 0 && (*rest)[*length - 1] == ' ';)
+		(*length)--;
+	n = strcspn(equals + 1, ",");
+	if (*length == 0 || n >= sizeof(time))
+		return false;
+	memcpy(time, equals + 1, n);
+	time[n] = '\0';
+	*rest = equals + 1 + n;
+	*rest += strspn(*rest, ", \t");
+	return parse_int(time, seconds, GUC_UNIT_S, NULL) && *seconds > 0;
+}
+
+static bool
+check_payment_ttls(char **newval, void **extra, GucSource source)
+{
+	const char *rest = *newval;
+	const char *channel;
+	size_t		length;
+	int			seconds;
+
+	for (rest += strspn(rest, ", \t"); *rest;)
+		if (!next_ttl(&rest, &channel, &length, &seconds))
+		{
+			GUC_check_errdetail("It is a list of \"channel=time\", such as \"virtual_account=2d, card=10min\".");
+			return false;
+		}
+	return true;
+}
+
+bool
+guc_channel_ttl(const char *channel, int64 *seconds)
+{
+	const char *rest = payment_ttls;
+	const char *named;
+	size_t		length;
+	int			ttl;
+	bool		any = false;
+
+	while (rest && *rest && next_ttl(&rest, &named, &length, &ttl))
+	{
+		any = true;
+		if (strlen(channel) == length && memcmp(channel, named, length) == 0)
+		{
+			*seconds = ttl;
+			return true;
+		}
+	}
+	return !any;
+}
 
 /* read by functions in SQL, which see them by current_setting() */
 static int	conversion_floor = 5;
@@ -81,11 +151,11 @@ define_language(const char *name, const char *description, const char *more)
 }
 
 static void
-define_currency(const char *name, const char *description, const char *more)
+define_channels(const char *name, const char *description, const char *more)
 {
 	if (!is_defined(name))
-		DefineCustomStringVariable(name, description, more, &commerce_currency, "KRW", PGC_SUSET, 0,
-								   currency_check, NULL, NULL);
+		DefineCustomStringVariable(name, description, more, &payment_ttls, "", PGC_SUSET, GUC_LIST_INPUT,
+								   check_payment_ttls, NULL, NULL);
 }
 
 static void
@@ -108,14 +178,6 @@ guc_define(void)
 				"Sends the items of a paid order into preparation at once.",
 				"When off they stay PAID until the seller takes them.",
 				&commerce_auto_prepare, PGC_SUSET);
-	define_int("commerce.charge_max",
-			   "Most that can be charged at a time.",
-			   "In the smallest unit of commerce.currency, as all amounts.",
-			   &commerce_charge_max, 1, INT_MAX, PGC_SUSET, 0);
-	define_int("commerce.charge_unit",
-			   "Unit of which a charge must be a multiple.",
-			   NULL,
-			   &commerce_charge_unit, 1, INT_MAX, PGC_SUSET, 0);
 	define_int("commerce.conversion_floor",
 			   "Percentage of order sheets that must become paid orders, below which an alert goes out.",
 			   NULL,
@@ -124,21 +186,35 @@ guc_define(void)
 			   "Length of the windows in which the conversion of order sheets is judged.",
 			   NULL,
 			   &conversion_window, 60, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S);
-	define_currency("commerce.currency",
-					"Currency of the shop, a code of ISO 4217.",
-					"Fixed once there are orders. Nothing is converted.");
 	define_int("commerce.escrow_max_resources",
 			   "Most products and coupons that have a counter in shared memory at a time.",
 			   "Used when the library is preloaded.",
 			   &commerce_escrow_max_resources, 16, 16777216,
 			   process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0);
+	define_int("commerce.free_shipping_from",
+			   "Amount of goods from which the shop's own lines without a fee of their own are sent free.",
+			   "0: none is sent free.",
+			   &commerce_free_shipping_from, 0, INT_MAX, PGC_SUSET, 0);
 	define_language("commerce.language",
 					"Language of error messages.",
 					"Over HTTP the request's Accept-Language comes first.");
+	define_bool("commerce.maintenance",
+				"Lets the maintenance worker work in this database.",
+				"For ALTER DATABASE: what others write there is then left alone. Jobs and calls are not concerned.",
+				&commerce_maintenance, PGC_SUSET);
+	define_int("commerce.maintenance_databases",
+			   "Most databases that can have a maintenance worker at a time.",
+			   "Used when the library is preloaded.",
+			   &commerce_maintenance_databases, 1, 10000,
+			   process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0);
 	define_int("commerce.maintenance_interval",
 			   "Time between two rounds of the maintenance worker in a database that is in use.",
 			   "A round folds the journals and frees what is overdue; 0 turns rounds off.",
 			   &commerce_maintenance_interval, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("commerce.max_pending_orders",
+			   "How many unpaid orders, and how many unpaid charges, a user can have.",
+			   NULL,
+			   &commerce_max_pending_orders, 1, INT_MAX, PGC_SUSET, 0);
 	define_int("commerce.outbox_retention",
 			   "How long events stay in the outbox at least.",
 			   "They stay longer while a subscription has not had them, and until the end of their day (UTC).",
@@ -147,10 +223,21 @@ guc_define(void)
 			   "How long an order holds its stock while an external payment is pending.",
 			   NULL,
 			   &commerce_payment_ttl, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_int("commerce.payment_ttl_max",
+			   "The longest time to pay that a call can ask for, and how long an unpaid order can be paid anew.",
+			   NULL,
+			   &commerce_payment_ttl_max, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_channels("commerce.payment_ttls",
+					"How long an order holds its stock by the channel it is paid by: \"virtual_account=2d, card=10min\".",
+					"When it names any, these are the channels there are.");
 	define_int("commerce.sheet_ttl",
 			   "How long an order sheet can be used.",
 			   NULL,
 			   &commerce_sheet_ttl, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S);
+	define_int("commerce.shipping_fee",
+			   "Shipping fee of the shop's own lines without a fee of their own, once per order.",
+			   NULL,
+			   &commerce_shipping_fee, 0, INT_MAX, PGC_SUSET, 0);
 	define_timezone("commerce.timezone",
 					"Time zone in which the shop reckons days.");
 	MarkGUCPrefixReserved("commerce");

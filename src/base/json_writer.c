@@ -179,6 +179,36 @@ json_put_text(JsonWriter *writer, const char *key, const char *text)
 }
 
 void
+json_put_bool(JsonWriter *writer, const char *key, bool value)
+{
+	JsonbValue	scalar;
+
+	scalar.type = jbvBool;
+	scalar.val.boolean = value;
+	put_value(writer, key, &scalar);
+}
+
+void
+json_put_jsonb(JsonWriter *writer, const char *key, Jsonb *jsonb)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	JsonbValue *tree = NULL;
+
+	if (jsonb == NULL)
+	{
+		json_put_text(writer, key, NULL);
+		return;
+	}
+	iterator = JsonbIteratorInit(&jsonb->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+		tree = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+	put_value(writer, key, tree);
+}
+
+void
 json_put_time(JsonWriter *writer, const char *key, TimestampTz at)
 {
 	char	   *text = NULL;

@@ -28,6 +28,8 @@ extern void json_close_array(JsonWriter *writer);
 extern void json_put_int(JsonWriter *writer, const char *key, int64 number);
 extern void json_put_id(JsonWriter *writer, const char *key, int64 id);	/* 0 is null */
 extern void json_put_text(JsonWriter *writer, const char *key, const char *text);	/* NULL is null */
+extern void json_put_bool(JsonWriter *writer, const char *key, bool value);
+extern void json_put_jsonb(JsonWriter *writer, const char *key, Jsonb *jsonb);	/* NULL is null */
 extern void json_put_time(JsonWriter *writer, const char *key, TimestampTz at);		/* 0 is null */
 
 /* Another writer, of an object that begins with what the outermost one, which is open, has so far. */

@@ -64,3 +64,11 @@ lock_release_session(LockKind kind, uint64 key)
 {
 	return release(kind, key, true);
 }
+
+bool
+lock_is_mine(LockKind kind, uint64 key)
+{
+	LOCKTAG		tag = lock_tag(kind, key);
+
+	return lock_held_by_me(&tag, ExclusiveLock);
+}

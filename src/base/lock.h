@@ -35,6 +35,9 @@ extern void lock_release(LockKind kind, uint64 key);
 /* As lock_try(), for the session: until it has been given back as often as taken, or the session ends. */
 extern bool lock_try_session(LockKind kind, uint64 key);
 
+/* Whether this session has the lock. */
+extern bool lock_is_mine(LockKind kind, uint64 key);
+
 /* Gives it back; false, with a warning, when this session does not have it. */
 extern bool lock_release_session(LockKind kind, uint64 key);
 

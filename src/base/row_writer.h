@@ -12,7 +12,7 @@
 
 #include "base/catalog.h"
 
-#define ROW_COLUMNS	20			/* that a row can have, at most */
+#define ROW_COLUMNS	32			/* that a row can have, at most */
 
 typedef struct RowWriter
 {

@@ -1,6 +1,6 @@
 /*
  * text_limit.c
- *	  How long the texts of a request may be: so many characters as the name of the argument tells.
+ *	  How large what a request holds may be: of a text, as many characters as the name of the argument tells.
  *
  * The bytes are tested first: a text that is too long in any encoding is neither read nor unpacked.
  */
@@ -11,12 +11,14 @@
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/text_limit.h"
 
 #define OTHER_TEXTS		1000	/* characters */
+#define MAX_METADATA	16384	/* bytes */
 #define MAX_ELEMENTS	1000	/* of an array of texts */
 
 PG_FUNCTION_INFO_V1(commerce_check_text);
@@ -51,6 +53,11 @@ static const struct
 static int
 limit_of(const char *argument)
 {
+	const char *member = strrchr(argument, '.');
+
+	/* delivery.name is a name */
+	if (member)
+		argument = member + 1;
 	for (int i = 0; i < (int) lengthof(limits); i++)
 		if (strcmp(limits[i].argument, argument) == 0)
 			return limits[i].most;
@@ -73,6 +80,16 @@ text_check(const char *argument, Datum value)
 			return;
 	}
 	raise_invalid(argument, "must have at most %d characters", most);
+}
+
+void
+metadata_check(Datum value)
+{
+	/* the size is told by the header, so that what is too large is not unpacked */
+	if (toast_raw_datum_size(value) - VARHDRSZ > MAX_METADATA)
+		raise_invalid("metadata", "must have at most %d bytes", MAX_METADATA);
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(value)))
+		raise_invalid("metadata", "must be a JSON object");
 }
 
 /*

@@ -10,4 +10,7 @@
 /* Raises INVALID_REQUEST when a text is longer than what an argument of this name may have. */
 extern void text_check(const char *argument, Datum value);
 
+/* Raises INVALID_REQUEST when metadata (jsonb) is no object, or too large; null is allowed. */
+extern void metadata_check(Datum value);
+
 #endif

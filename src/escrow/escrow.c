@@ -186,12 +186,6 @@ escrow_xact_callback(XactEvent event, void *arg)
 			while (nholdings > 0)
 				settle_top(event == XACT_EVENT_COMMIT);
 			break;
-		case XACT_EVENT_PRE_PREPARE:
-			if (nholdings > 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has ordered, claimed or moved stock")));
-			break;
 		default:
 			break;
 	}

@@ -10,12 +10,11 @@
  * refer to, take it SHARE ROW EXCLUSIVE through triggers: it waits for running operations and keeps
  * new ones out until its transaction has ended.
  *
- * Journal rows carry the id of the transaction that wrote them, and marks are transaction ids: both
- * mean something in the cluster only that assigned them.  commerce_private.origin says which that was.  An
- * operation that finds another cluster's row there, or none, rebases first: all that is visible is
- * folded, marks are set to this cluster's present, ids at or above it are set to 0, and the outbox
- * begins a new era.  This holds the gate SHARE ROW EXCLUSIVE, and is committed or rolled back with the
- * operation.
+ * An operation first finds out whose the transaction ids in the journals are (origin.c).  When they are
+ * another cluster's, or nobody's, it rebases: all that is visible is folded, marks are set to this cluster's
+ * present, ids at or above it are set to 0, and the outbox begins a new era.  When they are this cluster's,
+ * but its history may have been cut, it begins a new era alone.  Either holds the gate SHARE ROW EXCLUSIVE,
+ * and is committed or rolled back with the operation.
  *
  * Our own updates are told from foreign ones by the depth of triggers: a trigger of the gate that fires for
  * a statement of gate_own_write() stands directly below it, one that fires for what somebody's trigger
@@ -24,7 +23,8 @@
  * After a foreign write its own transaction reads the journals instead of counters (gate_foreign()), and
  * at its commit, when the rows are visible and the gate is still held, this database's counters become
  * stale.  A foreign writer may be prepared: the gate goes with the prepared transaction, so that they can
- * become stale before it.
+ * become stale before it.  What has called an operation cannot be prepared: it would hold the gate for as long
+ * as nobody remembers it, and after a promotion its events would come into an era that is closed.
  *
  * A backend that has found the origin to be its cluster's believes that until a foreign writer, of whom a
  * rebase is one, has committed.  It hears of that as of a change of the gate's definition: such news comes
@@ -53,17 +53,19 @@
 #include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/gate.h"
+#include "escrow/origin.h"
 
 PG_FUNCTION_INFO_V1(commerce_begin_write);
 PG_FUNCTION_INFO_V1(commerce_gate_foreign_write);
 PG_FUNCTION_INFO_V1(commerce_close_gate);
+PG_FUNCTION_INFO_V1(commerce_open_era);
 
 /*
  * The gate of the database whose origin this backend has found to be ours, or InvalidOid; the outbox's era;
  * and the gate by which it hears that it must look again.
  */
 static Oid	known_gate = InvalidOid;
-static int32 known_era = 0;
+static int64 known_era = 0;
 static Oid	watched_gate = InvalidOid;
 static bool rebased = false;	/* by the running transaction */
 
@@ -87,6 +89,11 @@ gate_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
+			if (entered)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has called an operation of commerce")));
+			/* FALLTHROUGH */
 		case XACT_EVENT_COMMIT:
 			if (foreign_level > 0)
 				counters_make_stale();
@@ -161,38 +168,39 @@ close_gate(void)
 	foreign_level = level;
 }
 
-/*
- * Whether the journals' transaction ids are this cluster's, read under a fresh snapshot.  A restore may
- * have put another cluster's row beside ours.
- */
-static bool
-origin_is_ours(void)
+/* Makes the origin ours, in a new era. */
+static void
+change_origin(void (*change) (void))
 {
-	static SqlStatement statement = {
-		"SELECT pg_catalog.max(o.era) AS era FROM commerce_private.origin o "
-		"HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
-		1, {INT8OID}, SQL_LATEST
-	};
-	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
-	SqlResult	result = sql_query(&statement, &identifier);
-
-	if (!result_next(&result))
-		return false;
-	known_era = result_int32(&result, "era");
-	return true;
+	close_gate();
+	change();
+	rebased = true;
+	if (origin_read(&known_era) != ORIGIN_OURS)
+		elog(ERROR, "the origin of the journals was not recorded");
 }
 
 void
 gate_rebase(void)
 {
-	static SqlStatement statement = {"SELECT commerce_private.rebase($1)", 1, {INT8OID}, SQL_LATEST};
-	Datum		identifier = Int64GetDatum((int64) GetSystemIdentifier());
+	change_origin(origin_rebase);
+}
 
-	close_gate();
-	sql_do(&statement, &identifier);
-	rebased = true;
-	if (!origin_is_ours())
-		elog(ERROR, "the origin of the journals was not recorded");
+/* Makes the origin ours unless somebody else does it. */
+static void
+settle_origin(Oid gate)
+{
+	LockRelationOid(gate, ShareRowExclusiveLock);
+	switch (origin_read(&known_era))
+	{
+		case ORIGIN_OURS:
+			break;
+		case ORIGIN_CUT:
+			change_origin(origin_open_era);
+			break;
+		case ORIGIN_FOREIGN:
+			change_origin(origin_rebase);
+			break;
+	}
 }
 
 bool
@@ -201,7 +209,7 @@ gate_foreign(void)
 	return foreign_level > 0;
 }
 
-/* Finds out whose the transaction ids are, unless it is known, and rebases if they are not ours. */
+/* Finds out whose the transaction ids are, unless it is known, and makes them ours. */
 static void
 check_origin(Oid gate)
 {
@@ -210,14 +218,18 @@ check_origin(Oid gate)
 	register_callbacks();
 	known_gate = InvalidOid;
 	watched_gate = gate;
-	if (!origin_is_ours())
-	{
-		LockRelationOid(gate, ShareRowExclusiveLock);
-		if (!origin_is_ours())
-			gate_rebase();
-	}
+	if (origin_read(&known_era) != ORIGIN_OURS)
+		settle_origin(gate);
 	/* InvalidOid if a foreign writer has committed meanwhile */
 	known_gate = watched_gate;
+}
+
+static void
+refuse_if_read_only(const char *operation)
+{
+	PreventCommandIfReadOnly(operation);
+	PreventCommandIfParallelMode(operation);
+	PreventCommandDuringRecovery(operation);
 }
 
 void
@@ -225,9 +237,7 @@ gate_enter(const char *operation)
 {
 	Oid			gate;
 
-	PreventCommandIfReadOnly(operation);
-	PreventCommandIfParallelMode(operation);
-	PreventCommandDuringRecovery(operation);
+	refuse_if_read_only(operation);
 
 	/* without the lock, because two who have it, and rebase, would block each other */
 	gate = catalog_relation(TABLE_GATE);
@@ -242,7 +252,7 @@ gate_enter(const char *operation)
 	entered = true;
 }
 
-int32
+int64
 gate_era(void)
 {
 	if (!OidIsValid(known_gate))
@@ -318,4 +328,20 @@ commerce_close_gate(PG_FUNCTION_ARGS)
 {
 	close_gate();
 	PG_RETURN_VOID();
+}
+
+/*
+ * open_era()
+ *
+ * What is done by itself when history may have been cut, for a copy that cannot be told from what it is a
+ * copy of; returns the era.
+ */
+Datum
+commerce_open_era(PG_FUNCTION_ARGS)
+{
+	refuse_if_read_only("open_era()");
+	settle_origin(catalog_relation(TABLE_GATE));
+	change_origin(origin_open_era);
+	entered = true;
+	PG_RETURN_INT64(known_era);
 }

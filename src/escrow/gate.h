@@ -15,7 +15,7 @@
 extern void gate_enter(const char *operation);
 
 /* The outbox's era; valid after gate_enter(). */
-extern int32 gate_era(void);
+extern int64 gate_era(void);
 
 /*
  * True when the running transaction has written past the extension.  It holds the gate against everybody

@@ -70,7 +70,7 @@ outbox_write(const Event *events, int nevents)
 		row_put_text(&row, OUTBOX_TYPE, event->type);
 		row_put_varlena(&row, OUTBOX_PAYLOAD, event->payload);
 		row_put_time(&row, OUTBOX_CREATED_AT, now);
-		row_put_int32(&row, OUTBOX_ERA, gate_era());
+		row_put_int64(&row, OUTBOX_ERA, gate_era());
 		row_put_int64(&row, OUTBOX_KEY, event->key);
 		row_put_int64(&row, OUTBOX_POSITION, catalog_nextval(SEQUENCE_OUTBOX_POSITION));
 		row_put(&row, OUTBOX_SEGMENT, Int16GetDatum(segment));

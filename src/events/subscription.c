@@ -37,7 +37,7 @@
 
 typedef struct Position
 {
-	int32		era;
+	int64		era;
 	uint64		key;
 	int64		position;
 } Position;
@@ -48,6 +48,7 @@ PG_FUNCTION_INFO_V1(commerce_fetch_events);
 PG_FUNCTION_INFO_V1(commerce_system_identifier);
 PG_FUNCTION_INFO_V1(commerce_try_lock_subscription);
 PG_FUNCTION_INFO_V1(commerce_unlock_subscription);
+PG_FUNCTION_INFO_V1(commerce_delivers_subscription);
 PG_FUNCTION_INFO_V1(commerce_subscription_lock_key);
 
 static text *
@@ -55,7 +56,7 @@ format_position(const Position *position)
 {
 	char		buffer[POSITION_LENGTH + 1];
 
-	snprintf(buffer, sizeof(buffer), "%08x-%016llx-%016llx", position->era,
+	snprintf(buffer, sizeof(buffer), "%08llx-%016llx-%016llx", (unsigned long long) position->era,
 			 (unsigned long long) position->key, (unsigned long long) position->position);
 	return cstring_to_text_with_len(buffer, POSITION_LENGTH);
 }
@@ -78,21 +79,21 @@ parse_hex(const char *s, int digits, uint64 *value)
 }
 
 /*
- * format_position(era int, key bigint, position bigint)
+ * format_position(era bigint, key bigint, position bigint)
  */
 Datum
 commerce_format_position(PG_FUNCTION_ARGS)
 {
 	Position	position;
 
-	position.era = PG_GETARG_INT32(0);
+	position.era = PG_GETARG_INT64(0);
 	position.key = PG_GETARG_INT64(1);
 	position.position = PG_GETARG_INT64(2);
 	PG_RETURN_TEXT_P(format_position(&position));
 }
 
 /*
- * parse_position(position text, OUT era int, OUT key bigint, OUT number bigint)
+ * parse_position(position text, OUT era bigint, OUT key bigint, OUT number bigint)
  *
  * INVALID_REQUEST when the text is no position.
  */
@@ -109,11 +110,11 @@ commerce_parse_position(PG_FUNCTION_ARGS)
 
 	if (strlen(s) != POSITION_LENGTH || s[8] != '-' || s[25] != '-' ||
 		!parse_hex(s, 8, &era) || !parse_hex(s + 9, 16, &key) || !parse_hex(s + 26, 16, &number) ||
-		era > PG_INT32_MAX || key > PG_INT64_MAX || number > PG_INT64_MAX)
+		key > PG_INT64_MAX || number > PG_INT64_MAX)
 		raise_invalid("up_to", "must be a position as fetch_events() returns it");
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "parse_position must return a row");
-	values[0] = Int32GetDatum((int32) era);
+	values[0] = Int64GetDatum((int64) era);
 	values[1] = Int64GetDatum((int64) key);
 	values[2] = Int64GetDatum((int64) number);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
@@ -159,7 +160,7 @@ flush_visible(void)
 static void
 return_events(ReturnSetInfo *rsinfo, SqlResult *events)
 {
-	static const char *const columns[] = {"id", "type", "aggregatetype", "aggregateid", "payload", "created_at"};
+	static const char *const columns[] = {"id", "type", "aggregatetype", "aggregateid", "payload", "created_at", "era"};
 
 	while (result_next(events))
 	{
@@ -167,7 +168,7 @@ return_events(ReturnSetInfo *rsinfo, SqlResult *events)
 		bool		nulls[lengthof(columns) + 1] = {false};
 		Position	position;
 
-		position.era = result_int32(events, "era");
+		position.era = result_int64(events, "era");
 		position.key = result_int64(events, "key");
 		position.position = result_int64(events, "position");
 		values[0] = PointerGetDatum(format_position(&position));
@@ -182,7 +183,7 @@ return_events(ReturnSetInfo *rsinfo, SqlResult *events)
  * fetch_events(subscription text, max_events int)
  *
  * The next events after the subscription's cursor: (position, id, type, aggregatetype, aggregateid,
- * payload, created_at) in order; none while it is paused.  Read under the caller's snapshot.
+ * payload, created_at, era) in order; none while it is paused.  Read under the caller's snapshot.
  */
 Datum
 commerce_fetch_events(PG_FUNCTION_ARGS)
@@ -201,7 +202,7 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 		"AND ROW (e.era, e.key) OPERATOR(pg_catalog.<) ROW ($5, $6) "
 		"AND ($4 IS NULL OR e.type OPERATOR(pg_catalog.=) ANY ($4)) "
 		"ORDER BY e.era, e.key, e.position LIMIT $7",
-		7, {INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4OID, INT8OID, INT8OID}, SQL_ACTIVE
+		7, {INT8OID, INT8OID, INT8OID, TEXTARRAYOID, INT8OID, INT8OID, INT8OID}, SQL_ACTIVE
 	};
 	static const char *const parameters[] = {"era", "key", "position", "event_types", "horizon_era", "horizon_key"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -267,6 +268,17 @@ Datum
 commerce_unlock_subscription(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(lock_release_session(COMMERCE_LOCK_SUBSCRIPTION, lock_key(arg_text(fcinfo, 0, "subscription"))));
+}
+
+/*
+ * delivers_subscription(name text)
+ *
+ * Whether this session has the subscription's lock.
+ */
+Datum
+commerce_delivers_subscription(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lock_is_mine(COMMERCE_LOCK_SUBSCRIPTION, lock_key(PG_GETARG_TEXT_PP(0))));
 }
 
 /*

@@ -8,27 +8,14 @@
  */
 #include "cloudevent.h"
 
-/* Appends the text as the inside of a JSON string. */
-static void
-append_escaped(Buffer *out, const char *text)
-{
-	for (const char *c = text; *c; c++)
-	{
-		if (*c == '"' || *c == '\\')
-			buffer_append_char(out, '\\');
-		if ((unsigned char) *c < ' ')
-			buffer_printf(out, "\\u%04x", (unsigned char) *c);
-		else
-			buffer_append_char(out, *c);
-	}
-}
+#include "json.h"
 
 static void
 append_attribute(Buffer *out, const char *name, const char *value)
 {
-	buffer_printf(out, "\"%s\":\"", name);
-	append_escaped(out, value);
-	buffer_append(out, "\",");
+	buffer_printf(out, "\"%s\":", name);
+	json_append_string(out, value);
+	buffer_append_char(out, ',');
 }
 
 void
@@ -39,9 +26,9 @@ cloudevent_append(Buffer *out, const Event *event, const char *source)
 	append_attribute(out, "source", source);
 	append_attribute(out, "type", event->type);
 	buffer_append(out, "\"subject\":\"");
-	append_escaped(out, event->aggregatetype);
+	json_append_escaped(out, event->aggregatetype);
 	buffer_append_char(out, '/');
-	append_escaped(out, event->aggregateid);
+	json_append_escaped(out, event->aggregateid);
 	buffer_append(out, "\",");
 	append_attribute(out, "time", event->time);
 	append_attribute(out, "partitionkey", event->aggregateid);

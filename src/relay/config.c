@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "destination.h"
 #include "log.h"
 
 /* Standard Webhooks' schedule as far as ten hours. */
@@ -106,6 +107,46 @@ set_retries(Config *config, const char *value)
 }
 
 static const char *
+set_networks(Config *config, const char *value)
+{
+	char	   *words = xstrdup(value);
+	const char *why = NULL;
+	char	   *rest;
+
+	config->nsink_addresses = 0;
+	for (char *word = strtok_r(words, " \t,", &rest); word && !why; word = strtok_r(NULL, " \t,", &rest))
+	{
+		config->sink_addresses = xrealloc(config->sink_addresses, sizeof(Network) * (size_t) (config->nsink_addresses + 1));
+		if (!network_parse(word, &config->sink_addresses[config->nsink_addresses++]))
+			why = "addresses or networks are wanted, such as 10.0.0.0/8 or ::1";
+	}
+	free(words);
+	return why;
+}
+
+static const char *
+add_brokers(Secret *secret, const char *value)
+{
+	char	   *words = xstrdup(value);
+	char	   *rest;
+
+	for (char *word = strtok_r(words, " \t,", &rest); word; word = strtok_r(NULL, " \t,", &rest))
+		add_property(&secret->brokers, "brokers", word);
+	free(words);
+	return NULL;
+}
+
+static const char *
+add_url(Secret *secret, const char *value)
+{
+	const char *why = destination_check_url(value);
+
+	if (!why)
+		add_property(&secret->urls, "url", value);
+	return why;
+}
+
+static const char *
 add_key(Secret *secret, const char *value)
 {
 	if (secret->nkeys == MAX_KEYS)
@@ -152,6 +193,10 @@ set_of_secret(Secret *secret, const char *name, const char *value)
 		return add_key(secret, value);
 	if (strcmp(name, "header") == 0)
 		return add_header(secret, value);
+	if (strcmp(name, "url") == 0)
+		return add_url(secret, value);
+	if (strcmp(name, "brokers") == 0)
+		return add_brokers(secret, value);
 	if (strncmp(name, "kafka.", 6) == 0 && name[6] != '\0' && strspn(name, PROPERTY_CHARACTERS) == strlen(name))
 	{
 		/* librdkafka itself says what is wrong with its properties */
@@ -202,6 +247,10 @@ config_set(Config *config, const char *name, const char *value)
 		return set_number(&config->max_blocked, value, 1, 100000);
 	if (strcmp(name, "fetch_size") == 0)
 		return set_number(&config->fetch_size, value, 1, 5000);
+	if (strcmp(name, "sink_addresses") == 0)
+		return set_networks(config, value);
+	if (strcmp(name, "ca_file") == 0)
+		return set_string(&config->ca_file, value);
 	return UNKNOWN_SETTING;
 }
 
@@ -372,6 +421,7 @@ config_init(Config *config)
 	config_set(config, "max_requests", "8");
 	config_set(config, "max_blocked", "1000");
 	config_set(config, "fetch_size", "1000");
+	config_set(config, "sink_addresses", "0.0.0.0/0 ::/0");
 	set_of_payments(&config->payments, "give_up_after", "24h");
 }
 

@@ -33,7 +33,17 @@ typedef struct Secret
 	int			nkeys;
 	PropertyList headers;		/* whole lines, under their names */
 	PropertyList kafka;			/* librdkafka's properties */
+	PropertyList urls;			/* where it may go: these and what is below them */
+	PropertyList brokers;		/* and to these */
 } Secret;
+
+/* Addresses with the same beginning. */
+typedef struct Network
+{
+	unsigned char bytes[16];
+	int			length;			/* of an address: 4 or 16 bytes */
+	int			bits;			/* of the beginning */
+} Network;
 
 /* The section [payments]. */
 typedef struct PaymentConfig
@@ -60,6 +70,9 @@ typedef struct Config
 	int			max_requests;	/* under way at a time, of one subscription */
 	int			max_blocked;	/* aggregates of one subscription that may wait for another attempt */
 	int			fetch_size;		/* events asked for at a time */
+	Network    *sink_addresses; /* where sinks may be */
+	int			nsink_addresses;
+	char	   *ca_file;		/* the authorities that sign https servers; NULL: the system's */
 
 	Secret	   *secrets;
 	int			nsecrets;

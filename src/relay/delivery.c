@@ -656,7 +656,6 @@ delivery_report(Delivery *delivery, Millis now, bool at_once)
 	report->error = delivery->error;
 	report->gone = delivery->gone && !delivery->gone_told;
 	take_passable(delivery, report);
-	report->with_blocked = delivery->nblocked > 0 || report->failed.count > 0 || report->parked.count > 0;
 
 	memset(&delivery->failed, 0, sizeof(EventList));
 	memset(&delivery->finished, 0, sizeof(EventList));

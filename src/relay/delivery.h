@@ -72,7 +72,6 @@ typedef struct Report
 	long		not_delivered;
 	char	   *error;			/* of the last of these, or NULL */
 	bool		gone;			/* the endpoint wants no more events: the subscription is to be paused */
-	bool		with_blocked;	/* the list of blocked aggregates may have changed */
 } Report;
 
 /*

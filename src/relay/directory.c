@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "database.h"
+#include "destination.h"
 #include "http_sink.h"
 #include "kafka_sink.h"
 #include "log.h"
@@ -96,9 +97,13 @@ read_subscription(const Directory *directory, const PGresult *list, int row, cha
 	subscription->filtered = strcmp(PQgetvalue(list, row, 7), "t") == 0;
 	if (secret_name)
 	{
+		const char *refusal = NULL;
+
 		subscription->secret = config_secret(directory->config, secret_name);
 		if (subscription->secret == NULL)
 			*problem = xformat("the file has no section [secret %s]", secret_name);
+		else if ((refusal = destination_refuses_secret(subscription->secret, subscription)) != NULL)
+			*problem = xstrdup(refusal);
 	}
 	return subscription;
 }

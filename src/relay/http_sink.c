@@ -4,6 +4,7 @@
  *
  * A request is a POST of one CloudEvent, or of an array of them, signed as Standard Webhooks say.  Any
  * answer of class 2 that is complete, or longer than MAX_ANSWER, means that the events have arrived.
+ * What another answer says goes into the log alone: others can read the error that the server is told.
  * Redirects are not followed, no proxy is used, whatever the environment says, and every step has a time
  * limit.
  *
@@ -21,6 +22,7 @@
 
 #include "cloudevent.h"
 #include "delivery.h"
+#include "destination.h"
 #include "log.h"
 #include "webhook.h"
 
@@ -40,7 +42,9 @@ typedef struct HttpSink
 typedef struct Transfer
 {
 	Request    *request;
+	const HttpSink *sink;
 	const Secret *secret;		/* or NULL */
+	bool		forbidden;		/* an address is not allowed */
 	CURL	   *curl;
 	struct curl_slist *headers;
 	Buffer		body;
@@ -133,6 +137,17 @@ write_headers(Transfer *transfer, const HttpSink *sink)
 	free(timestamp);
 }
 
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	Transfer   *transfer = arg;
+
+	if (destination_allows(transfer->sink->config, &address->addr))
+		return socket(address->family, address->socktype, address->protocol);
+	transfer->forbidden = true;
+	return CURL_SOCKET_BAD;
+}
+
 static void
 http_send(Sink *sink, Request *request)
 {
@@ -144,6 +159,7 @@ http_send(Sink *sink, Request *request)
 	if (curl == NULL)
 		log_fatal("out of memory");
 	transfer->request = request;
+	transfer->sink = http;
 	transfer->secret = http->subscription->secret;
 	transfer->curl = curl;
 	request->sink_state = transfer;
@@ -168,6 +184,10 @@ http_send(Sink *sink, Request *request)
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, transfer);
+	if (config->ca_file)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, config->ca_file);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long) config->timeout);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long) config->connect_timeout);
@@ -213,7 +233,7 @@ mask_word(Transfer *transfer, const char *word, size_t length)
 	}
 }
 
-/* An endpoint may repeat what it was sent, but the words of the file's headers are not for a log or a table. */
+/* An endpoint may repeat what it was sent, but the words of the file's headers are not for a log. */
 static void
 mask_headers(Transfer *transfer)
 {
@@ -232,6 +252,22 @@ mask_headers(Transfer *transfer)
 			word += length;
 		}
 	}
+}
+
+static void
+log_answer(Transfer *transfer)
+{
+	if (transfer->answer[0] == '\0')
+		return;
+	if (transfer->secret)
+		mask_headers(transfer);
+	/* it may be in any encoding */
+	for (char *c = transfer->answer; *c; c++)
+	{
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	log_info("subscription %s: the endpoint says: %s", transfer->sink->subscription->name, transfer->answer);
 }
 
 static void
@@ -254,8 +290,10 @@ judge(Transfer *transfer, CURLcode result, Outcome *outcome)
 	{
 		outcome->answer = ANSWER_FAILED;
 		outcome->retry_after = 0;
-		snprintf(outcome->error, sizeof(outcome->error), "%s",
-				 transfer->error[0] ? transfer->error : curl_easy_strerror(result));
+		snprintf(outcome->error, sizeof(outcome->error), "%s", transfer->forbidden ?
+				 "the relay's sink_addresses do not have its address" : curl_easy_strerror(result));
+		if (transfer->error[0])
+			log_info("subscription %s: %s", transfer->sink->subscription->name, transfer->error);
 		return;
 	}
 	if (status >= 200 && status <= 299)
@@ -269,16 +307,8 @@ judge(Transfer *transfer, CURLcode result, Outcome *outcome)
 		outcome->answer = ANSWER_BUSY;
 	else
 		outcome->answer = ANSWER_FAILED;
-	if (transfer->secret)
-		mask_headers(transfer);
-	/* it goes into a log and a table, and may be in any encoding */
-	for (char *c = transfer->answer; *c; c++)
-	{
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
-	snprintf(outcome->error, sizeof(outcome->error), "status %ld%s%s", status,
-			 transfer->answer[0] ? ": " : "", transfer->answer);
+	snprintf(outcome->error, sizeof(outcome->error), "status %ld", status);
+	log_answer(transfer);
 }
 
 /* Returns whether there were any. */

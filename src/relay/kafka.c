@@ -5,13 +5,16 @@
  */
 #include "kafka.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "destination.h"
 #include "log.h"
 
 static int	wake_pipe[2] = {-1, -1};
+static const Config *limits;	/* of the sinks' addresses; all producers have the same */
 
 static void
 log_kafka(const rd_kafka_t *kafka, int level, const char *facility, const char *text)
@@ -55,6 +58,23 @@ kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 
 	if (rd_kafka_conf_set(conf, name, value, error, sizeof(error)) != RD_KAFKA_CONF_OK)
 		log_fatal("librdkafka: %s", error);
+}
+
+/* Called in a thread of librdkafka's; returns 0 or an errno. */
+static int
+connect_to_sink(int socket, const struct sockaddr *address, int length, const char *name, void *opaque)
+{
+	if (!destination_allows(limits, address))
+		return EACCES;
+	/* librdkafka waits for what is in progress */
+	return connect(socket, address, (socklen_t) length) == 0 || errno == EINPROGRESS ? 0 : errno;
+}
+
+void
+kafka_conf_limit(rd_kafka_conf_t *conf, const Config *config)
+{
+	limits = config;
+	rd_kafka_conf_set_connect_cb(conf, connect_to_sink);
 }
 
 void

@@ -16,6 +16,9 @@
  */
 extern rd_kafka_conf_t *kafka_conf(const char *brokers, const Secret *secret, char **problem);
 
+/* Has the producer connect only to the sinks' addresses; its opaque is left alone. */
+extern void kafka_conf_limit(rd_kafka_conf_t *conf, const Config *config);
+
 /* Sets one property, which is known to be right. */
 extern void kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value);
 

@@ -91,6 +91,7 @@ open_producer(KafkaSink *sink, char **problem)
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	rd_kafka_conf_set_opaque(conf, sink);
+	kafka_conf_limit(conf, sink->config);
 	sink->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error));
 	if (sink->producer == NULL)
 	{

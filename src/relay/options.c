@@ -37,6 +37,7 @@ static const char help[] =
 "\n"
 "In a file which others cannot read:\n"
 "  [secret hook]\n"
+"  url = https://example.com/ where it may be sent; for Kafka: brokers = kafka1:9092,...\n"
 "  key = whsec_...            signs requests as Standard Webhooks (whsec_ and base64 of 24 to 64 bytes)\n"
 "  header = Authorization: Bearer ...\n"
 "  kafka.sasl.password = ...  any property of librdkafka\n"
@@ -45,6 +46,7 @@ static const char help[] =
 "  commerce-relay --dbname='dbname=shop user=relay' --config=FILE\n"
 "\n"
 "Environment variables of libpq are honoured (PGHOST, PGPASSFILE and so on).\n"
+"Everybody on the host can read a command line: keep passwords in a password file.\n"
 "\n"
 "Exit status: 0 done; 1 a failure; 2 wrong usage or configuration;\n"
 "3 with --once, when events are left that wait for another attempt or another relay.\n";

@@ -19,6 +19,7 @@
 #include "buffer.h"
 #include "database.h"
 #include "delivery.h"
+#include "json.h"
 #include "log.h"
 
 #define MAX_DUE			500		/* parked events asked for at a time */
@@ -31,6 +32,7 @@ typedef enum SourceState
 {
 	SOURCE_OFF,					/* without a connection, until next_connect */
 	SOURCE_CONNECTING,
+	SOURCE_PREPARING,			/* the session's settings are under way */
 	SOURCE_LOCKING,				/* asking for the lock */
 	SOURCE_STANDBY,				/* another relay has it; until next_lock */
 	SOURCE_WORKING,
@@ -40,9 +42,9 @@ typedef enum SourceState
 typedef enum Query
 {
 	QUERY_FETCH,
+	QUERY_BLOCKED,
 	QUERY_DUE,
-	QUERY_REPORT,
-	QUERY_ADVANCE,
+	QUERY_REPORT,				/* without a report it has only moved the cursor */
 	QUERY_UNLOCK
 } Query;
 
@@ -87,191 +89,152 @@ source_subscription(const Source *source)
 	return source->subscription;
 }
 
-static void
-append_literal(Source *source, Buffer *sql, const char *text)
-{
-	char	   *literal = PQescapeLiteral(source->database.connection, text, strlen(text));
-
-	if (literal == NULL)
-		log_fatal("could not quote a text: %s", PQerrorMessage(source->database.connection));
-	buffer_append(sql, literal);
-	PQfreemem(literal);
-}
-
-static void
-append_positions(Source *source, Buffer *sql, const EventList *list)
-{
-	buffer_append(sql, "ARRAY[");
-	for (int i = 0; i < list->count; i++)
-	{
-		if (i > 0)
-			buffer_append_char(sql, ',');
-		append_literal(source, sql, list->events[i]->position);
-	}
-	buffer_append_char(sql, ']');
-}
-
-static void
-run(Source *source, Buffer *sql)
-{
-	database_query(&source->database, sql->data);
-	buffer_free(sql);
-}
-
 /*
  * Queries
  */
 
+/* Begins a query about the subscription, which is $1; parameter is $2, if there is one. */
 static void
-ask_lock(Source *source)
+ask(Source *source, const char *sql, const char *parameter)
 {
-	Buffer		sql = {0};
+	Parameter	parameters[] = {{.value = source->subscription->name}, {.value = parameter}};
 
+	database_query_with(&source->database, sql, parameters, parameter ? 2 : 1);
+}
+
+static void
+ask_number(Source *source, const char *sql, int number)
+{
+	char	   *text = xformat("%d", number);
+
+	ask(source, sql, text);
+	free(text);
+}
+
+static void
+prepare_session(Source *source)
+{
 	/*
 	 * What is told to the server is not worth a wait for the disk: when it is lost, events come again,
 	 * which can happen anyhow.
 	 */
-	buffer_append(&sql,
-						 "SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
-						 "SET synchronous_commit = off; SET jit = off; SET statement_timeout = '50s'; "
-						 "LISTEN commerce_outbox; "
-						 "SELECT commerce.lock_subscription(");
-	append_literal(source, &sql, source->subscription->name);
-	buffer_append(&sql, ")");
-	run(source, &sql);
+	database_query(&source->database,
+				   "SET search_path = ''; SET timezone = 'UTC'; SET datestyle = 'ISO'; "
+				   "SET synchronous_commit = off; SET jit = off; SET statement_timeout = '50s'; "
+				   "LISTEN commerce_outbox");
+	source->state = SOURCE_PREPARING;
+}
+
+static void
+ask_lock(Source *source)
+{
+	ask(source, "SELECT commerce_private.start_delivering($1)", NULL);
 	source->state = SOURCE_LOCKING;
 }
 
 static void
 ask_events(Source *source, int wanted)
 {
-	Buffer		sql = {0};
-
-	buffer_append(&sql,
-						 "SELECT position, id, type, aggregatetype, aggregateid, payload, created_at "
-						 "FROM commerce.fetch_events(");
-	append_literal(source, &sql, source->subscription->name);
-	buffer_printf(&sql, ", %d)", wanted);
-	run(source, &sql);
+	ask_number(source, "SELECT position, id, type, aggregatetype, aggregateid, payload, created_at "
+			   "FROM commerce.fetch_events($1, $2)", wanted);
 	source->query = QUERY_FETCH;
 	source->asked = wanted;
 }
 
 static void
-append_blocked(Source *source, Buffer *sql)
+ask_blocked(Source *source)
 {
-	buffer_append(sql, "SELECT aggregatetype, aggregateid FROM commerce_private.blocked_aggregates(");
-	append_literal(source, sql, source->subscription->name);
-	buffer_append_char(sql, ')');
+	ask(source, "SELECT NULL, aggregatetype, aggregateid FROM commerce_private.blocked_aggregates($1)", NULL);
+	source->query = QUERY_BLOCKED;
 }
 
 static void
 ask_due(Source *source)
 {
-	Buffer		sql = {0};
-
-	append_blocked(source, &sql);
-	buffer_append(&sql,
-						 "; SELECT position, id, type, aggregatetype, aggregateid, payload, created_at, attempts "
-						 "FROM commerce_private.due_events(");
-	append_literal(source, &sql, source->subscription->name);
-	buffer_printf(&sql, ", %d)", MAX_DUE);
-	run(source, &sql);
+	ask_number(source, "SELECT position, id, type, aggregatetype, aggregateid, payload, created_at, attempts "
+			   "FROM commerce_private.due_events($1, $2)", MAX_DUE);
 	source->query = QUERY_DUE;
-}
-
-static void
-ask_advance(Source *source)
-{
-	Buffer		sql = {0};
-
-	buffer_append(&sql, "SELECT commerce.advance_subscription(");
-	append_literal(source, &sql, source->subscription->name);
-	buffer_append_char(&sql, ')');
-	run(source, &sql);
-	source->query = QUERY_ADVANCE;
 }
 
 static void
 ask_unlock(Source *source)
 {
-	Buffer		sql = {0};
-
-	buffer_append(&sql, "SELECT commerce.unlock_subscription(");
-	append_literal(source, &sql, source->subscription->name);
-	buffer_append_char(&sql, ')');
-	run(source, &sql);
+	ask(source, "SELECT commerce.unlock_subscription($1)", NULL);
 	source->query = QUERY_UNLOCK;
 }
 
-/* All in one transaction; the failed events first, because handle_report() looks at their answers. */
 static void
-tell(Source *source, const Report *report, Millis now)
+send_report(Source *source, const char *report)
 {
-	const char *name = source->subscription->name;
-	Buffer		sql = {0};
+	ask(source, "SELECT dead, aggregatetype, aggregateid FROM commerce_private.report_deliveries($1, $2)", report);
+	source->query = QUERY_REPORT;
+}
 
-	for (int i = 0; i < report->failed.count; i++)
+/* Has the server move the cursor past events that the subscription does not want. */
+static void
+ask_advance(Source *source)
+{
+	send_report(source, "{\"advance\": true}");
+}
+
+static void
+append_failed(Source *source, Buffer *json, const EventList *failed, Millis now)
+{
+	buffer_append(json, "\"failed\":[");
+	for (int i = 0; i < failed->count; i++)
 	{
-		const Event *event = report->failed.events[i];
+		const Event *event = failed->events[i];
 		Millis		delay = delivery_retry_delay(source->delivery, event);
 
-		buffer_append(&sql, "SELECT commerce_private.fail_event(");
-		append_literal(source, &sql, name);
-		buffer_append(&sql, ", ");
-		append_literal(source, &sql, event->position);
-		buffer_append(&sql, ", ");
-		append_literal(source, &sql, event->error);
-		buffer_printf(&sql, ", pg_catalog.clock_timestamp() + '%lld ms'::interval); ", (long long) delay);
+		buffer_printf(json, "%s{\"position\":", i > 0 ? "," : "");
+		json_append_string(json, event->position);
+		buffer_append(json, ",\"error\":");
+		json_append_string(json, event->error);
+		buffer_printf(json, ",\"retry_after\":%lld}", (long long) delay);
 		/* the server counts from when it gets this */
 		if (now + delay + DUE_SLACK < source->next_due)
 			source->next_due = now + delay + DUE_SLACK;
 	}
-	if (report->parked.count > 0)
+	buffer_append_char(json, ']');
+}
+
+static void
+append_positions(Buffer *json, const char *name, const EventList *list)
+{
+	buffer_printf(json, ",\"%s\":[", name);
+	for (int i = 0; i < list->count; i++)
 	{
-		buffer_append(&sql, "SELECT commerce_private.park_events(");
-		append_literal(source, &sql, name);
-		buffer_append(&sql, ", ");
-		append_positions(source, &sql, &report->parked);
-		buffer_append(&sql, "); ");
+		if (i > 0)
+			buffer_append_char(json, ',');
+		json_append_string(json, list->events[i]->position);
 	}
-	if (report->finished.count > 0)
-	{
-		buffer_append(&sql, "SELECT commerce_private.finish_events(");
-		append_literal(source, &sql, name);
-		buffer_append(&sql, ", ");
-		append_positions(source, &sql, &report->finished);
-		buffer_append(&sql, "); ");
-	}
-	if (report->up_to)
-	{
-		buffer_append(&sql, "SELECT commerce.ack_events(");
-		append_literal(source, &sql, name);
-		buffer_append(&sql, ", ");
-		append_literal(source, &sql, report->up_to);
-		buffer_append(&sql, "); ");
-	}
-	if (report->gone)
-	{
-		buffer_append(&sql, "SELECT commerce.pause_subscription(");
-		append_literal(source, &sql, name);
-		buffer_append(&sql, ", 'the endpoint answered 410'); ");
-	}
-	buffer_append(&sql, "SELECT commerce_private.record_deliveries(");
-	append_literal(source, &sql, name);
-	buffer_printf(&sql, ", %ld, %ld, ", report->delivered, report->not_delivered);
-	if (report->error)
-		append_literal(source, &sql, report->error);
-	else
-		buffer_append(&sql, "NULL");
-	buffer_append(&sql, ")");
-	if (report->with_blocked)
-	{
-		buffer_append(&sql, "; ");
-		append_blocked(source, &sql);
-	}
-	run(source, &sql);
-	source->query = QUERY_REPORT;
+	buffer_append_char(json, ']');
+}
+
+static void
+append_text(Buffer *json, const char *name, const char *text)
+{
+	if (text == NULL)
+		return;
+	buffer_printf(json, ",\"%s\":", name);
+	json_append_string(json, text);
+}
+
+static void
+tell(Source *source, const Report *report, Millis now)
+{
+	Buffer		json = {0};
+
+	buffer_append_char(&json, '{');
+	append_failed(source, &json, &report->failed, now);
+	append_positions(&json, "parked", &report->parked);
+	append_positions(&json, "finished", &report->finished);
+	append_text(&json, "up_to", report->up_to);
+	append_text(&json, "pause", report->gone ? "the endpoint answered 410" : NULL);
+	append_text(&json, "error", report->error);
+	buffer_printf(&json, ",\"delivered\":%ld,\"failures\":%ld}", report->delivered, report->not_delivered);
+	send_report(source, json.data);
+	buffer_free(&json);
 	source->report = report;
 }
 
@@ -284,7 +247,10 @@ add_blocked(Source *source, const PGresult *result)
 {
 	delivery_begin_blocked(source->delivery);
 	for (int row = 0; row < PQntuples(result); row++)
-		delivery_add_blocked(source->delivery, PQgetvalue(result, row, 0), PQgetvalue(result, row, 1));
+	{
+		if (!PQgetisnull(result, row, 1))
+			delivery_add_blocked(source->delivery, PQgetvalue(result, row, 1), PQgetvalue(result, row, 2));
+	}
 }
 
 /* "2026-01-31 12:34:56.789+00" as RFC 3339 has it */
@@ -330,42 +296,53 @@ handle_fetch(Source *source, Millis now)
 static void
 handle_due(Source *source, Millis now)
 {
-	const PGresult *due = source->database.results[1];
+	const PGresult *due = source->database.results[0];
 
-	add_blocked(source, source->database.results[0]);
 	add_events(source, due, true);
 	/* later ones are told by our own failures, and by relay_subscriptions() */
 	source->next_due = PQntuples(due) == MAX_DUE ? now + 1000 : NEVER;
 }
 
 static void
-handle_report(Source *source, Millis now)
+log_dead(Source *source, const char *position)
 {
-	const Database *database = &source->database;
-	const Report *report = source->report;
-	bool		gone = report->gone;
-
-	for (int i = 0; i < report->failed.count; i++)
+	for (int i = 0; i < source->report->failed.count; i++)
 	{
-		const Event *event = report->failed.events[i];
+		const Event *event = source->report->failed.events[i];
 
-		if (strcmp(PQgetvalue(database->results[i], 0, 0), "t") == 0)
-		{
+		if (strcmp(event->position, position) == 0)
 			log_error("subscription %s: event %s of %s %s is a dead letter after %d attempts: %s",
 					  source->subscription->name, event->id, event->aggregatetype, event->aggregateid,
 					  event->attempts + 1, event->error);
+	}
+}
+
+static void
+handle_report(Source *source, Millis now)
+{
+	const PGresult *result = source->database.results[0];
+	const Report *report = source->report;
+
+	if (report)
+	{
+		bool		gone = report->gone;
+
+		for (int row = 0; row < PQntuples(result); row++)
+		{
+			if (PQgetisnull(result, row, 0))
+				continue;
+			log_dead(source, PQgetvalue(result, row, 0));
 			/* what was parked behind it may go */
 			source->next_due = now;
 		}
+		if (report->finished.count > 0)
+			source->next_due = now;
+		delivery_saved(source->delivery, now);
+		source->report = NULL;
+		if (gone)
+			source_finish(source);
 	}
-	if (report->finished.count > 0)
-		source->next_due = now;
-	delivery_saved(source->delivery, now);
-	if (source->report->with_blocked)
-		add_blocked(source, database->results[database->nresults - 1]);
-	source->report = NULL;
-	if (gone)
-		source_finish(source);
+	add_blocked(source, result);
 }
 
 /*
@@ -421,12 +398,15 @@ handle_results(Source *source, Millis now)
 {
 	if (source->state == SOURCE_LOCKING)
 		handle_lock(source, now);
-	else
+	else if (source->state == SOURCE_WORKING)
 	{
 		switch (source->query)
 		{
 			case QUERY_FETCH:
 				handle_fetch(source, now);
+				break;
+			case QUERY_BLOCKED:
+				add_blocked(source, source->database.results[0]);
 				break;
 			case QUERY_DUE:
 				handle_due(source, now);
@@ -434,14 +414,15 @@ handle_results(Source *source, Millis now)
 			case QUERY_REPORT:
 				handle_report(source, now);
 				break;
-			case QUERY_ADVANCE:
-				break;
 			case QUERY_UNLOCK:
 				source->state = SOURCE_FINISHED;
 				break;
 		}
 	}
 	database_clear(&source->database);
+	/* which aggregates are blocked is known before their events come */
+	if (source->state == SOURCE_WORKING && source->query == QUERY_BLOCKED)
+		ask_due(source);
 }
 
 /* With the lock and without a query under way: which is next? */
@@ -460,7 +441,7 @@ choose_query(Source *source, Millis now)
 			ask_unlock(source);
 	}
 	else if (now >= source->next_due)
-		ask_due(source);
+		ask_blocked(source);
 	else if (hungry)
 		ask_events(source, delivery_wanted(source->delivery, now));
 	else if (source->subscription->filtered && source->idle && now >= source->next_advance)
@@ -512,6 +493,10 @@ source_step(Source *source, Millis now)
 			if (source->finishing)
 				source->state = SOURCE_FINISHED;
 			else if (database->state == DATABASE_READY)
+				prepare_session(source);
+			break;
+		case SOURCE_PREPARING:
+			if (database->state == DATABASE_READY)
 				ask_lock(source);
 			break;
 		case SOURCE_STANDBY:
@@ -561,6 +546,7 @@ source_deadline(const Source *source, Millis now)
 			}
 			return deadline;
 		case SOURCE_CONNECTING:
+		case SOURCE_PREPARING:
 		case SOURCE_LOCKING:
 			return deadline;
 		case SOURCE_FINISHED:

@@ -58,10 +58,11 @@ take_stock_again(const StockMove *moves, int n)
 	{
 		int64		product_id = moves[i].product_id;
 		int64		units = 0;
+		int64		available;
 
 		for (; i < n && moves[i].product_id == product_id; i++)
 			units += moves[i].units;
-		if (!stock_try_take(product_id, units))
+		if (!stock_try_take(product_id, units, &available))
 			return false;
 	}
 	return true;
@@ -100,7 +101,10 @@ hold_again(Order *order)
 static Payment
 new_payment(const Order *order, PaymentKind kind, PaymentStatus status, text *provider_event_id)
 {
-	return (Payment) {0, kind, order->method, status, order->totals.payment_amount, provider_event_id};
+	return (Payment) {
+		.order_id = order->id, .user_id = order->user_id, .kind = kind, .method = order->method, .status = status,
+		.amount = order->totals.payment_amount, .provider_event_id = provider_event_id
+	};
 }
 
 /* A success for a cancelled order that was never paid. */
@@ -113,11 +117,11 @@ pay_late(Order *order, text *provider_event_id)
 
 	if (order_items_given_up(order->id) && hold_again(order))
 	{
-		payment_insert(order->id, &payment);
+		payment_insert(&payment);
 		return enter_paid(order, &payment);
 	}
-	payment_insert(order->id, &payment);
-	payment_insert(order->id, &refund);
+	payment_insert(&payment);
+	payment_insert(&refund);
 	order->refunded_amount += refund.amount;
 	row = order_save(order);
 	order_write_payment_event(order, "RefundRequested", "refund", &refund);
@@ -129,7 +133,7 @@ note_failure(const Order *order, text *provider_event_id)
 {
 	Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_FAILED, provider_event_id);
 
-	payment_insert(order->id, &payment);
+	payment_insert(&payment);
 	return order_row(order->id);
 }
 
@@ -167,7 +171,7 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 		{
 			Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_COMPLETED, NULL);
 
-			payment.id = payment_end_requested(order_id, PAYMENT_STATUS_COMPLETED, provider_event_id);
+			payment.id = payment_end_requested(order_id, PAYMENT_STATUS_COMPLETED, provider_event_id, &payment.amount);
 			row = enter_paid(order, &payment);
 		}
 		else

@@ -21,7 +21,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "base/currency.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "shop/order.h"
@@ -30,7 +29,8 @@
 #define LOCK_ORDER \
 	"SELECT o.status, o.payment_method, o.created_at, " \
 	"o.paid_at, o.expires_at, o.items_total, o.item_discount_total, o.order_discount, " \
-	"o.shipping_discount, o.shipping_total, o.payment_amount, o.refunded_amount " \
+	"o.shipping_discount, o.shipping_total, o.payment_amount, o.refunded_amount, o.tax_free_amount, " \
+	"o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata " \
 	"FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE"
 
 Datum
@@ -39,7 +39,6 @@ order_insert(const Order *order)
 	const Totals *totals = &order->totals;
 	Row			row = {0};
 
-	currency_require();
 	row_put_int64(&row, ORDERS_ID, order->id);
 	row_put_int64(&row, ORDERS_USER_ID, order->user_id);
 	row_put_label(&row, ORDERS_STATUS, TYPE_ORDER_STATUS, order->status);
@@ -56,7 +55,44 @@ order_insert(const Order *order)
 	row_put_int64(&row, ORDERS_PAYMENT_AMOUNT, totals->payment_amount);
 	row_put_int64(&row, ORDERS_REFUNDED_AMOUNT, order->refunded_amount);
 	row_put_int64(&row, ORDERS_EVENT_KEY, order->event_key);
+	row_put_text(&row, ORDERS_RECIPIENT_NAME, order->recipient.name);
+	row_put_text(&row, ORDERS_RECIPIENT_PHONE, order->recipient.phone);
+	row_put_text(&row, ORDERS_RECIPIENT_ADDRESS, order->recipient.address);
+	row_put_text(&row, ORDERS_RECIPIENT_MEMO, order->recipient.memo);
+	row_put_int64(&row, ORDERS_TAX_FREE_AMOUNT, totals->tax_free_amount);
+	row_put_varlena(&row, ORDERS_METADATA, order->metadata);
 	return row_insert_returning(TABLE_ORDERS, ORDERS_COLUMNS, &row);
+}
+
+int64
+order_count_unpaid(int64 user_id)
+{
+	static SqlStatement count = {
+		"SELECT pg_catalog.count(*) FROM commerce.orders o WHERE o.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"AND o.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+		1, {INT8OID}, SQL_LATEST
+	};
+	int64		n = 0;
+
+	(void) sql_get_int64(&count, SQL_ARGS(Int64GetDatum(user_id)), &n);
+	return n;
+}
+
+int64
+order_find_unpaid(int64 user_id, int64 product_id)
+{
+	static SqlStatement find = {
+		"SELECT o.id FROM commerce.orders o WHERE o.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"AND EXISTS (SELECT FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) o.id "
+		"  AND i.product_id OPERATOR(pg_catalog.=) $2) ORDER BY o.id LIMIT 1",
+		2, {INT8OID, INT8OID}
+	};
+	int64		id = 0;
+
+	(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &id);
+	return id;
 }
 
 int64
@@ -99,6 +135,13 @@ order_lock(int64 order_id, bool skip_locked)
 	totals->shipping_total = result_int64(&row, "shipping_total");
 	totals->payment_amount = result_int64(&row, "payment_amount");
 	order->refunded_amount = result_int64(&row, "refunded_amount");
+	totals->tax_free_amount = result_int64(&row, "tax_free_amount");
+	order->recipient.name = result_text(&row, "recipient_name");
+	order->recipient.phone = result_text(&row, "recipient_phone");
+	order->recipient.address = result_text(&row, "recipient_address");
+	order->recipient.memo = result_text(&row, "recipient_memo");
+	if (!result_is_null(&row, "metadata"))
+		order->metadata = DatumGetJsonbP(result_varlena(&row, "metadata"));
 	order->items = order_items_read(order_id, &order->nitems);
 	return order;
 }
@@ -175,11 +218,14 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	part->id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
 	part->seq = part[-1].seq + 1;
 	part->status = item->status;
+	part->delivered_at = item->delivered_at;
+	part->replacement_product_id = item->replacement_product_id;
+	part->shipment_id = item->shipment_id;
 	part->split_from = item->id;
 	order->nitems++;
 
 	order_item_store_line(item);
-	order_items_insert(order->id, part, 1);
+	order_items_insert(order->id, order->user_id, part, 1);
 	return part;
 }
 

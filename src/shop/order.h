@@ -6,10 +6,20 @@
 #define COMMERCE_ORDER_H
 
 #include "datatype/timestamp.h"
+#include "utils/jsonb.h"
 
 #include "shop/order_item.h"
 #include "shop/payment.h"
 #include "shop/pricing.h"
+
+/* Whom an order is delivered to; NULL: not known. */
+typedef struct Recipient
+{
+	char	   *name;
+	char	   *phone;
+	char	   *address;
+	char	   *memo;
+} Recipient;
 
 /* An order that is being made, or that order_lock() has read.  Money in won. */
 typedef struct Order
@@ -22,6 +32,8 @@ typedef struct Order
 	TimestampTz paid_at;		/* 0: not yet */
 	TimestampTz expires_at;		/* 0: not pending */
 	int64		refunded_amount;
+	Recipient	recipient;
+	Jsonb	   *metadata;		/* NULL: none */
 	Totals		totals;
 	int			nitems;
 	OrderItem  *items;			/* by seq */
@@ -43,6 +55,13 @@ extern Order *order_lock(int64 order_id, bool skip_locked);
 
 /* The row of an order as it is, as a composite datum. */
 extern Datum order_row(int64 order_id);
+
+/*
+ * How many orders of a user, whose row is locked, wait for their payment and are not overdue; and one of them that
+ * holds units of a product (0: there is none).
+ */
+extern int64 order_count_unpaid(int64 user_id);
+extern int64 order_find_unpaid(int64 user_id, int64 product_id);
 
 /* The id in an orders row. */
 extern int64 order_row_id(Datum row);

@@ -29,6 +29,8 @@ put_line(JsonWriter *json, int seq, const Line *line)
 	json_put_int(json, "shipping_fee", line->shipping_fee);
 	json_put_int(json, "shipping_discount", line->shipping_discount);
 	json_put_id(json, "coupon_issue_id", line->coupon_issue_id);
+	json_put_int(json, "line", line->number);
+	json_put_bool(json, "tax_exempt", line->tax_exempt);
 }
 
 static void
@@ -59,6 +61,7 @@ order_put_totals(JsonWriter *json, const Totals *totals)
 	json_put_int(json, "shipping_discount", totals->shipping_discount);
 	json_put_int(json, "shipping_total", totals->shipping_total);
 	json_put_int(json, "payment_amount", totals->payment_amount);
+	json_put_int(json, "tax_free_amount", totals->tax_free_amount);
 }
 
 /* Begins an object with all of an order but its items. */
@@ -75,6 +78,11 @@ put_head(JsonWriter *json, const Order *order)
 	json_put_time(json, "expires_at", order->expires_at);
 	order_put_totals(json, &order->totals);
 	json_put_int(json, "refunded_amount", order->refunded_amount);
+	json_put_text(json, "recipient_name", order->recipient.name);
+	json_put_text(json, "recipient_phone", order->recipient.phone);
+	json_put_text(json, "recipient_address", order->recipient.address);
+	json_put_text(json, "recipient_memo", order->recipient.memo);
+	json_put_jsonb(json, "metadata", order->metadata);
 }
 
 /* Begins the payload of an event: the members that every event of an order has, its items included. */

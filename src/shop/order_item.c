@@ -25,7 +25,7 @@
 #define NO_STATUS	(-1)		/* of an item that has just been made */
 
 static void
-write_item(RowWriter *writer, int64 order_id, const OrderItem *item)
+write_item(RowWriter *writer, int64 order_id, int64 user_id, const OrderItem *item)
 {
 	const Line *line = &item->line;
 	Row			row = {0};
@@ -47,18 +47,44 @@ write_item(RowWriter *writer, int64 order_id, const OrderItem *item)
 	row_put_int64(&row, ORDER_ITEMS_SHIPPING_DISCOUNT, line->shipping_discount);
 	row_put_id(&row, ORDER_ITEMS_COUPON_ISSUE_ID, line->coupon_issue_id);
 	row_put_id(&row, ORDER_ITEMS_SPLIT_FROM, item->split_from);
+	row_put_time(&row, ORDER_ITEMS_DELIVERED_AT, item->delivered_at);
+	row_put_int32(&row, ORDER_ITEMS_LINE, line->number);
+	row_put_bool(&row, ORDER_ITEMS_TAX_EXEMPT, line->tax_exempt);
+	row_put_id(&row, ORDER_ITEMS_LIMITED_USER_ID, line->user_limit ? user_id : 0);
+	row_put_id(&row, ORDER_ITEMS_USER_LIMIT, line->user_limit);
+	row_put_int64(&row, ORDER_ITEMS_DEDUCTION, 0);
+	row_put_id(&row, ORDER_ITEMS_REPLACEMENT_PRODUCT_ID, item->replacement_product_id);
+	row_put_id(&row, ORDER_ITEMS_SHIPMENT_ID, item->shipment_id);
 	row_writer_insert(writer, &row);
 }
 
 void
-order_items_insert(int64 order_id, const OrderItem *items, int n)
+order_items_insert(int64 order_id, int64 user_id, const OrderItem *items, int n)
 {
 	RowWriter	writer;
 
 	row_writer_open(&writer, TABLE_ORDER_ITEMS, ORDER_ITEMS_COLUMNS);
 	for (int i = 0; i < n; i++)
-		write_item(&writer, order_id, &items[i]);
+		write_item(&writer, order_id, user_id, &items[i]);
 	row_writer_close(&writer);
+}
+
+void
+order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit)
+{
+	static SqlStatement count = {
+		"SELECT coalesce(pg_catalog.sum(i.quantity), 0)::pg_catalog.int8 FROM commerce.order_items i "
+		"WHERE i.limited_user_id OPERATOR(pg_catalog.=) $1 "
+		"AND coalesce(i.replacement_product_id, i.product_id) OPERATOR(pg_catalog.=) $2 "
+		"AND i.status OPERATOR(pg_catalog.<>) ALL ('{CANCELLED,RETURNED}'::commerce.order_item_status[])",
+		2, {INT8OID, INT8OID}, SQL_LATEST
+	};
+	int64		counted = 0;
+
+	(void) sql_get_int64(&count, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &counted);
+	if (asked > limit - counted)
+		raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED, D_INT("product_id", product_id), D_INT("asked", asked),
+					D_INT("limit", limit), D_INT("counted", counted));
 }
 
 static void
@@ -117,7 +143,7 @@ order_items_read(int64 order_id, int *n)
 		"SELECT i.id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, "
 		"i.quantity, i.unit_price, i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, "
 		"i.shipping_fee, i.shipping_discount, i.coupon_issue_id, i.split_from, "
-		"i.delivered_at "
+		"i.delivered_at, i.line, i.tax_exempt, i.user_limit, i.replacement_product_id, i.shipment_id "
 		"FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
 		1, {INT8OID}
 	};
@@ -146,6 +172,11 @@ order_items_read(int64 order_id, int *n)
 		line->coupon_issue_id = result_int64(&rows, "coupon_issue_id");
 		item->split_from = result_int64(&rows, "split_from");
 		item->delivered_at = result_time(&rows, "delivered_at");
+		line->number = result_int32(&rows, "line");
+		line->tax_exempt = result_bool(&rows, "tax_exempt");
+		line->user_limit = result_int64(&rows, "user_limit");
+		item->replacement_product_id = result_int64(&rows, "replacement_product_id");
+		item->shipment_id = result_int64(&rows, "shipment_id");
 	}
 	*n = (int) rows.n;
 	return items;

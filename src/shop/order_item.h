@@ -20,10 +20,18 @@ typedef struct OrderItem
 	Line		line;
 	int64		split_from;		/* id of another item; 0: none */
 	TimestampTz delivered_at;	/* 0: never */
+	int64		replacement_product_id; /* got in exchange; 0: nothing */
+	int64		shipment_id;	/* the parcel it went with; 0: none */
 } OrderItem;
 
 /* Inserts the rows of n items of an order. */
-extern void order_items_insert(int64 order_id, const OrderItem *items, int n);
+extern void order_items_insert(int64 order_id, int64 user_id, const OrderItem *items, int n);
+
+/*
+ * Raises PURCHASE_LIMIT_EXCEEDED when a user, whose row is locked, would have more units of a product than its
+ * limit allows: those that were ordered while there was a limit, and are neither cancelled nor returned.
+ */
+extern void order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit);
 
 /* Inserts a row of history for each of n items of an order, which came from another status. */
 extern void order_items_record(OrderItem *const *items, int n, OrderItemStatus from,

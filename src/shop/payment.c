@@ -16,6 +16,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/guc.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "shop/idempotency.h"
@@ -24,20 +25,25 @@
 #define MAX_EVENT_ID_LENGTH	255
 
 void
-payment_insert(int64 order_id, Payment *payment)
+payment_insert(Payment *payment)
 {
 	Row			row = {0};
 
 	if (payment->id == 0)
 		payment->id = catalog_nextval(SEQUENCE_PAYMENTS_ID);
 	row_put_int64(&row, PAYMENTS_ID, payment->id);
-	row_put_int64(&row, PAYMENTS_ORDER_ID, order_id);
+	row_put_id(&row, PAYMENTS_ORDER_ID, payment->order_id);
+	row_put_int64(&row, PAYMENTS_USER_ID, payment->user_id);
 	row_put_label(&row, PAYMENTS_KIND, TYPE_PAYMENT_KIND, payment->kind);
 	row_put_label(&row, PAYMENTS_METHOD, TYPE_PAYMENT_METHOD, payment->method);
 	row_put_label(&row, PAYMENTS_STATUS, TYPE_PAYMENT_STATUS, payment->status);
 	row_put_int64(&row, PAYMENTS_AMOUNT, payment->amount);
 	row_put_varlena(&row, PAYMENTS_PROVIDER_EVENT_ID, payment->provider_event_id);
 	row_put_time(&row, PAYMENTS_AT, GetCurrentTransactionStartTimestamp());
+	row_put_varlena(&row, PAYMENTS_CHANNEL, payment->channel);
+	row_put_time(&row, PAYMENTS_EXPIRES_AT, payment->expires_at);
+	row_put_id(&row, PAYMENTS_REFUND_OF, payment->refund_of);
+	row_put_id(&row, PAYMENTS_CHARGE_ID, payment->charge_id);
 	row_insert(TABLE_PAYMENTS, PAYMENTS_COLUMNS, &row);
 }
 
@@ -59,29 +65,23 @@ bool
 payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 {
 	static SqlStatement find = {
-		"SELECT p.order_id OPERATOR(pg_catalog.=) $2 "
-		"  AND (p.status OPERATOR(pg_catalog.=) 'COMPLETED') OPERATOR(pg_catalog.=) $3 AS same "
-		"FROM commerce.payments p WHERE p.provider_event_id OPERATOR(pg_catalog.=) $1",
-		3, {TEXTOID, INT8OID, BOOLOID}, SQL_LATEST
+		"SELECT FROM commerce.payments p WHERE p.order_id OPERATOR(pg_catalog.=) $1 "
+		"AND p.provider_event_id OPERATOR(pg_catalog.=) $2 "
+		"AND (p.status OPERATOR(pg_catalog.=) 'FAILED') OPERATOR(pg_catalog.<>) $3",
+		3, {INT8OID, TEXTOID, BOOLOID}, SQL_LATEST
 	};
-	SqlResult	known = sql_query(&find, SQL_ARGS(PointerGetDatum(provider_event_id), Int64GetDatum(order_id),
-												  BoolGetDatum(succeeded)));
 
-	if (!result_next(&known))
-		return false;
-	if (!result_bool(&known, "same"))
-		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(provider_event_id)));
-	return true;
+	return sql_exists(&find, SQL_ARGS(Int64GetDatum(order_id), PointerGetDatum(provider_event_id), BoolGetDatum(succeeded)));
 }
 
 int64
-payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event_id)
+payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event_id, int64 *amount)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
 		"provider_event_id = $3, at = pg_catalog.now() "
 		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id",
+		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id, p.amount",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
 	SqlResult	ended = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(order_id),
@@ -91,7 +91,44 @@ payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event
 
 	if (ended.n != 1 || !result_next(&ended))
 		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", order_id);
+	*amount = result_int64(&ended, "amount");
 	return result_int64(&ended, "id");
+}
+
+int64
+payment_end_balance_part(int64 order_id, PaymentStatus status)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, at = pg_catalog.now() "
+		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' "
+		"AND p.method OPERATOR(pg_catalog.=) 'BALANCE' AND p.status OPERATOR(pg_catalog.=) 'COMPLETED' RETURNING p.amount",
+		2, {INT8OID, TEXTOID}
+	};
+	int64		amount = 0;
+
+	(void) sql_get_int64(&update, SQL_ARGS(Int64GetDatum(order_id), catalog_label_text(TYPE_PAYMENT_STATUS, status)), &amount);
+	return amount;
+}
+
+int64
+payment_time(text *channel, Interval *pay_within)
+{
+	int64		seconds = commerce_payment_ttl;
+
+	if (channel && !guc_channel_ttl(text_to_cstring(channel), &seconds))
+		raise_invalid("payment_channel", "must be one of commerce.payment_ttls");
+	if (pay_within)
+	{
+		TimestampTz now = GetCurrentTransactionStartTimestamp();
+		TimestampTz until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+																	IntervalPGetDatum(pay_within)));
+
+		if (until <= now || until - now > (int64) commerce_payment_ttl_max * USECS_PER_SEC)
+			raise_invalid("pay_within", "must be more than 0, and at most commerce.payment_ttl_max, %d seconds",
+						  commerce_payment_ttl_max);
+		return until - now;
+	}
+	return seconds * USECS_PER_SEC;
 }
 
 bool

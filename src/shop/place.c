@@ -38,17 +38,34 @@
 
 PG_FUNCTION_INFO_V1(commerce_place_order);
 
+/*
+ * Raises STOCK_NOT_ENOUGH.  Who is short only because of an unpaid order of his own is told which: he can pay it, or
+ * cancel it.
+ */
 static void
-take_stock(const Quote *quote)
+refuse_short(int64 user_id, const Product *product, int64 available)
+{
+	int64		own_order_id = order_find_unpaid(user_id, product->id);
+
+	if (own_order_id == 0)
+		stock_raise_short(product->id, product->demand, available);
+	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("product_id", product->id), D_INT("asked", product->demand),
+				D_INT("available", Max(available, 0)), D_INT("own_order_id", own_order_id));
+}
+
+static void
+take_stock(int64 user_id, const Quote *quote)
 {
 	for (int i = 0; i < quote->nproducts; i++)
 	{
 		Product    *product = &quote->products[i];
+		int64		available;
 
-		while (!stock_try_take(product->id, product->demand))
+		while (!stock_try_take(product->id, product->demand, &available))
 			if (!make_way_at_once(product->id, product->demand))
 			{
-				stock_take(product->id, product->demand);
+				if (!stock_try_take(product->id, product->demand, &available))
+					refuse_short(user_id, product, available);
 				break;
 			}
 	}
@@ -89,33 +106,72 @@ record_stock(const Order *order)
 	stock_record_taken(moves, order->nitems);
 }
 
-Datum
-order_place(int64 user_id, const Quote *quote, PaymentMethod method)
+/* The recipient: what the call gives, and the user's own where it gives nothing. */
+static Recipient
+recipient_of(const User *buyer, const Recipient *delivery)
+{
+	Recipient	recipient = *delivery;
+
+	if (recipient.name == NULL)
+		recipient.name = buyer->name;
+	if (recipient.phone == NULL)
+		recipient.phone = buyer->phone;
+	if (recipient.address == NULL)
+		recipient.address = buyer->address;
+	return recipient;
+}
+
+/* What the balance is to pay of a quote. */
+static int64
+balance_share(const Quote *quote, const Terms *terms)
+{
+	if (terms->method == PAYMENT_METHOD_BALANCE)
+		return quote->totals.payment_amount;
+	if (terms->balance_part > quote->totals.payment_amount)
+		raise_invalid("balance_part", "must be at most the payment amount, " INT64_FORMAT, quote->totals.payment_amount);
+	return terms->balance_part;
+}
+
+/*
+ * The payments of an order: what the balance pays is completed at once, and the rest is requested of the provider.
+ * Where nothing is left to request the order is paid: by the balance's payment alone, or, where there was nothing to
+ * pay, by one of 0.
+ */
+static int
+fill_payments(const Order *order, const Terms *terms, int64 from_balance, Payment *payments)
+{
+	int64		rest = order->totals.payment_amount - from_balance;
+	int			n = 0;
+
+	if (terms->method == PAYMENT_METHOD_BALANCE || from_balance > 0)
+		payments[n++] = (Payment) {
+			.order_id = order->id, .user_id = order->user_id, .kind = PAYMENT_KIND_PAYMENT,
+			.method = PAYMENT_METHOD_BALANCE, .status = PAYMENT_STATUS_COMPLETED, .amount = from_balance
+		};
+	if (rest > 0 || n == 0)
+		payments[n++] = (Payment) {
+			.order_id = order->id, .user_id = order->user_id, .kind = PAYMENT_KIND_PAYMENT,
+			.method = PAYMENT_METHOD_EXTERNAL, .channel = terms->channel, .amount = rest,
+			.status = rest > 0 ? PAYMENT_STATUS_REQUESTED : PAYMENT_STATUS_COMPLETED
+		};
+	return n;
+}
+
+/* An order of a quote, and whether it is paid at once; nothing of it is stored yet. */
+static Order
+new_order(const User *buyer, const Quote *quote, const Terms *terms, bool paid)
 {
 	Order		order = {0};
-	int64		amount = quote->totals.payment_amount;
-	Payment		payment = {.kind = PAYMENT_KIND_PAYMENT, .method = method, .amount = amount};
-	BalanceChange change = {0};
-	bool		payable = true;
-	Datum		row;
-
-	for (int i = 0; i < quote->nproducts; i++)
-		stock_refuse_if_short(quote->products[i].id, quote->products[i].demand);
-
-	if (method == PAYMENT_METHOD_BALANCE)
-		payable = balance_take(user_id, amount, &change);
-	take_stock(quote);
-	if (!payable)
-		raise_error(ERROR_BALANCE_NOT_ENOUGH, D_INT("user_id", user_id), D_INT("asked", amount),
-					D_INT("balance", change.balance));
 
 	order.id = catalog_nextval(SEQUENCE_ORDERS_ID);
-	order.user_id = user_id;
-	order.method = method;
+	order.user_id = buyer->id;
+	order.method = terms->method;
 	order.totals = quote->totals;
+	order.recipient = recipient_of(buyer, &terms->delivery);
+	order.metadata = terms->metadata;
 	order.created_at = GetCurrentTransactionStartTimestamp();
 	order.event_key = current_key();
-	if (method == PAYMENT_METHOD_BALANCE)
+	if (paid)
 	{
 		order.status = ORDER_STATUS_PAID;
 		order.paid_at = order.created_at;
@@ -123,25 +179,63 @@ order_place(int64 user_id, const Quote *quote, PaymentMethod method)
 	else
 	{
 		order.status = ORDER_STATUS_PENDING_PAYMENT;
-		order.expires_at = order.created_at + (int64) commerce_payment_ttl * USECS_PER_SEC;
+		order.expires_at = order.created_at + payment_time(terms->channel, terms->pay_within);
 	}
-	payment.status = order.paid_at ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED;
 	fill_items(&order, quote);
+	return order;
+}
+
+Datum
+order_place(const User *buyer, const Quote *quote, const Terms *terms)
+{
+	int64		from_balance = balance_share(quote, terms);
+	bool		payable = true;
+	BalanceChange change = {0};
+	Payment		payments[2];
+	int			npayments;
+	Order		order;
+	Datum		row;
+
+	for (int i = 0; i < quote->nproducts; i++)
+	{
+		int64		available;
+
+		if (stock_find_short(quote->products[i].id, quote->products[i].demand, &available))
+			refuse_short(buyer->id, &quote->products[i], available);
+	}
+	if (terms->method == PAYMENT_METHOD_BALANCE || from_balance > 0)
+		payable = balance_take(buyer->id, from_balance, &change);
+	take_stock(buyer->id, quote);
+	if (!payable)
+		raise_error(ERROR_BALANCE_NOT_ENOUGH, D_INT("user_id", buyer->id), D_INT("asked", from_balance),
+					D_INT("balance", change.balance));
+
+	order = new_order(buyer, quote, terms, from_balance == quote->totals.payment_amount);
+	npayments = fill_payments(&order, terms, from_balance, payments);
 	row = order_insert(&order);
-	order_items_insert(order.id, order.items, order.nitems);
-	order_items_record_first(order.items, order.nitems, user_id, order.paid_at != 0);
-	payment_insert(order.id, &payment);
+	order_items_insert(order.id, order.user_id, order.items, order.nitems);
+	order_items_record_first(order.items, order.nitems, order.user_id, order.paid_at != 0);
+	for (int i = 0; i < npayments; i++)
+		payment_insert(&payments[i]);
 	record_stock(&order);
-	if (method == PAYMENT_METHOD_BALANCE)
-		balance_record(user_id, BALANCE_ENTRY_KIND_PAYMENT, -amount, &change, order.id, NULL);
+	if (from_balance > 0)
+		balance_record(buyer->id, BALANCE_ENTRY_KIND_PAYMENT, -from_balance, &change, order.id, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
-	order_write_created(&order, &payment);
+	order_write_created(&order, &payments[npayments - 1]);
 	return row;
+}
+
+void
+place_require_pending_room(int64 user_id)
+{
+	if (order_count_unpaid(user_id) >= commerce_max_pending_orders)
+		raise_error(ERROR_PENDING_LIMIT_EXCEEDED, D_INT("user_id", user_id), D_INT("limit", commerce_max_pending_orders));
 }
 
 /*
  * place_order(user_id bigint, items jsonb, coupon_issue_ids bigint[], idempotency_key text,
- *			   payment_method payment_method)
+ *			   payment_method payment_method, delivery jsonb, metadata jsonb, pay_within interval,
+ *			   balance_part bigint, payment_channel text)
  *
  * items: 1 to 1000 objects {"product_id", "quantity", "coupon_issue_id"?}; returns the orders row.
  */
@@ -150,31 +244,33 @@ commerce_place_order(PG_FUNCTION_ARGS)
 {
 	int64		user_id;
 	text	   *key = arg_text_or_null(fcinfo, 3, "idempotency_key");
-	PaymentMethod method;
 	QuoteRequest *request;
-	bool		lock_user;
+	Terms		terms;
 	IdempotentCall call;
+	User		buyer;
+	bool		external;
 	Datum		row;
 
 	gate_enter("place_order()");
 	user_id = arg_int64(fcinfo, 0, "user_id");
-	method = arg_label(fcinfo, 4, "payment_method", TYPE_PAYMENT_METHOD);
 	request = quote_parse(arg_jsonb_or_null(fcinfo, 1), arg_array_or_null(fcinfo, 2));
+	terms = terms_get(fcinfo, 4);
+	external = terms.method == PAYMENT_METHOD_EXTERNAL;
 
 	idempotency_init(&call, idempotency_scope("user", user_id), "place_order", key,
-					 key ? psprintf("%s %s", quote_canonical(request), catalog_label_name(TYPE_PAYMENT_METHOD, method)) : NULL);
+					 key ? psprintf("%s %s", quote_canonical(request), terms_canonical(&terms)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
 	/* who may not order is told so before he waits for anybody, and again when he has */
-	user_require_active(user_id, false);
-	/* whoever suspends the user finds an unpaid order, or is found by it */
-	lock_user = request->ncoupons > 0 || method == PAYMENT_METHOD_EXTERNAL;
-	if (make_way(user_id, request) || lock_user)
-		user_require_active(user_id, lock_user);
+	buyer = user_read_active(user_id, false);
+	if (make_way(user_id, request) || request->ncoupons > 0 || external)
+		buyer = user_read_active(user_id, request->ncoupons > 0 || external);
 	if (request->ncoupons > 0)
 		make_way_for_coupons(user_id, request);
-	row = order_place(user_id, quote_make(user_id, request, true), method);
+	if (external)
+		place_require_pending_room(user_id);
+	row = order_place(&buyer, quote_make(user_id, request, true), &terms);
 	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);
 }

@@ -4,9 +4,11 @@
  *
  * In this order:
  * 1. per unit, the larger of the product's instant discount and its running promotions;
- * 2. per line, at most one product coupon, per unit;
+ * 2. per line, at most one product coupon, per unit, for at most so many units: these are a row of their own;
  * 3. at most one order coupon, on the eligible lines after 1 and 2 (a seller's coupon: that seller's);
- * 4. at most one free-shipping coupon (a seller's: that seller's fees).
+ * 4. shipping: a line's own fee; lines without one share their seller's policy, once per order, which sends them
+ *	  free when what they come to after 3 reaches an amount;
+ * 5. at most one free-shipping coupon (a seller's: that seller's fees).
  *
  * The order coupon is spread over the eligible lines by largest remainder (Hamilton's method of
  * apportionment): each line gets the floor of its proportional share, and the won that are left go one
@@ -20,6 +22,9 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "shop/pricing.h"
+
+/* 2^53 - 1: below it every JSON client reads a number exactly. */
+#define MAX_PAYMENT		INT64CONST(9007199254740991)
 
 static int64
 checked_add(int64 a, int64 b)
@@ -72,18 +77,19 @@ coupon_amount(const Coupon *coupon, int64 base)
 }
 
 static void
-price_line(QuoteLine *quoted)
+price_row(QuoteLine *row)
 {
-	Line	   *line = &quoted->line;
-	const Product *product = quoted->product;
-	Coupon	   *coupon = quoted->coupon;
+	Line	   *line = &row->line;
+	const Product *product = row->product;
+	Coupon	   *coupon = row->coupon;
 	int64		unit;
 
 	line->seller_id = product->seller_id;
 	line->product_name = product->name;
+	line->tax_exempt = product->tax_exempt;
+	line->user_limit = product->max_per_user;
 	line->unit_price = product->price;
 	line->unit_discount = Min(product->reduction, line->unit_price);
-	line->shipping_fee = product->shipping_fee;
 	if (coupon)
 	{
 		unit = coupon_amount(coupon, line->unit_price - line->unit_discount);
@@ -92,9 +98,22 @@ price_line(QuoteLine *quoted)
 	}
 	line->unit_final = line->unit_price - line->unit_discount;
 	line->line_total = checked_multiply(line->unit_final, line->quantity);
-	if (coupon && line->line_total < coupon->min_order_amount)
+}
+
+/*
+ * Whether a product coupon's minimum is met: by its whole line, at the prices before its own discount.  The row
+ * it is on may be followed by the rest of the line.
+ */
+static void
+require_minimum(const QuoteLine *row, const QuoteLine *rest)
+{
+	const Coupon *coupon = row->coupon;
+	int64		units = row->line.quantity + (rest ? rest->line.quantity : 0);
+	int64		amount = checked_multiply(row->line.unit_price - Min(row->product->reduction, row->line.unit_price), units);
+
+	if (amount < coupon->min_order_amount)
 		raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", coupon->issue_id),
-					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", line->line_total));
+					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", amount));
 }
 
 static bool
@@ -185,28 +204,67 @@ apply_order_coupon(Quote *quote, Coupon *coupon)
 		quote->totals.order_discount = coupon->discount;
 }
 
-void
-pricing_compute(Quote *quote)
+/* What lines without a fee of their own come to, of one seller (0: the shop), after all discounts on goods. */
+static int64
+goods_under_policy(const Quote *quote, int64 seller_id)
 {
-	Totals	   *totals = &quote->totals;
-	Coupon	   *order_coupon = NULL;
-	Coupon	   *shipping_coupon = NULL;
-	int64		shipping = 0;
+	int64		goods = 0;
 
 	for (int i = 0; i < quote->nlines; i++)
 	{
 		const Line *line = &quote->lines[i].line;
 
-		price_line(&quote->lines[i]);
-		totals->items_total = checked_add(totals->items_total, checked_multiply(line->unit_price, line->quantity));
-		totals->item_discount_total += line->unit_discount * line->quantity;
-		shipping = checked_add(shipping, line->shipping_fee);
+		if (!quote->lines[i].product->has_own_fee && line->seller_id == seller_id)
+			goods = checked_add(goods, line->line_total - line->order_discount_share);
 	}
+	return goods;
+}
 
+/* Whether an earlier row stands for the same fee: of the same line, or under the same seller's policy. */
+static bool
+fee_stands_before(const Quote *quote, int row)
+{
+	const QuoteLine *quoted = &quote->lines[row];
+
+	if (quoted->product->has_own_fee)
+		return quoted->rest;
+	for (int i = 0; i < row; i++)
+		if (!quote->lines[i].product->has_own_fee && quote->lines[i].line.seller_id == quoted->line.seller_id)
+			return true;
+	return false;
+}
+
+/* Gives each row its shipping fee, and answers their sum. */
+static int64
+charge_shipping(Quote *quote)
+{
+	int64		total = 0;
+
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		Line	   *line = &quote->lines[i].line;
+		const Product *product = quote->lines[i].product;
+
+		if (product->shipping_fee == 0 || fee_stands_before(quote, i))
+			continue;
+		if (!product->has_own_fee && product->free_shipping_from > 0 &&
+			goods_under_policy(quote, line->seller_id) >= product->free_shipping_from)
+			continue;
+		line->shipping_fee = product->shipping_fee;
+		total = checked_add(total, line->shipping_fee);
+	}
+	return total;
+}
+
+/* Finds the coupon of the order, and that of its shipping; there is at most one of each. */
+static void
+find_order_coupons(Quote *quote, Coupon **order_coupon, Coupon **shipping_coupon)
+{
+	*order_coupon = *shipping_coupon = NULL;
 	for (int i = 0; i < quote->ncoupons; i++)
 	{
 		Coupon	   *coupon = &quote->coupons[i];
-		Coupon	  **place = coupon->kind == COUPON_KIND_FREE_SHIPPING ? &shipping_coupon : &order_coupon;
+		Coupon	  **place = coupon->kind == COUPON_KIND_FREE_SHIPPING ? shipping_coupon : order_coupon;
 
 		if (coupon->scope == COUPON_SCOPE_PRODUCT)
 			continue;
@@ -215,8 +273,40 @@ pricing_compute(Quote *quote)
 						D_TEXT("reason", "the coupon cannot be used together with another of the order"));
 		*place = coupon;
 	}
+}
+
+static void
+price_goods(Quote *quote)
+{
+	Totals	   *totals = &quote->totals;
+
+	for (int i = 0; i < quote->nlines; i++)
+	{
+		const Line *line = &quote->lines[i].line;
+
+		price_row(&quote->lines[i]);
+		totals->items_total = checked_add(totals->items_total, checked_multiply(line->unit_price, line->quantity));
+		totals->item_discount_total += line->unit_discount * line->quantity;
+	}
+	for (int i = 0; i < quote->nlines; i++)
+		if (quote->lines[i].coupon)
+			require_minimum(&quote->lines[i],
+							i + 1 < quote->nlines && quote->lines[i + 1].rest ? &quote->lines[i + 1] : NULL);
+}
+
+void
+pricing_compute(Quote *quote)
+{
+	Totals	   *totals = &quote->totals;
+	Coupon	   *order_coupon;
+	Coupon	   *shipping_coupon;
+	int64		shipping;
+
+	price_goods(quote);
+	find_order_coupons(quote, &order_coupon, &shipping_coupon);
 	if (order_coupon)
 		apply_order_coupon(quote, order_coupon);
+	shipping = charge_shipping(quote);
 	if (shipping_coupon)
 		apply_order_coupon(quote, shipping_coupon);
 
@@ -228,4 +318,9 @@ pricing_compute(Quote *quote)
 	totals->shipping_total = shipping - totals->shipping_discount;
 	totals->payment_amount = checked_add(totals->items_total - totals->item_discount_total - totals->order_discount,
 										 totals->shipping_total);
+	if (totals->payment_amount > MAX_PAYMENT)
+		raise_invalid("items", "come to a total that is out of range");
+	for (int i = 0; i < quote->nlines; i++)
+		if (quote->lines[i].line.tax_exempt)
+			totals->tax_free_amount += quote->lines[i].line.line_total - quote->lines[i].line.order_discount_share;
 }

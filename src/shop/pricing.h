@@ -15,9 +15,14 @@ typedef struct Product
 	char	   *name;
 	int64		price;
 	int64		reduction;		/* per unit: the larger of instant discount and running promotions */
-	int64		shipping_fee;	/* per line */
+	bool		has_own_fee;	/* else the seller's policy is in force, or the shop's */
+	int64		shipping_fee;	/* per line, or the policy's: once per order */
+	int64		free_shipping_from; /* the policy's: amount of goods that is sent free; 0: none is */
 	int64		max_per_order;	/* 0: no limit */
+	int64		max_per_user;	/* 0: no limit */
+	bool		tax_exempt;
 	bool		on_sale;
+	bool		seller_active;	/* true where there is no seller */
 	int64		demand;			/* units in the whole order */
 } Product;
 
@@ -31,6 +36,7 @@ typedef struct Coupon
 	int64		max_discount;	/* 0: no cap */
 	int64		round_unit;
 	int64		min_order_amount;
+	int64		max_units;		/* of its line; 0: all */
 	int64		seller_id;
 	int64		product_id;
 	bool		chosen;			/* a place in the order has been found for it */
@@ -40,6 +46,7 @@ typedef struct Coupon
 /* A line of an order, of a sheet or of a quote, and what it costs.  Money in won; id 0 means none. */
 typedef struct Line
 {
+	int			number;			/* of the ordered line, from 1, whose rows share it */
 	int64		product_id;
 	int64		seller_id;
 	const char *product_name;
@@ -52,6 +59,8 @@ typedef struct Line
 	int64		order_discount_share;
 	int64		shipping_fee;
 	int64		shipping_discount;
+	bool		tax_exempt;
+	int64		user_limit;		/* max_per_user when it was ordered; 0: none */
 } Line;
 
 /* What an order, a sheet or a quote costs in all. */
@@ -63,6 +72,7 @@ typedef struct Totals
 	int64		shipping_discount;
 	int64		shipping_total;
 	int64		payment_amount;
+	int64		tax_free_amount;	/* what of it, without shipping, is for tax-exempt lines */
 } Totals;
 
 /* A line while it is priced. */
@@ -70,7 +80,8 @@ typedef struct QuoteLine
 {
 	Line		line;
 	const Product *product;
-	Coupon	   *coupon;
+	Coupon	   *coupon;			/* the product coupon of this row */
+	bool		rest;			/* the units of a line that its coupon does not cover: the row before is the line's first */
 } QuoteLine;
 
 typedef struct Quote

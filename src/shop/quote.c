@@ -15,17 +15,20 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "shop/coupon.h"
+#include "shop/order_item.h"
 #include "shop/product.h"
 #include "shop/quote.h"
+#include "shop/user.h"
 
 #define MAX_LINES	1000
+#define MAX_DIGITS	19				/* of a bigint */
 
-/* A whole number of the request, at least 1. */
+/* A whole number of the request, at least 1; drivers hand a bigint over as a string of digits. */
 static int64
 parse_positive(const JsonbValue *value, int line, const char *name)
 {
 	int64		number = 0;
-	char	   *digits;
+	char	   *digits = NULL;
 	char	   *end;
 
 	if (value->type == jbvNumeric)
@@ -34,6 +37,12 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
 													 DirectFunctionCall1(numeric_trim_scale,
 																		 NumericGetDatum(value->val.numeric))));
+	}
+	else if (value->type == jbvString && value->val.string.len <= MAX_DIGITS &&
+			 strspn(value->val.string.val, "0123456789") >= (size_t) value->val.string.len)
+		digits = pnstrdup(value->val.string.val, value->val.string.len);
+	if (digits)
+	{
 		errno = 0;
 		number = strtoi64(digits, &end, 10);
 		if (errno != 0 || *end != '\0')
@@ -158,6 +167,8 @@ parse_items(QuoteRequest *request, Jsonb *items)
 	JsonbValue	value;
 	int			n;
 
+	if (items && JB_ROOT_IS_SCALAR(items) && JsonbExtractScalar(&items->root, &value) && value.type == jbvString)
+		raise_invalid("items", "must be a JSON array, not a string that holds one: hand it over as JSON");
 	if (items == NULL || !JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
 		raise_invalid("items", "must be an array of {\"product_id\", \"quantity\"} objects");
 	n = JB_ROOT_COUNT(items);
@@ -261,16 +272,10 @@ find_by_id(void *array, int n, size_t size, int64 id)
 	return bsearch(&id, array, n, size, compare_int64);
 }
 
-/* Gives each line its product, and each product what is asked of it. */
+/* Whether each product can be ordered, and as many units as are asked of it in one order. */
 static void
-assign_products(Quote *quote, const int64 *units)
+check_products(Quote *quote, const int64 *units)
 {
-	for (int i = 0; i < quote->nlines; i++)
-	{
-		QuoteLine  *line = &quote->lines[i];
-
-		line->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->line.product_id);
-	}
 	for (int i = 0; i < quote->nproducts; i++)
 	{
 		Product    *product = &quote->products[i];
@@ -278,67 +283,111 @@ assign_products(Quote *quote, const int64 *units)
 		product->demand = units[i];
 		if (!product->on_sale)
 			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id));
+		if (!product->seller_active)
+			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id),
+						D_INT("seller_id", product->seller_id));
 		if (product->max_per_order > 0 && product->demand > product->max_per_order)
 			raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED, D_INT("product_id", product->id),
 						D_INT("asked", product->demand), D_INT("limit", product->max_per_order));
 	}
 }
 
-/* Gives each product coupon its line; an order's coupon must not be in one, nor the other way round. */
+/*
+ * Whether the user may have as many units in all.  With lock his row is locked first, so that of several orders
+ * of his at once each sees those before it; without a limit nothing is locked or read.
+ */
 static void
-assign_coupons(Quote *quote)
+check_user_limits(int64 user_id, const Quote *quote, bool lock)
 {
-	for (int i = 0; i < quote->nlines; i++)
-	{
-		const Line *line = &quote->lines[i].line;
-		Coupon	   *coupon;
+	bool		locked = !lock;
 
-		if (line->coupon_issue_id == 0)
+	for (int i = 0; i < quote->nproducts; i++)
+	{
+		const Product *product = &quote->products[i];
+
+		if (product->max_per_user == 0)
 			continue;
-		coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
-		if (coupon->scope != COUPON_SCOPE_PRODUCT)
-			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", "the coupon is not for a single product"));
-		if (coupon->product_id != line->product_id)
-			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", "the coupon is for another product"));
-		coupon->chosen = true;
-		quote->lines[i].coupon = coupon;
+		if (!locked)
+			locked = user_lock(user_id, false);
+		order_items_require_limit(user_id, product->id, product->demand, product->max_per_user);
 	}
+}
+
+/* The coupon that a line asks for, which must be one of its product. */
+static Coupon *
+line_coupon(Quote *quote, const RequestLine *line)
+{
+	Coupon	   *coupon;
+
+	if (line->coupon_issue_id == 0)
+		return NULL;
+	coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
+	if (coupon->scope != COUPON_SCOPE_PRODUCT)
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+					D_TEXT("reason", "the coupon is not for a single product"));
+	if (coupon->product_id != line->product_id)
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
+					D_TEXT("reason", "the coupon is for another product"));
+	coupon->chosen = true;
+	return coupon;
+}
+
+/*
+ * Makes the rows of a request's line: one, or two where the line's coupon covers only some of its units, those
+ * first.
+ */
+static void
+add_rows(Quote *quote, const RequestLine *line, int number)
+{
+	QuoteLine  *row = &quote->lines[quote->nlines++];
+
+	row->product = find_by_id(quote->products, quote->nproducts, sizeof(Product), line->product_id);
+	row->coupon = line_coupon(quote, line);
+	row->line.number = number;
+	row->line.product_id = line->product_id;
+	row->line.quantity = line->quantity;
+	row->line.coupon_issue_id = line->coupon_issue_id;
+	if (row->coupon && row->coupon->max_units > 0 && line->quantity > row->coupon->max_units)
+	{
+		QuoteLine  *rest = &quote->lines[quote->nlines++];
+
+		rest->product = row->product;
+		rest->rest = true;
+		rest->line.number = number;
+		rest->line.product_id = line->product_id;
+		rest->line.quantity = line->quantity - row->coupon->max_units;
+		row->line.quantity = row->coupon->max_units;
+	}
+}
+
+/* Makes the rows of all lines; an order's coupon must not be in a line, nor the other way round. */
+static void
+make_rows(Quote *quote, const QuoteRequest *request)
+{
+	quote->lines = palloc0(2 * request->nlines * sizeof(QuoteLine));
+	for (int i = 0; i < request->nlines; i++)
+		add_rows(quote, &request->lines[i], i + 1);
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].scope == COUPON_SCOPE_PRODUCT && !quote->coupons[i].chosen)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
 						D_TEXT("reason", "the coupon is for a line, not for the order"));
 }
 
-static void
-copy_lines(Quote *quote, const QuoteRequest *request)
-{
-	quote->nlines = request->nlines;
-	quote->lines = palloc0(request->nlines * sizeof(QuoteLine));
-	for (int i = 0; i < request->nlines; i++)
-	{
-		quote->lines[i].line.product_id = request->lines[i].product_id;
-		quote->lines[i].line.quantity = request->lines[i].quantity;
-		quote->lines[i].line.coupon_issue_id = request->lines[i].coupon_issue_id;
-	}
-}
-
 Quote *
-quote_make(int64 user_id, const QuoteRequest *request, bool lock_coupons)
+quote_make(int64 user_id, const QuoteRequest *request, bool lock)
 {
 	Quote	   *quote = palloc0(sizeof(Quote));
 
-	copy_lines(quote, request);
 	quote->nproducts = request->nproducts;
 	quote->products = product_read(request->product_ids, request->nproducts);
-	assign_products(quote, request->units);
+	check_products(quote, request->units);
+	check_user_limits(user_id, quote, lock);
 	if (request->ncoupons > 0)
 	{
 		quote->ncoupons = request->ncoupons;
-		quote->coupons = coupon_read(user_id, request->coupon_issue_ids, request->ncoupons, lock_coupons);
-		assign_coupons(quote);
+		quote->coupons = coupon_read(user_id, request->coupon_issue_ids, request->ncoupons, lock);
 	}
+	make_rows(quote, request);
 	pricing_compute(quote);
 	return quote;
 }

@@ -45,10 +45,10 @@ extern char *quote_canonical(const QuoteRequest *request);
 extern int	quote_product_index(const QuoteRequest *request, int64 product_id);
 
 /*
- * Reads what the request names and prices it for an active user; with lock_coupons the coupons stay
- * usable by this transaction alone.  Raises ENTITY_NOT_FOUND, PRODUCT_NOT_ON_SALE,
+ * Reads what the request names and prices it for an active user.  With lock the coupons stay usable by this
+ * transaction alone, and the user's row is locked where a product has a limit per user.  Raises ENTITY_NOT_FOUND, PRODUCT_NOT_ON_SALE,
  * PURCHASE_LIMIT_EXCEEDED, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, INVALID_REQUEST.
  */
-extern Quote *quote_make(int64 user_id, const QuoteRequest *request, bool lock_coupons);
+extern Quote *quote_make(int64 user_id, const QuoteRequest *request, bool lock);
 
 #endif

@@ -48,13 +48,15 @@ refund_pay(const Order *order, int64 amount)
 {
 	bool		to_balance = (order->method == PAYMENT_METHOD_BALANCE);
 	Payment		payment = {
+		.order_id = order->id,
+		.user_id = order->user_id,
 		.kind = PAYMENT_KIND_REFUND,
 		.method = order->method,
 		.status = to_balance ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
 		.amount = amount,
 	};
 
-	payment_insert(order->id, &payment);
+	payment_insert(&payment);
 	if (to_balance)
 	{
 		BalanceChange change = balance_add(order->user_id, amount);

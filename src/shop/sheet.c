@@ -99,6 +99,7 @@ insert_item_rows(const Sheet *sheet)
 		row_put_int64(&row, ORDER_SHEET_ITEMS_SHIPPING_FEE, line->shipping_fee);
 		row_put_int64(&row, ORDER_SHEET_ITEMS_SHIPPING_DISCOUNT, line->shipping_discount);
 		row_put_id(&row, ORDER_SHEET_ITEMS_COUPON_ISSUE_ID, line->coupon_issue_id);
+		row_put_int32(&row, ORDER_SHEET_ITEMS_LINE, line->number);
 		row_writer_insert(&writer, &row);
 	}
 	row_writer_close(&writer);
@@ -158,21 +159,11 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row);
 }
 
-/* What a line of a sheet came to when it was made. */
-typedef struct LinePrice
-{
-	int64		unit_final;
-	int64		order_discount_share;
-	int64		shipping;		/* fee less discount */
-} LinePrice;
-
 typedef struct StoredSheet
 {
 	Jsonb	   *items;			/* as quote_parse() takes them */
 	ArrayType  *coupon_issue_ids;
 	int64		payment_amount;
-	LinePrice  *prices;
-	int			nlines;
 } StoredSheet;
 
 /* The user of a sheet; raises ENTITY_NOT_FOUND. */
@@ -199,19 +190,15 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 		"FROM commerce.order_sheets s WHERE s.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 		1, {UUIDOID}
 	};
-	static SqlStatement read_prices = {
-		"SELECT i.unit_final, i.order_discount_share, i.shipping_fee OPERATOR(pg_catalog.-) i.shipping_discount AS shipping "
-		"FROM commerce.order_sheet_items i WHERE i.order_sheet_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
-		1, {UUIDOID}
-	};
 	static SqlStatement collect_items = {
-		"SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('product_id', i.product_id, "
-		"  'quantity', i.quantity, 'coupon_issue_id', i.coupon_issue_id) ORDER BY i.seq) "
-		"FROM commerce.order_sheet_items i WHERE i.order_sheet_id OPERATOR(pg_catalog.=) $1",
+		"SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('product_id', l.product_id, "
+		"  'quantity', l.quantity, 'coupon_issue_id', l.coupon_issue_id) ORDER BY l.line) "
+		"FROM (SELECT i.line, pg_catalog.min(i.product_id) AS product_id, pg_catalog.sum(i.quantity) AS quantity, "
+		"  pg_catalog.max(i.coupon_issue_id) AS coupon_issue_id FROM commerce.order_sheet_items i "
+		"  WHERE i.order_sheet_id OPERATOR(pg_catalog.=) $1 GROUP BY i.line) l",
 		1, {UUIDOID}
 	};
 	SqlResult	row = sql_query(&lock, &sheet_id);
-	SqlResult	prices;
 
 	if (!result_next(&row))
 		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "order_sheet"), D_TEXT("id", uuid_text(sheet_id)));
@@ -224,37 +211,14 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 	sheet->coupon_issue_ids = DatumGetArrayTypeP(result_varlena(&row, "coupon_issue_ids"));
 	sheet->payment_amount = result_int64(&row, "payment_amount");
 
-	prices = sql_query(&read_prices, &sheet_id);
-	sheet->nlines = (int) prices.n;
-	sheet->prices = palloc(sheet->nlines * sizeof(LinePrice));
-	for (int i = 0; result_next(&prices); i++)
-	{
-		sheet->prices[i].unit_final = result_int64(&prices, "unit_final");
-		sheet->prices[i].order_discount_share = result_int64(&prices, "order_discount_share");
-		sheet->prices[i].shipping = result_int64(&prices, "shipping");
-	}
 	sheet->items = DatumGetJsonbP(sql_get_row(&collect_items, &sheet_id));
 }
 
-/*
- * Raises PRICE_CHANGED unless a quote comes to what the sheet said: in all, and line by line what each
- * unit costs, how much of the order's discount it bears, and its shipping.
- */
+/* Raises PRICE_CHANGED when a quote comes to more than the sheet said; to less, that is what the order costs. */
 static void
-require_same_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
+require_no_higher_price(Datum sheet_id, const StoredSheet *sheet, const Quote *quote)
 {
-	bool		same = (quote->totals.payment_amount == sheet->payment_amount && quote->nlines == sheet->nlines);
-
-	for (int i = 0; same && i < quote->nlines; i++)
-	{
-		const Line *line = &quote->lines[i].line;
-		const LinePrice *price = &sheet->prices[i];
-
-		same = line->unit_final == price->unit_final &&
-			line->order_discount_share == price->order_discount_share &&
-			line->shipping_fee - line->shipping_discount == price->shipping;
-	}
-	if (!same)
+	if (quote->totals.payment_amount > sheet->payment_amount)
 		raise_error(ERROR_PRICE_CHANGED, D_TEXT("order_sheet_id", uuid_text(sheet_id)),
 					D_INT("then", sheet->payment_amount), D_INT("now", quote->totals.payment_amount));
 }
@@ -271,7 +235,8 @@ consume_sheet(Datum sheet_id, int64 order_id)
 }
 
 /*
- * place_sheet_order(order_sheet_id uuid, idempotency_key text, payment_method payment_method)
+ * place_sheet_order(order_sheet_id uuid, idempotency_key text, payment_method payment_method, delivery jsonb,
+ *					 metadata jsonb, pay_within interval, balance_part bigint, payment_channel text)
  *
  * Makes the order of a sheet, once, and returns the orders row.
  */
@@ -280,21 +245,22 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 {
 	Datum		sheet_id;
 	text	   *key = arg_text_or_null(fcinfo, 1, "idempotency_key");
-	PaymentMethod method;
+	Terms		terms;
 	int64		user_id;
 	IdempotentCall call;
 	StoredSheet sheet;
 	QuoteRequest *request;
 	Quote	   *quote;
+	User		buyer;
 	Datum		row;
 
 	gate_enter("place_sheet_order()");
 	sheet_id = arg_datum(fcinfo, 0, "order_sheet_id");
-	method = arg_label(fcinfo, 2, "payment_method", TYPE_PAYMENT_METHOD);
+	terms = terms_get(fcinfo, 2);
 	user_id = sheet_user(sheet_id);
 
 	idempotency_init(&call, idempotency_scope("user", user_id), "place_sheet_order", key,
-					 key ? psprintf("%s %s", uuid_text(sheet_id), catalog_label_name(TYPE_PAYMENT_METHOD, method)) : NULL);
+					 key ? psprintf("%s %s", uuid_text(sheet_id), terms_canonical(&terms)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
@@ -303,12 +269,18 @@ commerce_place_sheet_order(PG_FUNCTION_ARGS)
 	lock_sheet(sheet_id, &sheet);
 	request = quote_parse(sheet.items, sheet.coupon_issue_ids);
 	(void) make_way(user_id, request);
-	user_require_active(user_id, true);
+	buyer = user_read_active(user_id, true);
 	if (request->ncoupons > 0)
 		make_way_for_coupons(user_id, request);
+	if (terms.method == PAYMENT_METHOD_EXTERNAL)
+		place_require_pending_room(user_id);
 	quote = quote_make(user_id, request, true);
-	require_same_price(sheet_id, &sheet, quote);
-	row = order_place(user_id, quote, method);
+	require_no_higher_price(sheet_id, &sheet, quote);
+
+	/* where the total has fallen, what is above it is left off */
+	if (quote->totals.payment_amount < sheet.payment_amount)
+		terms.balance_part = Min(terms.balance_part, quote->totals.payment_amount);
+	row = order_place(&buyer, quote, &terms);
 	consume_sheet(sheet_id, order_row_id(row));
 	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);

@@ -36,8 +36,8 @@
 PG_FUNCTION_INFO_V1(commerce_adjust_stock);
 PG_FUNCTION_INFO_V1(commerce_open_stock);
 
-static void
-raise_short(int64 product_id, int64 units, int64 available)
+void
+stock_raise_short(int64 product_id, int64 units, int64 available)
 {
 	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("product_id", product_id), D_INT("asked", units),
 				D_INT("available", Max(available, 0)));
@@ -64,20 +64,17 @@ stock_is_short(int64 product_id, int64 units)
 }
 
 bool
+stock_find_short(int64 product_id, int64 units, int64 *available)
+{
+	return escrow_surely_short(ESCROW_STOCK, product_id, units, available);
+}
+
+bool
 stock_is_surely_short(int64 product_id, int64 units)
 {
 	int64		available;
 
-	return escrow_surely_short(ESCROW_STOCK, product_id, units, &available);
-}
-
-void
-stock_refuse_if_short(int64 product_id, int64 units)
-{
-	int64		available;
-
-	if (escrow_surely_short(ESCROW_STOCK, product_id, units, &available))
-		raise_short(product_id, units, available);
+	return stock_find_short(product_id, units, &available);
 }
 
 void
@@ -86,15 +83,13 @@ stock_take(int64 product_id, int64 units)
 	int64		available;
 
 	if (!escrow_take(ESCROW_STOCK, product_id, units, &available))
-		raise_short(product_id, units, available);
+		stock_raise_short(product_id, units, available);
 }
 
 bool
-stock_try_take(int64 product_id, int64 units)
+stock_try_take(int64 product_id, int64 units, int64 *available)
 {
-	int64		available;
-
-	return escrow_take(ESCROW_STOCK, product_id, units, &available);
+	return escrow_take(ESCROW_STOCK, product_id, units, available);
 }
 
 void

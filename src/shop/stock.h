@@ -26,14 +26,17 @@ extern bool stock_is_short(int64 product_id, int64 units);
 /* The same of units that cannot be had whatever becomes of running transactions. */
 extern bool stock_is_surely_short(int64 product_id, int64 units);
 
-/* Raises STOCK_NOT_ENOUGH for these; changes nothing. */
-extern void stock_refuse_if_short(int64 product_id, int64 units);
+/* The same; *available says then how many there are. */
+extern bool stock_find_short(int64 product_id, int64 units, int64 *available);
+
+/* Raises STOCK_NOT_ENOUGH. */
+pg_noreturn extern void stock_raise_short(int64 product_id, int64 units, int64 available);
 
 /* Takes units of a product for this transaction, or raises STOCK_NOT_ENOUGH; products by ascending id. */
 extern void stock_take(int64 product_id, int64 units);
 
-/* The same, but answers false when there are fewer. */
-extern bool stock_try_take(int64 product_id, int64 units);
+/* The same, but answers false when there are fewer: *available. */
+extern bool stock_try_take(int64 product_id, int64 units, int64 *available);
 
 /*
  * Locks the narrow rows of n products, by ascending id, until the transaction ends: who holds them may

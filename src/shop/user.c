@@ -18,9 +18,10 @@
 #include "base/sql.h"
 #include "shop/user.h"
 
-void
-user_require_active(int64 user_id, bool lock)
+User
+user_read_active(int64 user_id, bool lock)
 {
+	User		user = {.id = user_id};
 	RowReader	reader;
 	UserStatus	status;
 
@@ -35,8 +36,18 @@ user_require_active(int64 user_id, bool lock)
 	if (status != USER_STATUS_ACTIVE)
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
 					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)));
+	user.name = row_text(&reader, USERS_NAME);
+	user.phone = row_text(&reader, USERS_PHONE);
+	user.address = row_text(&reader, USERS_ADDRESS);
 	row_reader_close(&reader);
 	PopActiveSnapshot();
+	return user;
+}
+
+void
+user_require_active(int64 user_id, bool lock)
+{
+	(void) user_read_active(user_id, lock);
 }
 
 bool

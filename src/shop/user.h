@@ -5,6 +5,18 @@
 #ifndef COMMERCE_USER_H
 #define COMMERCE_USER_H
 
+/* A user as the recipient of an order; NULL: not known. */
+typedef struct User
+{
+	int64		id;
+	char	   *name;
+	char	   *phone;
+	char	   *address;
+} User;
+
+/* user_require_active(), and reads the user. */
+extern User user_read_active(int64 user_id, bool lock);
+
 /*
  * Raises ENTITY_NOT_FOUND or FORBIDDEN unless the user exists and is ACTIVE.  With lock, the user's row
  * is locked FOR NO KEY UPDATE until the transaction ends.

@@ -7,6 +7,8 @@ package HttpSink;
 #   $sink->start; $sink->url; $sink->stop; $sink->start(answer => ...);
 #   $sink->requests; $sink->events;
 #
+# With tls => 1 it speaks HTTPS; $sink->certificate is the file to trust.
+#
 # A request is { number, at, path, headers, body, events }. The callback runs
 # in the server's process and returns a status, or { status, headers, body,
 # after (seconds) }, or one of
@@ -18,6 +20,8 @@ use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::SSL;
+use IO::Socket::SSL::Utils;
 use JSON::PP;
 use POSIX ();
 use Time::HiRes qw(time);
@@ -34,19 +38,34 @@ sub new
 		file => "$settings{folder}/requests.$number",
 		port => 0
 	}, $class;
+	$self->make_certificate if $self->{tls};
 	return $self;
 }
+
+sub make_certificate
+{
+	my ($self) = @_;
+	my ($certificate, $key) = CERT_create(
+		purpose => 'server', subject => { commonName => 'HttpSink' }, subjectAltNames => [ [ IP => '127.0.0.1' ] ]);
+	PEM_cert2file($certificate, $self->certificate);
+	PEM_key2file($key, "$self->{file}.key");
+	return;
+}
+
+sub certificate { return "$_[0]{file}.crt" }
 
 sub url
 {
 	my ($self, $path) = @_;
-	return "http://127.0.0.1:$self->{port}" . ($path // '/events');
+	return ($self->{tls} ? 'https' : 'http') . "://127.0.0.1:$self->{port}" . ($path // '/events');
 }
 
 sub listen_again
 {
 	my ($self) = @_;
-	my $listener = IO::Socket::INET->new(
+	my $class = $self->{tls} ? 'IO::Socket::SSL' : 'IO::Socket::INET';
+	my $listener = $class->new(
+		$self->{tls} ? (SSL_server => 1, SSL_cert_file => $self->certificate, SSL_key_file => "$self->{file}.key") : (),
 		LocalAddr => '127.0.0.1',
 		LocalPort => $self->{port},
 		Proto     => 'tcp',
@@ -110,7 +129,7 @@ sub serve
 				$select->add($client);
 				next;
 			}
-			if (!sysread $socket, $buffers{$socket}, 65536, length $buffers{$socket})
+			if (!read_some($socket, \$buffers{$socket}))
 			{
 				$select->remove($socket);
 				delete $buffers{$socket};
@@ -141,6 +160,17 @@ sub serve
 		@later = grep { $_->[0] > $now } @later;
 	}
 	return;
+}
+
+# Appends what has come; false at the end.
+sub read_some
+{
+	my ($socket, $buffer) = @_;
+	do
+	{
+		sysread $socket, $$buffer, 65536, length $$buffer or return 0;
+	} while ($socket->can('pending') && $socket->pending);
+	return 1;
 }
 
 # the first whole request in the buffer, which loses it

@@ -79,7 +79,7 @@ sub write_config
 	return;
 }
 
-# Retries that tests can wait for; whatever comes later wins.
+# Retries that tests can wait for, and sinks on this host; whatever comes later wins.
 sub command
 {
 	my ($self, @more) = @_;
@@ -89,6 +89,7 @@ sub command
 		'--dbname' => $self->{node}->connstr($self->{dbname} // 'postgres') . $user,
 		'--config' => $self->{file},
 		'-o' => 'retries=100ms', '-o' => 'poll_interval=100ms', '-o' => 'standby_interval=100ms',
+		'-o' => 'sink_addresses=127.0.0.1',
 		@{ $self->{arguments} }, @more);
 }
 

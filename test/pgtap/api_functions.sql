@@ -56,11 +56,12 @@ SELECT is((tap.http(m.caller, m.name, b.body)).details::jsonb, jsonb_build_objec
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.required AND a.source = 'BODY'
 CROSS JOIN LATERAL (VALUES (m.example - a.argument), (m.example || jsonb_build_object(a.argument, NULL))) b (body)
 WHERE NOT m.reads OR b.body ->> a.argument IS NOT NULL OR NOT b.body ? a.argument;
+-- (what is JSON may be anything at this point; what it holds is the function's to judge)
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, v.value))).code, 'INVALID_REQUEST',
 		  format('%s: %s = %s', m.name, a.argument, v.value))
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.source = 'BODY'
 CROSS JOIN (VALUES ('{}'::jsonb), ('[[]]'), ('1.5'), ('1e30'), ('"2026-13-45"'), ('"\t'' OR 1=1; --"'), ('true'), ('-9223372036854775809')) v (value)
-WHERE NOT m.reads AND NOT (a.type = 'jsonb'::regtype AND jsonb_typeof(v.value) = CASE a.argument WHEN 'metadata' THEN 'object' ELSE 'array' END)
+WHERE NOT m.reads AND a.type <> 'jsonb'::regtype
   AND NOT (a.type = 'boolean'::regtype AND v.value = 'true') AND NOT (a.type = 'text'::regtype AND jsonb_typeof(v.value) = 'string');
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, v.value))).code, 'INVALID_REQUEST',
 		  format('%s?%s=%s', m.name, a.argument, v.value))

@@ -11,7 +11,7 @@ SELECT commerce.claim_coupon(u, 1), commerce.place_order(u, jsonb_build_array(js
 INSERT INTO commerce.order_sheets (user_id, coupon_issue_ids, items_total, item_discount_total, order_discount, shipping_discount, shipping_total, payment_amount, expires_at)
 SELECT u, '{}', 5000, 0, 0, 0, 0, 5000, now() + interval '1 hour' FROM generate_series(1, 2) u;
 INSERT INTO commerce.order_sheet_items
-SELECT id, 1, 3, 2, 'cap', 1, 5000, 0, 5000, 5000, 0, 0, 0, NULL FROM commerce.order_sheets;
+SELECT id, 1, 3, 2, 'cap', 1, 5000, 0, 5000, 5000, 0, 0, 0, NULL, 1 FROM commerce.order_sheets;
 INSERT INTO commerce.popular_products VALUES (1, 3, 2, commerce_private.local_date(), now()), (2, 1, 2, commerce_private.local_date(), now());
 
 CREATE TABLE tap.callers (api_role commerce_private.api_role, caller text);

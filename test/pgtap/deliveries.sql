@@ -8,6 +8,7 @@ SELECT commerce.create_user('A', 'a@example.com') AS a \gset
 SELECT commerce.create_user('B', 'b@example.com') AS b \gset
 SELECT commerce.charge_balance(:a, 100), commerce.charge_balance(:b, 200), commerce.charge_balance(:a, 300);
 SELECT commerce.subscribe('sink', '{BalanceCharged}');
+SELECT commerce.subscribe('pulled');
 SELECT settle();
 
 -- sinks
@@ -38,11 +39,26 @@ SELECT results_eq(
 	$$VALUES ('sink', 'HTTP', 'https://example.com/hook?x=1', NULL, NULL, 'hook', 50, 3)$$,
 	'an HTTP sink takes its place');
 
+-- What the relay reports, in short
+CREATE FUNCTION pg_temp.fail_event(subscription text, event_position text, error text, retry_at timestamptz) RETURNS boolean LANGUAGE sql AS $$
+	SELECT count(r.dead) > 0 FROM commerce_private.report_deliveries(subscription, jsonb_build_object('failed', jsonb_build_array(jsonb_build_object(
+		'position', event_position, 'error', error, 'retry_after', (extract(epoch FROM retry_at - clock_timestamp()) * 1000)::bigint)))) r
+$$;
+CREATE FUNCTION pg_temp.park_events(subscription text, positions text[]) RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(r.aggregateid) FROM commerce_private.report_deliveries(subscription, jsonb_build_object('parked', positions)) r
+$$;
+CREATE FUNCTION pg_temp.finish_events(subscription text, positions text[]) RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(r.aggregateid) FROM commerce_private.report_deliveries(subscription, jsonb_build_object('finished', positions)) r
+$$;
+
 -- From here on as the relay
 -- (it may not look up what refuses() looks up)
 GRANT EXECUTE ON FUNCTION commerce.error_codes() TO relay;
 SET ROLE relay;
-SELECT commerce.lock_subscription('sink');
+SELECT refuses($$SELECT * FROM commerce_private.report_deliveries('sink', '{}')$$, 'INVALID_REQUEST', 'who does not deliver it has nothing to report');
+SELECT ok(commerce_private.start_delivering('sink'), 'the relay delivers it');
+SELECT refuses($$SELECT commerce_private.start_delivering('pulled')$$, 'INVALID_REQUEST', 'but no subscription that clients pull');
+SELECT refuses($$SELECT * FROM commerce_private.report_deliveries('pulled', '{"up_to": "00000001-0000000000000001-0000000000000001"}')$$, 'INVALID_REQUEST', 'whose events it does not acknowledge');
 CREATE TEMP TABLE e AS SELECT row_number() OVER () AS n, * FROM commerce.fetch_events('sink');
 SELECT is(string_agg(aggregateid, ' ' ORDER BY n), format('%s %s %s', :a, :b, :a), 'the relay fetches') FROM e;
 SELECT position AS e1 FROM e WHERE n = 1 \gset
@@ -51,41 +67,42 @@ SELECT position AS e3 FROM e WHERE n = 3 \gset
 
 -- the first of A fails: the other one of A waits behind it, that of B does not
 BEGIN;
-SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour') AS dead \gset
-SELECT commerce_private.park_events('sink', ARRAY[:'e3']) AS parked \gset
-SELECT commerce.ack_events('sink', :'e3');
-SELECT commerce_private.record_deliveries('sink', 1, 1, 'HTTP 500');
+SELECT pg_temp.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour') AS dead \gset
+SELECT pg_temp.park_events('sink', ARRAY[:'e3']) AS blocked \gset
+SELECT FROM commerce_private.report_deliveries('sink', jsonb_build_object('up_to', :'e3', 'delivered', 1, 'failures', 1, 'error', 'HTTP 500'));
 COMMIT;
 SELECT ok(NOT :'dead', 'it is tried again');
-SELECT is(:parked, 1, 'what waits behind it is parked');
+SELECT is(:blocked, 1, 'the relay is told that A is held back');
 SELECT is_empty($$SELECT * FROM commerce.fetch_events('sink')$$, 'the cursor has passed them');
 SELECT results_eq($$SELECT * FROM commerce_private.blocked_aggregates('sink')$$, format($$VALUES ('User', '%s')$$, :a), 'A is held back');
 SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'nothing is due yet');
 SELECT results_eq('SELECT parked, next_attempt_at > now() FROM commerce_private.relay_subscriptions()', 'VALUES (2::bigint, true)', 'the relay is told when');
-SELECT is(commerce_private.park_events('sink', ARRAY[:'e1', :'e3', :'e3']), 0, 'parking again changes nothing');
+SELECT pg_temp.park_events('sink', ARRAY[:'e1', :'e3', :'e3']);
+SELECT is(parked, 2::bigint, 'parking again changes nothing') FROM commerce_private.relay_subscriptions();
 -- due
-SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 502', now() - interval '1 second');
+SELECT pg_temp.fail_event('sink', :'e1', 'HTTP 502', now() - interval '1 second');
 SELECT results_eq($$SELECT position, payload, attempts FROM commerce_private.due_events('sink')$$,
 	format($$SELECT position, payload, CASE n WHEN 1 THEN 2 ELSE 0 END FROM e WHERE aggregateid = '%s'$$, :a),
 	'both are due when the first is, in their order, with what they carry');
 SELECT results_eq($$SELECT position FROM commerce_private.due_events('sink', 1)$$, format('SELECT %L', :'e1'), 'at most as many as asked for');
 -- delivered
-SELECT is(commerce_private.finish_events('sink', ARRAY[:'e1', :'e2']), 1, 'what is delivered is forgotten; the other was not parked');
+SELECT pg_temp.finish_events('sink', ARRAY[:'e1', :'e2']);
+SELECT is(parked, 1::bigint, 'what is delivered is forgotten; the other was not parked') FROM commerce_private.relay_subscriptions();
 SELECT results_eq($$SELECT position FROM commerce_private.due_events('sink')$$, format('SELECT %L', :'e3'), 'the next one of A follows');
 -- given up
-SELECT is(commerce_private.fail_event('sink', :'e3', 'one', now()), false, 'attempt 1 of 3');
-SELECT is(commerce_private.fail_event('sink', :'e3', 'two', now()), false, 'attempt 2 of 3');
-SELECT is(commerce_private.fail_event('sink', :'e3', 'three', now()), true, 'attempt 3 of 3 is the last');
+SELECT is(pg_temp.fail_event('sink', :'e3', 'one', now()), false, 'attempt 1 of 3');
+SELECT is(pg_temp.fail_event('sink', :'e3', 'two', now()), false, 'attempt 2 of 3');
+SELECT is(pg_temp.fail_event('sink', :'e3', 'three', now()), true, 'attempt 3 of 3 is the last');
 SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'a dead letter is not due');
 SELECT is_empty($$SELECT * FROM commerce_private.blocked_aggregates('sink')$$, 'nor holds anything back');
-SELECT is(commerce_private.fail_event('sink', :'e2', 'HTTP 400', NULL), true, 'an event can be given up at once');
+SELECT is(pg_temp.fail_event('sink', :'e2', 'HTTP 400', NULL), true, 'an event can be given up at once');
 
-SELECT refuses(format($$SELECT commerce_private.fail_event('nobody', %L, 'x', now())$$, :'e1'), 'ENTITY_NOT_FOUND', 'failing for an unknown subscription');
-SELECT refuses(format($$SELECT commerce_private.fail_event('sink', %L, 'x', now())$$, left(:'e1', 41) || 'f'), 'ENTITY_NOT_FOUND', 'failing an event that does not exist');
-SELECT refuses($$SELECT commerce_private.fail_event('sink', 'x', 'x', now())$$, 'INVALID_REQUEST', 'failing at no position');
-SELECT refuses($$SELECT commerce_private.finish_events('sink', '{x}')$$, 'INVALID_REQUEST', 'finishing at no position');
-SELECT refuses($$SELECT commerce_private.record_deliveries('sink', -1, 0)$$, 'INVALID_REQUEST', 'delivering less than nothing');
-SELECT refuses($$SELECT commerce.lock_subscription('nobody')$$, 'ENTITY_NOT_FOUND', 'locking an unknown subscription');
+SELECT refuses(format($$SELECT pg_temp.fail_event('nobody', %L, 'x', now())$$, :'e1'), 'ENTITY_NOT_FOUND', 'failing for an unknown subscription');
+SELECT refuses(format($$SELECT pg_temp.fail_event('sink', %L, 'x', now())$$, left(:'e1', 41) || 'f'), 'ENTITY_NOT_FOUND', 'failing an event that does not exist');
+SELECT refuses($$SELECT pg_temp.fail_event('sink', 'x', 'x', now())$$, 'INVALID_REQUEST', 'failing at no position');
+SELECT refuses($$SELECT pg_temp.finish_events('sink', '{x}')$$, 'INVALID_REQUEST', 'finishing at no position');
+SELECT refuses($$SELECT * FROM commerce_private.report_deliveries('sink', '{"delivered": -1}')$$, 'INVALID_REQUEST', 'delivering less than nothing');
+SELECT refuses($$SELECT commerce_private.start_delivering('nobody')$$, 'ENTITY_NOT_FOUND', 'locking an unknown subscription');
 
 -- and nothing else
 SELECT refuses('SELECT * FROM ' || t, '42501', 'the relay reading ' || t)
@@ -93,12 +110,13 @@ FROM unnest('{commerce.outbox,commerce_private.outbox_0,commerce.subscriptions,c
 SELECT refuses('SELECT commerce.' || f, '42501', 'the relay calling ' || f)
 FROM unnest(ARRAY['subscribe(''x'')', 'unsubscribe(''sink'')', 'resume_subscription(''sink'')', 'seek_subscription(''sink'', to_time => now())',
 	'set_http_sink(''sink'', ''http://h'')', 'redeliver(''sink'')', 'discard_dead_letters(''sink'')', 'purge_outbox()',
+	'ack_events(''pulled'', ''x'')', 'pause_subscription(''pulled'')', 'advance_subscription(''pulled'')', 'lock_subscription(''pulled'')',
 	'create_user(''x'', ''x@example.com'')', 'charge_balance(1, 100)', 'place_order(1, ''[]'')']) AS f;
 RESET ROLE;
+SELECT commerce.unsubscribe('pulled');
 REVOKE EXECUTE ON FUNCTION commerce.error_codes() FROM relay;
 SELECT is(string_agg(proname, ' ' ORDER BY proname),
-	'ack_events advance_subscription blocked_aggregates due_events fail_event fetch_events finish_events lock_subscription'
-	|| ' park_events pause_subscription record_deliveries relay_subscriptions unlock_subscription',
+	'blocked_aggregates due_events fetch_events relay_subscriptions report_deliveries start_delivering unlock_subscription',
 	'these are its functions')
 FROM pg_proc WHERE pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND has_function_privilege('relay', oid, 'EXECUTE')
 	AND proname NOT LIKE '%\_payment\_result%';
@@ -112,6 +130,7 @@ SELECT results_eq(
 	'subscription_status shows how it goes');
 SELECT commerce.unlock_subscription('sink');
 SELECT is(state, 'WAITING', 'a sink that nobody delivers to') FROM commerce.subscription_status;
+SELECT commerce.lock_subscription('sink');
 SELECT results_eq('SELECT type, attempts, last_error FROM commerce.dead_letters ORDER BY position',
 	$$VALUES ('BalanceCharged', 1, 'HTTP 400'), ('BalanceCharged', 3, 'three')$$, 'dead letters say why');
 SELECT is(commerce.redeliver('sink', :'e3'), 1::bigint, 'one is tried again');
@@ -123,16 +142,16 @@ SELECT is(commerce.redeliver('sink'), 0::bigint, 'of which nothing is left');
 SELECT commerce.pause_subscription('sink');
 SELECT is_empty($$SELECT * FROM commerce_private.due_events('sink')$$, 'nothing is due while it is paused');
 SELECT commerce.resume_subscription('sink');
-SELECT commerce_private.fail_event('sink', position, 'x', NULL) FROM commerce_private.due_events('sink');
+SELECT pg_temp.fail_event('sink', position, 'x', NULL) FROM commerce_private.due_events('sink');
 SELECT is(commerce.discard_dead_letters('sink', :'e3'), 1::bigint, 'a dead letter can be thrown away');
 SELECT is(commerce.discard_dead_letters('sink'), 1::bigint, 'and all of them');
 -- what will be fetched again is not kept twice
-SELECT commerce_private.park_events('sink', ARRAY[:'e1', :'e3']);
+SELECT pg_temp.park_events('sink', ARRAY[:'e1', :'e3']);
 SELECT commerce.seek_subscription('sink', to_position => :'e1');
 SELECT is(string_agg(position, ' '), :'e1', 'seeking back forgets what comes again') FROM commerce_private.due_events('sink');
 -- but what retention has removed does not come again
 DELETE FROM commerce_private.parked_events;
-SELECT commerce_private.park_events('sink', ARRAY[:'e1', :'e3']);
+SELECT pg_temp.park_events('sink', ARRAY[:'e1', :'e3']);
 BEGIN;
 DELETE FROM commerce.outbox o WHERE commerce_private.format_position(o.era, o.key, o.position) = :'e3';
 SELECT commerce.seek_subscription('sink', to_time => '-infinity');
@@ -142,11 +161,11 @@ SELECT is(:'still_parked'::text, :'e3'::text, 'an event that is in the outbox no
 
 -- from a sink to clients that pull: they do not get parked events, so none may be left
 SELECT commerce.ack_events('sink', :'e3');
-SELECT commerce_private.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');
+SELECT pg_temp.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');
 SELECT lives_ok($$SELECT commerce.remove_sink('sink')$$, 'a sink can be taken away');
 SELECT is_empty('SELECT * FROM commerce_private.relay_subscriptions()', 'and is none of the relay''s business any more');
 SELECT results_eq(
-	$$SELECT commerce_private.format_position(era, key, position), attempts, last_error FROM commerce.dead_letters ORDER BY 1$$,
+	$$SELECT position, attempts, last_error FROM commerce.dead_letters ORDER BY 1$$,
 	format($$VALUES (%L, 1, 'the sink was removed; HTTP 500'), (%L, 0, 'the sink was removed')$$, :'e1', :'e3'),
 	'what was parked is dead letters, for everybody to see');
 SELECT results_eq('SELECT state, parked, dead_letters FROM commerce.subscription_status', $$VALUES ('PULLED', 0::bigint, 2::bigint)$$,
@@ -155,13 +174,20 @@ SELECT refuses($$SELECT commerce.redeliver('sink')$$, 'INVALID_REQUEST', 'withou
 SELECT refuses(format($$SELECT commerce.redeliver('sink', %L)$$, :'e1'), 'INVALID_REQUEST', 'not even one event');
 SELECT is(count(*), 2::bigint, 'and no dead letter is lost by trying') FROM commerce.dead_letters;
 -- a relay that has not noticed yet
-SELECT refuses(format($$SELECT commerce_private.park_events('sink', ARRAY[%L])$$, :'e2'), 'INVALID_REQUEST', 'nothing can be parked any more');
-SELECT refuses(format($$SELECT commerce_private.fail_event('sink', %L, 'HTTP 500', now())$$, :'e2'), 'INVALID_REQUEST', 'nor fail');
+SELECT refuses(format($$SELECT pg_temp.park_events('sink', ARRAY[%L])$$, :'e2'), 'INVALID_REQUEST', 'nothing can be parked any more');
+SELECT refuses(format($$SELECT pg_temp.fail_event('sink', %L, 'HTTP 500', now())$$, :'e2'), 'INVALID_REQUEST', 'nor fail');
 SELECT commerce.remove_sink('sink');
 SELECT is(count(*), 2::bigint, 'taking away what is not there changes nothing') FROM commerce.dead_letters;
 -- the clients want them
 SELECT commerce.seek_subscription('sink', to_time => min(created_at)) FROM commerce.dead_letters WHERE subscription = 'sink';
 SELECT is(string_agg(position, ' '), concat_ws(' ', :'e1', :'e2', :'e3'), 'seeking back lets them be fetched') FROM commerce.fetch_events('sink');
+-- with a sink, one of them fails again, and the other is parked behind it
+SELECT commerce.set_http_sink('sink', 'https://example.com/other');
+BEGIN;
+SELECT ok(NOT pg_temp.fail_event('sink', :'e1', 'HTTP 503', now() - interval '1 s'), 'a dead letter that is fetched again is an event like others');
+SELECT pg_temp.park_events('sink', ARRAY[:'e3']);
+SELECT is(string_agg(position || ' ' || attempts, ' '), concat_ws(' ', :'e1', 1, :'e3', 0), 'and so is one behind it') FROM commerce_private.due_events('sink');
+ROLLBACK;
 SELECT commerce.ack_events('sink', :'e3');
 -- another sink wants them
 SELECT commerce.set_http_sink('sink', 'https://example.com/other');

@@ -80,7 +80,7 @@ FROM (VALUES
 	('payments are what the order says was paid', 'UPDATE commerce.payments SET status = ''COMPLETED'' WHERE order_id = :pending'),
 	('payments are what the order says was paid', 'DELETE FROM commerce.payments WHERE order_id = :o'),
 	('refunds are what the order says was refunded', 'UPDATE commerce.orders SET refunded_amount = 1 WHERE id = :o'),
-	('refunds are what the order says was refunded', 'INSERT INTO commerce.payments (order_id, kind, method, status, amount) VALUES (:o, ''REFUND'', ''BALANCE'', ''COMPLETED'', 1)'),
+	('refunds are what the order says was refunded', 'INSERT INTO commerce.payments (user_id, order_id, kind, method, status, amount) VALUES ((SELECT user_id FROM commerce.orders WHERE id = :o), :o, ''REFUND'', ''BALANCE'', ''COMPLETED'', 1)'),
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET amount = amount - 1 WHERE order_id = :o'),
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET order_id = NULL WHERE order_id = :o'),
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.payments SET amount = amount + 1 WHERE order_id = :o'),

@@ -131,7 +131,7 @@ FROM unnest(ARRAY[NULL, 'null', '1', '"x"', 'true', '{}', '[]', '[[]]', '[null]'
 	'{"product_id":1,"quantity":1}', '[[{"product_id":1,"quantity":1}]]', '[{"product_id":1,"quantity":1},null]',
 	'[{"product_id":1}]', '[{"quantity":1}]', '[{"product_id":1,"quantity":1,"color":"red"}]', '[{"product_id":1,"quantity":1,"":1}]',
 	'[{"Product_id":1,"quantity":1}]', '[{"product_id ":1,"quantity":1}]',
-	'[{"product_id":null,"quantity":1}]', '[{"product_id":1,"quantity":null}]', '[{"product_id":"1","quantity":1}]', '[{"product_id":1,"quantity":"1"}]',
+	'[{"product_id":null,"quantity":1}]', '[{"product_id":1,"quantity":null}]', '[{"product_id":"1.0","quantity":1}]', '[{"product_id":1,"quantity":"+1"}]', '[{"product_id":"","quantity":1}]', '[{"product_id":"12345678901234567890","quantity":1}]',
 	'[{"product_id":true,"quantity":1}]', '[{"product_id":1,"quantity":[1]}]', '[{"product_id":{"id":1},"quantity":1}]',
 	'[{"product_id":0,"quantity":1}]', '[{"product_id":-1,"quantity":1}]', '[{"product_id":1,"quantity":0}]', '[{"product_id":1,"quantity":-1}]',
 	'[{"product_id":1.5,"quantity":1}]', '[{"product_id":1,"quantity":1.5}]', '[{"product_id":1,"quantity":0.9999999999999999999999999}]',
@@ -139,7 +139,7 @@ FROM unnest(ARRAY[NULL, 'null', '1', '"x"', 'true', '{}', '[]', '[[]]', '[null]'
 	'[{"product_id":9223372036854775808,"quantity":1}]', '[{"product_id":1,"quantity":9223372036854775808}]', '[{"product_id":1,"quantity":-9223372036854775809}]',
 	'[{"product_id":1,"quantity":18446744073709551617}]',
 	'[{"product_id":1,"quantity":9223372036854775807},{"product_id":1,"quantity":1}]',
-	'[{"product_id":1,"quantity":1,"coupon_issue_id":0}]', '[{"product_id":1,"quantity":1,"coupon_issue_id":-1}]', '[{"product_id":1,"quantity":1,"coupon_issue_id":"7"}]',
+	'[{"product_id":1,"quantity":1,"coupon_issue_id":0}]', '[{"product_id":1,"quantity":1,"coupon_issue_id":-1}]', '[{"product_id":1,"quantity":1,"coupon_issue_id":"seven"}]',
 	'[{"product_id":1,"quantity":1,"coupon_issue_id":1.5}]', '[{"product_id":1,"quantity":1,"coupon_issue_id":[]}]']) AS items;
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, jsonb_build_array(jsonb_build_object('product_id', 1, 'quantity', 1, repeat('가', 100000), 1))), 'INVALID_REQUEST', 'a key of 300 KB');
 -- a cut within a character would show as one that no reader can decode
@@ -167,9 +167,7 @@ SELECT refuses(pg_temp.call(:kim, items), 'INVALID_REQUEST', what)
 FROM (VALUES (pg_temp.items(:dear, 2), 'a line beyond bigint'), (pg_temp.items(:dear2, 1, :dear, 1), 'lines beyond bigint together'),
 	(pg_temp.items(:far, 1, :dear2, 1, :far, 1, :teapot, 1), 'fees beyond bigint together'), (pg_temp.items(:dear, 1), 'price and fee beyond bigint together'),
 	(pg_temp.items(:far, 1), 'fee and price beyond bigint together')) AS t (items, what);
-SELECT refuses(pg_temp.call(:kim, pg_temp.items(:dear2, 1)), 'BALANCE_NOT_ENOUGH', 'a price below bigint''s end is only too dear');
-SELECT id AS o FROM commerce.place_order(:kim, pg_temp.items(:dear2, 1), payment_method => 'EXTERNAL') \gset
-SELECT is((SELECT payment_amount FROM commerce.orders WHERE id = :o), 5000000000000000000, 'and can be ordered');
+SELECT refuses(pg_temp.call(:kim, pg_temp.items(:dear2, 1)), 'INVALID_REQUEST', 'more than JSON clients read exactly');
 
 -- 1000 lines
 SELECT jsonb_agg(jsonb_build_object('product_id', commerce.create_product(NULL, 'P' || i, 100, 2, shipping_fee => 10), 'quantity', 1)) AS thousand FROM generate_series(1, 1000) i \gset

@@ -41,13 +41,13 @@ SELECT is(books(), :'books', 'neither changes anything');
 SELECT results_eq(format('SELECT status::text FROM commerce.confirm_payment(%s, false, ''s3'')', :o), $$VALUES ('PAID')$$, 'a late failure after success leaves it paid');
 SELECT is(pg_temp.payments(:o), 'PAYMENT:COMPLETED:9200:s1', 'and changes nothing');
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentCompleted DeliveryRequested DeliveryRequested', 'without an event');
-SELECT refuses(format('SELECT commerce.confirm_payment(%s, false, ''s1'')', :o), 'IDEMPOTENCY_KEY_REUSED', 'one event id for two answers');
+SELECT lives_ok(format('SELECT commerce.confirm_payment(%s, false, ''s1'')', :o), 'a failure under the id of the success is a late failure');
+SELECT is(status, 'PAID', 'and changes nothing') FROM commerce.orders WHERE id = :o;
 
 -- Failure
 SELECT id AS ci FROM commerce.claim_coupon(:kim, :off) \gset
 SELECT id AS o FROM commerce.place_order(:kim, pg_temp.items(:cup, 2, :pot, 1), ARRAY[:ci], payment_method => 'EXTERNAL') \gset
 SELECT is(commerce.available_stock(:cup), 6::bigint, 'a pending order holds its stock');
-SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, ''s1'')', :o), 'IDEMPOTENCY_KEY_REUSED', 'one event id for two orders');
 SELECT results_eq(format('SELECT status::text, paid_at IS NULL, refunded_amount FROM commerce.confirm_payment(%s, false, ''f1'')', :o), $$VALUES ('CANCELLED', true, 0::bigint)$$, 'a failure cancels the order');
 SELECT is(pg_temp.payments(:o), 'PAYMENT:FAILED:9200:f1', 'its payment has failed');
 SELECT is(pg_temp.history(:o), 'PENDING_PAYMENT BUYER, CANCELLED SYSTEM', 'its items are cancelled');
@@ -67,7 +67,7 @@ SELECT is(commerce.available_stock(:cup), 6::bigint, 'the stock is taken again')
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentFailed OrderCancelled PaymentCompleted DeliveryRequested DeliveryRequested', 'events');
 SELECT * FROM commerce.cancel_order(:o, 'BUYER') \g /dev/null
 SELECT is(events('CouponIssue', :ci), 'CouponIssued CouponUsed CouponRestored CouponUsed CouponRestored', 'a coupon comes back once for each use');
-SELECT refuses(format('SELECT commerce.confirm_payment(%s, false, ''f3'')', :o), 'IDEMPOTENCY_KEY_REUSED', 'the late answer''s id is known too');
+SELECT lives_ok(format('SELECT commerce.confirm_payment(%s, false, ''f3'')', :o), 'a failure under its id changes nothing');
 
 -- Time
 SELECT id AS o FROM commerce.place_order(:kim, pg_temp.items(:cup, 2), ARRAY[:ci], payment_method => 'EXTERNAL') \gset
@@ -129,6 +129,9 @@ SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:last, 1), payment
 SELECT pg_temp.overdue(:o1);
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:last, 2)), 'STOCK_NOT_ENOUGH', 'two of one');
 SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id = %s', :o1), $$VALUES ('PENDING_PAYMENT')$$, 'an order that failed has freed nothing');
+RESET ROLE;
+SET commerce.max_pending_orders = 3000;
+SET ROLE shop;
 -- many of one unit each: as many are ended as are needed, and some more
 SELECT commerce.create_product(NULL, 'Rush', 10, 2100) AS rush \gset
 SELECT commerce.place_order(:lee, pg_temp.items(:rush, 1), payment_method => 'EXTERNAL') FROM generate_series(1, 2100) \g /dev/null

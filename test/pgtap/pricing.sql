@@ -88,11 +88,11 @@ BEGIN
 			 FROM jsonb_array_elements(line -> 'promotions') p)));
 		IF line ? 'coupon' THEN
 			IF pg_temp.off(line -> 'coupon', amount) = 0 THEN errors := errors || 'COUPON_CONDITION_NOT_MET'::text; END IF;
-			coupons := coupons + pg_temp.off(line -> 'coupon', amount) * (line ->> 'quantity')::numeric;
-			amount := amount - pg_temp.off(line -> 'coupon', amount);
 			IF amount * (line ->> 'quantity')::numeric < coalesce((line #>> '{coupon,min}')::numeric, 0) THEN
 				errors := errors || 'COUPON_CONDITION_NOT_MET'::text;
 			END IF;
+			coupons := coupons + pg_temp.off(line -> 'coupon', amount) * (line ->> 'quantity')::numeric;
+			amount := amount - pg_temp.off(line -> 'coupon', amount);
 		END IF;
 		unit_final := unit_final || amount;
 		total := total || amount * (line ->> 'quantity')::numeric;
@@ -141,7 +141,7 @@ INSERT INTO example (what, cart, result) VALUES
 ('its cap is per unit', '{"lines":[{"price":1000,"quantity":2,"coupon":{"kind":"PERCENT","value":50,"cap":300}}]}', '{"pay":1400}'),
 ('a fixed amount above the price takes the price', '{"lines":[{"price":1000,"quantity":2,"fee":10,"coupon":{"kind":"FIXED","value":5000}}]}', '{"pay":10,"coupons":2000}'),
 ('100 percent', '{"lines":[{"price":999,"quantity":2,"coupon":{"kind":"PERCENT","value":100}}]}', '{"pay":0}'),
-('its minimum is tested after it', '{"lines":[{"price":1000,"quantity":2,"coupon":{"kind":"FIXED","value":100,"min":1801}}]}', '{"error":"COUPON_CONDITION_NOT_MET"}'),
+('its minimum is tested before it', '{"lines":[{"price":1000,"quantity":2,"coupon":{"kind":"FIXED","value":100,"min":2001}}]}', '{"error":"COUPON_CONDITION_NOT_MET"}'),
 ('its minimum is just met', '{"lines":[{"price":1000,"quantity":2,"coupon":{"kind":"FIXED","value":100,"min":1800}}]}', '{"pay":1800}'),
 ('an order coupon in won', '{"lines":[{"price":1000,"quantity":1},{"price":2000,"quantity":1}],"order":{"kind":"FIXED","value":300}}', '{"pay":2700,"order_discount":300,"lines":[[1000,1000,100,0,0],[2000,2000,200,0,0]]}'),
 ('an order coupon in percent, floored to its unit', '{"lines":[{"price":12345,"quantity":1}],"order":{"kind":"PERCENT","value":10,"unit":100}}', '{"pay":11145,"order_discount":1200}'),
@@ -195,7 +195,7 @@ DECLARE
 	lines jsonb := '[]';
 	line jsonb;
 	cart jsonb;
-	magnitude numeric := (ARRAY[10, 1000, 30000, 100000, 1e9, 1e15])[1 + pg_temp.upto(5)];
+	magnitude numeric := (ARRAY[10, 1000, 30000, 100000, 1e9, 1e12])[1 + pg_temp.upto(5)];
 	price bigint;
 BEGIN
 	FOR i IN 1 .. 1 + pg_temp.upto(6) LOOP

@@ -2,6 +2,7 @@
  * unit.c
  *	  Tests of those parts of commerce-relay that need neither a server nor an endpoint.  Prints TAP.
  */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "cloudevent.h"
 #include "config.h"
 #include "database.h"
+#include "destination.h"
 #include "webhook.h"
 
 static int	tests = 0;
@@ -116,6 +118,103 @@ test_settings(void)
 	ok(!duration_parse("-1s", &duration) && !duration_parse("s", &duration), "a time that is none is refused");
 }
 
+static bool
+secret_goes_to(const char *url, const char *prefix)
+{
+	char		value[200];
+	Property	property = {.name = "url", .value = value};
+	Secret		secret = {.urls = {&property, 1}};
+	Subscription subscription = {.kind = SINK_HTTP};
+	char		copy[200];
+
+	snprintf(value, sizeof(value), "%s", prefix);
+	snprintf(copy, sizeof(copy), "%s", url);
+	subscription.url = copy;
+	return destination_refuses_secret(&secret, &subscription) == NULL;
+}
+
+static void
+test_secret_urls(void)
+{
+	static const char *const below[][2] = {
+		{"https://h.example/hooks/a", "https://h.example/hooks/"}, {"https://h.example/hooks/", "https://h.example/hooks/"},
+		{"https://h.example/hooks", "https://h.example/hooks"}, {"https://h.example/hooks?x=1", "https://h.example/hooks"},
+		{"https://H.EXAMPLE:443/hooks/a/b", "https://h.example/hooks"}, {"https://h.example", "https://h.example"},
+		{"https://h.example/a", "https://h.example"}, {"https://[::1]:8443/a", "https://[::1]:8443/"}
+	};
+	static const char *const not_below[][2] = {
+		{"https://h.example.evil.com/hooks/a", "https://h.example/hooks/"}, {"https://evil.com/hooks/", "https://h.example/hooks/"},
+		{"http://h.example/hooks/a", "https://h.example/hooks/"}, {"https://h.example/hookssss", "https://h.example/hooks"},
+		{"https://h.example/hooks/../evil", "https://h.example/hooks/"}, {"https://h.example/hooks/%2e%2e/evil", "https://h.example/hooks/"},
+		{"https://h.example/hooks/..%2Fevil", "https://h.example/hooks/"}, {"https://h.example:8443/hooks/", "https://h.example/hooks/"},
+		{"https://h.example/hooks/..\\evil", "https://h.example/hooks/"}, {"https://h.example\\@evil.com/hooks/", "https://h.example/hooks/"},
+		{"https://h.example#@evil.com/", "https://evil.com/"}, {"https://evil.com/https://h.example/hooks/", "https://h.example/hooks/"}
+	};
+
+	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++)
+		ok(secret_goes_to(below[i][0], below[i][1]), below[i][0]);
+	for (size_t i = 0; i < sizeof(not_below) / sizeof(not_below[0]); i++)
+		ok(!secret_goes_to(not_below[i][0], not_below[i][1]), not_below[i][0]);
+	ok(destination_check_url("https://h.example:8443/a/") == NULL, "a destination");
+	ok(destination_check_url("http://h.example/") != NULL, "none without https");
+	ok(destination_check_url("https://") != NULL, "none without a host");
+	ok(destination_check_url("https://u:p@h.example/") != NULL, "none with a password");
+	ok(destination_check_url("https://h.example/?a=b") != NULL, "none with a query");
+}
+
+static void
+test_secret_brokers(void)
+{
+	char		brokers[2][20] = {"k1:9092", "k2:9092"};
+	Property	properties[] = {{"brokers", brokers[0]}, {"brokers", brokers[1]}};
+	Secret		secret = {.brokers = {properties, 2}};
+	char		some[] = "K2:9092, k1:9092";
+	char		more[] = "k1:9092,evil:9092";
+	Subscription subscription = {.kind = SINK_KAFKA, .brokers = some};
+
+	ok(destination_refuses_secret(&secret, &subscription) == NULL, "brokers that the secret names");
+	subscription.brokers = more;
+	ok(destination_refuses_secret(&secret, &subscription) != NULL, "one that it does not");
+}
+
+/* Whether sink_addresses, as in the file, have the address. */
+static bool
+allows(const char *networks, const char *text)
+{
+	Config		config;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+
+	config_init(&config);
+	if (networks && config_set(&config, "sink_addresses", networks) != NULL)
+		exit(1);
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
+		return destination_allows(&config, (struct sockaddr *) &in);
+	inet_pton(AF_INET6, text, &in6.sin6_addr);
+	return destination_allows(&config, (struct sockaddr *) &in6);
+}
+
+static void
+test_addresses(void)
+{
+	static const char *const special[] = {
+		"127.0.0.1", "127.8.9.10", "0.0.0.0", "169.254.169.254", "::1", "::", "fe80::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"
+	};
+	Config		config;
+
+	config_init(&config);
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+		ok(!allows(NULL, special[i]), special[i]);
+	ok(allows(NULL, "10.1.2.3") && allows(NULL, "192.0.2.1") && allows(NULL, "2001:db8::1"), "all others are allowed");
+	ok(allows("127.0.0.1", "127.0.0.1") && allows("127.0.0.1", "::ffff:127.0.0.1"), "loopback when it is named");
+	ok(!allows("127.0.0.1", "127.0.0.2") && !allows("127.0.0.1", "10.1.2.3"), "and nothing else");
+	ok(allows("0.0.0.0/0 169.254.0.0/16", "169.254.169.254"), "link-local when it is named");
+	ok(allows("10.0.0.0/9", "10.127.0.1") && !allows("10.0.0.0/9", "10.128.0.1"), "a network's border");
+	ok(allows("2001:db8::/33", "2001:db8:7fff::1") && !allows("2001:db8::/33", "2001:db8:8000::1"), "and an IPv6 network's");
+	ok(config_set(&config, "sink_addresses", "10.0.0.0/33") != NULL && config_set(&config, "sink_addresses", "10.0.0") != NULL &&
+	   config_set(&config, "sink_addresses", "example.com") != NULL, "what is no network is refused");
+}
+
 /*
  * A server that lets everybody in and answers the first query with what is no message of the protocol.
  * Runs in a process of its own, which ends with the connection; returns its port.
@@ -186,6 +285,9 @@ main(void)
 	test_bad_keys();
 	test_cloudevent();
 	test_settings();
+	test_secret_urls();
+	test_secret_brokers();
+	test_addresses();
 	test_broken_server();
 	test_no_socket();
 	printf("1..%d\n", tests);

@@ -43,7 +43,7 @@ END $$;
 CREATE TRIGGER pay_back AFTER INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.pay_back();
 CREATE TRIGGER pay_back AFTER UPDATE OF balance ON commerce.users
 	FOR EACH ROW WHEN (abs(NEW.balance - OLD.balance) >= 1000) EXECUTE FUNCTION public.pay_back();
-SELECT id AS o FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 1))) \gset
+SELECT id AS o FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 3))) \gset
 SELECT balance FROM commerce.charge_balance(:buyer, 5000);
 SELECT refunded_amount FROM commerce.cancel_order(:o, 'ADMIN');
 SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY number DESC LIMIT 7;

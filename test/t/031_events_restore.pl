@@ -34,8 +34,10 @@ $old->safe_psql('postgres', q{
 $old->safe_psql('postgres', "SELECT commerce.charge_balance(1, 100 * $_)") for 1 .. 3;
 $old->safe_psql('postgres', q{
 	SELECT commerce.ack_events('half', max(position)) FROM commerce.fetch_events('half', 3);
-	SELECT commerce_private.park_events('charges', array_agg(position)) FROM commerce.fetch_events('charges', 2);
-	SELECT commerce_private.fail_event('charges', min(position), 'HTTP 500', NULL) FROM commerce.fetch_events('charges');
+	SELECT commerce_private.start_delivering('charges');
+	SELECT FROM (SELECT jsonb_agg(position) AS parked, min(position) AS failed FROM commerce.fetch_events('charges', 2)) e,
+		commerce_private.report_deliveries('charges', jsonb_build_object(
+			'parked', e.parked, 'failed', jsonb_build_array(jsonb_build_object('position', e.failed, 'error', 'HTTP 500'))));
 	SELECT commerce.ack_events('charges', max(position)) FROM commerce.fetch_events('charges', 2);
 });
 my $folder = $old->basedir;
@@ -80,7 +82,7 @@ for my $ahead (0, 1)
 	# the same account, whose last event's key may be far in this cluster's future
 	$new->safe_psql($shop, "SELECT commerce.charge_balance(1, 1000 * $_)") for 1 .. 2;
 	$new->safe_psql($shop, 'SELECT commerce.charge_balance(2, 5000)');
-	is($new->safe_psql($shop, 'SELECT array_agg(DISTINCT era ORDER BY era) FROM commerce.outbox'), '{1,2}', "$name: a new era has begun");
+	is($new->safe_psql($shop, 'SELECT count(DISTINCT era) FROM commerce.outbox'), 2, "$name: a new era has begun");
 	for my $subscription (qw(half none charges fresh))
 	{
 		my $now = events($new, $shop, $subscription);
@@ -93,7 +95,7 @@ for my $ahead (0, 1)
 	$new->safe_psql($shop, q{SELECT commerce.ack_events('half', max(position)) FROM commerce.fetch_events('half', 3)});
 	is(join(' ', map { (split /\|/)[2] } split /\n/, events($new, $shop, 'half')), '3600 5000', "$name: a cursor crosses into the new era");
 	# an era that this cluster does not know yet cannot be acknowledged
-	my ($status) = $new->psql($shop, q{SELECT commerce.ack_events('half', '00000003-0000000000000000-0000000000000001')});
+	my ($status) = $new->psql($shop, q{SELECT commerce.ack_events('half', commerce_private.format_position(o.era + 1, '0', 1)) FROM commerce_private.origin o});
 	isnt($status, 0, "$name: nor does it go beyond");
 	is($new->safe_psql($shop, 'SELECT * FROM commerce.check_invariants()'), '', "$name: the books are in order");
 }
@@ -102,7 +104,7 @@ for my $ahead (0, 1)
 restore($old, 'again');
 is(events($old, 'again', 'half'), events($old, 'postgres', 'half'), 'the same cluster: a subscription goes on where it was');
 $old->safe_psql('again', 'SELECT commerce.charge_balance(1, 1000)');
-is($old->safe_psql('again', 'SELECT array_agg(DISTINCT era) FROM commerce.outbox'), '{1}', 'the same cluster: in the same era');
+is($old->safe_psql('again', 'SELECT count(DISTINCT era) FROM commerce.outbox'), 1, 'the same cluster: in the same era');
 is($old->safe_psql('again', q{SELECT payload ->> 'balance' FROM commerce.fetch_events('half') ORDER BY position DESC LIMIT 1}),
 	'1600', 'the same cluster: what is written comes last');
 

@@ -18,7 +18,8 @@ is(join(' ', sort keys %code), 'connector prepare', 'the document has the code')
 my $connector = decode_json($code{connector})->{config};
 is($connector->{'plugin.name'}, 'pgoutput', 'the connector uses the plug-in that is tested here');
 is($connector->{'transforms.outbox.type'}, 'io.debezium.transforms.outbox.EventRouter', 'and the outbox event router');
-is_deeply([ grep { /^transforms\.outbox\./ && !/\.type$/ } keys %$connector ], [], 'whose every setting is the default');
+is_deeply({ map { $_ => $connector->{$_} } grep { /^transforms\.outbox\./ && !/\.type$/ } keys %$connector },
+	{ 'transforms.outbox.table.fields.additional.placement' => 'era:header:era' }, 'whose every setting is the default, but for a header');
 
 my $node = PostgreSQL::Test::Cluster->new('shop');
 $node->init(allows_streaming => 'logical');
@@ -91,7 +92,7 @@ while (my ($data) = $changes->fetchrow_array)
 is_deeply([ sort keys %kinds ], [qw(B C I R)], 'it reads inserts and nothing else, retention included');
 is_deeply([ keys %{ { map { $_->{relation} => 1 } @events } } ], ['commerce.outbox'], 'the segments have one name');
 my %columns = map { $_ => 1 } map { @{ $_->{columns} } } values %relations;
-ok($columns{$_}, "column $_ is where the event router looks for it") for qw(id aggregatetype aggregateid type payload);
+ok($columns{$_}, "column $_ is where the event router looks for it") for qw(id aggregatetype aggregateid type payload era);
 
 my $written = $db->selectall_arrayref(q{SELECT id, aggregatetype, aggregateid, payload::text FROM commerce.outbox ORDER BY era, key, position});
 my %later = map { $_->[0] => 1 } @$written[ $before .. $#$written ];

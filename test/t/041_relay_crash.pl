@@ -41,7 +41,7 @@ sub make_events
 sub scene
 {
 	my ($name, %settings) = @_;
-	my $sink = HttpSink->new(folder => $node->basedir, answer => $settings{answer} // sub { 200 });
+	my $sink = HttpSink->new(folder => $node->basedir, tls => 1, answer => $settings{answer} // sub { 200 });
 	$sink->start;
 	$node->safe_psql('postgres', sprintf q{
 		SELECT commerce.subscribe('%s', from_start => false);
@@ -52,9 +52,10 @@ sub scene
 
 sub relay
 {
-	my ($name, $mark) = @_;
+	my ($name, $sink, $mark) = @_;
 	return Relay->new(
-		node => $node, user => 'relay', config => "[secret mark]\nheader = X-Mark: $mark\n",
+		node => $node, user => 'relay',
+		config => sprintf("[relay]\nca_file = %s\n[secret mark]\nurl = %s\nheader = X-Mark: $mark\n", $sink->certificate, $sink->url('/')),
 		arguments => [ '-s' => $name, '-o' => 'fetch_size=50' ]);
 }
 
@@ -91,7 +92,7 @@ for my $batch (1, 20)
 {
 	my $name = "killed$batch";
 	my $sink = begin($name, answer => \&slow_and_unreliable, batch => $batch);
-	my $relay = relay($name, 'a');
+	my $relay = relay($name, $sink, 'a');
 	make_events(20);
 	my $count = 0;
 	for (1 .. 4)
@@ -109,7 +110,7 @@ for my $batch (1, 20)
 
 {
 	my $sink = begin('server', answer => \&slow_and_unreliable);
-	my $relay = relay('server', 'a')->start;
+	my $relay = relay('server', $sink, 'a')->start;
 	for my $crash (
 		sub {
 			# the server starts again by itself when a session is killed
@@ -138,7 +139,7 @@ for my $batch (1, 20)
 
 {
 	my $sink = begin('backend', answer => \&slow);
-	my $relay = relay('backend', 'a')->start;
+	my $relay = relay('backend', $sink, 'a')->start;
 	make_events(20);
 	for (1 .. 3)
 	{
@@ -153,7 +154,7 @@ for my $batch (1, 20)
 
 {
 	my $sink = begin('two', answer => \&slow);
-	my %relays = map { ($_ => relay('two', $_)) } qw(a b);
+	my %relays = map { ($_ => relay('two', $sink, $_)) } qw(a b);
 	$_->start for values %relays;
 	ok(wait_until(sub { grep { $_->log =~ /standing by/ } values %relays }), 'one of two relays stands by');
 	make_events(5);

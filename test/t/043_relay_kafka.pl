@@ -13,7 +13,7 @@ plan skip_all => 'commerce-relay was not built' if system('command -v commerce-r
 plan skip_all => 'there is no kcat' if system('command -v kcat >/dev/null') != 0;
 system('make', '-s', 'relay-tests') == 0 or BAIL_OUT('the tests of the relay do not build');
 
-my $kafka = MockKafka->new('first=4', 'outage=4', 'errors=4', 'refused=4', 'killed=4');
+my $kafka = MockKafka->new('first=4', 'outage=4', 'errors=4', 'refused=4', 'killed=4', 'forbidden=4');
 my $node = PostgreSQL::Test::Cluster->new('relay_kafka');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'");
@@ -160,9 +160,20 @@ sub caught_up
 }
 
 {
-	my $relay = scene('wrong', secret => 'wrong', config => "[secret wrong]\nkafka.no.such.property = 1\n");
+	my $relay = scene('wrong', secret => 'wrong', config => "[secret wrong]\nbrokers = " . $kafka->brokers . "\nkafka.no.such.property = 1\n");
 	is($relay->run('--check'), 2, 'a property that librdkafka does not know is told at once');
 	like($relay->log, qr/kafka\.no\.such\.property: No such configuration property/, 'by its name');
+}
+
+{
+	my $relay = scene('forbidden', arguments => [ '-o' => 'sink_addresses=10.0.0.0/8' ]);
+	make_events(1, 0);
+	$relay->start;
+	ok(wait_until(sub { $relay->log =~ /a sink is at the address 127\.0\.0\.1, which is not among sink_addresses/ }),
+		'brokers at an address that is not allowed are not connected to');
+	is($node->safe_psql('postgres', "SELECT delivered + parked FROM commerce.subscription_status WHERE name = 'forbidden'"), 0,
+		'and get nothing');
+	$relay->stop;
 }
 
 $node->stop;

@@ -187,7 +187,7 @@ sub waits
 	ok(!eval { $db->do(q{PREPARE TRANSACTION 'a'}); 1 }, 'prepare: a transaction that holds units cannot be prepared')
 	  or BAIL_OUT('it would make everything wait');
 	is($db->state, '0A000', 'prepare: and says so');
-	like($db->errstr, qr/cannot PREPARE a transaction that has ordered, claimed or moved stock/, 'prepare: clearly');
+	like($db->errstr, qr/cannot PREPARE a transaction that has called an operation of commerce/, 'prepare: clearly');
 	$db->rollback;
 
 	$db->do('SELECT commerce.adjust_stock(1, -1)');

@@ -96,7 +96,8 @@ for my $preload (1, 0)
 	my $new = start_node("new$preload", $preload);
 	command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $new->connstr('postgres'), '-f', $dump ], "$what: psql");
 	check_restored($new, $what);
-	is($new->safe_psql('postgres', 'SELECT era FROM commerce_private.origin'), 2, "$what: the outbox has a new era");
+	cmp_ok($new->safe_psql('postgres', 'SELECT era FROM commerce_private.origin'), '>', $old->safe_psql('postgres', 'SELECT era FROM commerce_private.origin'),
+		"$what: the outbox has a new era");
 	$new->stop;
 }
 

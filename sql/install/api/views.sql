@@ -141,9 +141,10 @@ CREATE VIEW commerce_api.subscriptions WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.subscriptions IS 'every subscription to events: how far it is behind, and how its deliveries go; for administrators';
 
 CREATE VIEW commerce_api.dead_letters WITH (security_invoker = true) AS
-	SELECT d.subscription, commerce_private.format_position(d.era, d.key, d.position) AS "position", d.id, d.type,
-		   d.aggregatetype, d.aggregateid, d.payload, d.created_at, d.attempts, d.last_error, d.died_at
-	FROM commerce.dead_letters d;
+	SELECT d.subscription, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload, d.created_at, d.attempts,
+		   d.last_error, d.died_at
+	FROM commerce.dead_letters d
+	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.dead_letters IS 'events that the relay has given up; for administrators';
 
 CREATE VIEW commerce_api.outbox_segments WITH (security_invoker = true) AS
@@ -213,8 +214,7 @@ CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_ro
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
 UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce_private.current_admin())' FROM shop s
-UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments'), ('conversion_by_hour'), ('conversion_by_minute')) AS v (relation)
-UNION ALL SELECT 'dead_letters', 'ADMIN', '(SELECT commerce_private.current_admin())'
+UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments'), ('dead_letters'), ('conversion_by_hour'), ('conversion_by_minute')) AS v (relation)
 UNION ALL VALUES
 	('products', 'ANONYMOUS'::commerce_private.api_role, 'status = ''ON_SALE'''),
 	('products', 'BUYER', 'status = ''ON_SALE'''),

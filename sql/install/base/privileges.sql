@@ -74,6 +74,7 @@ BEGIN
 			   'grant_api',
 			   'grant_app',
 			   'grant_relay',
+			   'open_era',
 			   'purge_outbox',
 			   'reload_counters',
 			   'revoke_api',

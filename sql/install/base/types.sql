@@ -35,17 +35,17 @@ COMMENT ON TYPE commerce.order_item_status IS 'state of the units of one order_i
 CREATE TYPE commerce.actor_kind AS ENUM ('BUYER', 'SELLER', 'ADMIN', 'SYSTEM');
 COMMENT ON TYPE commerce.actor_kind IS 'who made a change';
 
-CREATE TYPE commerce.payment_kind AS ENUM ('PAYMENT', 'REFUND');
-COMMENT ON TYPE commerce.payment_kind IS 'direction of a payment, seen from the buyer';
+CREATE TYPE commerce.payment_kind AS ENUM ('PAYMENT', 'REFUND', 'CHARGE');
+COMMENT ON TYPE commerce.payment_kind IS 'what a payment is for: an order, to give money back, or a charge of the balance';
 
 CREATE TYPE commerce.payment_method AS ENUM ('BALANCE', 'EXTERNAL');
 COMMENT ON TYPE commerce.payment_method IS 'BALANCE: prepaid, paid at once; EXTERNAL: a payment provider answers later';
 
-CREATE TYPE commerce.payment_status AS ENUM ('REQUESTED', 'COMPLETED', 'FAILED', 'EXPIRED');
-COMMENT ON TYPE commerce.payment_status IS 'state of a payment';
+CREATE TYPE commerce.payment_status AS ENUM ('REQUESTED', 'COMPLETED', 'FAILED', 'EXPIRED', 'UNEXPECTED');
+COMMENT ON TYPE commerce.payment_status IS 'state of a payment; UNEXPECTED: money that came and was not asked for';
 
 CREATE TYPE commerce.balance_entry_kind AS ENUM ('CHARGE', 'PAYMENT', 'REFUND', 'ADJUST', 'OPENING');
 COMMENT ON TYPE commerce.balance_entry_kind IS 'why a balance changed; OPENING: what was imported, or the sum of entries that were archived';
 
-CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE');
+CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE', 'EXCHANGE', 'TRANSFER');
 COMMENT ON TYPE commerce.stock_reason IS 'why stock changed';

@@ -7,13 +7,15 @@ COMMENT ON TABLE commerce_private.gate IS
 
 CREATE TABLE commerce_private.origin (
 	system_identifier bigint PRIMARY KEY,
-	era               int    NOT NULL,
+	timeline          bigint NOT NULL,
+	era               bigint NOT NULL,
 	recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE commerce_private.origin IS
 	'the cluster that the transaction ids in the journals belong to; written at first use. A dump restored elsewhere is recognised by it';
 COMMENT ON COLUMN commerce_private.origin.system_identifier IS 'of pg_control_system()';
-COMMENT ON COLUMN commerce_private.origin.era IS 'number of the outbox''s era that this cluster writes';
+COMMENT ON COLUMN commerce_private.origin.timeline IS 'of the write-ahead log; another one means that history may have been cut: a new era begins';
+COMMENT ON COLUMN commerce_private.origin.era IS 'number of the outbox''s era that is written now';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.origin', '');
 
 -- Triggers for writes that do not come from the extension's own functions: of rows, which replication
@@ -31,6 +33,22 @@ ALTER TABLE commerce_private.origin ENABLE ALWAYS TRIGGER gate_write;
 CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce_private.origin
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce_private.origin ENABLE ALWAYS TRIGGER gate_statement;
+
+CREATE FUNCTION commerce_private.next_era(former bigint)
+RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT greatest(coalesce(next_era.former, 0) + 1, extract(epoch FROM pg_catalog.clock_timestamp())::bigint)
+$$;
+COMMENT ON FUNCTION commerce_private.next_era(bigint) IS
+	'number of the era after one: seconds since 1970, so that no two histories that go on from one backup have the same';
+
+CREATE FUNCTION commerce.open_era()
+RETURNS bigint
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_open_era';
+COMMENT ON FUNCTION commerce.open_era() IS
+	'begins a new era of the events and returns its number: to be called once, before anything else, on a server that was started from a copy of another''s data directory or volume without recovery to a timeline of its own. After a promotion, a recovery to a point in time, or the restore of a dump it happens by itself';
 
 CREATE FUNCTION commerce_private.close_gate()
 RETURNS void

@@ -1,6 +1,6 @@
--- Rebase: what makes journals that came from another cluster this cluster's own (see src/gate.c).
+-- Rebase: what makes journals that came from another cluster this cluster's own (see src/escrow/gate.c).
 
-CREATE FUNCTION commerce_private.rebase(system_identifier bigint)
+CREATE FUNCTION commerce_private.rebase(system_identifier bigint, timeline bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -26,9 +26,9 @@ BEGIN
 	UPDATE commerce_private.conversion_windows SET event_key = 0 WHERE event_key >= present;
 
 	WITH former AS (DELETE FROM commerce_private.origin RETURNING era)
-	INSERT INTO commerce_private.origin (system_identifier, era)
-	SELECT rebase.system_identifier, coalesce(max(era), 0) + 1 FROM former;
+	INSERT INTO commerce_private.origin (system_identifier, timeline, era)
+	SELECT rebase.system_identifier, rebase.timeline, commerce_private.next_era(max(era)) FROM former;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.rebase(bigint) IS
+COMMENT ON FUNCTION commerce_private.rebase(bigint, bigint) IS
 	'folds everything, resets the marks to this cluster''s transaction ids and begins a new era of the outbox';

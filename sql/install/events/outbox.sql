@@ -10,7 +10,7 @@ CREATE TABLE commerce.outbox (
 	type          text NOT NULL,
 	payload       jsonb NOT NULL,
 	created_at    timestamptz NOT NULL,
-	era           int NOT NULL,
+	era           bigint NOT NULL,
 	key           bigint NOT NULL,
 	position      bigint NOT NULL,
 	segment       smallint NOT NULL
@@ -21,7 +21,7 @@ COMMENT ON COLUMN commerce.outbox.id IS 'unique id of the event, by which a cons
 COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Order, CouponIssue, OrderSheet, Product, Conversion';
 COMMENT ON COLUMN commerce.outbox.aggregateid IS 'id of that thing; events with the same id are in order';
 COMMENT ON COLUMN commerce.outbox.type IS 'event type, such as OrderCreated';
-COMMENT ON COLUMN commerce.outbox.era IS 'grows when a dump is restored into another cluster, whose transaction ids begin anew';
+COMMENT ON COLUMN commerce.outbox.era IS 'grows when history may have been cut: after a promotion, a recovery to a point in time, the restore of a dump';
 COMMENT ON COLUMN commerce.outbox.key IS 'first order of reading: not below the writing transaction''s id, not below the key of the aggregate''s event before';
 COMMENT ON COLUMN commerce.outbox.position IS 'second order of reading, within a key';
 COMMENT ON COLUMN commerce.outbox.segment IS 'which day of the ring';
@@ -55,3 +55,30 @@ LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_write_event';
 COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, bigint) IS
 	'appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';
+
+CREATE TABLE commerce.event_types (
+	type          text PRIMARY KEY,
+	aggregatetype text NOT NULL,
+	meaning       text NOT NULL
+);
+COMMENT ON TABLE commerce.event_types IS 'every type of event that the outbox can hold, and what it is about';
+INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
+	('UserCreated', 'User', 'a user was created'),
+	('BalanceCharged', 'User', 'a user charged the prepaid balance'),
+	('OrderCreated', 'Order', 'an order was placed'),
+	('PaymentRequested', 'Order', 'an order waits for an external payment'),
+	('PaymentCompleted', 'Order', 'an order was paid'),
+	('PaymentFailed', 'Order', 'an external payment failed or timed out'),
+	('OrderCancelled', 'Order', 'an order or a part of it was cancelled'),
+	('RefundCompleted', 'Order', 'money went back to the balance'),
+	('RefundRequested', 'Order', 'money is to go back through the payment provider'),
+	('DeliveryRequested', 'Order', 'a seller is to deliver its items of an order'),
+	('OrderItemStatusChanged', 'Order', 'an item of an order changed its status'),
+	('CouponIssued', 'CouponIssue', 'a user claimed a coupon'),
+	('CouponUsed', 'CouponIssue', 'an order used a coupon'),
+	('CouponRestored', 'CouponIssue', 'an order gave a coupon back'),
+	('CouponExpired', 'CouponIssue', 'a coupon was marked expired'),
+	('CouponRevoked', 'CouponIssue', 'an admin revoked a coupon'),
+	('OrderSheetCreated', 'OrderSheet', 'a quote was made'),
+	('ConversionAlert', 'Conversion', 'too few order sheets become orders'),
+	('StockDepleted', 'Product', 'the last unit of a product was sold');

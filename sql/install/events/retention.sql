@@ -1,7 +1,7 @@
 -- Retention of the outbox, and what to watch: views for subscriptions, segments and the horizon.
 
 CREATE TABLE commerce_private.outbox_purged (
-	era      int NOT NULL,
+	era      bigint NOT NULL,
 	key      bigint NOT NULL,
 	position bigint NOT NULL,
 	PRIMARY KEY (era, key, position)
@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION commerce.purge_outbox() IS
 	'empties each daily segment of the outbox that is older than commerce.outbox_retention and that every subscription has had, and returns how many; says which subscription holds a segment back. Orders never wait for it';
 
-CREATE FUNCTION commerce_private.newest_event(segment int, OUT era int, OUT key bigint, OUT "position" bigint, OUT created_at timestamptz)
+CREATE FUNCTION commerce_private.newest_event(segment int, OUT era bigint, OUT key bigint, OUT "position" bigint, OUT created_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT e.era, e.key, e.position, e.created_at FROM commerce.outbox e
@@ -84,14 +84,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.newest_event(int) IS 'the last event of a segment, in the order of reading';
 
-CREATE FUNCTION commerce_private.outbox_holders(era int, key bigint, "position" bigint)
+CREATE FUNCTION commerce_private.outbox_holders(era bigint, key bigint, "position" bigint)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.string_agg(s.name, ', ' ORDER BY s.name) FROM commerce.subscriptions s
 	WHERE ROW (s.era, s.key, s.position) < ROW (outbox_holders.era, outbox_holders.key, outbox_holders.position)
 $$;
-COMMENT ON FUNCTION commerce_private.outbox_holders(int, bigint, bigint) IS
+COMMENT ON FUNCTION commerce_private.outbox_holders(bigint, bigint, bigint) IS
 	'the subscriptions that have not had the events up to this cursor; NULL for none';
 
 INSERT INTO commerce_private.jobs (name, schedule, function, purpose) VALUES
@@ -105,7 +105,7 @@ CREATE VIEW commerce.subscription_status AS
 		   commerce_private.format_position(s.era, s.key, s.position) AS cursor,
 		   lag.events AS lag_events,
 		   coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - oldest.created_at), 0) AS lag_seconds,
-		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name) AS parked,
+		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name AND p.died_at IS NULL) AS parked,
 		   (SELECT count(*) FROM commerce.dead_letters d WHERE d.subscription = s.name) AS dead_letters,
 		   s.attempts, s.delivered, s.failures, s.last_success_at, s.last_error, s.last_error_at,
 		   commerce_private.delivering_session(s.name) AS delivering_pid

@@ -1,36 +1,4 @@
--- Subscriptions: cursors into the outbox, and what delivering through commerce-relay needs to remember.
-
-CREATE TABLE commerce.event_types (
-	type          text PRIMARY KEY,
-	aggregatetype text NOT NULL,
-	meaning       text NOT NULL
-);
-COMMENT ON TABLE commerce.event_types IS 'every type of event that the outbox can hold, and what it is about';
-INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
-	('UserCreated', 'User', 'a user was created'),
-	('UserChanged', 'User', 'attributes of a user were changed'),
-	('UserStatusChanged', 'User', 'a user was suspended, withdrawn or reactivated'),
-	('SellerCreated', 'Seller', 'a user became a seller'),
-	('SellerChanged', 'Seller', 'attributes of a seller were changed, or whether the seller sells'),
-	('BalanceCharged', 'User', 'a user charged the prepaid balance'),
-	('BalanceAdjusted', 'User', 'an admin corrected, granted or paid out'),
-	('OrderCreated', 'Order', 'an order was placed'),
-	('PaymentRequested', 'Order', 'an order waits for an external payment'),
-	('PaymentCompleted', 'Order', 'an order was paid'),
-	('PaymentFailed', 'Order', 'an external payment failed or timed out'),
-	('OrderCancelled', 'Order', 'an order or a part of it was cancelled'),
-	('RefundCompleted', 'Order', 'money went back to the balance'),
-	('RefundRequested', 'Order', 'money is to go back through the payment provider'),
-	('DeliveryRequested', 'Order', 'a seller is to deliver its items of an order'),
-	('OrderItemStatusChanged', 'Order', 'an item of an order changed its status'),
-	('CouponIssued', 'CouponIssue', 'a user claimed a coupon'),
-	('CouponUsed', 'CouponIssue', 'an order used a coupon'),
-	('CouponRestored', 'CouponIssue', 'an order gave a coupon back'),
-	('CouponExpired', 'CouponIssue', 'a coupon was marked expired'),
-	('CouponRevoked', 'CouponIssue', 'an admin revoked a coupon'),
-	('OrderSheetCreated', 'OrderSheet', 'a quote was made'),
-	('ConversionAlert', 'Conversion', 'too few order sheets become orders'),
-	('StockDepleted', 'Product', 'the last unit of a product was sold');
+-- Subscriptions: cursors into the outbox, and reading from them.
 
 CREATE TYPE commerce.sink_kind AS ENUM ('NONE', 'HTTP', 'KAFKA');
 COMMENT ON TYPE commerce.sink_kind IS 'where commerce-relay delivers a subscription; NONE: a client pulls it';
@@ -38,7 +6,7 @@ COMMENT ON TYPE commerce.sink_kind IS 'where commerce-relay delivers a subscript
 CREATE TABLE commerce.subscriptions (
 	name            text PRIMARY KEY CHECK (pg_catalog.char_length(name) BETWEEN 1 AND 63 AND name = pg_catalog.btrim(name)),
 	event_types     text[],
-	era             int NOT NULL,
+	era             bigint NOT NULL,
 	key             bigint NOT NULL,
 	position        bigint NOT NULL,
 	created_at      timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -76,63 +44,18 @@ COMMENT ON COLUMN commerce.subscriptions.max_attempts IS 'an event that has fail
 COMMENT ON COLUMN commerce.subscriptions.attempts IS 'deliveries that the relay tried';
 SELECT pg_catalog.pg_extension_config_dump('commerce.subscriptions', '');
 
--- Copies, so that neither keeps a segment of the outbox from being emptied.
-CREATE TABLE commerce_private.parked_events (
-	subscription    text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
-	era             int NOT NULL,
-	key             bigint NOT NULL,
-	position        bigint NOT NULL,
-	id              uuid NOT NULL,
-	type            text NOT NULL,
-	aggregatetype   text NOT NULL,
-	aggregateid     text NOT NULL,
-	payload         jsonb NOT NULL,
-	created_at      timestamptz NOT NULL,
-	parked_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	attempts        int NOT NULL DEFAULT 0,
-	next_attempt_at timestamptz,
-	last_error      text,
-	last_error_at   timestamptz,
-	PRIMARY KEY (subscription, era, key, position)
-) WITH (fillfactor = 80);
-CREATE INDEX parked_events_aggregate_idx ON commerce_private.parked_events
-	(subscription, aggregatetype, aggregateid, era, key, position);
-COMMENT ON TABLE commerce_private.parked_events IS
-	'events that the cursor of their subscription has passed and that are still to be delivered: those that failed, and those of the same aggregate behind them';
-COMMENT ON COLUMN commerce_private.parked_events.next_attempt_at IS 'when to try again; NULL: as soon as the event before it of the same aggregate is gone';
-SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_events', '');
-
-CREATE TABLE commerce.dead_letters (
-	subscription  text NOT NULL REFERENCES commerce.subscriptions ON UPDATE CASCADE ON DELETE CASCADE,
-	era           int NOT NULL,
-	key           bigint NOT NULL,
-	position      bigint NOT NULL,
-	id            uuid NOT NULL,
-	type          text NOT NULL,
-	aggregatetype text NOT NULL,
-	aggregateid   text NOT NULL,
-	payload       jsonb NOT NULL,
-	created_at    timestamptz NOT NULL,
-	attempts      int NOT NULL,
-	last_error    text,
-	died_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	PRIMARY KEY (subscription, era, key, position)
-);
-COMMENT ON TABLE commerce.dead_letters IS 'events that were given up; redeliver() tries them again';
-SELECT pg_catalog.pg_extension_config_dump('commerce.dead_letters', '');
-
--- Positions and the horizon (src/subscription.c). Functions that walk the outbox in its order have settings
+-- Positions and the horizon (src/events/subscription.c). Functions that walk the outbox in its order have settings
 -- by which they are always planned as a walk of the index, and not compiled: what they do ends after a
 -- few rows, which the planner cannot know.
 
-CREATE FUNCTION commerce_private.format_position(era int, key bigint, "position" bigint)
+CREATE FUNCTION commerce_private.format_position(era bigint, key bigint, "position" bigint)
 RETURNS text
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_format_position';
-COMMENT ON FUNCTION commerce_private.format_position(int, bigint, bigint) IS
+COMMENT ON FUNCTION commerce_private.format_position(bigint, bigint, bigint) IS
 	'an event''s position as fetch_events() returns it: era, key and position as hexadecimal numbers of fixed width, so that text order is reading order';
 
-CREATE FUNCTION commerce_private.parse_position("position" text, OUT era int, OUT key bigint, OUT number bigint)
+CREATE FUNCTION commerce_private.parse_position("position" text, OUT era bigint, OUT key bigint, OUT number bigint)
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_parse_position';
 COMMENT ON FUNCTION commerce_private.parse_position(text) IS
@@ -144,35 +67,41 @@ LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_system_identifier';
 COMMENT ON FUNCTION commerce_private.system_identifier() IS 'of this cluster';
 
-CREATE FUNCTION commerce_private.outbox_horizon(OUT era int, OUT key bigint)
+CREATE FUNCTION commerce_private.outbox_horizon(OUT era bigint, OUT key bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT o.era FROM commerce_private.origin o WHERE o.system_identifier = commerce_private.system_identifier()),
-					2147483647),
+					9223372036854775807),
 		   commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()))
 $$;
 COMMENT ON FUNCTION commerce_private.outbox_horizon() IS
 	'events with (era, key) below this can be read under the same snapshot: nothing can come in among them any more. Eras before the current one are closed, as are all when this cluster has not written here yet';
 
-CREATE FUNCTION commerce_private.last_readable(OUT era int, OUT key bigint, OUT "position" bigint)
+CREATE FUNCTION commerce_private.event_before(INOUT era bigint, INOUT key bigint, INOUT "position" bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	horizon record;
+	found_event record;
 BEGIN
-	SELECT * INTO horizon FROM commerce_private.outbox_horizon();
-	SELECT e.era, e.key, e.position INTO last_readable.era, last_readable.key, last_readable.position
+	SELECT e.era, e.key, e.position INTO found_event
 	FROM commerce.outbox e
-	WHERE ROW (e.era, e.key) < ROW (horizon.era, horizon.key)
+	WHERE ROW (e.era, e.key, e.position) < ROW (event_before.era, event_before.key, event_before.position)
 	ORDER BY e.era DESC, e.key DESC, e.position DESC LIMIT 1;
-	IF NOT FOUND THEN
-		last_readable.era := 0;
-		last_readable.key := 0;
-		last_readable.position := 0;
-	END IF;
+	event_before.era := coalesce(found_event.era, 0);
+	event_before.key := coalesce(found_event.key, 0);
+	event_before.position := coalesce(found_event.position, 0);
 END
+$$;
+COMMENT ON FUNCTION commerce_private.event_before(bigint, bigint, bigint) IS
+	'the last event before a cursor, by which a cursor is always at an event; zeros when there is none';
+
+CREATE FUNCTION commerce_private.last_readable(OUT era bigint, OUT key bigint, OUT "position" bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT e.era, e.key, e."position"
+	FROM commerce_private.outbox_horizon() h CROSS JOIN LATERAL commerce_private.event_before(h.era, h.key, 0) e
 $$;
 COMMENT ON FUNCTION commerce_private.last_readable() IS 'cursor of the last event that can be read now';
 
@@ -236,7 +165,7 @@ BEGIN
 	END IF;
 
 	IF subscribe.from_start THEN
-		SELECT 0 AS era, 0::bigint AS key, 0::bigint AS position INTO start;
+		SELECT 0::bigint AS era, 0::bigint AS key, 0::bigint AS position INTO start;
 	ELSE
 		SELECT * INTO start FROM commerce_private.last_readable();
 	END IF;
@@ -269,12 +198,12 @@ COMMENT ON FUNCTION commerce.unsubscribe(text) IS
 
 CREATE FUNCTION commerce.fetch_events(subscription text, max_events int DEFAULT 100)
 RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
-			   created_at timestamptz)
+			   created_at timestamptz, era bigint)
 LANGUAGE C STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS 'MODULE_PATHNAME', 'commerce_fetch_events';
 COMMENT ON FUNCTION commerce.fetch_events(text, int) IS
-	'the next events of a subscription after its cursor, in order, at most max_events (up to 100000); the same again until ack_events(); none while it is paused. Writes nothing and works in a read-only transaction and on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'the next events of a subscription after its cursor, in order, at most max_events (up to 100000); the same again until ack_events(); none while it is paused. era grows when history may have been cut. Writes nothing and works in a read-only transaction and on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.ack_events(subscription text, up_to text)
 RETURNS text
@@ -290,6 +219,14 @@ BEGIN
 		commerce_private.check_text('up_to', ack_events.up_to);
 	SELECT * INTO wanted FROM commerce_private.parse_position(ack_events.up_to);
 	s := commerce_private.lock_subscription_row(ack_events.subscription);
+	IF ROW (wanted.era, wanted.key, wanted.number) NOT IN (ROW (s.era, s.key, s.position), ROW (0, 0, 0))
+	   AND NOT EXISTS (SELECT FROM commerce.outbox e
+					   WHERE e.era = wanted.era AND e.key = wanted.key AND e.position = wanted.number)
+	   AND NOT EXISTS (SELECT FROM commerce_private.outbox_purged p
+					   WHERE ROW (p.era, p.key, p.position) >= ROW (wanted.era, wanted.key, wanted.number)) THEN
+		PERFORM commerce_private.raise_invalid('up_to', pg_catalog.format('must be the position of an event: there is none at %s', ack_events.up_to),
+			'A position of a history that is gone: this server was promoted without it, or recovered to a moment before it. Compare by event id what both sides have.');
+	END IF;
 	IF ROW (wanted.era, wanted.key, wanted.number) <= ROW (s.era, s.key, s.position) THEN
 		RETURN commerce_private.format_position(s.era, s.key, s.position);
 	END IF;
@@ -303,7 +240,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.ack_events(text, text) IS
-	'says that the events up to and including this position, as fetch_events() returned it, are dealt with, and returns the cursor. An earlier position than the cursor changes nothing. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'says that the events up to and including this position, as fetch_events() returned it, are dealt with, and returns the cursor. An earlier position than the cursor changes nothing; one at which there is no event, and was none that retention has removed, is an error. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.advance_subscription(subscription text)
 RETURNS text
@@ -320,13 +257,15 @@ BEGIN
 	s := commerce_private.lock_subscription_row(advance_subscription.subscription);
 	IF s.event_types IS NOT NULL THEN
 		SELECT * INTO last FROM commerce_private.last_readable();
-		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
+		SELECT e.era, e.key, e.position INTO wanted
 		FROM commerce.outbox e
 		WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
 		  AND ROW (e.era, e.key, e.position) <= ROW (last.era, last.key, last.position)
 		  AND e.type = ANY (s.event_types)
 		ORDER BY e.era, e.key, e.position LIMIT 1;
-		IF NOT FOUND THEN
+		IF FOUND THEN
+			SELECT * INTO wanted FROM commerce_private.event_before(wanted.era, wanted.key, wanted.position);
+		ELSE
 			wanted := last;
 		END IF;
 		IF ROW (wanted.era, wanted.key, wanted.position) > ROW (s.era, s.key, s.position) THEN
@@ -373,64 +312,6 @@ $$;
 COMMENT ON FUNCTION commerce.resume_subscription(text) IS
 	'ends a pause. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
--- Delivering: one session at a time, and what it remembers. What commerce-relay does with a subscription:
--- lock_subscription(), once per session; blocked_aggregates(), once after that; then again and again
--- fetch_events(), deliver, and in one transaction fail_event() for what failed, park_events() for what
--- waits behind it (the rest of that aggregate), ack_events() for the whole batch, record_deliveries().
--- In between due_events(), and finish_events() or fail_event() for each of them.
-
-CREATE FUNCTION commerce_private.try_lock_subscription(name text, for_session boolean)
-RETURNS boolean
-LANGUAGE C VOLATILE STRICT
-AS 'MODULE_PATHNAME', 'commerce_try_lock_subscription';
-COMMENT ON FUNCTION commerce_private.try_lock_subscription(text, boolean) IS
-	'takes the lock of who delivers a subscription, for the session or for the transaction';
-
-CREATE FUNCTION commerce.lock_subscription(subscription text)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM commerce_private.check_text('subscription', lock_subscription.subscription);
-	IF lock_subscription.subscription IS NULL THEN
-		PERFORM commerce_private.raise_invalid('subscription', 'must not be null');
-	END IF;
-	IF NOT EXISTS (SELECT FROM commerce.subscriptions s WHERE s.name = lock_subscription.subscription) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'subscription', 'id', lock_subscription.subscription));
-	END IF;
-	RETURN commerce_private.try_lock_subscription(lock_subscription.subscription, true);
-END
-$$;
-COMMENT ON FUNCTION commerce.lock_subscription(text) IS
-	'makes this session the one that delivers a subscription, until unlock_subscription() or its end; false when another session is. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.unlock_subscription(subscription text)
-RETURNS boolean
-LANGUAGE C VOLATILE STRICT
-AS 'MODULE_PATHNAME', 'commerce_unlock_subscription';
-COMMENT ON FUNCTION commerce.unlock_subscription(text) IS
-	'gives back what lock_subscription() took, as often as it was taken; false when this session does not have it';
-
-CREATE FUNCTION commerce_private.subscription_lock_key(subscription text)
-RETURNS bigint
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'commerce_subscription_lock_key';
-COMMENT ON FUNCTION commerce_private.subscription_lock_key(text) IS
-	'key of the lock in pg_locks, classid in the upper half and objid in the lower';
-
-CREATE FUNCTION commerce_private.delivering_session(subscription text)
-RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT l.pid FROM pg_catalog.pg_locks l
-	WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 15
-	  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-	  AND (l.classid::bigint << 32 | l.objid::bigint) = commerce_private.subscription_lock_key(delivering_session.subscription)
-	LIMIT 1
-$$;
-COMMENT ON FUNCTION commerce_private.delivering_session(text) IS
-	'process id of the session that delivers a subscription, NULL when none does';
-
 CREATE FUNCTION commerce.seek_subscription(
 	subscription text, to_position text DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS text
@@ -466,12 +347,14 @@ BEGIN
 			PERFORM commerce_private.raise_invalid('to_position', 'must not be before events that retention has removed', 'to_time => ''-infinity'' goes to the oldest event that is left.');
 		END IF;
 	ELSE
-		SELECT e.era, e.key, e.position - 1 AS position INTO wanted
+		SELECT e.era, e.key, e.position INTO wanted
 		FROM commerce.outbox e
 		WHERE e.created_at >= seek_subscription.to_time
 		  AND ROW (e.era, e.key, e.position) <= ROW (last.era, last.key, last.position)
 		ORDER BY e.era, e.key, e.position LIMIT 1;
-		IF NOT FOUND THEN
+		IF FOUND THEN
+			SELECT * INTO wanted FROM commerce_private.event_before(wanted.era, wanted.key, wanted.position);
+		ELSE
 			wanted := last;
 		END IF;
 	END IF;
@@ -479,7 +362,8 @@ BEGIN
 	WHERE s.name = sought.name;
 	-- these will be fetched again
 	DELETE FROM commerce_private.parked_events p
-	WHERE p.subscription = sought.name AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
+	WHERE p.subscription = sought.name AND p.died_at IS NULL
+	  AND ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)
 	  AND EXISTS (SELECT FROM commerce.outbox e WHERE e.era = p.era AND e.key = p.key AND e.position = p.position);
 	PERFORM commerce_private.wake_relay();
 	RETURN commerce_private.format_position(wanted.era, wanted.key, wanted.position);
@@ -487,372 +371,3 @@ END
 $$;
 COMMENT ON FUNCTION commerce.seek_subscription(text, text, timestamptz) IS
 	'sets the cursor, back or forth, and returns it: to a position, after which the next fetch_events() begins, or to the first event written at a time or later (and to the end when there is none). Refused while a session delivers the subscription: pause it first. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, SERVICE_BUSY';
-
-CREATE FUNCTION commerce.set_http_sink(
-	subscription text, url text, secret_name text DEFAULT NULL, batch_size int DEFAULT 1, max_attempts int DEFAULT 10)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-	PERFORM commerce_private.check_text('subscription', set_http_sink.subscription),
-		commerce_private.check_text('url', set_http_sink.url),
-		commerce_private.check_text('secret_name', set_http_sink.secret_name);
-	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
-	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
-		PERFORM commerce_private.raise_invalid('url', 'must begin with http:// or https:// and name a host, without a user or password', 'Credentials belong into the relay''s file.');
-	END IF;
-	IF set_http_sink.batch_size IS NULL OR set_http_sink.batch_size NOT BETWEEN 1 AND 1000 THEN
-		PERFORM commerce_private.raise_invalid('batch_size', 'must be from 1 to 1000');
-	END IF;
-	IF set_http_sink.max_attempts IS NULL OR set_http_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
-	END IF;
-	UPDATE commerce.subscriptions s
-	SET sink = 'HTTP', url = set_http_sink.url, brokers = NULL, topic = NULL, secret_name = set_http_sink.secret_name,
-		batch_size = set_http_sink.batch_size, max_attempts = set_http_sink.max_attempts
-	WHERE s.name = set_http_sink.subscription;
-	PERFORM commerce_private.wake_relay();
-END
-$$;
-COMMENT ON FUNCTION commerce.set_http_sink(text, text, text, int, int) IS
-	'lets commerce-relay POST a subscription''s events to url. secret_name: of the signing secret in the relay''s file; batch_size: most events in one request, 1 for each alone; max_attempts: after which an event becomes a dead letter. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.set_kafka_sink(
-	subscription text, brokers text, topic text, secret_name text DEFAULT NULL, max_attempts int DEFAULT 10)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-	PERFORM commerce_private.check_text('subscription', set_kafka_sink.subscription),
-		commerce_private.check_text('brokers', set_kafka_sink.brokers),
-		commerce_private.check_text('topic', set_kafka_sink.topic),
-		commerce_private.check_text('secret_name', set_kafka_sink.secret_name);
-	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
-	IF pg_catalog.btrim(coalesce(set_kafka_sink.brokers, '')) = '' THEN
-		PERFORM commerce_private.raise_invalid('brokers', 'must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
-	END IF;
-	IF set_kafka_sink.topic IS NULL OR set_kafka_sink.topic !~ '^[a-zA-Z0-9._-]{1,249}$' THEN
-		PERFORM commerce_private.raise_invalid('topic', 'must be of 1 to 249 letters, digits, dots, underscores and hyphens');
-	END IF;
-	IF set_kafka_sink.max_attempts IS NULL OR set_kafka_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
-		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
-	END IF;
-	UPDATE commerce.subscriptions s
-	SET sink = 'KAFKA', url = NULL, brokers = set_kafka_sink.brokers, topic = set_kafka_sink.topic,
-		secret_name = set_kafka_sink.secret_name, batch_size = 1, max_attempts = set_kafka_sink.max_attempts
-	WHERE s.name = set_kafka_sink.subscription;
-	PERFORM commerce_private.wake_relay();
-END
-$$;
-COMMENT ON FUNCTION commerce.set_kafka_sink(text, text, text, text, int) IS
-	'lets commerce-relay produce a subscription''s events to a topic. secret_name: of the section of the relay''s file with the credentials. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.give_up_events(subscription text, era int, key bigint, "position" bigint, reason text)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	given_up bigint;
-BEGIN
-	WITH parked AS (
-		DELETE FROM commerce_private.parked_events p
-		WHERE p.subscription = give_up_events.subscription
-		  AND (give_up_events.position IS NULL
-			   OR (p.era = give_up_events.era AND p.key = give_up_events.key AND p.position = give_up_events.position))
-		RETURNING p.*)
-	INSERT INTO commerce.dead_letters AS d (subscription, era, key, position, id, type, aggregatetype, aggregateid, payload,
-											created_at, attempts, last_error)
-	SELECT p.subscription, p.era, p.key, p.position, p.id, p.type, p.aggregatetype, p.aggregateid, p.payload,
-		   p.created_at, p.attempts, nullif(pg_catalog.concat_ws('; ', give_up_events.reason, p.last_error), '')
-	FROM parked p
-	ON CONFLICT (subscription, era, key, position) DO UPDATE
-	SET attempts = EXCLUDED.attempts, last_error = EXCLUDED.last_error, died_at = EXCLUDED.died_at;
-	GET DIAGNOSTICS given_up = ROW_COUNT;
-	RETURN given_up;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.give_up_events(text, int, bigint, bigint, text) IS
-	'makes dead letters of parked events, that at a position or all, and returns how many';
-
-CREATE FUNCTION commerce.remove_sink(subscription text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	given_up bigint;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', remove_sink.subscription);
-	PERFORM commerce_private.lock_subscription_row(remove_sink.subscription);
-	UPDATE commerce.subscriptions s
-	SET sink = 'NONE', url = NULL, brokers = NULL, topic = NULL, secret_name = NULL, batch_size = 1
-	WHERE s.name = remove_sink.subscription;
-	-- clients do not get what the cursor has passed
-	given_up := commerce_private.give_up_events(remove_sink.subscription, NULL, NULL, NULL, 'the sink was removed');
-	IF given_up > 0 THEN
-		RAISE WARNING '% undelivered events of subscription % are dead letters now', given_up, remove_sink.subscription
-			USING HINT = 'Clients can fetch them after seek_subscription(); redeliver() hands them to another sink.';
-	END IF;
-	PERFORM commerce_private.wake_relay();
-END
-$$;
-COMMENT ON FUNCTION commerce.remove_sink(text) IS
-	'leaves a subscription to clients that pull. Events that were parked become dead letters, of which a warning tells: the cursor has passed them, so that clients do not get them unless seek_subscription() moves it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.relay_subscriptions()
-RETURNS TABLE (name text, sink commerce.sink_kind, url text, brokers text, topic text, secret_name text,
-			   event_types text[], batch_size int, max_attempts int, paused boolean, "cursor" text,
-			   parked bigint, next_attempt_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT s.name, s.sink, s.url, s.brokers, s.topic, s.secret_name, s.event_types, s.batch_size, s.max_attempts,
-		   s.paused_at IS NOT NULL, commerce_private.format_position(s.era, s.key, s.position), p.parked, p.next_attempt_at
-	FROM commerce.subscriptions s
-	CROSS JOIN LATERAL (SELECT count(*) AS parked, min(e.next_attempt_at) AS next_attempt_at
-						FROM commerce_private.parked_events e WHERE e.subscription = s.name) p
-	WHERE s.sink <> 'NONE'
-	ORDER BY s.name
-$$;
-COMMENT ON FUNCTION commerce_private.relay_subscriptions() IS
-	'what commerce-relay is to deliver: each subscription with a sink, how many of its events are parked, and when the first of them is due';
-
-CREATE FUNCTION commerce_private.park_events(subscription text, positions text[])
-RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	parked int;
-	known int;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', park_events.subscription),
-		commerce_private.check_texts('positions', park_events.positions);
-	s := commerce_private.lock_subscription_row(park_events.subscription);
-	-- a relay that has not noticed yet
-	IF s.sink = 'NONE' THEN
-		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull do not get parked events.');
-	END IF;
-	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
-										payload, created_at)
-	SELECT s.name, e.era, e.key, e.position, e.id, e.type, e.aggregatetype, e.aggregateid, e.payload, e.created_at
-	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
-	JOIN commerce.outbox e ON e.era = p.era AND e.key = p.key AND e.position = p.number
-	ON CONFLICT DO NOTHING;
-	GET DIAGNOSTICS parked = ROW_COUNT;
-	SELECT count(*) INTO known
-	FROM (SELECT DISTINCT u.position FROM pg_catalog.unnest(park_events.positions) u (position)) given
-	CROSS JOIN LATERAL commerce_private.parse_position(given.position) p
-	JOIN commerce_private.parked_events e ON e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number;
-	IF known < (SELECT count(DISTINCT u.position) FROM pg_catalog.unnest(park_events.positions) u (position)) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'event'));
-	END IF;
-	RETURN parked;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.park_events(text, text[]) IS
-	'remembers events that wait behind a failed one of their aggregate, so that the cursor can pass them; returns how many were not parked yet. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.fail_event(subscription text, event_position text, error text, retry_at timestamptz)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	p record;
-	failed commerce_private.parked_events;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', fail_event.subscription),
-		commerce_private.check_text('event_position', fail_event.event_position),
-		commerce_private.check_text('error', fail_event.error);
-	s := commerce_private.lock_subscription_row(fail_event.subscription);
-	PERFORM commerce_private.park_events(s.name, ARRAY[fail_event.event_position]);
-	SELECT * INTO p FROM commerce_private.parse_position(fail_event.event_position);
-	UPDATE commerce_private.parked_events e
-	SET attempts = e.attempts + 1, next_attempt_at = fail_event.retry_at, last_error = fail_event.error,
-		last_error_at = pg_catalog.clock_timestamp()
-	WHERE e.subscription = s.name AND e.era = p.era AND e.key = p.key AND e.position = p.number
-	RETURNING e.* INTO failed;
-	IF fail_event.retry_at IS NOT NULL AND failed.attempts < s.max_attempts THEN
-		RETURN false;
-	END IF;
-	PERFORM commerce_private.give_up_events(s.name, p.era, p.key, p.number, NULL);
-	RETURN true;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.fail_event(text, text, text, timestamptz) IS
-	'records that delivering an event failed: it is parked until retry_at; after the subscription''s max_attempts, or when retry_at is NULL, it becomes a dead letter, and the answer is true. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.due_events(subscription text, max_events int DEFAULT 100)
-RETURNS TABLE ("position" text, id uuid, type text, aggregatetype text, aggregateid text, payload jsonb,
-			   created_at timestamptz, attempts int)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT commerce_private.format_position(e.era, e.key, e.position), e.id, e.type, e.aggregatetype, e.aggregateid, e.payload,
-		   e.created_at, e.attempts
-	FROM (SELECT DISTINCT ON (f.aggregatetype, f.aggregateid) f.aggregatetype, f.aggregateid, f.next_attempt_at
-		  FROM commerce_private.parked_events f WHERE f.subscription = due_events.subscription
-		  ORDER BY f.aggregatetype, f.aggregateid, f.era, f.key, f.position) first
-	JOIN commerce_private.parked_events e ON e.subscription = due_events.subscription
-		AND e.aggregatetype = first.aggregatetype AND e.aggregateid = first.aggregateid
-	JOIN commerce.subscriptions s ON s.name = due_events.subscription AND s.paused_at IS NULL
-	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.clock_timestamp()
-	ORDER BY e.era, e.key, e.position
-	LIMIT greatest(due_events.max_events, 0)
-$$;
-COMMENT ON FUNCTION commerce_private.due_events(text, int) IS
-	'parked events to deliver now, in order: those of every aggregate of which the first is due. An event that fails holds back the later ones of its aggregate';
-
-CREATE FUNCTION commerce_private.finish_events(subscription text, positions text[])
-RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	finished int;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', finish_events.subscription),
-		commerce_private.check_texts('positions', finish_events.positions);
-	s := commerce_private.lock_subscription_row(finish_events.subscription);
-	PERFORM commerce_private.parse_position(u.position) FROM pg_catalog.unnest(finish_events.positions) u (position);
-	DELETE FROM commerce_private.parked_events e
-	USING (SELECT p.* FROM pg_catalog.unnest(finish_events.positions) u (position)
-		   CROSS JOIN LATERAL commerce_private.parse_position(u.position) p) given
-	WHERE e.subscription = s.name AND e.era = given.era AND e.key = given.key AND e.position = given.number;
-	GET DIAGNOSTICS finished = ROW_COUNT;
-	RETURN finished;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.finish_events(text, text[]) IS
-	'forgets parked events that were delivered, and returns how many. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.blocked_aggregates(subscription text)
-RETURNS TABLE (aggregatetype text, aggregateid text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT DISTINCT e.aggregatetype, e.aggregateid FROM commerce_private.parked_events e
-	WHERE e.subscription = blocked_aggregates.subscription
-$$;
-COMMENT ON FUNCTION commerce_private.blocked_aggregates(text) IS
-	'the aggregates of a subscription that have parked events: new events of theirs must be parked too';
-
-CREATE FUNCTION commerce_private.record_deliveries(
-	subscription text, delivered bigint, failed bigint, error text DEFAULT NULL)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-	PERFORM commerce_private.check_text('subscription', record_deliveries.subscription),
-		commerce_private.check_text('error', record_deliveries.error);
-	IF record_deliveries.delivered IS NULL OR record_deliveries.failed IS NULL
-	   OR record_deliveries.delivered < 0 OR record_deliveries.failed < 0 THEN
-		PERFORM commerce_private.raise_invalid('delivered', 'must be 0 or more, and failed too');
-	END IF;
-	PERFORM commerce_private.lock_subscription_row(record_deliveries.subscription);
-	UPDATE commerce.subscriptions s
-	SET attempts = s.attempts + record_deliveries.delivered + record_deliveries.failed,
-		delivered = s.delivered + record_deliveries.delivered,
-		failures = s.failures + record_deliveries.failed,
-		last_success_at = CASE WHEN record_deliveries.delivered > 0 THEN pg_catalog.clock_timestamp() ELSE s.last_success_at END,
-		last_error = coalesce(record_deliveries.error, s.last_error),
-		last_error_at = CASE WHEN record_deliveries.error IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE s.last_error_at END
-	WHERE s.name = record_deliveries.subscription;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.record_deliveries(text, bigint, bigint, text) IS
-	'adds to the counters of subscription_status: events delivered and failed since the last call, and the last error. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.redeliver(subscription text, event_position text DEFAULT NULL)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	p record;
-	revived bigint;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', redeliver.subscription),
-		commerce_private.check_text('event_position', redeliver.event_position);
-	s := commerce_private.lock_subscription_row(redeliver.subscription);
-	IF s.sink = 'NONE' THEN
-		PERFORM commerce_private.raise_invalid('subscription', 'must have a sink', 'Clients that pull can fetch the events after seek_subscription(), as long as the outbox has them.');
-	END IF;
-	IF redeliver.event_position IS NOT NULL THEN
-		SELECT * INTO p FROM commerce_private.parse_position(redeliver.event_position);
-	ELSE
-		SELECT NULL::int AS era, NULL::bigint AS key, NULL::bigint AS number INTO p;
-	END IF;
-	WITH dead AS (
-		DELETE FROM commerce.dead_letters d
-		WHERE d.subscription = s.name
-		  AND (redeliver.event_position IS NULL OR (d.era = p.era AND d.key = p.key AND d.position = p.number))
-		RETURNING d.*)
-	INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid,
-										payload, created_at, next_attempt_at, last_error)
-	SELECT d.subscription, d.era, d.key, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload,
-		   d.created_at, pg_catalog.clock_timestamp(), d.last_error
-	FROM dead d
-	ON CONFLICT DO NOTHING;
-	GET DIAGNOSTICS revived = ROW_COUNT;
-	IF revived = 0 AND redeliver.event_position IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver.event_position));
-	END IF;
-	PERFORM commerce_private.wake_relay();
-	RETURN revived;
-END
-$$;
-COMMENT ON FUNCTION commerce.redeliver(text, text) IS
-	'hands dead letters of a subscription to the relay again, that at a position or all, and returns how many. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.discard_dead_letters(subscription text, event_position text DEFAULT NULL)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	s commerce.subscriptions;
-	discarded bigint;
-BEGIN
-	PERFORM commerce_private.check_text('subscription', discard_dead_letters.subscription),
-		commerce_private.check_text('event_position', discard_dead_letters.event_position);
-	s := commerce_private.lock_subscription_row(discard_dead_letters.subscription);
-	DELETE FROM commerce.dead_letters d
-	WHERE d.subscription = s.name
-	  AND (discard_dead_letters.event_position IS NULL
-		   OR commerce_private.format_position(d.era, d.key, d.position) = discard_dead_letters.event_position);
-	GET DIAGNOSTICS discarded = ROW_COUNT;
-	RETURN discarded;
-END
-$$;
-COMMENT ON FUNCTION commerce.discard_dead_letters(text, text) IS
-	'deletes dead letters of a subscription, that at a position or all, and returns how many. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.grant_relay(role regrole, confirms_payments boolean DEFAULT false)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM commerce_private.require_role(grant_relay.role);
-	IF grant_relay.confirms_payments IS NULL THEN
-		PERFORM commerce_private.raise_invalid('confirms_payments', 'must not be null');
-	END IF;
-	PERFORM commerce_private.close_row_types();
-	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce, commerce_private TO %s', grant_relay.role);
-	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
-		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
-		 FROM pg_catalog.pg_proc f
-		 WHERE f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
-		   AND (f.proname = ANY ('{relay_subscriptions,lock_subscription,unlock_subscription,fetch_events,ack_events,advance_subscription,park_events,fail_event,due_events,finish_events,blocked_aggregates,record_deliveries,pause_subscription}')
-				OR (grant_relay.confirms_payments AND f.proname = ANY ('{receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result,redeliver_payment_results}')))),
-		grant_relay.role);
-END
-$$;
-COMMENT ON FUNCTION commerce.grant_relay(regrole, boolean) IS
-	'lets commerce-relay''s role pull and acknowledge, and with confirms_payments confirm payments as messages say and keep those that fail, and nothing else; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';

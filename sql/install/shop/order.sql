@@ -17,12 +17,20 @@ CREATE TABLE commerce.orders (
 	payment_amount      bigint NOT NULL,
 	refunded_amount     bigint NOT NULL DEFAULT 0,
 	event_key           bigint NOT NULL,
+	recipient_name      text,
+	recipient_phone     text,
+	recipient_address   text,
+	recipient_memo      text,
+	tax_free_amount     bigint NOT NULL DEFAULT 0,
+	metadata            jsonb,
+	CONSTRAINT orders_tax_free_amount_check CHECK (tax_free_amount BETWEEN 0 AND payment_amount),
 	CONSTRAINT orders_payment_amount_check
 		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total),
 	CONSTRAINT orders_refunded_amount_check CHECK (refunded_amount BETWEEN 0 AND payment_amount),
 	CONSTRAINT orders_pending_check CHECK ((status = 'PENDING_PAYMENT') = (expires_at IS NOT NULL))
 ) WITH (fillfactor = 90);
 CREATE INDEX orders_user_id_idx ON commerce.orders (user_id, id);
+CREATE INDEX orders_unpaid_idx ON commerce.orders (user_id) WHERE status = 'PENDING_PAYMENT';
 CREATE INDEX orders_expires_at_idx ON commerce.orders (expires_at) WHERE status = 'PENDING_PAYMENT';
 COMMENT ON TABLE commerce.orders IS 'orders; an order that fails its checks leaves no row';
 COMMENT ON COLUMN commerce.orders.paid_at IS 'when the payment was completed';
@@ -34,6 +42,10 @@ COMMENT ON COLUMN commerce.orders.shipping_discount IS 'what the free-shipping c
 COMMENT ON COLUMN commerce.orders.shipping_total IS 'shipping fees less shipping_discount, won';
 COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total − item_discount_total − order_discount + shipping_total, won';
 COMMENT ON COLUMN commerce.orders.refunded_amount IS 'sum of completed and requested refunds, won; never above what was paid';
+COMMENT ON COLUMN commerce.orders.recipient_name IS 'whom the order is delivered to: the user''s own name at the moment of ordering, where the call gave none';
+COMMENT ON COLUMN commerce.orders.recipient_memo IS 'a word to who delivers';
+COMMENT ON COLUMN commerce.orders.tax_free_amount IS 'what of payment_amount, without shipping, is for tax-exempt lines, won';
+COMMENT ON COLUMN commerce.orders.metadata IS 'an object of the shop''s own';
 COMMENT ON COLUMN commerce.orders.event_key IS 'key of the last outbox event of this order';
 SELECT pg_catalog.pg_extension_config_dump('commerce.orders', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.orders_id_seq', '');
@@ -57,13 +69,23 @@ CREATE TABLE commerce.order_items (
 	coupon_issue_id      bigint REFERENCES commerce.coupon_issues,
 	split_from           bigint REFERENCES commerce.order_items,
 	delivered_at         timestamptz,
+	line                 int NOT NULL CHECK (line > 0),
+	tax_exempt           boolean NOT NULL DEFAULT false,
+	limited_user_id      bigint,
+	user_limit           bigint,
+	deduction            bigint NOT NULL DEFAULT 0,
+	replacement_product_id bigint REFERENCES commerce.products,
+	shipment_id          bigint,
 	CONSTRAINT order_items_order_seq_key UNIQUE (order_id, seq),
+	CONSTRAINT order_items_deduction_check CHECK (deduction BETWEEN 0 AND line_total - order_discount_share),
 	CONSTRAINT order_items_unit_final_check CHECK (unit_final = unit_price - unit_discount),
 	CONSTRAINT order_items_line_total_check CHECK (line_total = unit_final * quantity),
 	CONSTRAINT order_items_discount_share_check CHECK (order_discount_share BETWEEN 0 AND line_total),
 	CONSTRAINT order_items_shipping_discount_check CHECK (shipping_discount BETWEEN 0 AND shipping_fee)
 ) WITH (fillfactor = 90);
 CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) WHERE seller_id IS NOT NULL;
+CREATE INDEX order_items_limited_idx ON commerce.order_items (limited_user_id, (coalesce(replacement_product_id, product_id)))
+	WHERE limited_user_id IS NOT NULL;
 CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';
 CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WHERE status = 'DELIVERED';
 COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
@@ -76,6 +98,12 @@ COMMENT ON COLUMN commerce.order_items.shipping_fee IS 'won, once per ordered li
 COMMENT ON COLUMN commerce.order_items.shipping_discount IS 'what the free-shipping coupon took off this fee, won';
 COMMENT ON COLUMN commerce.order_items.coupon_issue_id IS 'the product coupon used on this line';
 COMMENT ON COLUMN commerce.order_items.split_from IS 'the row this part was split off';
+COMMENT ON COLUMN commerce.order_items.line IS 'number of the ordered line, from 1, whose rows this is one of';
+COMMENT ON COLUMN commerce.order_items.limited_user_id IS 'the buyer, when the product had a limit per user; NULL: it had none';
+COMMENT ON COLUMN commerce.order_items.user_limit IS 'the limit per user that was in force';
+COMMENT ON COLUMN commerce.order_items.deduction IS 'won that were kept back at the return';
+COMMENT ON COLUMN commerce.order_items.replacement_product_id IS 'what the buyer has got in exchange; NULL: nothing was exchanged';
+COMMENT ON COLUMN commerce.order_items.shipment_id IS 'the parcel it went with last';
 COMMENT ON COLUMN commerce.order_items.delivered_at IS 'when it was DELIVERED last';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items_id_seq', '');
@@ -125,10 +153,11 @@ ALTER TABLE commerce.stock_entries
 	ADD CONSTRAINT stock_entries_order_item_id_fkey FOREIGN KEY (order_item_id) REFERENCES commerce.order_items;
 
 CREATE FUNCTION commerce.place_order(
-	user_id bigint, items jsonb, coupon_issue_ids bigint[] DEFAULT '{}',
-	idempotency_key text DEFAULT NULL, payment_method commerce.payment_method DEFAULT 'BALANCE')
+	user_id bigint, items jsonb, coupon_issue_ids bigint[] DEFAULT '{}', idempotency_key text DEFAULT NULL,
+	payment_method commerce.payment_method DEFAULT 'BALANCE', delivery jsonb DEFAULT NULL, metadata jsonb DEFAULT NULL,
+	pay_within interval DEFAULT NULL, balance_part bigint DEFAULT 0, payment_channel text DEFAULT NULL)
 RETURNS commerce.orders
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_place_order';
-COMMENT ON FUNCTION commerce.place_order(bigint, jsonb, bigint[], text, commerce.payment_method) IS
-	'prices, reserves, pays and records an order in one transaction and returns the order. items: [{"product_id":1,"quantity":2,"coupon_issue_id":7}], at most 1000 lines, coupon_issue_id only for a product''s coupon; coupon_issue_ids: the order''s coupons. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, IDEMPOTENCY_KEY_REUSED';
+COMMENT ON FUNCTION commerce.place_order(bigint, jsonb, bigint[], text, commerce.payment_method, jsonb, jsonb, interval, bigint, text) IS
+	'prices, reserves, pays and records an order in one transaction and returns the order. items: [{"product_id":1,"quantity":2,"coupon_issue_id":7}], at most 1000 lines, coupon_issue_id only for a product''s coupon; coupon_issue_ids: the order''s coupons. payment_method BALANCE: paid at once; EXTERNAL: PENDING_PAYMENT with stock and coupons held, unless there is nothing to pay. delivery: {"name","phone","address","memo"}, the user''s own where missing. metadata: an object of the shop''s own. Of an EXTERNAL order: balance_part, won that the balance pays; payment_channel, such as card; pay_within, how long it can be paid. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, PENDING_LIMIT_EXCEEDED, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, IDEMPOTENCY_KEY_REUSED';

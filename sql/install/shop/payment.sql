@@ -1,21 +1,33 @@
 -- Payments and refunds.
 
 CREATE TABLE commerce.payments (
-	id                bigint GENERATED ALWAYS AS IDENTITY,
-	order_id          bigint NOT NULL REFERENCES commerce.orders,
+	id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	order_id          bigint REFERENCES commerce.orders,
+	user_id           bigint NOT NULL REFERENCES commerce.users,
 	kind              commerce.payment_kind NOT NULL,
 	method            commerce.payment_method NOT NULL,
 	status            commerce.payment_status NOT NULL,
 	amount            bigint NOT NULL CHECK (amount >= 0),
 	provider_event_id text CHECK (pg_catalog.char_length(provider_event_id) BETWEEN 1 AND 255),
 	at                timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (order_id, id)
+	channel           text,
+	expires_at        timestamptz,
+	refund_of         bigint REFERENCES commerce.payments,
+	charge_id         bigint REFERENCES commerce.payments
 );
-CREATE UNIQUE INDEX payments_provider_event_id_key ON commerce.payments (provider_event_id)
-	WHERE provider_event_id IS NOT NULL;
-COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order, and every refund';
+CREATE INDEX payments_order_id_idx ON commerce.payments (order_id) WHERE order_id IS NOT NULL;
+CREATE UNIQUE INDEX payments_charge_event_key ON commerce.payments (coalesce(charge_id, id), provider_event_id, (status = 'FAILED'))
+	WHERE provider_event_id IS NOT NULL AND order_id IS NULL;
+CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, provider_event_id, (status = 'FAILED'))
+	WHERE provider_event_id IS NOT NULL AND order_id IS NOT NULL;
+COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
 COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
 COMMENT ON COLUMN commerce.payments.provider_event_id IS 'the payment provider''s own id of its answer: the same answer twice has one effect';
+COMMENT ON COLUMN commerce.payments.order_id IS 'NULL: a charge, and what belongs to it';
+COMMENT ON COLUMN commerce.payments.channel IS 'how the provider is to be paid, such as card or virtual_account';
+COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED: until when it can be paid';
+COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
+COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');
 

@@ -7,21 +7,34 @@ CREATE TABLE commerce.products (
 	description   text,
 	price         bigint NOT NULL CHECK (price >= 0),
 	discount      bigint NOT NULL DEFAULT 0,
-	shipping_fee  bigint NOT NULL DEFAULT 0 CHECK (shipping_fee >= 0),
+	shipping_fee  bigint CHECK (shipping_fee >= 0),
 	max_per_order bigint CHECK (max_per_order > 0),
 	category      text,
 	status        commerce.product_status NOT NULL DEFAULT 'ON_SALE' CHECK (status <> 'SOLD_OUT'),
 	created_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	updated_at    timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	sku           text CHECK (pg_catalog.btrim(sku) <> ''),
+	group_id      bigint REFERENCES commerce.products,
+	max_per_user  bigint CHECK (max_per_user > 0),
+	tax_exempt    boolean NOT NULL DEFAULT false,
+	image_urls    text[] NOT NULL DEFAULT '{}',
+	metadata      jsonb,
 	CHECK (discount BETWEEN 0 AND price)
 );
+CREATE UNIQUE INDEX products_sku_key ON commerce.products (coalesce(seller_id, 0), sku) WHERE sku IS NOT NULL;
+CREATE INDEX products_group_id_idx ON commerce.products (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX products_seller_id_idx ON commerce.products (seller_id);
 COMMENT ON TABLE commerce.products IS 'what is sold; a product is discontinued, not deleted. Its stock is in stock and stock_entries: available_stock()';
 COMMENT ON COLUMN commerce.products.seller_id IS 'NULL: the shop''s own';
 COMMENT ON COLUMN commerce.products.price IS 'won per unit, before discounts';
 COMMENT ON COLUMN commerce.products.discount IS 'instant discount, won per unit';
-COMMENT ON COLUMN commerce.products.shipping_fee IS 'won, once per order line';
+COMMENT ON COLUMN commerce.products.shipping_fee IS 'won, once per order line; NULL: the seller''s shipping policy, or the shop''s';
 COMMENT ON COLUMN commerce.products.max_per_order IS 'most units in one order; NULL: no limit';
+COMMENT ON COLUMN commerce.products.sku IS 'the seller''s own number of the product, unique within the seller''s products or the shop''s own';
+COMMENT ON COLUMN commerce.products.group_id IS 'products of one group are variants of one thing, such as sizes: the id of one of them';
+COMMENT ON COLUMN commerce.products.max_per_user IS 'most units that one user can have ordered; NULL: no limit';
+COMMENT ON COLUMN commerce.products.tax_exempt IS 'what is paid for it counts into the order''s tax_free_amount';
+COMMENT ON COLUMN commerce.products.metadata IS 'an object of the shop''s own';
 COMMENT ON COLUMN commerce.products.status IS 'ON_SALE or DISCONTINUED; SOLD_OUT is what views show';
 SELECT pg_catalog.pg_extension_config_dump('commerce.products', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.products_id_seq', '');

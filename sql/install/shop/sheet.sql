@@ -40,6 +40,7 @@ CREATE TABLE commerce.order_sheet_items (
 	shipping_fee         bigint NOT NULL,
 	shipping_discount    bigint NOT NULL,
 	coupon_issue_id      bigint REFERENCES commerce.coupon_issues,
+	line                 int NOT NULL,
 	PRIMARY KEY (order_sheet_id, seq)
 );
 COMMENT ON TABLE commerce.order_sheet_items IS 'priced lines of an order sheet; columns as in order_items';
@@ -53,12 +54,14 @@ COMMENT ON FUNCTION commerce.create_order_sheet(bigint, jsonb, bigint[]) IS
 	'prices what a user wants to order, with arguments as those of place_order(), and returns the sheet, good for commerce.sheet_ttl. Holds neither stock nor coupons. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET';
 
 CREATE FUNCTION commerce.place_sheet_order(
-	order_sheet_id uuid, idempotency_key text DEFAULT NULL, payment_method commerce.payment_method DEFAULT 'BALANCE')
+	order_sheet_id uuid, idempotency_key text DEFAULT NULL, payment_method commerce.payment_method DEFAULT 'BALANCE',
+	delivery jsonb DEFAULT NULL, metadata jsonb DEFAULT NULL, pay_within interval DEFAULT NULL,
+	balance_part bigint DEFAULT 0, payment_channel text DEFAULT NULL)
 RETURNS commerce.orders
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_place_sheet_order';
-COMMENT ON FUNCTION commerce.place_sheet_order(uuid, text, commerce.payment_method) IS
-	'makes the order of a sheet, once, at the price that the sheet says, and returns the order. Errors: those of place_order(), ORDER_SHEET_USED, ORDER_SHEET_EXPIRED, PRICE_CHANGED';
+COMMENT ON FUNCTION commerce.place_sheet_order(uuid, text, commerce.payment_method, jsonb, jsonb, interval, bigint, text) IS
+	'orders what a sheet says, once, at the sheet''s price or a lower one, and returns the order; the other arguments are those of place_order(). Errors: those of place_order(), ORDER_SHEET_USED, ORDER_SHEET_EXPIRED, PRICE_CHANGED';
 
 CREATE FUNCTION commerce.purge_order_sheets(max_rows int DEFAULT 10000)
 RETURNS int
