@@ -79,7 +79,7 @@ for my $round (1 .. 300)
 	if ($end == 0) { $pooled->commit }
 	elsif ($end == 1) { $pooled->rollback }
 	elsif ($end == 2) { state_of($pooled, 'SELECT 1 / 0'); $pooled->rollback }
-	elsif ($end == 3) { $pooled->do('SAVEPOINT a'); state_of($pooled, 'SELECT FROM commerce.idempotency_keys'); $pooled->do('ROLLBACK TO a'); $pooled->commit }
+	elsif ($end == 3) { $pooled->do('SAVEPOINT a'); state_of($pooled, 'SELECT FROM commerce_private.idempotency_keys'); $pooled->do('ROLLBACK TO a'); $pooled->commit }
 	else { $pooled->commit; $pooled->do('DISCARD PLANS') }
 	last if time > $deadline;
 }
