@@ -17,8 +17,11 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/types \
 	base/key \
 	base/errors \
+	base/arguments \
+	base/currency \
 	escrow/escrow \
 	shop/user \
+	shop/seller \
 	shop/balance \
 	shop/actor \
 	shop/product \

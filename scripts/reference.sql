@@ -4,9 +4,21 @@
 -- [create_user]
 SELECT commerce.create_user('Kim Minji', 'minji@example.com', phone => '010-1234-5678');
 
+-- [update_user]
+SELECT name, email, phone, address FROM commerce.update_user(1, address => 'Seoul', clear => '{phone}');
+
+-- [find_user]
+SELECT id, name, status FROM commerce.find_user('minji@example.com');
+
 -- [create_seller]
-SELECT commerce.create_user('Potter', 'potter@example.com', role => 'SELLER');
+SELECT commerce.create_user('Potter', 'potter@example.com');
 SELECT commerce.create_seller(2, 'Icheon Kiln', '123-45-67890', cs_phone => '031-123-4567');
+
+-- [update_seller]
+SELECT business_name, shipping_fee, free_shipping_from
+FROM commerce.update_seller(1, shipping_fee => 3000, free_shipping_from => 50000);
+-- the examples below have fees of their own
+SELECT shipping_fee, free_shipping_from FROM commerce.update_seller(1, shipping_fee => 0, clear => '{free_shipping_from}');
 
 -- [set_user_status]
 SELECT id, status FROM commerce.set_user_status(2, 'SUSPENDED');
@@ -17,8 +29,16 @@ SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026
 -- sent again: done once, answered the same
 SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026-01-05');
 
+-- [adjust_balance]
+SELECT * FROM commerce.adjust_balance(1, 3000, 'late parcel');
+SELECT * FROM commerce.adjust_balance(1, -3000, 'was granted twice');
+
 -- [get_balance]
 SELECT * FROM commerce.get_balance(1);
+
+-- [balance_statement]
+SELECT number, kind, amount, balance_after, reference FROM commerce.balance_statement(1, max_rows => 2);
+SELECT number, kind, amount, balance_after FROM commerce.balance_statement(1, before => 2, max_rows => 2);
 
 -- [create_product]
 SELECT commerce.create_product(1, 'Teapot', price => 32000, stock => 10, discount => 2000, shipping_fee => 3000);

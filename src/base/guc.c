@@ -1,7 +1,8 @@
 /*
  * guc.c
- *	  The extension's settings, in alphabetical order.  The two that the layer itself reads belong to error.c
- *	  (commerce.language) and calendar.c (commerce.timezone); the others are variables of guc.h.
+ *	  The extension's settings, in alphabetical order.  Those that the layer itself reads belong to error.c
+ *	  (commerce.language), calendar.c (commerce.timezone) and currency.c (commerce.currency); the others are
+ *	  variables of guc.h.
  *
  * What decides about money, stock or time is for the superuser to set (PGC_SUSET): a caller must not
  * move "today" for a function that runs with the owner's rights.
@@ -19,11 +20,14 @@
 #include "base/calendar.h"
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/currency.h"
 #include "base/error.h"
 #include "base/guc.h"
 
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
+int			commerce_charge_max = 99999999;
+int			commerce_charge_unit = 100;
 int			commerce_escrow_max_resources = 65536;
 bool		commerce_maintenance = true;
 int			commerce_maintenance_databases = 64;
@@ -159,6 +163,14 @@ define_channels(const char *name, const char *description, const char *more)
 }
 
 static void
+define_currency(const char *name, const char *description, const char *more)
+{
+	if (!is_defined(name))
+		DefineCustomStringVariable(name, description, more, &commerce_currency, "KRW", PGC_SUSET, 0,
+								   currency_check, NULL, NULL);
+}
+
+static void
 define_timezone(const char *name, const char *description)
 {
 	if (!is_defined(name))
@@ -178,6 +190,14 @@ guc_define(void)
 				"Sends the items of a paid order into preparation at once.",
 				"When off they stay PAID until the seller takes them.",
 				&commerce_auto_prepare, PGC_SUSET);
+	define_int("commerce.charge_max",
+			   "Most that can be charged at a time.",
+			   "In the smallest unit of commerce.currency, as all amounts.",
+			   &commerce_charge_max, 1, INT_MAX, PGC_SUSET, 0);
+	define_int("commerce.charge_unit",
+			   "Unit of which a charge must be a multiple.",
+			   NULL,
+			   &commerce_charge_unit, 1, INT_MAX, PGC_SUSET, 0);
 	define_int("commerce.conversion_floor",
 			   "Percentage of order sheets that must become paid orders, below which an alert goes out.",
 			   NULL,
@@ -186,6 +206,9 @@ guc_define(void)
 			   "Length of the windows in which the conversion of order sheets is judged.",
 			   NULL,
 			   &conversion_window, 60, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S);
+	define_currency("commerce.currency",
+					"Currency of the shop, a code of ISO 4217.",
+					"Fixed once there are orders. Nothing is converted.");
 	define_int("commerce.escrow_max_resources",
 			   "Most products and coupons that have a counter in shared memory at a time.",
 			   "Used when the library is preloaded.",

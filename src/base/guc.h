@@ -7,6 +7,8 @@
 
 extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
+extern int	commerce_charge_max;
+extern int	commerce_charge_unit;
 extern int	commerce_escrow_max_resources;
 extern bool commerce_maintenance;
 extern int	commerce_maintenance_databases;

@@ -21,6 +21,7 @@
 #define MAX_METADATA	16384	/* bytes */
 #define MAX_ELEMENTS	1000	/* of an array of texts */
 
+PG_FUNCTION_INFO_V1(commerce_check_metadata);
 PG_FUNCTION_INFO_V1(commerce_check_text);
 PG_FUNCTION_INFO_V1(commerce_check_texts);
 
@@ -126,5 +127,16 @@ commerce_check_texts(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		if (!nulls[i])
 			text_check(argument, elements[i]);
+	PG_RETURN_VOID();
+}
+
+/*
+ * check_metadata(metadata jsonb)
+ */
+Datum
+commerce_check_metadata(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(0))
+		metadata_check(PG_GETARG_DATUM(0));
 	PG_RETURN_VOID();
 }

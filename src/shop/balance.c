@@ -20,6 +20,7 @@
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/guc.h"
 #include "base/json_writer.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
@@ -29,8 +30,7 @@
 #include "shop/idempotency.h"
 #include "shop/user.h"
 
-#define MAX_CHARGE		INT64CONST(100000000)	/* exclusive */
-#define CHARGE_UNIT		100
+#define MAX_BALANCE		"9007199254740991"	/* below 2^53: no JSON client rounds it */
 
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
 
@@ -125,10 +125,66 @@ charge_result(FunctionCallInfo fcinfo, int64 user_id, int64 balance)
 }
 
 /*
+ * Takes the key of a charge until the transaction ends; true when it has charged already, with the balance after
+ * that.  The key stays with the entry, so it counts for good.
+ */
+static bool
+find_charge(const IdempotentCall *call, int64 user_id, int64 amount, int64 *balance)
+{
+	static SqlStatement find = {
+		"SELECT e.amount, e.balance_after FROM commerce.balance_entries e "
+		"WHERE e.user_id OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) 'CHARGE' "
+		"AND e.reference OPERATOR(pg_catalog.=) $2",
+		2, {INT8OID, TEXTOID}, SQL_LATEST
+	};
+	SqlResult	found;
+
+	if (call->key == NULL)
+		return false;
+	idempotency_lock(call);
+	found = sql_query(&find, SQL_ARGS(Int64GetDatum(user_id), PointerGetDatum(call->key)));
+	if (!result_next(&found))
+		return false;
+	if (result_int64(&found, "amount") != amount)
+		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
+	*balance = result_int64(&found, "balance_after");
+	return true;
+}
+
+/* An amount that can be charged. */
+static int64
+charge_amount(FunctionCallInfo fcinfo, int i)
+{
+	int64		amount = arg_int64(fcinfo, i, "amount");
+
+	if (amount <= 0 || amount > commerce_charge_max || amount % commerce_charge_unit != 0)
+		raise_invalid("amount", "must be above 0, at most %d and a multiple of %d", commerce_charge_max,
+					  commerce_charge_unit);
+	return amount;
+}
+
+static void
+write_event(int64 user_id, int64 amount, int64 balance, uint64 key)
+{
+	Event		event = {"User", psprintf(INT64_FORMAT, user_id), "BalanceCharged"};
+	JsonWriter	json = {0};
+
+	json_open_object(&json, NULL);
+	json_put_int(&json, "user_id", user_id);
+	json_put_int(&json, "amount", amount);
+	json_put_int(&json, "balance", balance);
+	json_put_time(&json, "charged_at", GetCurrentTransactionStartTimestamp());
+	json_close_object(&json);
+	event.key = key;
+	event.payload = json_finish(&json);
+	outbox_write(&event, 1);
+}
+
+/*
  * charge_balance(user_id bigint, amount bigint, idempotency_key text)
  *
- * Adds amount (won: 0 < amount < 100 000 000, a multiple of 100) to the balance of an active user and
- * returns (user_id, balance after).
+ * Adds amount (won, within commerce.charge_max and a multiple of commerce.charge_unit) to the balance of an active
+ * user and returns (user_id, balance after).
  */
 Datum
 commerce_charge_balance(PG_FUNCTION_ARGS)
@@ -137,37 +193,26 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
 		NEXT_ENTRY ", event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
-		"AND u.balance OPERATOR(pg_catalog.<=) (9223372036854775807 OPERATOR(pg_catalog.-) $2) "
+		"AND u.balance OPERATOR(pg_catalog.<=) (" MAX_BALANCE " OPERATOR(pg_catalog.-) $2) "
 		"RETURNING u.balance, u.last_entry, u.event_key",
 		2, {INT8OID, INT8OID}
 	};
 	IdempotentCall call;
-	Event		event = {"User", NULL, "BalanceCharged"};
-	JsonWriter	json = {0};
 	text	   *key = arg_text_or_null(fcinfo, 2, "idempotency_key");
 	int64		user_id;
 	int64		amount;
+	int64		balance;
 	BalanceChange change;
 	SqlResult	charged;
-	Datum		result;
 
 	gate_enter("charge_balance()");
 	user_id = arg_int64(fcinfo, 0, "user_id");
-	amount = arg_int64(fcinfo, 1, "amount");
-	if (amount <= 0 || amount >= MAX_CHARGE || amount % CHARGE_UNIT != 0)
-		raise_invalid("amount", "must be above 0, below " INT64_FORMAT " and a multiple of %d", MAX_CHARGE,
-					  CHARGE_UNIT);
-
-	idempotency_init(&call, idempotency_scope("user", user_id), "charge_balance", key, key ? psprintf(INT64_FORMAT, amount) : NULL);
-	if (idempotency_begin(&call, &result))
+	amount = charge_amount(fcinfo, 1);
+	idempotency_init(&call, idempotency_scope("user", user_id), "charge_balance", key, "");
+	if (find_charge(&call, user_id, amount, &balance))
 	{
-		Jsonb	   *stored = DatumGetJsonbP(result);
-		JsonbValue	value;
-
-		getKeyJsonValueFromContainer(&stored->root, "balance", strlen("balance"), &value);
-		PG_RETURN_DATUM(charge_result(fcinfo, user_id,
-									  DatumGetInt64(DirectFunctionCall1(numeric_int8,
-																		NumericGetDatum(value.val.numeric)))));
+		idempotency_set_replayed(true);
+		PG_RETURN_DATUM(charge_result(fcinfo, user_id, balance));
 	}
 
 	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
@@ -177,21 +222,8 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		raise_invalid("amount", "would take the balance out of range");
 	}
 	change = change_of(&charged);
-	event.key = result_int64(&charged, "event_key");
-
 	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, &change, 0, key);
-
-	json_open_object(&json, NULL);
-	json_put_int(&json, "user_id", user_id);
-	json_put_int(&json, "amount", amount);
-	json_put_int(&json, "balance", change.balance);
-	json_put_time(&json, "charged_at", GetCurrentTransactionStartTimestamp());
-	json_close_object(&json);
-	event.aggregateid = psprintf(INT64_FORMAT, user_id);
-	event.payload = json_finish(&json);
-	outbox_write(&event, 1);
-
-	result = charge_result(fcinfo, user_id, change.balance);
-	idempotency_end(&call, result);
-	PG_RETURN_DATUM(result);
+	write_event(user_id, amount, change.balance, (uint64) result_int64(&charged, "event_key"));
+	idempotency_set_replayed(false);
+	PG_RETURN_DATUM(charge_result(fcinfo, user_id, change.balance));
 }

@@ -140,6 +140,12 @@ idempotency_end(IdempotentCall *call, Datum row)
 	replayed = false;
 }
 
+void
+idempotency_set_replayed(bool is_replayed)
+{
+	replayed = is_replayed;
+}
+
 bool
 idempotency_replayed(void)
 {

@@ -32,11 +32,14 @@ extern char *idempotency_scope(const char *entity, int64 id);
  */
 extern bool idempotency_begin(IdempotentCall *call, Datum *result);
 
-/* Takes a call's key until the transaction ends; part of idempotency_begin(). */
+/* Takes a call's key (not NULL) until the transaction ends; part of idempotency_begin(). */
 extern void idempotency_lock(const IdempotentCall *call);
 
 /* Stores the result, a composite value. */
 extern void idempotency_end(IdempotentCall *call, Datum row);
+
+/* For a call whose key is kept elsewhere, when it ends: whether it answers a stored result. */
+extern void idempotency_set_replayed(bool is_replayed);
 
 /* Whether the call that ended last, of those that take a key, answered a stored result. */
 extern bool idempotency_replayed(void);

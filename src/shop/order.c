@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/currency.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "shop/order.h"
@@ -39,6 +40,7 @@ order_insert(const Order *order)
 	const Totals *totals = &order->totals;
 	Row			row = {0};
 
+	currency_require();
 	row_put_int64(&row, ORDERS_ID, order->id);
 	row_put_int64(&row, ORDERS_USER_ID, order->user_id);
 	row_put_label(&row, ORDERS_STATUS, TYPE_ORDER_STATUS, order->status);

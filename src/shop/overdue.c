@@ -31,6 +31,7 @@
 #include "shop/order_event.h"
 #include "shop/overdue.h"
 
+PG_FUNCTION_INFO_V1(commerce_end_unpaid_orders);
 PG_FUNCTION_INFO_V1(commerce_expire_pending_orders);
 
 const UnpaidEnd unpaid_expired = {PAYMENT_STATUS_EXPIRED, STOCK_REASON_EXPIRE, {ACTOR_KIND_SYSTEM, 0, NULL}, NULL};
@@ -220,6 +221,35 @@ overdue_find_coupons(int64 user_id, const int64 *coupon_issue_ids, int n, int *n
 		return NULL;
 	return sql_ids(&find, SQL_ARGS(sql_int8_array(coupon_issue_ids, n), Int64GetDatum(user_id), TimestampTzGetDatum(now)),
 				   norders);
+}
+
+/*
+ * end_unpaid_orders(user_id bigint)
+ *
+ * Cancels all unpaid orders of a user whose row the caller has locked: nobody can place another one meanwhile.
+ */
+Datum
+commerce_end_unpaid_orders(PG_FUNCTION_ARGS)
+{
+	static SqlStatement find = {
+		"SELECT o.id FROM commerce.orders o WHERE o.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' ORDER BY o.id",
+		1, {INT8OID}, SQL_LATEST
+	};
+	int			n;
+	int64	   *ids = sql_ids(&find, SQL_ARGS(Int64GetDatum(arg_int64(fcinfo, 0, "user_id"))), &n);
+	Order	  **orders = palloc(n * sizeof(Order *));
+
+	for (int i = 0; i < n; i++)
+	{
+		orders[i] = order_lock(ids[i], false);
+		if (orders[i] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+	}
+	unpaid_end(orders, n, &unpaid_expired, NULL);
+	PG_RETURN_VOID();
 }
 
 /*

@@ -28,6 +28,44 @@ SELECT refuses('SELECT commerce.get_balance(-9223372036854775808)', 'ENTITY_NOT_
 SELECT is(detail_of('SELECT commerce.charge_balance(999999, 100)')::jsonb, '{"entity": "user", "id": 999999}', 'the detail names who is not there');
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
 
+-- adjust_balance
+SELECT commerce.create_user('Boss', 'boss@example.com', role => 'ADMIN') AS boss \gset
+SELECT commerce.create_user('c', 'c@example.com') AS c \gset
+SELECT results_eq(format('SELECT * FROM commerce.adjust_balance(%s, 555, ''welcome'', %s, ''k'')', :c, :boss), format('VALUES (%s::bigint, 555::bigint)', :c), 'a grant of any amount');
+SELECT results_eq(format('SELECT * FROM commerce.adjust_balance(%s, -55, ''correction'')', :c), format('VALUES (%s::bigint, 500::bigint)', :c), 'what is taken off');
+SELECT results_eq(format('SELECT * FROM commerce.adjust_balance(%s, 555, ''welcome'', %s, ''k'')', :c, :boss), format('VALUES (%s::bigint, 555::bigint)', :c), 'the same key is the same adjustment');
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, 555, ''another reason'', %s, ''k'')', :c, :boss), 'IDEMPOTENCY_KEY_REUSED', 'the key with another note');
+SELECT results_eq(format('SELECT number, kind::text, amount, balance_after, reference FROM commerce.balance_entries WHERE user_id = %s ORDER BY number', :c),
+	$$VALUES (1::bigint, 'ADJUST', 555::bigint, 555::bigint, 'welcome'), (2, 'ADJUST', -55, 500, 'correction')$$, 'each is an ADJUST entry with its reason');
+SELECT is(event_payload('User', :c, 'BalanceAdjusted') - 'adjusted_at',
+	jsonb_build_object('user_id', :c, 'amount', -55, 'balance', 500, 'actor', NULL, 'note', 'correction'), 'and an event');
+SELECT results_eq(format($$SELECT payload->>'actor' FROM commerce.outbox WHERE type = 'BalanceAdjusted' AND aggregateid = '%s' ORDER BY key, position LIMIT 1$$, :c),
+	format('SELECT %L', :boss), 'which says who');
+SELECT commerce.set_user_status(:c, 'WITHDRAWN') \g /dev/null
+SELECT books() AS before \gset
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, -501, ''pay-out'')', :c), 'BALANCE_NOT_ENOUGH', 'to pay out more than there is');
+SELECT is(detail_of(format('SELECT commerce.adjust_balance(%s, -501, ''pay-out'')', :c))::jsonb, jsonb_build_object('user_id', :c, 'asked', 501, 'balance', 500), 'the detail says what there is');
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, 1, ''x'', %s)', :c, :a), 'FORBIDDEN', 'a buyer who adjusts');
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, 1, ''x'', %s)', :c, :c), 'FORBIDDEN', 'the user who adjusts his own');
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, 1, ''x'', 999999)', :c), 'FORBIDDEN', 'nobody who adjusts');
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, %s, ''x'')', :c, amount), 'INVALID_REQUEST', 'to adjust by ' || amount)
+FROM unnest(ARRAY['NULL', '0', '1000000000001', '-1000000000001', '9223372036854775807', '-9223372036854775808']) AS amount;
+SELECT refuses(format('SELECT commerce.adjust_balance(%s, 1, %L)', :c, note), 'INVALID_REQUEST', 'for no reason') FROM unnest(ARRAY[NULL, '', ' ']) AS note;
+SELECT refuses('SELECT commerce.adjust_balance(NULL, 1, ''x'')', 'INVALID_REQUEST', 'nobody''s balance');
+SELECT refuses('SELECT commerce.adjust_balance(999999, 1, ''x'')', 'ENTITY_NOT_FOUND', 'the balance of who is not there');
+SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
+SELECT results_eq(format('SELECT balance FROM commerce.adjust_balance(%s, -500, ''pay-out'')', :c), 'VALUES (0::bigint)', 'a withdrawn user is paid out');
+
+-- balance_statement
+SELECT results_eq(format('SELECT number, amount FROM commerce.balance_statement(%s)', :c), 'VALUES (3::bigint, -500::bigint), (2, -55), (1, 555)', 'a statement is newest first');
+SELECT results_eq(format('SELECT number FROM commerce.balance_statement(%s, max_rows => 2)', :c), 'VALUES (3::bigint), (2)', 'as many as asked');
+SELECT results_eq(format('SELECT number FROM commerce.balance_statement(%s, 2, 2)', :c), 'VALUES (1::bigint)', 'from the entry before');
+SELECT is_empty(format('SELECT * FROM commerce.balance_statement(%s, 1)', :c), 'before the first there is nothing');
+SELECT is_empty(format('SELECT * FROM commerce.balance_statement(%s)', :b), 'nor of who never had anything');
+SELECT refuses('SELECT commerce.balance_statement(NULL)', 'INVALID_REQUEST');
+SELECT refuses('SELECT commerce.balance_statement(999999)', 'ENTITY_NOT_FOUND');
+SELECT refuses(format('SELECT commerce.balance_statement(%s, max_rows => %s)', :c, n), 'INVALID_REQUEST', n || ' rows') FROM unnest(ARRAY['NULL', '0', '-1']) AS n;
+
 -- Charges come and go with their transaction.
 BEGIN;
 SELECT is(balance, 100::bigint, 'charged in a transaction') FROM commerce.charge_balance(:b, 100);

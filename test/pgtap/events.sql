@@ -23,6 +23,11 @@ SELECT (commerce.claim_coupon(:kim, :expired)).id AS expired \gset
 SELECT (commerce.claim_coupon(:kim, :revoked)).id AS revoked \gset
 SELECT (commerce.revoke_coupon(:revoked, :boss, 'misuse')).status;
 
+SELECT balance FROM commerce.adjust_balance(:kim, 500, 'sorry', :boss);
+SELECT name FROM commerce.update_user(:kim, name => 'Kim Minji', actor_id => :boss, note => 'whole name');
+SELECT shipping_fee FROM commerce.update_seller((SELECT min(id) FROM commerce.sellers), shipping_fee => 0, category => 'pots', actor_id => :boss);
+SELECT (commerce.set_user_status(:lee, s, :boss, 'a look')).status FROM unnest('{SUSPENDED,ACTIVE}'::commerce.user_status[]) s;
+
 -- paid at once, with a coupon; one of its cups is cancelled, the rest goes to the buyer
 SELECT format('[{"product_id": %s, "quantity": 3}, {"product_id": %s, "quantity": 1}]', :cup, :pot) AS both \gset
 SELECT (commerce.place_order(:kim, :'both', ARRAY[:used::bigint])).id AS o \gset
@@ -87,7 +92,7 @@ SELECT results_eq(
 	format($$VALUES ('Pot', %s::bigint, true)$$, :pot), 'the product that is sold out is named');
 SELECT is_empty(
 	$$SELECT FROM (SELECT type, lag(type) OVER (PARTITION BY aggregatetype, aggregateid ORDER BY position) AS before FROM e) f
-	  WHERE (type IN ('UserCreated', 'OrderCreated', 'CouponIssued', 'OrderSheetCreated')) <> (before IS NULL AND type <> 'StockDepleted')$$,
+	  WHERE (type IN ('UserCreated', 'SellerCreated', 'OrderCreated', 'CouponIssued', 'OrderSheetCreated')) <> (before IS NULL AND type <> 'StockDepleted')$$,
 	'every aggregate begins with its beginning');
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;

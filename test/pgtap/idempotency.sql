@@ -73,21 +73,37 @@ FROM unnest(ARRAY[repeat('x', 255), repeat('가', 255), ' ', E'\n', '''";--']) A
 SELECT refuses(format('SELECT commerce.charge_balance(999999, 100, ''a'')'), 'ENTITY_NOT_FOUND', 'a key of nobody');
 
 -- Kept for 24 hours, and not a moment longer
+SELECT balance FROM commerce.adjust_balance(:kim, 500, 'gift', idempotency_key => 'a') \gset
+SELECT balance FROM commerce.adjust_balance(:kim, 700, 'gift', idempotency_key => 'b') \g /dev/null
 RESET ROLE;
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '23 hours 59 minutes' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key = 'a';
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '24 hours 1 second' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key = 'b';
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '23 hours 59 minutes' WHERE scope = 'user:' || :kim AND operation = 'adjust_balance' AND key = 'a';
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '24 hours 1 second' WHERE scope = 'user:' || :kim AND operation = 'adjust_balance' AND key = 'b';
 SET ROLE shop;
+SELECT results_eq(format('SELECT balance FROM commerce.adjust_balance(%s, 500, ''gift'', idempotency_key => ''a'')', :kim), format('VALUES (%s::bigint)', :balance), 'a key of 23:59 hours is known');
 SELECT balance FROM commerce.get_balance(:kim) \gset
-SELECT results_eq(format('SELECT balance FROM commerce.charge_balance(%s, 50000, ''a'')', :kim), 'VALUES (50000::bigint)', 'a key of 23:59 hours is known');
-SELECT results_eq(format('SELECT balance - %s FROM commerce.charge_balance(%s, 20000, ''b'')', :balance, :kim), 'VALUES (20000::bigint)', 'one of 24 hours is new, purged or not, for other arguments too');
-SELECT results_eq(format('SELECT balance - %s FROM commerce.charge_balance(%s, 20000, ''b'')', :balance, :kim), 'VALUES (20000::bigint)', 'and then known again');
+SELECT results_eq(format('SELECT balance - %s FROM commerce.adjust_balance(%s, 20000, ''gift'', idempotency_key => ''b'')', :balance, :kim), 'VALUES (20000::bigint)', 'one of 24 hours is new, purged or not, for other arguments too');
+SELECT results_eq(format('SELECT balance - %s FROM commerce.adjust_balance(%s, 20000, ''gift'', idempotency_key => ''b'')', :balance, :kim), 'VALUES (20000::bigint)', 'and then known again');
 SELECT is(commerce.purge_idempotency_keys(), 0, 'nothing to purge');
 RESET ROLE;
-UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '25 hours' WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key IN ('a', 'b');
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '25 hours' WHERE scope = 'user:' || :kim AND operation = 'adjust_balance' AND key IN ('a', 'b');
 SET ROLE shop;
 SELECT is(commerce.purge_idempotency_keys(1), 1, 'at most as many as asked');
 SELECT is(commerce.purge_idempotency_keys(), 1, 'the rest the next time');
-SELECT is((SELECT count(*) FROM commerce_private.idempotency_keys WHERE scope = 'user:' || :kim AND operation = 'charge_balance' AND key IN ('a', 'b')), 0::bigint, 'they are gone');
+SELECT is((SELECT count(*) FROM commerce_private.idempotency_keys WHERE scope = 'user:' || :kim AND operation = 'adjust_balance' AND key IN ('a', 'b')), 0::bigint, 'they are gone');
+
+-- A charge's key is kept for good.
+RESET ROLE;
+UPDATE commerce_private.idempotency_keys SET created_at = now() - interval '1 year';
+SELECT commerce.purge_idempotency_keys() \g /dev/null
+UPDATE commerce.balance_entries SET at = now() - interval '1 year';
+SET ROLE shop;
+SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 50000, ''a'')', :kim), format('VALUES (%s::bigint, 50000::bigint)', :kim), 'a year later it is the same charge');
+SELECT refuses(format('SELECT commerce.charge_balance(%s, 50100, ''a'')', :kim), 'IDEMPOTENCY_KEY_REUSED', 'and of its amount');
+SELECT is((SELECT count(*) FROM commerce.balance_entries WHERE user_id = :kim AND kind = 'CHARGE' AND reference = 'a'), 1::bigint, 'with one entry');
+SELECT commerce.set_user_status(:kim, 'SUSPENDED') \g /dev/null
+SELECT results_eq(format('SELECT * FROM commerce.charge_balance(%s, 50000, ''a'')', :kim), format('VALUES (%s::bigint, 50000::bigint)', :kim), 'also of a suspended user');
+SELECT commerce.set_user_status(:kim, 'ACTIVE') \g /dev/null
+SELECT balance FROM commerce.adjust_balance(:kim, 100, 'gift', idempotency_key => 'c') \g /dev/null
 SELECT isnt_empty('SELECT * FROM commerce_private.idempotency_keys', 'the others are not');
 SELECT refuses(format('SELECT commerce.purge_idempotency_keys(%s)', n), 'INVALID_REQUEST', 'purge ' || n) FROM unnest(ARRAY['NULL', '0', '-1']) AS n;
 

@@ -21,6 +21,9 @@ my %limit = (
 my %value = (bigint => '1', integer => '1', text => q{'x'}, 'text[]' => q{'{x}'}, boolean => 'true', jsonb => q{'[{"product_id":1,"quantity":1}]'},
 	'bigint[]' => q{'{}'}, uuid => q{'00000000-0000-0000-0000-000000000000'}, 'timestamp with time zone' => 'now()', interval => q{'1 day'}, name => q{'x'}, date => 'now()', regrole => q{'shop'});
 
+# and of arguments that are more than their type
+my %named = (metadata => q{'{}'}, email => q{'x@example.com'});
+
 sub ordinary
 {
 	my ($type) = @_;
@@ -44,7 +47,7 @@ sub outcome
 {
 	my ($function, %given) = @_;
 	my $sql = sprintf 'SELECT * FROM %s(%s)', $function,
-	  join ', ', map { "\"$_->{name}\" => " . ($given{ $_->{name} } // ordinary($_->{type})) } @{ $of{$function} };
+	  join ', ', map { "\"$_->{name}\" => " . ($given{ $_->{name} } // $named{ $_->{name} } // ordinary($_->{type})) } @{ $of{$function} };
 	$db->begin_work;
 	my $done = eval { $db->selectall_arrayref($sql); 1 };
 	my @outcome = ($done ? '' : $db->state, $done ? '' : $db->pg_error_field('message_detail') // '', $done ? '' : $db->errstr);

@@ -264,7 +264,7 @@ CREATE TABLE commerce_private.api_notes (
 COMMENT ON TABLE commerce_private.api_notes IS 'what the arguments of the functions of commerce_api mean; constant';
 INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('address', 'postal address'),
-	('amount', 'won: above 0, below 100 000 000, a multiple of 100'),
+	('amount', 'won: above 0, at most commerce.charge_max, a multiple of commerce.charge_unit'),
 	('balance_part', 'of an EXTERNAL order: so many won of it from the balance, the rest by the provider'),
 	('batch_size', 'most events in one request; 1: each alone'),
 	('brokers', 'bootstrap servers, host:port, comma-separated'),
@@ -281,6 +281,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('email', 'address such as kim@example.com, unique'),
 	('event_position', 'one event, by its position; left out: all'),
 	('event_types', 'only events of these types; left out: all'),
+	('external_id', 'subject that the identity provider knows the person by, unique'),
 	('from_start', 'begin with the oldest event there is, not with the next one'),
 	('issue_from', 'can be claimed from then on; left out: now'),
 	('issue_until', 'can be claimed until just before'),

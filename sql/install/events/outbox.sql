@@ -18,7 +18,7 @@ CREATE TABLE commerce.outbox (
 CREATE INDEX outbox_cursor_idx ON commerce.outbox (era, key, position);
 COMMENT ON TABLE commerce.outbox IS 'append-only events; read them with fetch_events(), which skips none that commits late';
 COMMENT ON COLUMN commerce.outbox.id IS 'unique id of the event, by which a consumer recognises a duplicate';
-COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Order, CouponIssue, OrderSheet, Product, Conversion';
+COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Seller, Order, CouponIssue, OrderSheet, Product, Conversion';
 COMMENT ON COLUMN commerce.outbox.aggregateid IS 'id of that thing; events with the same id are in order';
 COMMENT ON COLUMN commerce.outbox.type IS 'event type, such as OrderCreated';
 COMMENT ON COLUMN commerce.outbox.era IS 'grows when history may have been cut: after a promotion, a recovery to a point in time, the restore of a dump';
@@ -64,6 +64,11 @@ CREATE TABLE commerce.event_types (
 COMMENT ON TABLE commerce.event_types IS 'every type of event that the outbox can hold, and what it is about';
 INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('UserCreated', 'User', 'a user was created'),
+	('UserChanged', 'User', 'attributes of a user were changed'),
+	('UserStatusChanged', 'User', 'a user was suspended, withdrawn or reactivated'),
+	('SellerCreated', 'Seller', 'a user became a seller'),
+	('SellerChanged', 'Seller', 'attributes of a seller were changed, or whether the seller sells'),
+	('BalanceAdjusted', 'User', 'an admin corrected, granted or paid out'),
 	('BalanceCharged', 'User', 'a user charged the prepaid balance'),
 	('OrderCreated', 'Order', 'an order was placed'),
 	('PaymentRequested', 'Order', 'an order waits for an external payment'),

@@ -1,4 +1,4 @@
--- Users, sellers, prepaid balances.
+-- Users, and the table of the sellers among them.
 
 CREATE TABLE commerce.users (
 	id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -66,122 +66,275 @@ CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id ON commerce.sellers
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.sellers ENABLE ALWAYS TRIGGER gate_delete;
 
+-- What the attributes of a user may be; NULL: not given.
+CREATE FUNCTION commerce_private.check_user(name text, email text, phone text, address text, external_id text, metadata jsonb)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.check_text('name', name), commerce_private.check_text('email', email),
+		commerce_private.check_text('phone', phone), commerce_private.check_text('address', address),
+		commerce_private.check_text('external_id', external_id);
+	IF pg_catalog.btrim(name) = '' THEN
+		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
+	END IF;
+	IF email !~ '^[^@\s]+@[^@\s]+$' THEN
+		PERFORM commerce_private.raise_invalid('email', 'must be an address such as kim@example.com');
+	END IF;
+	IF pg_catalog.btrim(external_id) = '' THEN
+		PERFORM commerce_private.raise_invalid('external_id', 'must not be empty');
+	END IF;
+	PERFORM commerce_private.check_metadata(metadata);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.check_user(text, text, text, text, text, jsonb) IS
+	'the rules of a user''s attributes, each with its INVALID_REQUEST';
+
+CREATE FUNCTION commerce_private.user_event(u commerce.users, event_type text, more jsonb)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.write_event('User', u.id::text, event_type,
+		pg_catalog.jsonb_build_object('user_id', u.id, 'external_id', u.external_id, 'name', u.name, 'email', u.email,
+			'phone', u.phone, 'address', u.address, 'role', u.role, 'status', u.status, 'metadata', u.metadata,
+			'created_at', u.created_at) || more,
+		u.event_key);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.user_event(commerce.users, text, jsonb) IS
+	'writes an event that carries the whole user; the caller has just set its event_key';
+
+CREATE FUNCTION commerce_private.raise_taken(entity text, attribute text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', entity, 'attribute', attribute));
+END
+$$;
+COMMENT ON FUNCTION commerce_private.raise_taken(text, text) IS 'raises ALREADY_EXISTS: somebody else has this value of an attribute';
+
+CREATE FUNCTION commerce_private.lock_user(user_id bigint)
+RETURNS commerce.users
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	u commerce.users;
+BEGIN
+	SELECT * INTO u FROM commerce.users l WHERE l.id = lock_user.user_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM commerce_private.raise_not_found('user', lock_user.user_id);
+	END IF;
+	RETURN u;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.lock_user(bigint) IS
+	'locks a user''s row until the transaction ends. Errors: ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.require_not_erased(u commerce.users)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF u.erased_at IS NOT NULL THEN
+		PERFORM commerce_private.raise_error('INVALID_STATE_TRANSITION',
+			pg_catalog.jsonb_build_object('entity', 'user', 'id', u.id, 'reason', 'the user was erased'));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.require_not_erased(commerce.users) IS 'raises INVALID_STATE_TRANSITION for an erased user';
+
 CREATE FUNCTION commerce.create_user(
-	name text, email text, phone text DEFAULT NULL, address text DEFAULT NULL,
-	role commerce.user_role DEFAULT 'BUYER')
+	name text, email text DEFAULT NULL, phone text DEFAULT NULL, address text DEFAULT NULL,
+	role commerce.user_role DEFAULT 'BUYER', external_id text DEFAULT NULL, metadata jsonb DEFAULT NULL,
+	idempotency_key text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	scope text := commerce_private.shop_scope();
+	arguments jsonb;
+	stored jsonb;
 	created commerce.users;
 BEGIN
 	PERFORM commerce_private.begin_write();
-	PERFORM commerce_private.check_text('name', create_user.name),
-		commerce_private.check_text('email', create_user.email), commerce_private.check_text('phone', create_user.phone),
-		commerce_private.check_text('address', create_user.address);
-	IF pg_catalog.btrim(coalesce(create_user.name, '')) = '' THEN
-		PERFORM commerce_private.raise_invalid('name', 'must not be empty');
+	IF create_user.name IS NULL THEN
+		PERFORM commerce_private.raise_invalid('name', 'must not be null');
 	END IF;
-	IF coalesce(create_user.email, '') !~ '^[^@\s]+@[^@\s]+$' THEN
-		PERFORM commerce_private.raise_invalid('email', 'must be an address such as kim@example.com');
-	END IF;
+	PERFORM commerce_private.check_user(create_user.name, create_user.email, create_user.phone, create_user.address,
+		create_user.external_id, create_user.metadata);
 	IF create_user.role IS NULL THEN
 		PERFORM commerce_private.raise_invalid('role', 'must not be null');
 	END IF;
+	arguments := pg_catalog.jsonb_build_object('name', create_user.name, 'email', create_user.email,
+		'phone', create_user.phone, 'address', create_user.address, 'role', create_user.role,
+		'external_id', create_user.external_id, 'metadata', create_user.metadata);
+	stored := commerce_private.begin_key(scope, 'create_user', create_user.idempotency_key, arguments);
+	IF stored IS NOT NULL THEN
+		RETURN stored->'id';
+	END IF;
 
-	INSERT INTO commerce.users (name, email, phone, address, role, event_key)
+	INSERT INTO commerce.users (name, email, phone, address, role, external_id, metadata, event_key)
 	VALUES (create_user.name, create_user.email, create_user.phone, create_user.address, create_user.role,
-			commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+			create_user.external_id, create_user.metadata, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	ON CONFLICT DO NOTHING
 	RETURNING * INTO created;
 	IF created.id IS NULL THEN
-		PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', 'user', 'attribute', 'email'));
+		PERFORM commerce_private.raise_taken('user',
+			CASE WHEN create_user.email IS NULL
+				   OR EXISTS (SELECT FROM commerce.users u WHERE u.external_id = create_user.external_id)
+				 THEN 'external_id' ELSE 'email' END);
 	END IF;
 
-	PERFORM commerce_private.write_event('User', created.id::text, 'UserCreated',
-		pg_catalog.jsonb_build_object('user_id', created.id, 'name', created.name, 'email', created.email,
-			'phone', created.phone, 'address', created.address, 'role', created.role,
-			'status', created.status, 'created_at', created.created_at),
-		created.event_key);
+	PERFORM commerce_private.user_event(created, 'UserCreated', '{}');
+	PERFORM commerce_private.end_key(scope, 'create_user', create_user.idempotency_key, arguments,
+		pg_catalog.jsonb_build_object('id', created.id));
 	RETURN created.id;
 END
 $$;
-COMMENT ON FUNCTION commerce.create_user(text, text, text, text, commerce.user_role) IS
-	'creates a user with an empty balance and returns its id; email is unique, upper and lower case not told apart. Errors: INVALID_REQUEST, ALREADY_EXISTS';
+COMMENT ON FUNCTION commerce.create_user(text, text, text, text, commerce.user_role, text, jsonb, text) IS
+	'creates a user with an empty balance and returns its id. email, upper and lower case not told apart, and external_id, the subject that an identity provider knows the person by, are unique when given; metadata: an object of the shop''s own, of at most 16 384 bytes. Errors: INVALID_REQUEST, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
 
-CREATE FUNCTION commerce.create_seller(
-	user_id bigint, business_name text, registration_number text, cs_phone text DEFAULT NULL,
-	address text DEFAULT NULL, category text DEFAULT NULL)
-RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	owner_role commerce.user_role;
-	owner_status commerce.user_status;
-	seller_id bigint;
-BEGIN
-	PERFORM commerce_private.begin_write();
-	PERFORM commerce_private.check_text('business_name', create_seller.business_name),
-		commerce_private.check_text('registration_number', create_seller.registration_number),
-		commerce_private.check_text('cs_phone', create_seller.cs_phone),
-		commerce_private.check_text('address', create_seller.address),
-		commerce_private.check_text('category', create_seller.category);
-	IF create_seller.user_id IS NULL THEN
-		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
-	END IF;
-	IF pg_catalog.btrim(coalesce(create_seller.business_name, '')) = '' THEN
-		PERFORM commerce_private.raise_invalid('business_name', 'must not be empty');
-	END IF;
-	IF pg_catalog.btrim(coalesce(create_seller.registration_number, '')) = '' THEN
-		PERFORM commerce_private.raise_invalid('registration_number', 'must not be empty');
-	END IF;
-
-	SELECT role, status INTO owner_role, owner_status FROM commerce.users WHERE id = create_seller.user_id FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('user', create_seller.user_id);
-	END IF;
-	IF owner_role <> 'SELLER' THEN
-		PERFORM commerce_private.raise_invalid('user_id', pg_catalog.format('must be of a user of role SELLER, not %s', owner_role));
-	END IF;
-
-	INSERT INTO commerce.sellers (user_id, business_name, registration_number, cs_phone, address, category, active)
-	VALUES (create_seller.user_id, create_seller.business_name, create_seller.registration_number,
-			create_seller.cs_phone, create_seller.address, create_seller.category, owner_status = 'ACTIVE')
-	ON CONFLICT DO NOTHING
-	RETURNING id INTO seller_id;
-	IF seller_id IS NULL THEN
-		PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', 'seller'));
-	END IF;
-	RETURN seller_id;
-END
-$$;
-COMMENT ON FUNCTION commerce.create_seller(bigint, text, text, text, text, text) IS
-	'records the business of a user of role SELLER, once per user, and returns the seller''s id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, ALREADY_EXISTS';
-
-CREATE FUNCTION commerce.set_user_status(user_id bigint, status commerce.user_status)
+CREATE FUNCTION commerce.update_user(
+	user_id bigint, name text DEFAULT NULL, email text DEFAULT NULL, phone text DEFAULT NULL,
+	address text DEFAULT NULL, external_id text DEFAULT NULL, metadata jsonb DEFAULT NULL,
+	clear text[] DEFAULT '{}', actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.users
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	changed commerce.users;
+	changes jsonb;
+	before commerce.users;
+	u commerce.users;
+	broken text;
 BEGIN
 	PERFORM commerce_private.begin_write();
-	IF set_user_status.user_id IS NULL OR set_user_status.status IS NULL THEN
-		PERFORM commerce_private.raise_invalid('user_id', 'must not be null, nor status');
+	IF update_user.user_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
-	UPDATE commerce.users u SET status = set_user_status.status, updated_at = pg_catalog.now()
-	WHERE u.id = set_user_status.user_id
-	RETURNING u.* INTO changed;
-	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('user', set_user_status.user_id);
+	PERFORM commerce_private.check_text('note', update_user.note), commerce_private.check_texts('clear', update_user.clear);
+	PERFORM commerce_private.check_user(update_user.name, update_user.email, update_user.phone, update_user.address,
+		update_user.external_id, update_user.metadata);
+	changes := commerce_private.changes(
+		pg_catalog.jsonb_build_object('name', update_user.name, 'email', update_user.email, 'phone', update_user.phone,
+			'address', update_user.address, 'external_id', update_user.external_id, 'metadata', update_user.metadata),
+		update_user.clear, '{email,phone,address,external_id,metadata}');
+	-- who signs in as this user is not the user's own choice
+	PERFORM commerce_private.require_who(update_user.actor_id,
+		user_id => CASE WHEN changes ? 'external_id' THEN NULL ELSE update_user.user_id END);
+
+	before := commerce_private.lock_user(update_user.user_id);
+	PERFORM commerce_private.require_not_erased(before);
+	u := pg_catalog.jsonb_populate_record(before, changes);
+	IF u IS NOT DISTINCT FROM before THEN
+		RETURN u;
 	END IF;
-	UPDATE commerce.sellers s SET active = changed.status = 'ACTIVE', updated_at = pg_catalog.now()
-	WHERE s.user_id = changed.id AND s.active <> (changed.status = 'ACTIVE');
-	RETURN changed;
+	BEGIN
+		UPDATE commerce.users c
+		SET name = u.name, email = u.email, phone = u.phone, address = u.address, external_id = u.external_id,
+			metadata = u.metadata, updated_at = pg_catalog.now(),
+			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+		WHERE c.id = u.id
+		RETURNING c.* INTO u;
+	EXCEPTION WHEN unique_violation THEN
+		GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
+		IF broken NOT IN ('users_email_key', 'users_external_id_key') THEN
+			RAISE;
+		END IF;
+		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
+	END;
+	PERFORM commerce_private.user_event(u, 'UserChanged',
+		pg_catalog.jsonb_build_object('actor', update_user.actor_id, 'note', update_user.note));
+	RETURN u;
 END
 $$;
-COMMENT ON FUNCTION commerce.set_user_status(bigint, commerce.user_status) IS
-	'suspends, withdraws or reactivates a user and returns the row. A user who is not ACTIVE may not charge, order, claim or make sheets; cancelling and refunds go on. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce.update_user(bigint, text, text, text, text, text, jsonb, text[], bigint, text) IS
+	'changes the attributes of a user that are given, empties those that clear names (email, phone, address, external_id, metadata), leaves the others, and returns the row. actor_id: an ADMIN, or the user himself, who cannot change external_id; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, INVALID_STATE_TRANSITION';
+
+CREATE FUNCTION commerce.find_user(email text DEFAULT NULL, external_id text DEFAULT NULL)
+RETURNS commerce.users
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	found commerce.users;
+BEGIN
+	PERFORM commerce_private.check_text('email', find_user.email), commerce_private.check_text('external_id', find_user.external_id);
+	IF pg_catalog.num_nonnulls(find_user.email, find_user.external_id) <> 1 THEN
+		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given, and not both');
+	END IF;
+	IF find_user.email IS NOT NULL THEN
+		SELECT u.* INTO found FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(find_user.email);
+	ELSE
+		SELECT u.* INTO found FROM commerce.users u WHERE u.external_id = find_user.external_id;
+	END IF;
+	IF found.id IS NULL THEN
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'user',
+			'id', coalesce(find_user.email, find_user.external_id)));
+	END IF;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION commerce.find_user(text, text) IS
+	'the user with this e-mail, upper and lower case not told apart, or with this external_id: one of the two is given. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.end_unpaid_orders(user_id bigint)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_end_unpaid_orders';
+COMMENT ON FUNCTION commerce_private.end_unpaid_orders(bigint) IS
+	'cancels the unpaid orders of a user whose row the caller has locked, as overdue ones are';
+
+CREATE FUNCTION commerce.set_user_status(
+	user_id bigint, status commerce.user_status, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS commerce.users
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	before commerce.users;
+	u commerce.users;
+	s commerce.sellers;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	IF set_user_status.user_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
+	END IF;
+	IF set_user_status.status IS NULL THEN
+		PERFORM commerce_private.raise_invalid('status', 'must not be null');
+	END IF;
+	PERFORM commerce_private.check_text('note', set_user_status.note);
+	PERFORM commerce_private.require_who(set_user_status.actor_id);
+	before := commerce_private.lock_user(set_user_status.user_id);
+	PERFORM commerce_private.require_not_erased(before);
+	IF before.status = set_user_status.status THEN
+		RETURN before;
+	END IF;
+
+	UPDATE commerce.users c
+	SET status = set_user_status.status, updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = before.id
+	RETURNING c.* INTO u;
+	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status,
+		'actor', set_user_status.actor_id, 'note', set_user_status.note));
+	UPDATE commerce.sellers c
+	SET active = u.status = 'ACTIVE', updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.user_id = u.id AND c.active <> (u.status = 'ACTIVE')
+	RETURNING c.* INTO s;
+	IF s.id IS NOT NULL THEN
+		PERFORM commerce_private.seller_event(s, 'SellerChanged', set_user_status.actor_id, set_user_status.note);
+	END IF;
+	IF u.status <> 'ACTIVE' THEN
+		PERFORM commerce_private.end_unpaid_orders(u.id);
+	END IF;
+	RETURN u;
+END
+$$;
+COMMENT ON FUNCTION commerce.set_user_status(bigint, commerce.user_status, bigint, text) IS
+	'suspends, withdraws or reactivates a user and returns the row. A user who is not ACTIVE may not charge, order, claim or make sheets, a seller sells nothing, and unpaid orders end at once; cancelling and refunds go on. actor_id: an ADMIN, or NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
