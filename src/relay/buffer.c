@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-#include "util.h"
+#include "client/log.h"
+#include "client/util.h"
 
 void
 buffer_append_bytes(Buffer *buffer, const char *bytes, size_t length)

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 
 #include "destination.h"
-#include "log.h"
+#include "client/log.h"
 
 /* Standard Webhooks' schedule as far as ten hours. */
 #define DEFAULT_RETRIES	"5s 30s 5min 30min 2h 5h 10h 10h"

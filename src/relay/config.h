@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "util.h"
+#include "client/util.h"
 #include "webhook.h"
 
 #define MAX_RETRIES		32

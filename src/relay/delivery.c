@@ -26,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "client/log.h"
 
 #define BUCKETS			4096
 #define DOWN_AFTER		10		/* requests that fail in a row */

@@ -20,7 +20,7 @@
 
 #include <curl/curl.h>
 
-#include "log.h"
+#include "client/log.h"
 
 static const char *const special_networks[] = {
 	"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/128", "::1/128", "fe80::/10"

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "database.h"
+#include "client/database.h"
 #include "destination.h"
 #include "http_sink.h"
 #include "kafka_sink.h"
-#include "log.h"
+#include "client/log.h"
 
 #define RECONNECT_DELAY	2000
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "util.h"
+#include "client/util.h"
 
 struct Aggregate;
 

@@ -23,7 +23,7 @@
 #include "cloudevent.h"
 #include "delivery.h"
 #include "destination.h"
-#include "log.h"
+#include "client/log.h"
 #include "webhook.h"
 
 #define KEPT_OF_ANSWER	200

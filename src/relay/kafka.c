@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "destination.h"
-#include "log.h"
+#include "client/log.h"
 
 static int	wake_pipe[2] = {-1, -1};
 static const Config *limits;	/* of the sinks' addresses; all producers have the same */

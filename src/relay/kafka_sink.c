@@ -18,7 +18,7 @@
 
 #include "delivery.h"
 #include "kafka.h"
-#include "log.h"
+#include "client/log.h"
 
 typedef struct KafkaSink
 {

@@ -22,7 +22,7 @@
 #include "http_sink.h"
 #include "kafka.h"
 #include "kafka_sink.h"
-#include "log.h"
+#include "client/log.h"
 #include "options.h"
 #include "payment_source.h"
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "config.h"
-#include "log.h"
+#include "client/log.h"
 
 typedef struct Options
 {

@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "database.h"
+#include "client/database.h"
 #include "kafka.h"
-#include "log.h"
+#include "client/log.h"
 
 #define RETRY_DELAY		1000
 #define DEFAULT_GROUP	"commerce-relay"

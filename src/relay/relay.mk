@@ -1,10 +1,10 @@
-# commerce-relay: a client program, built when libcurl and librdkafka are there
+# commerce-relay: a client program, on what client programs share (src/client/), built when libcurl and librdkafka are there
 # to build it with. The library that the server loads has nothing of it.
 
 RELAY         := src/relay/commerce-relay
-RELAY_OBJS    := $(patsubst %.c,%.o,$(sort $(wildcard src/relay/*.c)))
+RELAY_OBJS    := $(patsubst %.c,%.o,$(sort $(wildcard src/client/*.c src/relay/*.c)))
 RELAY_HEADERS := curl/curl.h librdkafka/rdkafka.h openssl/hmac.h
-RELAY_CPPFLAGS = -D_GNU_SOURCE -DRELAY_VERSION='"$(EXTVERSION)"' -I$(includedir)
+RELAY_CPPFLAGS = -D_GNU_SOURCE -DRELAY_VERSION='"$(EXTVERSION)"' -Isrc -I$(includedir)
 RELAY_CFLAGS   = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wshadow -Wmissing-prototypes
 RELAY_LIBS     = -L$(libdir) -lpq -lcurl -lrdkafka -lcrypto
 
@@ -13,7 +13,7 @@ HAVE_RELAY := $(shell printf '\#include <%s>\n' $(RELAY_HEADERS) | \
 
 relay: $(RELAY)
 
-$(RELAY_OBJS): %.o: %.c $(wildcard src/relay/*.h) commerce.control
+$(RELAY_OBJS): %.o: %.c $(wildcard src/client/*.h src/relay/*.h) commerce.control
 	$(CC) $(RELAY_CFLAGS) $(COPT) $(CFLAGS_RELAY) $(RELAY_CPPFLAGS) -c -o $@ $<
 
 $(RELAY): $(RELAY_OBJS)
@@ -36,7 +36,7 @@ uninstall-relay:
 
 clean: clean-relay
 clean-relay:
-	rm -f $(RELAY) src/relay/*.o build/relay-tests/*
+	rm -f $(RELAY) src/client/*.o src/relay/*.o build/relay-tests/*
 
 # Programs that the tests run
 relay-tests: $(addprefix build/relay-tests/,unit delivery_model mock_kafka)

@@ -6,7 +6,7 @@
 #define RELAY_SINK_H
 
 #include "event.h"
-#include "util.h"
+#include "client/util.h"
 
 typedef enum Answer
 {

@@ -17,10 +17,10 @@
 #include <string.h>
 
 #include "buffer.h"
-#include "database.h"
+#include "client/database.h"
 #include "delivery.h"
 #include "json.h"
-#include "log.h"
+#include "client/log.h"
 
 #define MAX_DUE			500		/* parked events asked for at a time */
 #define DUE_SLACK		20

@@ -12,8 +12,8 @@
 #include <openssl/hmac.h>
 
 #include "buffer.h"
-#include "log.h"
-#include "util.h"
+#include "client/log.h"
+#include "client/util.h"
 
 #define PREFIX			"whsec_"
 #define MIN_KEY			24

@@ -12,7 +12,7 @@
 
 #include "config.h"
 #include "delivery.h"
-#include "log.h"
+#include "client/log.h"
 
 #define EVENTS		300
 #define AGGREGATES	20

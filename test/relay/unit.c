@@ -14,7 +14,7 @@
 #include "buffer.h"
 #include "cloudevent.h"
 #include "config.h"
-#include "database.h"
+#include "client/database.h"
 #include "destination.h"
 #include "webhook.h"
 

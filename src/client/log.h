@@ -2,8 +2,8 @@
  * log.h
  *	  Messages for the operator.
  */
-#ifndef RELAY_LOG_H
-#define RELAY_LOG_H
+#ifndef CLIENT_LOG_H
+#define CLIENT_LOG_H
 
 #include <stdbool.h>
 

@@ -2,8 +2,8 @@
  * util.h
  *	  Memory that does not run out quietly, clocks, durations.
  */
-#ifndef RELAY_UTIL_H
-#define RELAY_UTIL_H
+#ifndef CLIENT_UTIL_H
+#define CLIENT_UTIL_H
 
 #include <stdbool.h>
 #include <stddef.h>

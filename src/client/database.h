@@ -2,13 +2,13 @@
  * database.h
  *	  A connection to the server that never blocks.
  */
-#ifndef RELAY_DATABASE_H
-#define RELAY_DATABASE_H
+#ifndef CLIENT_DATABASE_H
+#define CLIENT_DATABASE_H
 
 #include <curl/curl.h>
 #include <libpq-fe.h>
 
-#include "util.h"
+#include "client/util.h"
 
 typedef enum DatabaseState
 {

@@ -2,14 +2,14 @@
  * database.c
  *	  A connection to the server that never blocks.
  */
-#include "database.h"
+#include "client/database.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "client/log.h"
 
 #define CONNECT_TIMEOUT	10000
 #define QUERY_TIMEOUT	60000

@@ -6,7 +6,7 @@
  * the journal understands, otherwise with the time and the level.  What comes from outside (an answer of
  * an endpoint, an error of the server) may hold anything: control characters are replaced.
  */
-#include "log.h"
+#include "client/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * util.c
  *	  Memory that does not run out quietly, clocks, durations.
  */
-#include "util.h"
+#include "client/util.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "log.h"
+#include "client/log.h"
 
 Millis
 clock_now(void)
