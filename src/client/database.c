@@ -4,7 +4,6 @@
  */
 #include "client/database.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,16 +84,10 @@ database_query_with(Database *database, const char *sql, const Parameter *parame
 static bool
 wait_for_socket(const Database *database, int timeout)
 {
-	struct curl_waitfd descriptor;
-	struct pollfd poll_one;
+	struct pollfd descriptor;
 
 	/* without a socket libpq has something to say at once */
-	if (!database_descriptor(database, &descriptor))
-		return true;
-	poll_one.fd = descriptor.fd;
-	poll_one.events = (short) ((descriptor.events & CURL_WAIT_POLLOUT ? POLLOUT : 0) |
-							   (descriptor.events & CURL_WAIT_POLLIN ? POLLIN : 0));
-	return poll(&poll_one, 1, timeout) > 0;
+	return !database_descriptor(database, &descriptor) || poll(&descriptor, 1, timeout) > 0;
 }
 
 static void
@@ -231,16 +224,16 @@ database_notified(Database *database)
 }
 
 bool
-database_descriptor(const Database *database, struct curl_waitfd *descriptor)
+database_descriptor(const Database *database, struct pollfd *descriptor)
 {
 	if (database->connection == NULL || PQsocket(database->connection) < 0)
 		return false;
 	descriptor->fd = PQsocket(database->connection);
-	descriptor->events = CURL_WAIT_POLLIN;
+	descriptor->events = POLLIN;
 	descriptor->revents = 0;
 	if (database->state == DATABASE_CONNECTING)
-		descriptor->events = database->polling == PGRES_POLLING_WRITING ? CURL_WAIT_POLLOUT : CURL_WAIT_POLLIN;
+		descriptor->events = database->polling == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
 	else if (PQflush(database->connection) > 0)
-		descriptor->events |= CURL_WAIT_POLLOUT;
+		descriptor->events |= POLLOUT;
 	return true;
 }

@@ -5,7 +5,7 @@
 #ifndef CLIENT_DATABASE_H
 #define CLIENT_DATABASE_H
 
-#include <curl/curl.h>
+#include <poll.h>
 #include <libpq-fe.h>
 
 #include "client/util.h"
@@ -69,6 +69,6 @@ extern void database_close(Database *database);
 extern bool database_notified(Database *database);
 
 /* What to wait for; false when nothing. */
-extern bool database_descriptor(const Database *database, struct curl_waitfd *descriptor);
+extern bool database_descriptor(const Database *database, struct pollfd *descriptor);
 
 #endif

@@ -38,7 +38,7 @@ struct Directory
 	bool		finishing;
 	Entry	   *entries;
 	int			nentries;
-	struct curl_waitfd *descriptors;
+	struct pollfd *descriptors;
 };
 
 Directory *
@@ -316,13 +316,13 @@ directory_deadline(const Directory *directory, Millis now)
 	return deadline;
 }
 
-struct curl_waitfd *
+struct pollfd *
 directory_descriptors(Directory *directory, unsigned *count)
 {
 	unsigned	n = 0;
 
 	directory->descriptors = xrealloc(directory->descriptors,
-									  sizeof(struct curl_waitfd) * (size_t) (directory->nentries + 1));
+									  sizeof(struct pollfd) * (size_t) (directory->nentries + 1));
 	if (!directory->finishing && database_descriptor(&directory->database, &directory->descriptors[n]))
 		n++;
 	for (int i = 0; i < directory->nentries; i++)

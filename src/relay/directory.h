@@ -5,7 +5,7 @@
 #ifndef RELAY_DIRECTORY_H
 #define RELAY_DIRECTORY_H
 
-#include <curl/curl.h>
+#include <poll.h>
 
 #include "config.h"
 #include "source.h"
@@ -27,7 +27,7 @@ extern void directory_step(Directory *directory, Millis now);
 extern Millis directory_deadline(const Directory *directory, Millis now);
 
 /* The descriptors to wait for; the array belongs to the directory. */
-extern struct curl_waitfd *directory_descriptors(Directory *directory, unsigned *count);
+extern struct pollfd *directory_descriptors(Directory *directory, unsigned *count);
 
 /* Lets every source end; directory_finished() says when there is none. */
 extern void directory_finish(Directory *directory);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <curl/curl.h>
 #include <openssl/evp.h>
 
 #include "cloudevent.h"
@@ -341,15 +342,24 @@ finish_transfers(void)
 }
 
 void
-http_wait(struct curl_waitfd *descriptors, unsigned count, Millis timeout)
+http_wait(const struct pollfd *descriptors, unsigned count, Millis timeout)
 {
+	struct curl_waitfd *others = xcalloc(count + 1, sizeof(struct curl_waitfd));
 	int			running;
+
+	for (unsigned i = 0; i < count; i++)
+	{
+		others[i].fd = descriptors[i].fd;
+		others[i].events = (short) ((descriptors[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
+									(descriptors[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
+	}
 
 	/* what was just added goes out before we wait */
 	curl_multi_perform(multi, &running);
 	if (finish_transfers())
 		timeout = 0;
-	curl_multi_poll(multi, descriptors, count, (int) timeout, NULL);
+	curl_multi_poll(multi, others, count, (int) timeout, NULL);
+	free(others);
 	curl_multi_perform(multi, &running);
 	finish_transfers();
 }

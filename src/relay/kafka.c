@@ -95,12 +95,12 @@ kafka_wake_for(rd_kafka_queue_t *queue)
 }
 
 bool
-kafka_descriptor(struct curl_waitfd *descriptor)
+kafka_descriptor(struct pollfd *descriptor)
 {
 	if (wake_pipe[0] < 0)
 		return false;
 	descriptor->fd = wake_pipe[0];
-	descriptor->events = CURL_WAIT_POLLIN;
+	descriptor->events = POLLIN;
 	descriptor->revents = 0;
 	return true;
 }

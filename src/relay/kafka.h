@@ -5,7 +5,7 @@
 #ifndef RELAY_KAFKA_H
 #define RELAY_KAFKA_H
 
-#include <curl/curl.h>
+#include <poll.h>
 #include <librdkafka/rdkafka.h>
 
 #include "config.h"
@@ -26,7 +26,7 @@ extern void kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *
 extern void kafka_wake_for(rd_kafka_queue_t *queue);
 
 /* What to wait for; false when no queue wakes anybody. */
-extern bool kafka_descriptor(struct curl_waitfd *descriptor);
+extern bool kafka_descriptor(struct pollfd *descriptor);
 
 /* Takes the wake-ups away, before the queues are looked at. */
 extern void kafka_woken(void);

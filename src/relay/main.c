@@ -12,10 +12,8 @@
  *	  http_sink, kafka_sink	where it goes
  *	  payment_source	the other way: payment results from a Kafka topic
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "directory.h"
@@ -23,6 +21,7 @@
 #include "kafka.h"
 #include "kafka_sink.h"
 #include "client/log.h"
+#include "client/signals.h"
 #include "options.h"
 #include "payment_source.h"
 
@@ -31,53 +30,17 @@
 /* how long requests under way may take to end after a signal, beyond their own timeouts */
 #define MAX_FINISH		30000
 
-static volatile sig_atomic_t stop_signals = 0;
-static int	signal_pipe[2];
-
-static void
-on_stop(int signal_number)
-{
-	int			saved_errno = errno;
-
-	stop_signals++;
-	if (write(signal_pipe[1], "", 1) < 0)
-	{
-		/* it is full, so that the loop wakes up anyhow */
-	}
-	errno = saved_errno;
-}
-
-static void
-catch_signals(void)
-{
-	struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
-
-	if (pipe(signal_pipe) != 0)
-		log_fatal("could not make a pipe");
-	for (int i = 0; i < 2; i++)
-	{
-		fcntl(signal_pipe[i], F_SETFL, O_NONBLOCK);
-		fcntl(signal_pipe[i], F_SETFD, FD_CLOEXEC);
-	}
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGINT, &stop, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-}
-
 static void
 wait_for_something(Directory *directory, const PaymentSource *payments, Millis now)
 {
 	unsigned	count;
-	struct curl_waitfd *own = directory_descriptors(directory, &count);
-	struct curl_waitfd *all = xcalloc(count + 3, sizeof(struct curl_waitfd));
+	struct pollfd *own = directory_descriptors(directory, &count);
+	struct pollfd *all = xcalloc(count + 3, sizeof(struct pollfd));
 	Millis		timeout = directory_deadline(directory, now) - now;
-	char		bytes[64];
 
 	for (unsigned i = 0; i < count; i++)
 		all[i] = own[i];
-	all[count].fd = signal_pipe[0];
-	all[count++].events = CURL_WAIT_POLLIN;
+	all[count++] = signals_descriptor();
 	if (kafka_descriptor(&all[count]))
 		count++;
 	if (payments)
@@ -90,8 +53,7 @@ wait_for_something(Directory *directory, const PaymentSource *payments, Millis n
 	if (timeout < 0)
 		timeout = 0;
 	http_wait(all, count, timeout < MAX_WAIT ? timeout : MAX_WAIT);
-	while (read(signal_pipe[0], bytes, sizeof(bytes)) > 0)
-		;
+	signals_woken();
 	kafka_woken();
 	kafka_sinks_step();
 	free(all);
@@ -109,12 +71,12 @@ run(Directory *directory, PaymentSource *payments, bool once)
 	{
 		Millis		now = clock_now();
 
-		if (stop_signals > 1 || now > stop_by)
+		if (signals_to_stop() > 1 || now > stop_by)
 		{
 			log_warning("ending without waiting for requests under way");
 			return 1;
 		}
-		if (stop_signals > 0 && !stopping)
+		if (signals_to_stop() > 0 && !stopping)
 		{
 			log_info("a signal to end: finishing what is under way");
 			stopping = true;
@@ -149,7 +111,7 @@ main(int argc, char **argv)
 
 	options_read(argc, argv, &options, &config);
 	srand48((long) time(NULL) ^ ((long) getpid() << 16));
-	catch_signals();
+	signals_start();
 	if (options.redeliver_payments)
 	{
 		payment_source_redeliver(&config);

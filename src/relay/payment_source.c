@@ -467,7 +467,7 @@ payment_source_deadline(const PaymentSource *source)
 }
 
 bool
-payment_source_descriptor(const PaymentSource *source, struct curl_waitfd *descriptor)
+payment_source_descriptor(const PaymentSource *source, struct pollfd *descriptor)
 {
 	return database_descriptor(&source->database, descriptor);
 }

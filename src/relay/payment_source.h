@@ -5,7 +5,7 @@
 #ifndef RELAY_PAYMENT_SOURCE_H
 #define RELAY_PAYMENT_SOURCE_H
 
-#include <curl/curl.h>
+#include <poll.h>
 
 #include "config.h"
 
@@ -19,7 +19,7 @@ extern PaymentSource *payment_source_open(const Config *config);
 
 extern void payment_source_step(PaymentSource *source, Millis now);
 extern Millis payment_source_deadline(const PaymentSource *source);
-extern bool payment_source_descriptor(const PaymentSource *source, struct curl_waitfd *descriptor);
+extern bool payment_source_descriptor(const PaymentSource *source, struct pollfd *descriptor);
 
 /* Lets it end when the message at hand is dealt with. */
 extern void payment_source_finish(PaymentSource *source);

@@ -1,5 +1,6 @@
-# commerce-relay: a client program, on what client programs share (src/client/), built when libcurl and librdkafka are there
-# to build it with. The library that the server loads has nothing of it.
+# commerce-relay: a client program, on what client programs share (src/client/),
+# built when libcurl and librdkafka are there to build it with. The library that
+# the server loads has nothing of it.
 
 RELAY         := src/relay/commerce-relay
 RELAY_OBJS    := $(patsubst %.c,%.o,$(sort $(wildcard src/client/*.c src/relay/*.c)))

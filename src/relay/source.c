@@ -556,7 +556,7 @@ source_deadline(const Source *source, Millis now)
 }
 
 bool
-source_descriptor(const Source *source, struct curl_waitfd *descriptor)
+source_descriptor(const Source *source, struct pollfd *descriptor)
 {
 	return database_descriptor(&source->database, descriptor);
 }

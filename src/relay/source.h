@@ -5,7 +5,7 @@
 #ifndef RELAY_SOURCE_H
 #define RELAY_SOURCE_H
 
-#include <curl/curl.h>
+#include <poll.h>
 
 #include "config.h"
 #include "sink.h"
@@ -23,7 +23,7 @@ extern void source_step(Source *source, Millis now);
 /* When to call source_step() again at the latest. */
 extern Millis source_deadline(const Source *source, Millis now);
 
-extern bool source_descriptor(const Source *source, struct curl_waitfd *descriptor);
+extern bool source_descriptor(const Source *source, struct pollfd *descriptor);
 
 /* Parked events are due. */
 extern void source_wake_parked(Source *source);
