@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/buffer.h"
 #include "client/log.h"
 
 Millis
@@ -65,6 +66,13 @@ xformat(const char *format,...)
 	if (length < 0)
 		log_fatal("out of memory");
 	return text;
+}
+
+void
+buffer_check(const PQExpBufferData *buffer)
+{
+	if (PQExpBufferDataBroken(*buffer))
+		log_fatal("out of memory");
 }
 
 bool

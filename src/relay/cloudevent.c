@@ -11,42 +11,42 @@
 #include "json.h"
 
 static void
-append_attribute(Buffer *out, const char *name, const char *value)
+append_attribute(PQExpBuffer out, const char *name, const char *value)
 {
-	buffer_printf(out, "\"%s\":", name);
+	appendPQExpBuffer(out, "\"%s\":", name);
 	json_append_string(out, value);
-	buffer_append_char(out, ',');
+	appendPQExpBufferChar(out, ',');
 }
 
 void
-cloudevent_append(Buffer *out, const Event *event, const char *source)
+cloudevent_append(PQExpBuffer out, const Event *event, const char *source)
 {
-	buffer_append(out, "{\"specversion\":\"1.0\",");
+	appendPQExpBufferStr(out, "{\"specversion\":\"1.0\",");
 	append_attribute(out, "id", event->id);
 	append_attribute(out, "source", source);
 	append_attribute(out, "type", event->type);
-	buffer_append(out, "\"subject\":\"");
+	appendPQExpBufferStr(out, "\"subject\":\"");
 	json_append_escaped(out, event->aggregatetype);
-	buffer_append_char(out, '/');
+	appendPQExpBufferChar(out, '/');
 	json_append_escaped(out, event->aggregateid);
-	buffer_append(out, "\",");
+	appendPQExpBufferStr(out, "\",");
 	append_attribute(out, "time", event->time);
 	append_attribute(out, "partitionkey", event->aggregateid);
 	append_attribute(out, "sequence", event->position);
-	buffer_append(out, "\"datacontenttype\":\"application/json\",\"data\":");
-	buffer_append_bytes(out, event->payload, event->payload_length);
-	buffer_append_char(out, '}');
+	appendPQExpBufferStr(out, "\"datacontenttype\":\"application/json\",\"data\":");
+	appendBinaryPQExpBuffer(out, event->payload, event->payload_length);
+	appendPQExpBufferChar(out, '}');
 }
 
 void
-cloudevent_append_batch(Buffer *out, Event *const *events, int nevents, const char *source)
+cloudevent_append_batch(PQExpBuffer out, Event *const *events, int nevents, const char *source)
 {
-	buffer_append_char(out, '[');
+	appendPQExpBufferChar(out, '[');
 	for (int i = 0; i < nevents; i++)
 	{
 		if (i > 0)
-			buffer_append_char(out, ',');
+			appendPQExpBufferChar(out, ',');
 		cloudevent_append(out, events[i], source);
 	}
-	buffer_append_char(out, ']');
+	appendPQExpBufferChar(out, ']');
 }

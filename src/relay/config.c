@@ -6,6 +6,10 @@
  * that is wrong is told at once, with its line, before anything runs.  The file holds secrets, so it must
  * not be open to others, and nothing that it says is printed: what looks like a name may be a secret
  * on a line that is malformed.
+ *
+ * The hundred lines that read sections and lines are our own.  libinih, the library that Debian has, cuts
+ * a value at " ;", takes ":" for "=", joins lines that begin with a blank, cuts lines after 200 bytes,
+ * and tells the line of the first mistake alone: a secret would be read as another one without a word.
  */
 #include "config.h"
 

@@ -48,7 +48,7 @@ typedef struct Transfer
 	bool		forbidden;		/* an address is not allowed */
 	CURL	   *curl;
 	struct curl_slist *headers;
-	Buffer		body;
+	PQExpBufferData body;
 	char		answer[KEPT_OF_ANSWER + 1];
 	size_t		answer_length;	/* all of it */
 	char		error[CURL_ERROR_SIZE];
@@ -127,7 +127,7 @@ write_headers(Transfer *transfer, const HttpSink *sink)
 	if (secret && secret->nkeys > 0)
 	{
 		char	   *signature = webhook_signature(secret->keys, secret->nkeys, id, now,
-												  transfer->body.data, transfer->body.length);
+												  transfer->body.data, transfer->body.len);
 
 		add_header(transfer, "webhook-signature: %s", signature);
 		free(signature);
@@ -165,10 +165,12 @@ http_send(Sink *sink, Request *request)
 	transfer->curl = curl;
 	request->sink_state = transfer;
 
+	initPQExpBuffer(&transfer->body);
 	if (http->subscription->batch_size > 1)
 		cloudevent_append_batch(&transfer->body, request->events, request->nevents, config->source);
 	else
 		cloudevent_append(&transfer->body, request->events[0], config->source);
+	buffer_check(&transfer->body);
 	write_headers(transfer, http);
 
 	curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
@@ -178,7 +180,7 @@ http_send(Sink *sink, Request *request)
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(curl, CURLOPT_POST, 1L);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, transfer->body.data);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->body.length);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->body.len);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -202,7 +204,7 @@ free_transfer(Transfer *transfer)
 	curl_multi_remove_handle(multi, transfer->curl);
 	curl_easy_cleanup(transfer->curl);
 	curl_slist_free_all(transfer->headers);
-	buffer_free(&transfer->body);
+	termPQExpBuffer(&transfer->body);
 	transfer->request->sink_state = NULL;
 	free(transfer);
 }

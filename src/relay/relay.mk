@@ -5,7 +5,7 @@
 RELAY         := src/relay/commerce-relay
 RELAY_OBJS    := $(patsubst %.c,%.o,$(sort $(wildcard src/client/*.c src/relay/*.c)))
 RELAY_HEADERS := curl/curl.h librdkafka/rdkafka.h openssl/hmac.h
-RELAY_CPPFLAGS = -D_GNU_SOURCE -DRELAY_VERSION='"$(EXTVERSION)"' -Isrc -I$(includedir)
+RELAY_CPPFLAGS = -D_GNU_SOURCE -DRELAY_VERSION='"$(EXTVERSION)"' -Isrc -I$(includedir) -I$(includedir_internal)
 RELAY_CFLAGS   = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wshadow -Wmissing-prototypes
 RELAY_LIBS     = -L$(libdir) -lpq -lcurl -lrdkafka -lcrypto
 

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buffer.h"
 #include "client/database.h"
 #include "delivery.h"
 #include "json.h"
@@ -178,63 +177,65 @@ ask_advance(Source *source)
 }
 
 static void
-append_failed(Source *source, Buffer *json, const EventList *failed, Millis now)
+append_failed(Source *source, PQExpBuffer json, const EventList *failed, Millis now)
 {
-	buffer_append(json, "\"failed\":[");
+	appendPQExpBufferStr(json, "\"failed\":[");
 	for (int i = 0; i < failed->count; i++)
 	{
 		const Event *event = failed->events[i];
 		Millis		delay = delivery_retry_delay(source->delivery, event);
 
-		buffer_printf(json, "%s{\"position\":", i > 0 ? "," : "");
+		appendPQExpBuffer(json, "%s{\"position\":", i > 0 ? "," : "");
 		json_append_string(json, event->position);
-		buffer_append(json, ",\"error\":");
+		appendPQExpBufferStr(json, ",\"error\":");
 		json_append_string(json, event->error);
-		buffer_printf(json, ",\"retry_after\":%lld}", (long long) delay);
+		appendPQExpBuffer(json, ",\"retry_after\":%lld}", (long long) delay);
 		/* the server counts from when it gets this */
 		if (now + delay + DUE_SLACK < source->next_due)
 			source->next_due = now + delay + DUE_SLACK;
 	}
-	buffer_append_char(json, ']');
+	appendPQExpBufferChar(json, ']');
 }
 
 static void
-append_positions(Buffer *json, const char *name, const EventList *list)
+append_positions(PQExpBuffer json, const char *name, const EventList *list)
 {
-	buffer_printf(json, ",\"%s\":[", name);
+	appendPQExpBuffer(json, ",\"%s\":[", name);
 	for (int i = 0; i < list->count; i++)
 	{
 		if (i > 0)
-			buffer_append_char(json, ',');
+			appendPQExpBufferChar(json, ',');
 		json_append_string(json, list->events[i]->position);
 	}
-	buffer_append_char(json, ']');
+	appendPQExpBufferChar(json, ']');
 }
 
 static void
-append_text(Buffer *json, const char *name, const char *text)
+append_text(PQExpBuffer json, const char *name, const char *text)
 {
 	if (text == NULL)
 		return;
-	buffer_printf(json, ",\"%s\":", name);
+	appendPQExpBuffer(json, ",\"%s\":", name);
 	json_append_string(json, text);
 }
 
 static void
 tell(Source *source, const Report *report, Millis now)
 {
-	Buffer		json = {0};
+	PQExpBufferData json;
 
-	buffer_append_char(&json, '{');
+	initPQExpBuffer(&json);
+	appendPQExpBufferChar(&json, '{');
 	append_failed(source, &json, &report->failed, now);
 	append_positions(&json, "parked", &report->parked);
 	append_positions(&json, "finished", &report->finished);
 	append_text(&json, "up_to", report->up_to);
 	append_text(&json, "pause", report->gone ? "the endpoint answered 410" : NULL);
 	append_text(&json, "error", report->error);
-	buffer_printf(&json, ",\"delivered\":%ld,\"failures\":%ld}", report->delivered, report->not_delivered);
+	appendPQExpBuffer(&json, ",\"delivered\":%ld,\"failures\":%ld}", report->delivered, report->not_delivered);
+	buffer_check(&json);
 	send_report(source, json.data);
-	buffer_free(&json);
+	termPQExpBuffer(&json);
 	source->report = report;
 }
 

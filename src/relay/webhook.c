@@ -11,7 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "buffer.h"
+#include "client/buffer.h"
 #include "client/log.h"
 #include "client/util.h"
 
@@ -50,25 +50,29 @@ char *
 webhook_signature(const WebhookKey *keys, int nkeys, const char *id, int64_t timestamp,
 				  const char *body, size_t length)
 {
-	Buffer		content = {0};
-	Buffer		signature = {0};
+	PQExpBufferData content;
+	PQExpBufferData signature;
 	char	   *result;
 
-	buffer_printf(&content, "%s.%" PRId64 ".", id, timestamp);
-	buffer_append_bytes(&content, body, length);
+	initPQExpBuffer(&content);
+	initPQExpBuffer(&signature);
+	appendPQExpBuffer(&content, "%s.%" PRId64 ".", id, timestamp);
+	appendBinaryPQExpBuffer(&content, body, length);
+	buffer_check(&content);
 	for (int i = 0; i < nkeys; i++)
 	{
 		unsigned char mac[SHA256_LENGTH];
 		unsigned char base64[SHA256_LENGTH * 4 / 3 + 5];
 
 		if (HMAC(EVP_sha256(), keys[i].bytes, (int) keys[i].length,
-				 (unsigned char *) content.data, content.length, mac, NULL) == NULL)
+				 (unsigned char *) content.data, content.len, mac, NULL) == NULL)
 			log_fatal("could not sign");
 		EVP_EncodeBlock(base64, mac, SHA256_LENGTH);
-		buffer_printf(&signature, "%sv1,%s", i > 0 ? " " : "", (char *) base64);
+		appendPQExpBuffer(&signature, "%sv1,%s", i > 0 ? " " : "", (char *) base64);
 	}
+	buffer_check(&signature);
 	result = xstrdup(signature.data);
-	buffer_free(&content);
-	buffer_free(&signature);
+	termPQExpBuffer(&content);
+	termPQExpBuffer(&signature);
 	return result;
 }

@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "buffer.h"
 #include "cloudevent.h"
 #include "config.h"
 #include "client/database.h"
@@ -80,10 +79,12 @@ test_cloudevent(void)
 	Event	   *event = event_create("00000001-0000000000000002-0000000000000003", "an \"id\"", "Some\\Type", "Order",
 									 "line\n\x01", "{\"a\": 1}", "2026-01-31T00:00:00Z", 0);
 	Event	   *events[2] = {event, event};
-	Buffer		one = {0};
-	Buffer		batch = {0};
+	PQExpBufferData one;
+	PQExpBufferData batch;
 	char	   *expected;
 
+	initPQExpBuffer(&one);
+	initPQExpBuffer(&batch);
 	cloudevent_append(&one, event, "/shop");
 	is(one.data,
 	   "{\"specversion\":\"1.0\",\"id\":\"an \\\"id\\\"\",\"source\":\"/shop\",\"type\":\"Some\\\\Type\","
@@ -95,8 +96,8 @@ test_cloudevent(void)
 	expected = xformat("[%s,%s]", one.data, one.data);
 	is(batch.data, expected, "two events as an array");
 	free(expected);
-	buffer_free(&one);
-	buffer_free(&batch);
+	termPQExpBuffer(&one);
+	termPQExpBuffer(&batch);
 	event_free(event);
 }
 
