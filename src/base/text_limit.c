@@ -101,8 +101,7 @@ metadata_check(Datum value)
 Datum
 commerce_check_text(PG_FUNCTION_ARGS)
 {
-	if (!PG_ARGISNULL(1))
-		text_check(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_DATUM(1));
+	text_check(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_DATUM(1));
 	PG_RETURN_VOID();
 }
 
@@ -113,14 +112,11 @@ Datum
 commerce_check_texts(PG_FUNCTION_ARGS)
 {
 	const char *argument = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	ArrayType  *array;
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
 	Datum	   *elements;
 	bool	   *nulls;
 	int			n;
 
-	if (PG_ARGISNULL(1))
-		PG_RETURN_VOID();
-	array = PG_GETARG_ARRAYTYPE_P(1);
 	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) > MAX_ELEMENTS)
 		raise_invalid(argument, "must have at most %d elements", MAX_ELEMENTS);
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);

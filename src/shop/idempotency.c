@@ -156,8 +156,11 @@ idempotency_replayed(void)
 static void
 init_from_sql(IdempotentCall *call, FunctionCallInfo fcinfo)
 {
-	Jsonb	   *arguments = PG_GETARG_JSONB_P(3);
+	Jsonb	   *arguments;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+		elog(ERROR, "a key has a scope, an operation and arguments");
+	arguments = PG_GETARG_JSONB_P(3);
 	idempotency_init(call, text_to_cstring(PG_GETARG_TEXT_PP(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)),
 					 arg_text_or_null(fcinfo, 2, "idempotency_key"),
 					 JsonbToCString(NULL, &arguments->root, VARSIZE(arguments)));
@@ -192,6 +195,8 @@ commerce_end_key(PG_FUNCTION_ARGS)
 	IdempotentCall call;
 
 	init_from_sql(&call, fcinfo);
+	if (call.key != NULL && PG_ARGISNULL(4))
+		elog(ERROR, "a call with a key has a result");
 	if (call.key != NULL)
 		store_result(&call, PG_GETARG_DATUM(4));
 	replayed = false;

@@ -365,6 +365,9 @@ sub start
 my $dir = File::Temp->newdir;
 my (%called, %failed, @unexpected);
 
+# A session that nobody ends: it is lost when the server crashes.
+my $watch = connect_as();
+
 # One round of all sessions; returns what is wrong after it.
 sub round
 {
@@ -387,7 +390,8 @@ sub round
 		$failed{$_} += $result->{codes}{$_} for keys %{ $result->{codes} };
 		push @wrong, @{ $result->{surprises} };
 	}
-	my $check = connect_as();
+	push @wrong, 'the server crashed' unless $watch->ping;
+	my $check = $watch = connect_as();
 	$check->do("ROLLBACK PREPARED '$_'") for map { @$_ } @{ $check->selectall_arrayref('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()') };
 
 	# a session that was terminated may be about to end

@@ -161,6 +161,21 @@ put_frames(int fd, void **frames, int n)
 	}
 }
 
+/* For when the session cannot be asked */
+static void
+note_place(void)
+{
+	char		path[MAXPGPATH + 50];
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/fired", crash_dir);
+	fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0666);
+	if (fd < 0)
+		return;
+	put_frames(fd, where, nwhere);
+	close(fd);
+}
+
 static void
 crashed(int signo)
 {
@@ -220,6 +235,7 @@ step(void)
 		return false;
 	fired = true;
 	nwhere = backtrace(where, MAX_DEPTH);
+	note_place();
 	if (kind == OOM)
 		return true;
 	if (kind == CANCEL)

@@ -57,14 +57,14 @@ COMMENT ON FUNCTION commerce_private.local_date(timestamptz) IS
 
 CREATE FUNCTION commerce_private.check_text(argument text, value text)
 RETURNS void
-LANGUAGE C STABLE PARALLEL SAFE
+LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_check_text';
 COMMENT ON FUNCTION commerce_private.check_text(text, text) IS
 	'refuses a text that is longer than what an argument of the name may have (src/base/text_limit.c). Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce_private.check_texts(argument text, elements text[])
 RETURNS void
-LANGUAGE C STABLE PARALLEL SAFE
+LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_check_texts';
 COMMENT ON FUNCTION commerce_private.check_texts(text, text[]) IS
 	'refuses an array with a text that is too long, or with more than 1000 elements. Errors: INVALID_REQUEST';
