@@ -25,7 +25,11 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/balance \
 	shop/actor \
 	shop/product \
+	shop/promotion \
+	shop/stock \
 	shop/coupon \
+	shop/coupon_issue \
+	shop/quota \
 	shop/order \
 	shop/payment \
 	shop/sheet \

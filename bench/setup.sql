@@ -21,10 +21,9 @@ INSERT INTO plain.sellers OVERRIDING SYSTEM VALUE SELECT * FROM commerce.sellers
 INSERT INTO plain.balance_entries OVERRIDING SYSTEM VALUE SELECT * FROM commerce.balance_entries;
 INSERT INTO plain.products OVERRIDING SYSTEM VALUE SELECT * FROM commerce.products;
 INSERT INTO plain.stock SELECT product_id, commerce.available_stock(product_id) FROM commerce_private.stock;
-INSERT INTO plain.stock_entries OVERRIDING SYSTEM VALUE SELECT * FROM commerce.stock_entries;
+INSERT INTO plain.stock_entries SELECT * FROM commerce.stock_entries;
 INSERT INTO plain.coupons (name, kind, value, quantity, valid_days) SELECT name, kind, value, quantity, valid_days FROM commerce.coupons;
 INSERT INTO plain.coupon_quota SELECT * FROM commerce_private.coupon_quota;
-SELECT setval('plain.stock_entries_id_seq', (SELECT max(id) FROM plain.stock_entries));
 -- Only tables that have rows: what is vacuumed empty counts as empty for the planner, and PL/pgSQL and
 -- foreign-key checks would keep sequential scans of tables that grow.
 SELECT format('VACUUM ANALYZE %s', c.oid::regclass) FROM pg_class c

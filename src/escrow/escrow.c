@@ -3,7 +3,7 @@
  *	  Taking and giving back units of what is limited, without a hot row: the escrow method (P. O'Neil,
  *	  "The Escrow Transactional Method", ACM TODS 11(4), 1986).
  *
- * The truth is append-only rows: stock_entries, coupon_issues.  They are checked against a counter in
+ * The truth is append-only rows: stock_entries; coupon_issues and quota_entries.  They are checked against a counter in
  * shared memory, which knows the units that are available, and those in flight: taken by transactions
  * that have not ended.  Orders update no shared row, so they do not queue for one's lock.
  *

@@ -285,6 +285,12 @@ gate_own_write(SqlStatement *statement, const Datum *values)
 	return rows;
 }
 
+bool
+gate_is_own_write(void)
+{
+	return own_write_depth == trigger_depth();
+}
+
 /*
  * begin_write()
  *
@@ -309,7 +315,7 @@ commerce_gate_foreign_write(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "gate_foreign_write must be called as a trigger");
-	if (own_write_depth != trigger_depth())
+	if (!gate_is_own_write())
 		close_gate();
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		PG_RETURN_POINTER(NULL);

@@ -35,4 +35,7 @@ extern void gate_rebase(void);
  */
 extern SqlResult gate_own_write(SqlStatement *statement, const Datum *values);
 
+/* Whether the trigger that runs was fired by a statement of gate_own_write() itself. */
+extern bool gate_is_own_write(void);
+
 #endif

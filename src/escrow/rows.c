@@ -1,7 +1,7 @@
 /*
  * rows.c
- *	  What the journals (stock_entries, coupon_issues) and the narrow rows (stock, coupon_quota) that they
- *	  are folded into say about a resource.
+ *	  What the journals (stock_entries; coupon_issues and quota_entries, together quota_moves) and the narrow
+ *	  rows (stock, coupon_quota) that they are folded into say about a resource.
  *
  * Available is the narrow row's on_hand plus the journal's rows at or above its mark, read by one
  * statement, so that a fold at the same time changes nothing.
@@ -48,8 +48,8 @@ static SqlStatement sum_rows[] = {
 		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
-		"SELECT l.units OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM commerce.coupon_issues i "
-		"  WHERE i.coupon_id OPERATOR(pg_catalog.=) l.coupon_id AND i.xid OPERATOR(pg_catalog.=) $2) AS units, "
+		"SELECT (l.units OPERATOR(pg_catalog.-) coalesce((SELECT pg_catalog.sum(m.delta) FROM commerce_private.quota_moves m "
+		"  WHERE m.coupon_id OPERATOR(pg_catalog.=) l.coupon_id AND m.xid OPERATOR(pg_catalog.=) $2), 0))::pg_catalog.int8 AS units, "
 		MARK_IS_AHEAD("l") ", l.unfolded "
 		"FROM commerce_private.quota_left l WHERE l.coupon_id OPERATOR(pg_catalog.=) $1",
 		2, {INT8OID, INT8OID}, SQL_LATEST
@@ -70,11 +70,11 @@ static SqlStatement fold_row[] = {
 		2, {INT8OID, INT8OID}, SQL_LATEST
 	},
 	[ESCROW_QUOTA] = {
-		"UPDATE commerce_private.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.-) j.n, mark = j.xmin "
-		"FROM (SELECT h.xmin, pg_catalog.count(*) AS n FROM commerce_private.coupon_quota t "
+		"UPDATE commerce_private.coupon_quota AS q SET on_hand = q.on_hand OPERATOR(pg_catalog.+) j.units, mark = j.xmin "
+		"FROM (SELECT h.xmin, pg_catalog.sum(m.delta) AS units FROM commerce_private.coupon_quota t "
 		"  CROSS JOIN (SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin OFFSET 0) h "
-		"  JOIN commerce.coupon_issues i ON i.coupon_id OPERATOR(pg_catalog.=) t.coupon_id "
-		"  AND i.xid OPERATOR(pg_catalog.>=) t.mark AND i.xid OPERATOR(pg_catalog.<) h.xmin "
+		"  JOIN commerce_private.quota_moves m ON m.coupon_id OPERATOR(pg_catalog.=) t.coupon_id "
+		"  AND m.xid OPERATOR(pg_catalog.>=) t.mark AND m.xid OPERATOR(pg_catalog.<) h.xmin "
 		"  WHERE t.coupon_id OPERATOR(pg_catalog.=) $1 GROUP BY h.xmin "
 		"  HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>=) $2) j "
 		"WHERE q.coupon_id OPERATOR(pg_catalog.=) $1",

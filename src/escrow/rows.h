@@ -9,10 +9,10 @@
 typedef enum EscrowKind
 {
 	ESCROW_STOCK,				/* products: narrow row in stock, journal stock_entries */
-	ESCROW_QUOTA,				/* coupons: narrow row in coupon_quota, journal coupon_issues */
+	ESCROW_QUOTA,				/* coupons: narrow row in coupon_quota, journals coupon_issues and quota_entries */
 } EscrowKind;
 
-/* OID of the journal of a kind of resource. */
+/* OID of the journal that names the counters of a kind of resource. */
 extern Oid	rows_journal(EscrowKind kind);
 
 /* Locks a resource's narrow row until the transaction ends: the form without shared memory. */

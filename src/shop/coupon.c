@@ -39,12 +39,10 @@
 
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
 PG_FUNCTION_INFO_V1(commerce_expire_coupons);
-PG_FUNCTION_INFO_V1(commerce_open_quota);
 
 #define READ_ISSUES \
-	"SELECT i.id, i.kind, c.scope, i.value, c.max_discount, c.round_unit, c.min_order_amount, " \
-	"c.seller_id, c.product_id, i.status, i.expires_at " \
-	"FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id " \
+	"SELECT i.id, i.kind, i.scope, i.value, i.max_discount, i.round_unit, i.min_order_amount, i.max_units, " \
+	"i.seller_id, i.product_id, i.status, i.expires_at FROM commerce.coupon_issues i " \
 	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
 
 Coupon *
@@ -72,6 +70,7 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 		coupon->max_discount = result_int64(&issues, "max_discount");
 		coupon->round_unit = result_int64(&issues, "round_unit");
 		coupon->min_order_amount = result_int64(&issues, "min_order_amount");
+		coupon->max_units = result_int64(&issues, "max_units");
 		coupon->seller_id = result_int64(&issues, "seller_id");
 		coupon->product_id = result_int64(&issues, "product_id");
 		status = result_label(&issues, "status", TYPE_COUPON_ISSUE_STATUS);
@@ -109,9 +108,8 @@ UsedCoupon *
 coupon_read_used(int64 order_id, int *n)
 {
 	static SqlStatement read = {
-		"SELECT u.coupon_issue_id, c.scope, c.seller_id, u.restored_at "
+		"SELECT u.coupon_issue_id, i.scope, i.seller_id, u.restored_at "
 		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
-		"JOIN commerce.coupons c ON c.id OPERATOR(pg_catalog.=) i.coupon_id "
 		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY u.coupon_issue_id",
 		1, {INT8OID}
 	};
@@ -188,23 +186,6 @@ coupon_use_again(int64 order_id)
 	return true;
 }
 
-/*
- * open_quota(coupon_id bigint, quantity bigint)
- *
- * Gives a coupon that this transaction has created its narrow row.
- */
-Datum
-commerce_open_quota(PG_FUNCTION_ARGS)
-{
-	Row			row = {0};
-
-	row_put_int64(&row, COUPON_QUOTA_COUPON_ID, PG_GETARG_INT64(0));
-	row_put_int64(&row, COUPON_QUOTA_ON_HAND, PG_GETARG_INT64(1));
-	row_put_int64(&row, COUPON_QUOTA_MARK, 0);
-	row_insert(TABLE_COUPON_QUOTA, COUPON_QUOTA_COLUMNS, &row);
-	PG_RETURN_VOID();
-}
-
 typedef struct Issue
 {
 	int64		user_id;
@@ -213,6 +194,13 @@ typedef struct Issue
 	char	   *description;	/* NULL: none */
 	CouponKind	kind;
 	int64		value;
+	int64		max_discount;	/* 0: none */
+	int64		round_unit;
+	int64		min_order_amount;
+	int64		max_units;		/* 0: all */
+	CouponScope scope;
+	int64		seller_id;		/* 0: none */
+	int64		product_id;		/* 0: none */
 	TimestampTz expires_at;
 } Issue;
 
@@ -238,6 +226,13 @@ insert_issue_row(const Issue *issue, int64 issue_id)
 	row_put_text(&row, COUPON_ISSUES_DESCRIPTION, issue->description);
 	row_put_label(&row, COUPON_ISSUES_KIND, TYPE_COUPON_KIND, issue->kind);
 	row_put_int64(&row, COUPON_ISSUES_VALUE, issue->value);
+	row_put_id(&row, COUPON_ISSUES_MAX_DISCOUNT, issue->max_discount);
+	row_put_int64(&row, COUPON_ISSUES_ROUND_UNIT, issue->round_unit);
+	row_put_int64(&row, COUPON_ISSUES_MIN_ORDER_AMOUNT, issue->min_order_amount);
+	row_put_id(&row, COUPON_ISSUES_MAX_UNITS, issue->max_units);
+	row_put_label(&row, COUPON_ISSUES_SCOPE, TYPE_COUPON_SCOPE, issue->scope);
+	row_put_id(&row, COUPON_ISSUES_SELLER_ID, issue->seller_id);
+	row_put_id(&row, COUPON_ISSUES_PRODUCT_ID, issue->product_id);
 	row_put_label(&row, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_ACTIVE);
 	row_put_time(&row, COUPON_ISSUES_ISSUED_AT, GetCurrentTransactionStartTimestamp());
 	row_put_time(&row, COUPON_ISSUES_EXPIRES_AT, issue->expires_at);
@@ -280,6 +275,13 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	json_put_text(&json, "description", issue->description);
 	json_put_text(&json, "kind", catalog_label_name(TYPE_COUPON_KIND, issue->kind));
 	json_put_int(&json, "value", issue->value);
+	json_put_id(&json, "max_discount", issue->max_discount);
+	json_put_int(&json, "round_unit", issue->round_unit);
+	json_put_int(&json, "min_order_amount", issue->min_order_amount);
+	json_put_id(&json, "max_units", issue->max_units);
+	json_put_text(&json, "scope", catalog_label_name(TYPE_COUPON_SCOPE, issue->scope));
+	json_put_id(&json, "seller_id", issue->seller_id);
+	json_put_id(&json, "product_id", issue->product_id);
 	json_put_text(&json, "status", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_ACTIVE));
 	json_put_time(&json, "issued_at", GetCurrentTransactionStartTimestamp());
 	json_put_time(&json, "expires_at", issue->expires_at);
@@ -337,6 +339,13 @@ read_coupon(Issue *issue)
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
 	issue->value = row_int64(&coupon, COUPONS_VALUE);
+	issue->max_discount = row_int64(&coupon, COUPONS_MAX_DISCOUNT);
+	issue->round_unit = row_int64(&coupon, COUPONS_ROUND_UNIT);
+	issue->min_order_amount = row_int64(&coupon, COUPONS_MIN_ORDER_AMOUNT);
+	issue->max_units = row_int64(&coupon, COUPONS_MAX_UNITS);
+	issue->scope = row_label(&coupon, COUPONS_SCOPE, TYPE_COUPON_SCOPE);
+	issue->seller_id = row_int64(&coupon, COUPONS_SELLER_ID);
+	issue->product_id = row_int64(&coupon, COUPONS_PRODUCT_ID);
 	if (row_is_null(&coupon, COUPONS_VALID_UNTIL))
 		issue->expires_at = calendar_days_from_now(row_int32(&coupon, COUPONS_VALID_DAYS));
 	else

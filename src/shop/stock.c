@@ -106,7 +106,7 @@ stock_lock(const int64 *product_ids, int n)
 
 /* Appends one row per move, as of a transaction; sign is 1 for units that come in, -1 for those that go out. */
 static void
-write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, text *note, int64 xid)
+write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, int64 actor_id, text *note, int64 xid)
 {
 	RowWriter	writer;
 
@@ -115,11 +115,11 @@ write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, 
 	{
 		Row			row = {0};
 
-		row_put_int64(&row, STOCK_ENTRIES_ID, catalog_nextval(SEQUENCE_STOCK_ENTRIES_ID));
 		row_put_int64(&row, STOCK_ENTRIES_PRODUCT_ID, moves[i].product_id);
 		row_put_int64(&row, STOCK_ENTRIES_DELTA, sign * moves[i].units);
 		row_put_label(&row, STOCK_ENTRIES_REASON, TYPE_STOCK_REASON, reason);
 		row_put_id(&row, STOCK_ENTRIES_ORDER_ITEM_ID, moves[i].order_item_id);
+		row_put_id(&row, STOCK_ENTRIES_ACTOR_ID, actor_id);
 		row_put_varlena(&row, STOCK_ENTRIES_NOTE, note);
 		row_put_time(&row, STOCK_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
 		row_put_int64(&row, STOCK_ENTRIES_XID, xid);
@@ -131,7 +131,7 @@ write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, 
 void
 stock_record_taken(const StockMove *moves, int nmoves)
 {
-	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, NULL, current_key());
+	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, 0, NULL, current_key());
 }
 
 void
@@ -139,11 +139,11 @@ stock_give(const StockMove *moves, int nmoves, StockReason reason)
 {
 	for (int i = 0; i < nmoves; i++)
 		escrow_give(ESCROW_STOCK, moves[i].product_id, moves[i].units);
-	write_entries(moves, nmoves, 1, reason, NULL, current_key());
+	write_entries(moves, nmoves, 1, reason, 0, NULL, current_key());
 }
 
 /*
- * open_stock(product_id bigint, units bigint)
+ * open_stock(product_id bigint, units bigint, actor_id bigint, note text)
  *
  * Gives a product that this transaction has created its narrow row and, when units > 0, its first
  * entry, which is folded from birth: nobody else can know the product yet, so no counter has to be
@@ -165,7 +165,8 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 	row_put_int64(&row, STOCK_EVENT_KEY, 0);
 	row_insert(TABLE_STOCK, STOCK_COLUMNS, &row);
 	if (move.units > 0)
-		write_entries(&move, 1, 1, STOCK_REASON_INITIAL, NULL, folded);
+		write_entries(&move, 1, 1, STOCK_REASON_INITIAL, PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2),
+					  PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), folded);
 	PG_RETURN_VOID();
 }
 
@@ -210,7 +211,7 @@ commerce_adjust_stock(PG_FUNCTION_ARGS)
 	}
 	else
 		stock_take(move.product_id, move.units);
-	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, note, current_key());
+	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, 0, note, current_key());
 
 	(void) sql_get_int64(&available_stock, &id, &available);
 	PG_RETURN_INT64(available);

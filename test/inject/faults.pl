@@ -218,7 +218,7 @@ my %scenario = (
 	subscribe => sub { return 'SELECT 1 FROM commerce.subscribe(' . key() . ')' },
 	unsubscribe => sub { my $name = key(); ask("SELECT commerce.subscribe($name)"); return "SELECT 1 FROM commerce.unsubscribe($name)" },
 	check_invariants => sub { return 'SELECT count(*) FROM commerce.check_invariants()' },
-	'a write by hand' => sub { return q{INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (13, 1, 'ADJUST') RETURNING id} });
+	'a write by hand' => sub { return q{INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (13, 1, 'ADJUST') RETURNING product_id} });
 
 my %default = (
 	bigint => 1, integer => 1, smallint => 1, text => q{'one'}, name => q{'api_buyer'}, regrole => q{'shop'}, jsonb => q{'{}'}, boolean => 'true',

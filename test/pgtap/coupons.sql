@@ -18,10 +18,10 @@ SELECT * FROM commerce.charge_balance(:kim, 1000000) \g /dev/null
 -- create_coupon
 SELECT commerce.create_coupon('Spring', 'PERCENT', 10, 3, valid_days => 7, issue_from => '2020-01-01', issue_until => '2100-01-01',
 	seller_id => :kiln, product_id => :teapot, min_order_amount => 5000, max_discount => 2000, round_unit => 100, description => 'd') AS spring \gset
-SELECT is(to_jsonb(c) - '{id,created_at,updated_at,issue_from,issue_until}'::text[],
+SELECT is(to_jsonb(c) - '{id,event_key,created_at,updated_at,issue_from,issue_until}'::text[],
 	jsonb_build_object('name', 'Spring', 'description', 'd', 'kind', 'PERCENT', 'value', 10, 'max_discount', 2000, 'round_unit', 100,
 		'min_order_amount', 5000, 'scope', 'PRODUCT', 'seller_id', :kiln, 'product_id', :teapot, 'quantity', 3,
-		'valid_days', 7, 'valid_until', NULL, 'stopped_at', NULL), 'a coupon is stored as given')
+		'valid_days', 7, 'valid_until', NULL, 'stopped_at', NULL, 'max_units', NULL, 'claimable', true, 'metadata', NULL), 'a coupon is stored as given')
 FROM commerce.coupons c WHERE id = :spring;
 SELECT commerce.create_coupon('All', 'FIXED', 1000, 1, valid_until => 'infinity') AS all \gset
 SELECT commerce.create_coupon('Kiln''s', 'FIXED', 1000, 5, valid_days => 1, seller_id => :kiln) AS kilns \gset
@@ -67,6 +67,7 @@ SELECT lives_ok($$SELECT commerce.create_coupon('x', 'FIXED', 922337203685477580
 SELECT id AS issue FROM commerce.claim_coupon(:kim, :spring) \gset
 SELECT is(to_jsonb(i) - '{id,issued_at,expires_at,event_key,xid}'::text[],
 	jsonb_build_object('user_id', :kim, 'coupon_id', :spring, 'name', 'Spring', 'description', 'd', 'kind', 'PERCENT', 'value', 10,
+		'max_discount', 2000, 'round_unit', 100, 'min_order_amount', 5000, 'max_units', NULL, 'scope', 'PRODUCT', 'seller_id', :kiln, 'product_id', :teapot,
 		'status', 'ACTIVE', 'used_at', NULL, 'used_order_id', NULL), 'a claim takes down what the coupon says')
 FROM commerce.coupon_issues i WHERE id = :issue;
 SELECT is((SELECT i FROM commerce.coupon_issues i WHERE id = :issue), i, 'and returns the row') FROM commerce.claim_coupon(:lee, :kilns) c, commerce.coupon_issues i WHERE i.id = :issue;
@@ -96,7 +97,7 @@ SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :over), 'COU
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :past), 'COUPON_NOT_CLAIMABLE', 'what would have expired already');
 SELECT is(i.expires_at, c.valid_until, 'an issue is valid until valid_until') FROM commerce.claim_coupon(:kim, :open) i JOIN commerce.coupons c ON c.id = i.coupon_id;
 SELECT results_eq(format('SELECT status::text FROM commerce.coupon_list WHERE id IN (%s, %s, %s, %s) ORDER BY id', :later, :over, :past, :open),
-	$$VALUES ('ACTIVE'), ('EXPIRED'), ('EXPIRED'), ('ACTIVE')$$, 'coupon_list shows what is over');
+	$$VALUES ('SCHEDULED'), ('EXPIRED'), ('EXPIRED'), ('ACTIVE')$$, 'coupon_list shows what has not begun and what is over');
 SELECT ok(stopped_at IS NOT NULL, 'stop_coupon returns the row') FROM commerce.stop_coupon(:open);
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :open), 'COUPON_NOT_CLAIMABLE', 'a stopped coupon');
 SELECT is((SELECT status FROM commerce.coupon_list WHERE id = :open), 'STOPPED', 'is shown as STOPPED');

@@ -77,7 +77,7 @@ SELECT is(commerce.expire_pending_orders(), 1, 'an overdue order does');
 SELECT is(pg_temp.payments(:o), 'PAYMENT:EXPIRED:2200', 'its payment has expired');
 SELECT results_eq(format('SELECT status::text, expires_at IS NULL FROM commerce.orders WHERE id = %s', :o), $$VALUES ('CANCELLED', true)$$, 'it is cancelled');
 SELECT is(commerce.available_stock(:cup), 8::bigint, 'its stock is back');
-SELECT is((SELECT reason::text FROM commerce.stock_entries ORDER BY id DESC LIMIT 1), 'EXPIRE', 'for that reason');
+SELECT is((SELECT reason::text FROM commerce.stock_entries ORDER BY ctid DESC LIMIT 1), 'EXPIRE', 'for that reason');
 SELECT is((SELECT status::text FROM commerce.coupon_issues WHERE id = :ci), 'ACTIVE', 'its coupon too');
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentFailed OrderCancelled', 'events');
 SELECT is(event_payload('Order', :o, 'PaymentFailed') #>> '{payment,status}', 'EXPIRED', 'which say why');

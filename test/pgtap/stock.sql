@@ -11,7 +11,7 @@ SELECT is(commerce.available_stock(:cup), 5::bigint, 'the first stock');
 SELECT is(commerce.adjust_stock(:cup, 3), 8::bigint, 'adjust_stock adds and answers what is available after');
 SELECT is(commerce.adjust_stock(:cup, -2, 'broken'), 6::bigint, 'and takes off');
 SELECT is(commerce.available_stock(:cup), 6::bigint, 'which available_stock shows');
-SELECT results_eq(format('SELECT delta, reason::text, note, order_item_id FROM commerce.stock_entries WHERE product_id = %s ORDER BY id', :cup),
+SELECT results_eq(format('SELECT delta, reason::text, note, order_item_id FROM commerce.stock_entries WHERE product_id = %s ORDER BY ctid', :cup),
 	$$VALUES (5::bigint, 'INITIAL', NULL, NULL::bigint), (3, 'ADJUST', NULL, NULL), (-2, 'ADJUST', 'broken', NULL)$$, 'each is an entry with its reason');
 
 SELECT books() AS before \gset

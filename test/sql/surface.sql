@@ -22,7 +22,8 @@ FROM (VALUES
 	('order_item_events', 'id order_item_id event quantity at actor actor_id note'),
 	('payments', 'id order_id kind method status amount provider_event_id at'),
 	('balance_entries', 'user_id number kind amount balance_after reference at'),
-	('stock_entries', 'id product_id delta reason order_item_id at'),
+	('stock_entries', 'product_id delta reason order_item_id actor_id note at'),
+	('quota_entries', 'coupon_id delta reason actor_id note at'),
 	('coupons', 'id name description kind value max_discount round_unit min_order_amount scope seller_id quantity issue_from issue_until valid_until valid_days stopped_at created_at updated_at'),
 	('coupon_issues', 'id user_id coupon_id name description kind value status issued_at expires_at used_at used_order_id'),
 	('order_sheets', 'id user_id created_at expires_at consumed_order_id'),
@@ -92,10 +93,10 @@ ORDER BY 1;
 -- no dump of a part only
 SELECT unnest(x.extcondition) AS condition FROM pg_extension x WHERE x.extname = 'commerce' EXCEPT VALUES ('');
 
--- every table but those without rows or of one row has a primary key; the journal of a product or user is found by it
+-- every table but those without rows or of one row has a primary key, or its whole rows are its identity
 SELECT c.oid::regclass AS no_primary_key FROM pg_class c
 WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind = 'r' AND NOT c.relispartition
-  AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+  AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AND c.relreplident <> 'f'
   AND c.relname NOT IN ('gate', 'origin', 'outbox_purged', 'sales_fold', 'api_document')
 ORDER BY 1;
 

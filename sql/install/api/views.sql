@@ -38,7 +38,7 @@ CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.promotions IS 'promotions of a seller''s own products; for an administrator all';
 
 CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
-	SELECT e.id, e.product_id, e.delta, e.reason, e.order_item_id, e.note, e.at FROM commerce.stock_entries e;
+	SELECT e.product_id, e.delta, e.reason, e.order_item_id, e.actor_id, e.note, e.at FROM commerce.stock_entries e;
 COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or went, of a seller''s own products; for an administrator all';
 
 CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
@@ -66,8 +66,9 @@ CREATE VIEW commerce_api.coupons WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those with status ACTIVE and issue_from passed can be claimed';
 
 CREATE VIEW commerce_api.coupon_issues WITH (security_invoker = true) AS
-	SELECT i.id, i.user_id, i.coupon_id, i.name, i.description, i.kind, i.value, i.status, i.issued_at,
-		   i.expires_at, i.used_at, i.used_order_id
+	SELECT i.id, i.user_id, i.coupon_id, i.name, i.description, i.kind, i.value, i.max_discount, i.round_unit,
+		   i.min_order_amount, i.max_units, i.scope, i.seller_id, i.product_id, i.status, i.issued_at, i.expires_at,
+		   i.used_at, i.used_order_id
 	FROM commerce.coupon_issues i;
 COMMENT ON VIEW commerce_api.coupon_issues IS 'the caller''s coupons; for an administrator all';
 

@@ -15,7 +15,7 @@ COMMENT ON TYPE commerce.coupon_kind IS 'how a coupon or a promotion takes money
 CREATE TYPE commerce.coupon_scope AS ENUM ('ORDER', 'SELLER', 'PRODUCT');
 COMMENT ON TYPE commerce.coupon_scope IS 'what a coupon counts on: the whole order, the lines of one seller, or one product';
 
-CREATE TYPE commerce.coupon_status AS ENUM ('ACTIVE', 'EXHAUSTED', 'EXPIRED', 'STOPPED');
+CREATE TYPE commerce.coupon_status AS ENUM ('SCHEDULED', 'ACTIVE', 'EXHAUSTED', 'EXPIRED', 'STOPPED');
 COMMENT ON TYPE commerce.coupon_status IS 'a coupon as the view coupon_list shows it; never stored';
 
 CREATE TYPE commerce.coupon_issue_status AS ENUM ('ACTIVE', 'USED', 'EXPIRED', 'REVOKED');
@@ -49,3 +49,6 @@ COMMENT ON TYPE commerce.balance_entry_kind IS 'why a balance changed; OPENING: 
 
 CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE', 'EXCHANGE', 'TRANSFER');
 COMMENT ON TYPE commerce.stock_reason IS 'why stock changed';
+
+CREATE TYPE commerce.quota_reason AS ENUM ('INITIAL', 'CHANGE', 'TRANSFER');
+COMMENT ON TYPE commerce.quota_reason IS 'why there may be more of a coupon, or fewer';

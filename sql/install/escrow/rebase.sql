@@ -18,10 +18,13 @@ BEGIN
 
 	UPDATE commerce.stock_entries SET xid = 0 WHERE xid >= present;
 	UPDATE commerce.coupon_issues SET xid = 0 WHERE xid >= present;
+	UPDATE commerce.quota_entries SET xid = 0 WHERE xid >= present;
 	UPDATE commerce.order_item_events SET xid = 0 WHERE xid >= present;
 	UPDATE commerce.users SET event_key = 0 WHERE event_key >= present;
 	UPDATE commerce_private.stock SET event_key = 0 WHERE event_key >= present;
 	UPDATE commerce.orders SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce.promotions SET event_key = 0 WHERE event_key >= present;
+	UPDATE commerce.coupons SET event_key = 0 WHERE event_key >= present;
 	UPDATE commerce.coupon_issues SET event_key = 0 WHERE event_key >= present;
 	UPDATE commerce_private.conversion_windows SET event_key = 0 WHERE event_key >= present;
 

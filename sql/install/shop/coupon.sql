@@ -1,4 +1,4 @@
--- Coupons, first come first served, and the coupons that users hold.
+-- Coupons that users can get.
 
 CREATE TABLE commerce.coupons (
 	id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,6 +21,10 @@ CREATE TABLE commerce.coupons (
 	valid_days       int CHECK (valid_days > 0),
 	valid_until      timestamptz,
 	stopped_at       timestamptz,
+	max_units        bigint CHECK (max_units > 0),
+	claimable        boolean NOT NULL DEFAULT true,
+	metadata         jsonb,
+	event_key        bigint NOT NULL DEFAULT 0,
 	created_at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	updated_at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	CONSTRAINT coupons_value_check CHECK (CASE kind WHEN 'FIXED' THEN value > 0
@@ -28,103 +32,28 @@ CREATE TABLE commerce.coupons (
 													ELSE value = 0 END),
 	CONSTRAINT coupons_validity_check CHECK (pg_catalog.num_nonnulls(valid_days, valid_until) = 1),
 	CONSTRAINT coupons_window_check CHECK (issue_from < issue_until),
-	CONSTRAINT coupons_shipping_check CHECK (kind <> 'FREE_SHIPPING' OR product_id IS NULL)
+	CONSTRAINT coupons_shipping_check CHECK (kind <> 'FREE_SHIPPING' OR product_id IS NULL),
+	CONSTRAINT coupons_units_check CHECK (max_units IS NULL OR product_id IS NOT NULL)
 );
-COMMENT ON TABLE commerce.coupons IS 'coupons that users can claim; what remains is told by the view coupon_list';
+COMMENT ON TABLE commerce.coupons IS 'coupons that users can claim, or are given; what remains is told by the view coupon_list';
 COMMENT ON COLUMN commerce.coupons.value IS 'won (FIXED), percent 1–100 (PERCENT), 0 (FREE_SHIPPING)';
 COMMENT ON COLUMN commerce.coupons.max_discount IS 'cap: most won that the coupon takes off (of a product coupon: per unit)';
 COMMENT ON COLUMN commerce.coupons.round_unit IS 'a percentage is floored to a multiple of this many won';
 COMMENT ON COLUMN commerce.coupons.min_order_amount IS 'won that the eligible lines must come to after product discounts, shipping not counted';
 COMMENT ON COLUMN commerce.coupons.scope IS 'follows from product_id and seller_id';
-COMMENT ON COLUMN commerce.coupons.quantity IS 'how many may be issued in all';
+COMMENT ON COLUMN commerce.coupons.quantity IS 'how many may be issued in all: the sum of its quota_entries';
 COMMENT ON COLUMN commerce.coupons.valid_days IS 'an issued coupon expires this many days after its issue';
 COMMENT ON COLUMN commerce.coupons.valid_until IS 'an issued coupon expires at this moment';
+COMMENT ON COLUMN commerce.coupons.max_units IS 'to how many units of its line a product''s coupon applies; NULL: to all';
+COMMENT ON COLUMN commerce.coupons.claimable IS 'false: given out by issue_coupon() alone';
+COMMENT ON COLUMN commerce.coupons.metadata IS 'an object of the shop''s own';
+COMMENT ON COLUMN commerce.coupons.event_key IS 'key of the last outbox event of this coupon';
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupons', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.coupons_id_seq', '');
-
-CREATE TABLE commerce_private.coupon_quota (
-	coupon_id bigint PRIMARY KEY REFERENCES commerce.coupons,
-	on_hand   bigint NOT NULL,
-	mark      bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 50);
-COMMENT ON TABLE commerce_private.coupon_quota IS
-	'folded quota: what remains is on_hand less the coupon_issues not folded yet. No claim updates it';
-COMMENT ON COLUMN commerce_private.coupon_quota.mark IS 'issues of transactions below this id are folded into on_hand';
-SELECT pg_catalog.pg_extension_config_dump('commerce_private.coupon_quota', '');
-
-CREATE TABLE commerce.coupon_issues (
-	id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	user_id       bigint NOT NULL REFERENCES commerce.users,
-	coupon_id     bigint NOT NULL REFERENCES commerce.coupons,
-	name          text NOT NULL,
-	description   text,
-	kind          commerce.coupon_kind NOT NULL,
-	value         bigint NOT NULL,
-	status        commerce.coupon_issue_status NOT NULL DEFAULT 'ACTIVE',
-	issued_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	expires_at    timestamptz NOT NULL,
-	used_at       timestamptz,
-	used_order_id bigint,
-	event_key     bigint NOT NULL,
-	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
-	CONSTRAINT coupon_issues_user_coupon_key UNIQUE (user_id, coupon_id),
-	CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
-	CHECK ((status = 'USED') = (used_at IS NOT NULL))
-) WITH (fillfactor = 90);
-CREATE INDEX coupon_issues_quota_idx ON commerce.coupon_issues (coupon_id, xid);
-CREATE INDEX coupon_issues_expires_at_idx ON commerce.coupon_issues (expires_at) WHERE status = 'ACTIVE';
-COMMENT ON TABLE commerce.coupon_issues IS 'coupons that users hold, with what the coupon said when it was issued; rows are never deleted: they are the truth of the quota';
-COMMENT ON COLUMN commerce.coupon_issues.event_key IS 'key of the last outbox event of this issue';
-COMMENT ON COLUMN commerce.coupon_issues.xid IS 'the transaction that issued it';
-SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues', '');
-SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues_id_seq', '');
-
-CREATE VIEW commerce_private.quota_left AS
-	SELECT q.coupon_id, q.mark, q.on_hand - j.unfolded AS units, j.unfolded
-	FROM commerce_private.coupon_quota q
-	CROSS JOIN LATERAL (SELECT count(*) AS unfolded FROM commerce.coupon_issues i
-						WHERE i.coupon_id = q.coupon_id AND i.xid >= q.mark) j;
-COMMENT ON VIEW commerce_private.quota_left IS
-	'how many of each coupon remain as the snapshot sees them: on hand, less the issues that are not folded yet';
 
 CREATE TRIGGER gate_delete BEFORE DELETE OR UPDATE OF id, quantity ON commerce.coupons
 	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
 ALTER TABLE commerce.coupons ENABLE ALWAYS TRIGGER gate_delete;
-CREATE TRIGGER gate_write BEFORE INSERT OR UPDATE OR DELETE ON commerce_private.coupon_quota
-	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
-ALTER TABLE commerce_private.coupon_quota ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON commerce_private.coupon_quota
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
-ALTER TABLE commerce_private.coupon_quota ENABLE ALWAYS TRIGGER gate_statement;
-CREATE TRIGGER gate_write BEFORE INSERT OR DELETE OR UPDATE OF id, coupon_id, xid ON commerce.coupon_issues
-	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
-ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_write;
-CREATE TRIGGER gate_statement BEFORE DELETE OR UPDATE OF id, coupon_id, xid OR TRUNCATE ON commerce.coupon_issues
-	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
-ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_statement;
-
-CREATE FUNCTION commerce_private.change_quota()
-RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF NEW.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = NEW.id) THEN
-		PERFORM commerce_private.raise_invalid('quantity', pg_catalog.format('must not be below what is issued of coupon %s', NEW.id));
-	END IF;
-	UPDATE commerce_private.coupon_quota q SET on_hand = q.on_hand + NEW.quantity - OLD.quantity WHERE q.coupon_id = NEW.id;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.change_quota() IS 'what remains of a coupon goes with its quantity, which an UPDATE by hand changes';
-CREATE TRIGGER change_quota AFTER UPDATE OF quantity ON commerce.coupons
-	FOR EACH ROW WHEN (OLD.quantity <> NEW.quantity) EXECUTE FUNCTION commerce_private.change_quota();
-
-CREATE FUNCTION commerce_private.open_quota(coupon_id bigint, quantity bigint)
-RETURNS void
-LANGUAGE C VOLATILE
-AS 'MODULE_PATHNAME', 'commerce_open_quota';
-COMMENT ON FUNCTION commerce_private.open_quota(bigint, bigint) IS 'gives a new coupon its quota row';
-
 CREATE FUNCTION commerce.create_coupon(
 	name text, kind commerce.coupon_kind, value bigint, quantity bigint,
 	valid_days int DEFAULT NULL, valid_until timestamptz DEFAULT NULL,
@@ -205,7 +134,7 @@ BEGIN
 			create_coupon.seller_id, create_coupon.product_id, create_coupon.quantity, create_coupon.issue_from,
 			create_coupon.issue_until, create_coupon.valid_days, create_coupon.valid_until)
 	RETURNING id INTO coupon_id;
-	PERFORM commerce_private.open_quota(coupon_id, create_coupon.quantity);
+	PERFORM commerce_private.open_quota(coupon_id, create_coupon.quantity, NULL, NULL);
 	RETURN coupon_id;
 END
 $$;
@@ -237,117 +166,3 @@ END
 $$;
 COMMENT ON FUNCTION commerce.stop_coupon(bigint) IS
 	'ends claiming of a coupon and returns the row; what was issued stays usable. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce.claim_coupon(user_id bigint, coupon_id bigint)
-RETURNS commerce.coupon_issues
-LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'commerce_claim_coupon';
-COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
-	'gives a user one of a coupon, first come first served, once per user, and returns the issue. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
-
-CREATE FUNCTION commerce.usable_coupons(user_id bigint)
-RETURNS SETOF commerce.coupon_issues
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-#variable_conflict use_column
-BEGIN
-	IF usable_coupons.user_id IS NULL THEN
-		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
-	END IF;
-	IF NOT EXISTS (SELECT FROM commerce.users u WHERE u.id = usable_coupons.user_id) THEN
-		PERFORM commerce_private.raise_not_found('user', usable_coupons.user_id);
-	END IF;
-	RETURN QUERY
-		-- the user's first, not everybody's that are active
-		WITH own AS MATERIALIZED (
-			SELECT i.* FROM commerce.coupon_issues i WHERE i.user_id = usable_coupons.user_id)
-		SELECT i.* FROM own i WHERE i.status = 'ACTIVE' AND i.expires_at > pg_catalog.clock_timestamp()
-		ORDER BY i.expires_at, i.id;
-END
-$$;
-COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
-	'the coupons a user can use now, the ones that expire first first. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
-
-CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
-		pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[], coupon_event.issue.event_key);
-END
-$$;
-COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) IS
-	'writes an event that carries the whole coupon issue; the caller has just set its event_key';
-
-CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
-RETURNS commerce.coupon_issues
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	issue commerce.coupon_issues;
-BEGIN
-	PERFORM commerce_private.begin_write();
-	PERFORM commerce_private.check_text('note', revoke_coupon.note);
-	IF revoke_coupon.coupon_issue_id IS NULL THEN
-		PERFORM commerce_private.raise_invalid('coupon_issue_id', 'must not be null');
-	END IF;
-	PERFORM commerce_private.require_who(revoke_coupon.actor_id);
-	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
-	END IF;
-	IF issue.status <> 'ACTIVE' THEN
-		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
-	END IF;
-	UPDATE commerce.coupon_issues i
-	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-	WHERE i.id = issue.id
-	RETURNING i.* INTO issue;
-	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
-		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
-		|| pg_catalog.jsonb_build_object('actor_id', revoke_coupon.actor_id, 'note', revoke_coupon.note),
-		issue.event_key);
-	RETURN issue;
-END
-$$;
-COMMENT ON FUNCTION commerce.revoke_coupon(bigint, bigint, text) IS
-	'takes an unused coupon from a user and returns the issue; what was revoked does not return to the pool. actor_id: the ADMIN who did it, or NULL for a trusted caller. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_NOT_USABLE';
-
-CREATE FUNCTION commerce.expire_coupons(max_rows int DEFAULT 10000)
-RETURNS int
-LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'commerce_expire_coupons';
-COMMENT ON FUNCTION commerce.expire_coupons(int) IS
-	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Coupons that somebody is working on are left for the next time, and so is, with a warning, one that cannot be marked. Errors: INVALID_REQUEST';
-
-CREATE FUNCTION commerce_private.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-AS $$
-BEGIN
-	WITH horizon AS MATERIALIZED (
-		SELECT commerce_private.to_key(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())) AS xmin
-	), due AS (
-		SELECT q.coupon_id, i.finished
-		FROM commerce_private.coupon_quota q CROSS JOIN horizon h
-		CROSS JOIN LATERAL (
-			SELECT count(*) AS finished FROM commerce.coupon_issues j
-			WHERE j.coupon_id = q.coupon_id AND j.xid >= q.mark AND j.xid < h.xmin) i
-		WHERE i.finished > 0 AND (fold_quota.coupon_ids IS NULL OR q.coupon_id = ANY (fold_quota.coupon_ids))
-		FOR NO KEY UPDATE OF q SKIP LOCKED
-	)
-	UPDATE commerce_private.coupon_quota q
-	SET on_hand = q.on_hand - due.finished, mark = greatest(q.mark, h.xmin)
-	FROM due CROSS JOIN horizon h
-	WHERE q.coupon_id = due.coupon_id;
-	GET DIAGNOSTICS folded = ROW_COUNT;
-	unfinished := ARRAY(
-		SELECT c.coupon_id FROM pg_catalog.unnest(fold_quota.coupon_ids) c (coupon_id)
-		WHERE EXISTS (SELECT FROM commerce_private.coupon_quota q JOIN commerce.coupon_issues j ON j.coupon_id = q.coupon_id AND j.xid >= q.mark
-					  WHERE q.coupon_id = c.coupon_id));
-END
-$$;
-COMMENT ON FUNCTION commerce_private.fold_quota(bigint[]) IS
-	'the part of fold() that moves coupon quota, of all coupons (NULL) or of some; returns how many it moved, and which of those given have issues left to fold';

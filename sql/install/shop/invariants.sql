@@ -45,6 +45,10 @@ AS $$
 		UNION ALL SELECT 'a coupon is not issued more often than its quantity',
 			(SELECT count(*) FROM commerce.coupons c
 			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
+		UNION ALL SELECT 'a coupon''s quantity is the sum of its entries',
+			(SELECT count(*) FROM commerce.coupons c
+			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e GROUP BY 1) e ON e.coupon_id = c.id
+			 WHERE e.total IS DISTINCT FROM c.quantity)
 		UNION ALL SELECT 'folded and unfolded quota is the quantity less all issues',
 			(SELECT count(*) FROM commerce.coupons c
 			 LEFT JOIN commerce_private.quota_left l ON l.coupon_id = c.id

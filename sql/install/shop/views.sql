@@ -34,17 +34,18 @@ COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array
 CREATE VIEW commerce.coupon_list AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
 		   c.seller_id, c.product_id, c.quantity, q.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, c.stopped_at,
+		   c.valid_until, c.stopped_at, c.max_units, c.claimable, c.metadata,
 		   CASE WHEN c.stopped_at IS NOT NULL THEN 'STOPPED'
 				WHEN c.issue_until <= pg_catalog.statement_timestamp()
 				  OR c.valid_until <= pg_catalog.statement_timestamp() THEN 'EXPIRED'
+				WHEN c.issue_from > pg_catalog.statement_timestamp() THEN 'SCHEDULED'
 				WHEN q.remaining <= 0 THEN 'EXHAUSTED'
 				ELSE 'ACTIVE' END::commerce.coupon_status AS status,
 		   c.created_at, c.updated_at
 	FROM commerce.coupons c
 	JOIN LATERAL (SELECT greatest(t.units, 0) AS remaining
 				  FROM commerce_private.quota_left t WHERE t.coupon_id = c.id) q ON true;
-COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be claimed, and their status';
+COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be issued, and their status';
 
 CREATE VIEW commerce.job_status AS
 	SELECT j.name, j.purpose, j.schedule, r.started_at AS last_started_at, r.finished_at AS last_finished_at,

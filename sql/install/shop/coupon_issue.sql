@@ -1,0 +1,127 @@
+-- Coupons that users hold: claimed, first come first served, or given to them.
+
+CREATE TABLE commerce.coupon_issues (
+	id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id          bigint NOT NULL REFERENCES commerce.users,
+	coupon_id        bigint NOT NULL REFERENCES commerce.coupons,
+	name             text NOT NULL,
+	description      text,
+	kind             commerce.coupon_kind NOT NULL,
+	value            bigint NOT NULL,
+	max_discount     bigint,
+	round_unit       bigint NOT NULL DEFAULT 1,
+	min_order_amount bigint NOT NULL DEFAULT 0,
+	max_units        bigint,
+	scope            commerce.coupon_scope NOT NULL,
+	seller_id        bigint,
+	product_id       bigint,
+	status           commerce.coupon_issue_status NOT NULL DEFAULT 'ACTIVE',
+	issued_at        timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	expires_at       timestamptz NOT NULL,
+	used_at          timestamptz,
+	used_order_id    bigint,
+	event_key        bigint NOT NULL,
+	xid              bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
+	CONSTRAINT coupon_issues_user_coupon_key UNIQUE (user_id, coupon_id),
+	CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
+	CHECK ((status = 'USED') = (used_at IS NOT NULL))
+) WITH (fillfactor = 90);
+CREATE INDEX coupon_issues_quota_idx ON commerce.coupon_issues (coupon_id, xid);
+CREATE INDEX coupon_issues_expires_at_idx ON commerce.coupon_issues (expires_at) WHERE status = 'ACTIVE';
+COMMENT ON TABLE commerce.coupon_issues IS 'coupons that users hold, with the terms that the coupon had when it was issued; rows are never deleted: they are the truth of the quota';
+COMMENT ON COLUMN commerce.coupon_issues.event_key IS 'key of the last outbox event of this issue';
+COMMENT ON COLUMN commerce.coupon_issues.xid IS 'the transaction that issued it';
+SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues', '');
+SELECT pg_catalog.pg_extension_config_dump('commerce.coupon_issues_id_seq', '');
+
+CREATE TRIGGER gate_write BEFORE INSERT OR DELETE OR UPDATE OF id, coupon_id, xid ON commerce.coupon_issues
+	FOR EACH ROW EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_write;
+CREATE TRIGGER gate_statement BEFORE DELETE OR UPDATE OF id, coupon_id, xid OR TRUNCATE ON commerce.coupon_issues
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.gate_foreign_write();
+ALTER TABLE commerce.coupon_issues ENABLE ALWAYS TRIGGER gate_statement;
+
+CREATE FUNCTION commerce.claim_coupon(user_id bigint, coupon_id bigint)
+RETURNS commerce.coupon_issues
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_claim_coupon';
+COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
+	'gives a user one of a coupon, first come first served, once per user, and returns the issue. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
+
+CREATE FUNCTION commerce.usable_coupons(user_id bigint)
+RETURNS SETOF commerce.coupon_issues
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF usable_coupons.user_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
+	END IF;
+	IF NOT EXISTS (SELECT FROM commerce.users u WHERE u.id = usable_coupons.user_id) THEN
+		PERFORM commerce_private.raise_not_found('user', usable_coupons.user_id);
+	END IF;
+	RETURN QUERY
+		-- the user's first, not everybody's that are active
+		WITH own AS MATERIALIZED (
+			SELECT i.* FROM commerce.coupon_issues i WHERE i.user_id = usable_coupons.user_id)
+		SELECT i.* FROM own i WHERE i.status = 'ACTIVE' AND i.expires_at > pg_catalog.clock_timestamp()
+		ORDER BY i.expires_at, i.id;
+END
+$$;
+COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
+	'the coupons a user can use now, the ones that expire first first. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
+		pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[], coupon_event.issue.event_key);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) IS
+	'writes an event that carries the whole coupon issue; the caller has just set its event_key';
+
+CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS commerce.coupon_issues
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	issue commerce.coupon_issues;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('note', revoke_coupon.note);
+	IF revoke_coupon.coupon_issue_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('coupon_issue_id', 'must not be null');
+	END IF;
+	PERFORM commerce_private.require_who(revoke_coupon.actor_id);
+	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
+	END IF;
+	IF issue.status <> 'ACTIVE' THEN
+		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
+	END IF;
+	UPDATE commerce.coupon_issues i
+	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE i.id = issue.id
+	RETURNING i.* INTO issue;
+	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
+		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
+		|| pg_catalog.jsonb_build_object('actor_id', revoke_coupon.actor_id, 'note', revoke_coupon.note),
+		issue.event_key);
+	RETURN issue;
+END
+$$;
+COMMENT ON FUNCTION commerce.revoke_coupon(bigint, bigint, text) IS
+	'takes an unused coupon from a user and returns the issue; what was revoked does not return to the pool. actor_id: the ADMIN who did it, or NULL for a trusted caller. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_NOT_USABLE';
+
+CREATE FUNCTION commerce.expire_coupons(max_rows int DEFAULT 10000)
+RETURNS int
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_expire_coupons';
+COMMENT ON FUNCTION commerce.expire_coupons(int) IS
+	'marks at most max_rows overdue coupons EXPIRED, with their events, and returns how many; an overdue coupon cannot be used before that either. Coupons that somebody is working on are left for the next time, and so is, with a warning, one that cannot be marked. Errors: INVALID_REQUEST';
