@@ -62,7 +62,7 @@ FROM (VALUES
 	('a coupon''s quantity is the sum of its entries', 'UPDATE commerce.quota_entries SET delta = delta + 1 WHERE coupon_id = :coupon'),
 	('a coupon''s quantity is the sum of its entries', 'DELETE FROM commerce.quota_entries WHERE coupon_id = :coupon'),
 	('folded and unfolded quota is the quantity less all issues', 'UPDATE commerce_private.coupon_quota SET on_hand = on_hand + 1 WHERE coupon_id = :coupon'),
-	('folded and unfolded quota is the quantity less all issues', 'UPDATE commerce_private.coupon_quota SET mark = 0 WHERE coupon_id = :coupon'),
+	('folded and unfolded quota is the quantity less all issues', 'UPDATE commerce_private.coupon_quota SET mark = 1 WHERE coupon_id = :coupon'),
 	('folded and unfolded quota is the quantity less all issues', 'DELETE FROM commerce_private.coupon_quota WHERE coupon_id = :coupon'),
 	('a coupon is used by at most one live order', 'UPDATE commerce.coupon_issues SET status = ''ACTIVE'', used_at = NULL, used_order_id = NULL WHERE id = :issue'),
 	('a coupon is used by at most one live order', 'UPDATE commerce.coupon_issues SET used_order_id = :pending WHERE id = :issue'),
