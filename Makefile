@@ -44,6 +44,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/fulfilment \
 	shop/conversion \
 	shop/payment_result \
+	shop/import \
 	events/subscription \
 	events/sink \
 	events/parked \

@@ -169,6 +169,13 @@ SELECT commerce.resume_subscription('warehouse');
 -- [unsubscribe quiet]
 SELECT commerce.unsubscribe('warehouse');
 
+-- [import_user quiet]
+SELECT commerce.import_user('{"name": "Park", "email": "park@example.com", "balance": 5000}');
+
+-- [import_order quiet]
+SELECT commerce.import_order('{"user_id": 1, "items": [{"product_id": 1, "quantity": 1, "unit_price": 9000}],
+	"shipping_total": 3000, "payment_amount": 11500, "difference": "order_discount", "paid_at": "2019-05-05 12:00+09"}');
+
 -- [check_invariants]
 SELECT * FROM commerce.check_invariants();
 

@@ -31,7 +31,7 @@
 	"SELECT o.status, o.payment_method, o.created_at, " \
 	"o.paid_at, o.expires_at, o.items_total, o.item_discount_total, o.order_discount, " \
 	"o.shipping_discount, o.shipping_total, o.payment_amount, o.refunded_amount, o.tax_free_amount, " \
-	"o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata " \
+	"o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata, o.imported " \
 	"FROM commerce.orders o WHERE o.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE"
 
 Datum
@@ -63,6 +63,7 @@ order_insert(const Order *order)
 	row_put_text(&row, ORDERS_RECIPIENT_MEMO, order->recipient.memo);
 	row_put_int64(&row, ORDERS_TAX_FREE_AMOUNT, totals->tax_free_amount);
 	row_put_varlena(&row, ORDERS_METADATA, order->metadata);
+	row_put_bool(&row, ORDERS_IMPORTED, order->imported);
 	return row_insert_returning(TABLE_ORDERS, ORDERS_COLUMNS, &row);
 }
 
@@ -144,6 +145,7 @@ order_lock(int64 order_id, bool skip_locked)
 	order->recipient.memo = result_text(&row, "recipient_memo");
 	if (!result_is_null(&row, "metadata"))
 		order->metadata = DatumGetJsonbP(result_varlena(&row, "metadata"));
+	order->imported = result_bool(&row, "imported");
 	order->items = order_items_read(order_id, &order->nitems);
 	return order;
 }

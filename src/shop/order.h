@@ -34,6 +34,7 @@ typedef struct Order
 	int64		refunded_amount;
 	Recipient	recipient;
 	Jsonb	   *metadata;		/* NULL: none */
+	bool		imported;		/* over before the shop moved here */
 	Totals		totals;
 	int			nitems;
 	OrderItem  *items;			/* by seq */

@@ -96,6 +96,15 @@ step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const
 	return row;
 }
 
+/* What was over before the shop moved here has no stock to give back: it is refunded by amount alone. */
+static void
+refuse_imported(const Order *order)
+{
+	if (order->imported)
+		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
+					D_TEXT("reason", "it was imported"));
+}
+
 Order *
 step_lock_order(int64 order_id, const Actor *actor)
 {
@@ -106,6 +115,7 @@ step_lock_order(int64 order_id, const Actor *actor)
 		order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_not_found("order", order_id);
+	refuse_imported(order);
 	return order;
 }
 
@@ -122,6 +132,7 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 	*item = order ? order_find_item(order, item_id) : NULL;
 	if (*item == NULL)
 		raise_not_found("order_item", item_id);
+	refuse_imported(order);
 	return order;
 }
 

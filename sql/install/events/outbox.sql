@@ -71,6 +71,7 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('BalanceAdjusted', 'User', 'an admin corrected, granted or paid out'),
 	('BalanceCharged', 'User', 'a user charged the prepaid balance'),
 	('OrderCreated', 'Order', 'an order was placed'),
+	('OrderImported', 'Order', 'an order that was over before the shop moved here was imported'),
 	('PaymentRequested', 'Order', 'an order waits for an external payment'),
 	('PaymentCompleted', 'Order', 'an order was paid'),
 	('PaymentFailed', 'Order', 'an external payment failed or timed out'),

@@ -36,8 +36,8 @@ AS $$
 		UNION ALL SELECT 'stock went out for the units of an order',
 			(SELECT count(*) FROM
 			 (SELECT i.order_id, i.product_id,
-					 sum(i.quantity) FILTER (WHERE i.status NOT IN ('CANCELLED', 'RETURNED')) AS units
-			  FROM commerce.order_items i GROUP BY 1, 2) o
+					 sum(i.quantity) FILTER (WHERE i.status NOT IN ('CANCELLED', 'RETURNED') AND NOT r.imported) AS units
+			  FROM commerce.order_items i JOIN commerce.orders r ON r.id = i.order_id GROUP BY 1, 2) o
 			 FULL JOIN (SELECT i.order_id, e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e
 						JOIN commerce.order_items i ON i.id = e.order_item_id GROUP BY 1, 2) e
 				ON e.order_id = o.order_id AND e.product_id = o.product_id

@@ -23,6 +23,7 @@ CREATE TABLE commerce.orders (
 	recipient_memo      text,
 	tax_free_amount     bigint NOT NULL DEFAULT 0,
 	metadata            jsonb,
+	imported            boolean NOT NULL DEFAULT false,
 	CONSTRAINT orders_tax_free_amount_check CHECK (tax_free_amount BETWEEN 0 AND payment_amount),
 	CONSTRAINT orders_payment_amount_check
 		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total),
@@ -46,6 +47,7 @@ COMMENT ON COLUMN commerce.orders.recipient_name IS 'whom the order is delivered
 COMMENT ON COLUMN commerce.orders.recipient_memo IS 'a word to who delivers';
 COMMENT ON COLUMN commerce.orders.tax_free_amount IS 'what of payment_amount, without shipping, is for tax-exempt lines, won';
 COMMENT ON COLUMN commerce.orders.metadata IS 'an object of the shop''s own';
+COMMENT ON COLUMN commerce.orders.imported IS 'it was over before the shop moved here: it moved no stock, and can be refunded by amount alone';
 COMMENT ON COLUMN commerce.orders.event_key IS 'key of the last outbox event of this order';
 SELECT pg_catalog.pg_extension_config_dump('commerce.orders', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.orders_id_seq', '');
