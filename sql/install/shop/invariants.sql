@@ -62,6 +62,19 @@ AS $$
 		UNION ALL SELECT 'payment amount follows from the totals',
 			(SELECT count(*) FROM commerce.orders o
 			 WHERE o.payment_amount <> o.items_total - o.item_discount_total - o.order_discount + o.shipping_total)
+		UNION ALL SELECT 'what is tax-free is what the tax-exempt items cost',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT i.order_id, sum(i.line_total - i.order_discount_share) AS net FROM commerce.order_items i
+						WHERE i.tax_exempt GROUP BY 1) i ON i.order_id = o.id
+			 WHERE o.tax_free_amount <> coalesce(i.net, 0))
+		UNION ALL SELECT 'what is kept back of an item is not above what it cost',
+			(SELECT count(*) FROM commerce.order_items i
+			 WHERE i.deduction NOT BETWEEN 0 AND CASE i.status WHEN 'RETURNED' THEN i.line_total - i.order_discount_share ELSE 0 END)
+		UNION ALL SELECT 'nobody has more of a product than its limit allowed',
+			(SELECT count(*) FROM (SELECT FROM commerce.order_items i
+								   WHERE i.limited_user_id IS NOT NULL AND i.status NOT IN ('CANCELLED', 'RETURNED')
+								   GROUP BY i.limited_user_id, coalesce(i.replacement_product_id, i.product_id)
+								   HAVING sum(i.quantity) > max(i.user_limit)) l)
 		UNION ALL SELECT 'items add up to their order',
 			(SELECT count(*) FROM commerce.orders o
 			 LEFT JOIN (SELECT i.order_id, sum(i.unit_price * i.quantity) AS items_total,
