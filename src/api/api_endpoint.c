@@ -127,7 +127,7 @@ static void
 read_arguments(ApiEndpoint *endpoint)
 {
 	static SqlStatement read = {
-		"SELECT a.argument, a.type::oid::bigint AS type, a.source, a.required, a.needs_null "
+		"SELECT a.argument, a.type::oid::bigint AS type, a.source, a.asked, a.required, a.needs_null "
 		"FROM commerce_private.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
 		1, {TEXTOID}
 	};
@@ -142,6 +142,8 @@ read_arguments(ApiEndpoint *endpoint)
 		endpoint->args[i].name = copy_text(endpoint->context, &result, "argument");
 		endpoint->args[i].type = (Oid) result_int64(&result, "type");
 		endpoint->args[i].source = source_of(result_text(&result, "source"));
+		endpoint->judges_actor |= (endpoint->args[i].source == API_FROM_ACTOR);
+		endpoint->args[i].asked = result_bool(&result, "asked");
 		endpoint->args[i].required = result_bool(&result, "required");
 		endpoint->args[i].needs_null = result_bool(&result, "needs_null");
 	}

@@ -18,7 +18,8 @@ typedef struct ApiCaller
 } ApiCaller;
 
 /* Where an argument's value comes from: see commerce_private.api_arguments. */
-#define API_SOURCES(SOURCE) SOURCE(BODY) SOURCE(USER) SOURCE(KEY) SOURCE(ACTOR) SOURCE(ACTOR_ID) SOURCE(SELLER)
+#define API_SOURCES(SOURCE) SOURCE(BODY) SOURCE(USER) SOURCE(KEY) SOURCE(ACTOR) SOURCE(ACTOR_ID) \
+	SOURCE(OWNER) SOURCE(SELLER)
 #define API_SOURCE_CONSTANT(source) API_FROM_##source,
 
 typedef enum ApiSource {API_SOURCES(API_SOURCE_CONSTANT)} ApiSource;
@@ -28,6 +29,7 @@ typedef struct ApiArgument
 	const char *name;
 	Oid			type;
 	ApiSource	source;
+	bool		asked;			/* a request can have it */
 	bool		required;
 	bool		needs_null;		/* when left out: the function has no default for it */
 } ApiArgument;
@@ -49,6 +51,7 @@ typedef struct ApiEndpoint
 	const char *location;		/* template, or NULL */
 	bool		roles[API_ROLES];	/* who may call it */
 	bool		reads;
+	bool		judges_actor;	/* the function finds what is not its actor's by itself */
 	int			nargs;
 	ApiArgument *args;
 	MemoryContext call_context; /* of the calls, or NULL */

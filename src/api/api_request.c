@@ -276,8 +276,15 @@ is_given(const ApiRequest *request, int argument)
 static bool
 is_asked(const ApiRequest *request, const ApiArgument *argument)
 {
-	return argument->source == API_FROM_BODY ||
-		(argument->source == API_FROM_SELLER && request->caller.role != API_ROLE_SELLER);
+	switch (argument->source)
+	{
+		case API_FROM_OWNER:
+			return request->caller.role == API_ROLE_ADMIN;
+		case API_FROM_SELLER:
+			return request->caller.role != API_ROLE_SELLER;
+		default:
+			return argument->asked;
+	}
 }
 
 static void
@@ -320,7 +327,7 @@ fill_from_query(ApiRequest *request, FunctionCallInfo fcinfo)
 
 	for (int i = 0; i < endpoint->nargs; i++)
 	{
-		if (endpoint->args[i].source != API_FROM_BODY && endpoint->args[i].source != API_FROM_SELLER)
+		if (!endpoint->args[i].asked)
 			continue;
 		if (!PG_ARGISNULL(next))
 		{
@@ -381,6 +388,10 @@ fill_from_caller(ApiRequest *request)
 			case API_FROM_ACTOR_ID:
 				give(request, i, Int64GetDatum(actor_id));
 				break;
+			case API_FROM_OWNER:
+				if (caller->role != API_ROLE_ADMIN)
+					give(request, i, Int64GetDatum(caller->user_id));
+				break;
 			case API_FROM_SELLER:
 				if (caller->role == API_ROLE_SELLER)
 					give(request, i, Int64GetDatum(caller->seller_id));
@@ -395,15 +406,16 @@ fill_from_caller(ApiRequest *request)
 static bool
 names_own_thing(const char *argument, ApiRole role)
 {
-	switch (role)
-	{
-		case API_ROLE_BUYER:
-			return strcmp(argument, "order_sheet_id") == 0;
-		case API_ROLE_SELLER:
-			return strcmp(argument, "product_id") == 0 || strcmp(argument, "coupon_id") == 0;
-		default:
-			return false;
-	}
+	static const char *const buyers[] = {"order_id", "order_sheet_id", NULL};
+	static const char *const sellers[] = {"product_id", "promotion_id", "coupon_id", "coupon_issue_id", NULL};
+	const char *const *things;
+
+	if (role != API_ROLE_BUYER && role != API_ROLE_SELLER)
+		return false;
+	for (things = role == API_ROLE_BUYER ? buyers : sellers; *things != NULL; things++)
+		if (strcmp(argument, *things) == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -450,7 +462,7 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 				request->nulls[i] = true;
 			}
 		}
-		else if (argument->source == API_FROM_BODY && names_own_thing(argument->name, request->caller.role))
+		else if (!endpoint->judges_actor && argument->source == API_FROM_BODY && names_own_thing(argument->name, request->caller.role))
 			require_own(request, i);
 	}
 }

@@ -56,6 +56,9 @@ CREATE TABLE tap.steps (n int GENERATED ALWAYS AS IDENTITY, caller text, called 
 anon|get_product|{"product_id": "1"}||
 anon|get_product|{"product_id": "4"}||
 buyer 1|get_balance|{}||
+admin 5|get_balance|{"user_id": "1"}||
+buyer 1|balance_statement|{}||
+admin 5|balance_statement|{"user_id": "1", "max_rows": "1"}||
 buyer 1|charge_balance|{"amount": 1000}||
 buyer 1|claim_coupon|{"coupon_id": 1}|issue|data,id
 buyer 1|usable_coupons|{}||
@@ -79,6 +82,13 @@ seller 3|create_promotion|{"product_id": :product, "kind": "FIXED", "value": 1, 
 seller 3|set_product_status|{"product_id": :product, "status": "DISCONTINUED"}||
 seller 3|create_coupon|{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1}|coupon|data,coupon_id
 seller 3|stop_coupon|{"coupon_id": :coupon}||
+buyer 1|update_user|{"phone": "010-2222-2222", "clear": ["address"]}||
+seller 3|update_user|{"phone": "010-2222-3333"}||
+seller 3|update_seller|{"shipping_fee": 3000, "free_shipping_from": 50000, "clear": ["category"]}||
+admin 5|update_seller|{"seller_id": 2, "registration_number": "444", "metadata": {"a": [1]}}||
+admin 5|find_user|{"email": "kim@example.com"}||
+admin 5|update_user|{"user_id": 2, "external_id": "lee", "metadata": {"a": 1}}||
+admin 5|adjust_balance|{"user_id": 2, "amount": -500, "note": "paid out"}||
 admin 5|create_user|{"name": "x", "email": "x@example.com", "role": "SELLER"}|user|data,user_id
 admin 5|create_seller|{"user_id": :user, "business_name": "x", "registration_number": "333"}||
 admin 5|set_user_status|{"user_id": :user, "status": "WITHDRAWN"}||
@@ -149,7 +159,7 @@ SELECT is(array(SELECT h FROM jsonb_object_keys((a.response).headers - 'Access-C
 		  format('%s, %s, has its headers', a.called, (a.response).status)) FROM tap.answers a ORDER BY a.n;
 -- what could have been left empty above
 SELECT ok(jsonb_array_length((a.response).data #> string_to_array(f.path, ',')) > 0, format('%s of %s', f.path, f.called))
-FROM (VALUES ('usable_coupons', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
+FROM (VALUES ('usable_coupons', ''), ('balance_statement', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
 	('shop_status', 'jobs'), ('shop_status', 'subscriptions'), ('shop_status', 'popular_products')) f (called, path)
 JOIN LATERAL (SELECT x.response FROM tap.answers x WHERE x.called = f.called ORDER BY n LIMIT 1) a ON true;
 

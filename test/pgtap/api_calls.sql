@@ -121,6 +121,22 @@ FROM (VALUES ('update_product', '{"product_id": 2, "price": 1000}'::jsonb), ('ad
 	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 2}')) f (called, body)
 CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
 
+-- what the contract gives to administrators alone, within what others have
+SELECT is(r.status, 403, format('%s: %s is not %s''s to set', f.called, f.body, f.caller))
+FROM (VALUES ('buyer 1', 'update_user', '{"external_id": "x"}'::jsonb), ('buyer 1', 'update_user', '{"clear": ["external_id"]}'),
+	('seller 3', 'update_user', '{"external_id": "x"}'), ('seller 3', 'update_seller', '{"registration_number": "999"}')) f (caller, called, body)
+CROSS JOIN LATERAL tap.http(f.caller, f.called, f.body) r;
+SELECT is(r.data->>'id', f.id, format('%s: %s as %s is about himself', f.called, f.body, f.caller)), is(r.data->>'phone', f.phone, 'and changes it')
+FROM (VALUES ('buyer 1', 'update_user', '{"phone": "1"}'::jsonb, '1', '1'), ('seller 4', 'update_user', '{"phone": "2"}', '4', '2')) f (caller, called, body, id, phone)
+CROSS JOIN LATERAL tap.http(f.caller, f.called, f.body) r;
+SELECT is(r.data->>'id', '2', 'a seller changes its own business'), is((r.data->>'shipping_fee')::int, 2500, 'only') FROM tap.http('seller 4', 'update_seller', '{"shipping_fee": 2500}') r;
+SELECT is(r.details::jsonb->>'argument', 'seller_id', 'and does not say which') FROM tap.http('seller 4', 'update_seller', '{"seller_id": 1, "shipping_fee": 2500}') r;
+SELECT is(r.data->>'user_id', '2', 'an administrator reads any balance') FROM tap.http('admin 5', 'get_balance', '{"user_id": "2"}') r;
+SELECT is(r.status, 200, 'a balance is adjusted'), is(r.data->>'user_id', '2', 'and told')
+FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note": "sorry"}', '{"idempotency-key": "a"}') r;
+SELECT is(r.headers->>'Idempotent-Replayed', 'true', 'once with a key') FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note": "sorry"}', '{"idempotency-key": "a"}') r;
+SELECT is(o.payload->>'actor', '5', 'by the caller') FROM commerce.outbox o WHERE o.type = 'BalanceAdjusted';
+
 -- users that are not active
 SELECT commerce.set_user_status(2, 'SUSPENDED') \g /dev/null
 SELECT is(r.status, 403, 'a suspended buyer does not charge'), is(r.details::jsonb, '{"user_id": 2, "status": "SUSPENDED"}', 'and is told why') FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;

@@ -51,11 +51,20 @@ WHERE NOT m.reads;
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, 1))).details::jsonb,
 		  jsonb_build_object('argument', a.argument, 'reason', 'is not known'), format('%s: %s is not for the request to say', m.name, a.argument))
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name
-WHERE NOT m.reads AND (a.source NOT IN ('BODY', 'SELLER') OR (a.source = 'SELLER' AND m.api_role = 'SELLER'));
+WHERE NOT m.reads AND (NOT a.asked OR (a.source = 'SELLER' AND m.api_role = 'SELLER') OR (a.source = 'OWNER' AND m.api_role <> 'ADMIN'));
 SELECT is((tap.http(m.caller, m.name, b.body)).details::jsonb, jsonb_build_object('argument', a.argument, 'reason', 'is missing'), format('%s: %s', m.name, b.body))
 FROM tap.mine m JOIN commerce_private.api_arguments a ON a.endpoint = m.name AND a.required AND a.source = 'BODY'
 CROSS JOIN LATERAL (VALUES (m.example - a.argument), (m.example || jsonb_build_object(a.argument, NULL))) b (body)
 WHERE NOT m.reads OR b.body ->> a.argument IS NOT NULL OR NOT b.body ? a.argument;
+-- whose it is an administrator says, and nobody else
+SELECT is((tap.http('admin 5', e.name, e.example)).details::jsonb, jsonb_build_object('argument', a.argument, 'reason', 'is missing'), format('%s: an administrator says whose', e.name))
+FROM commerce_private.api_endpoints e JOIN commerce_private.api_arguments a ON a.endpoint = e.name AND a.source = 'OWNER';
+SELECT is((tap.http(c.caller, e.name, e.example || jsonb_build_object(a.argument, '2'))).details::jsonb, jsonb_build_object('argument', a.argument, 'reason', 'is not known'), format('%s: %s does not', e.name, c.caller))
+FROM commerce_private.api_endpoints e JOIN commerce_private.api_arguments a ON a.endpoint = e.name AND a.source = 'OWNER'
+JOIN tap.callers c ON c.api_role::commerce_private.api_role = ANY (e.roles) AND c.api_role <> 'ADMIN';
+-- how long stock is held without money is not a buyer's to say
+SELECT is((tap.http('buyer 1', e.name, e.example || '{"pay_within": "1 day"}')).details::jsonb, '{"argument": "pay_within", "reason": "is not known"}', e.name || ' has no pay_within')
+FROM commerce_private.api_endpoints e JOIN pg_proc f ON f.oid = e.function::regproc WHERE 'pay_within' = ANY (f.proargnames);
 -- (what is JSON may be anything at this point; what it holds is the function's to judge)
 SELECT is((tap.http(m.caller, m.name, m.example || jsonb_build_object(a.argument, v.value))).code, 'INVALID_REQUEST',
 		  format('%s: %s = %s', m.name, a.argument, v.value))

@@ -44,7 +44,7 @@ my @headers = ('{}', '{"idempotency-key":""}', '{"idempotency-key":"\'; --"}', '
 
 for my $endpoint (@{ $db->selectall_arrayref(q{
 	SELECT e.name, e.roles[1]::text AS role, e.reads, e.example::text,
-		(SELECT coalesce(json_agg(a.argument), '[]') FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source IN ('BODY', 'SELLER'))::text AS arguments
+		(SELECT coalesce(json_agg(a.argument), '[]') FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.asked)::text AS arguments
 	FROM commerce_private.api_endpoints e ORDER BY 1}, { Slice => {} }) })
 {
 	my $caller = $caller{ $endpoint->{role} };

@@ -91,7 +91,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.api_shop_status() IS 'what an operator looks at first';
 
--- A seller's products and coupons, a buyer's sheets: somebody else's reads as not found.
+-- What is a seller's or a buyer's: somebody else's reads as not found.
 CREATE FUNCTION commerce_private.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -106,6 +106,15 @@ BEGIN
 		WHEN 'coupon_id' THEN
 			own := EXISTS (SELECT FROM commerce.coupons c
 						   WHERE c.id = api_require_own.id::bigint AND c.seller_id = api_require_own.seller_id);
+		WHEN 'promotion_id' THEN
+			own := EXISTS (SELECT FROM commerce.promotions m JOIN commerce.products p ON p.id = m.product_id
+						   WHERE m.id = api_require_own.id::bigint AND p.seller_id = api_require_own.seller_id);
+		WHEN 'coupon_issue_id' THEN
+			own := EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id = i.coupon_id
+						   WHERE i.id = api_require_own.id::bigint AND c.seller_id = api_require_own.seller_id);
+		WHEN 'order_id' THEN
+			own := EXISTS (SELECT FROM commerce.orders o
+						   WHERE o.id = api_require_own.id::bigint AND o.user_id = api_require_own.user_id);
 		WHEN 'order_sheet_id' THEN
 			own := EXISTS (SELECT FROM commerce.order_sheets s
 						   WHERE s.id = api_require_own.id::uuid AND s.user_id = api_require_own.user_id);
@@ -154,8 +163,10 @@ FROM (VALUES
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
 	 'a product of the catalogue', '{"product_id": 1}'),
 	-- a buyer's own
-	('get_balance', NULL, '{BUYER}', true, true, '{}', NULL, NULL, NULL,
-	 'the caller''s prepaid balance', '{}'),
+	('get_balance', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
+	 'the caller''s prepaid balance; for an administrator anybody''s', '{}'),
+	('balance_statement', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
+	 'what came into the caller''s balance and went out, newest first; for an administrator anybody''s', '{"max_rows": 20}'),
 	('charge_balance', NULL, '{BUYER}', false, true, '{}', NULL, NULL, NULL,
 	 'adds to the caller''s prepaid balance', '{"amount": 10000}'),
 	('claim_coupon', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/coupon_issues?id=eq.{id}',
@@ -174,12 +185,17 @@ FROM (VALUES
 	 'an order with its items, their history, coupons and payments', '{"order_id": 1}'),
 	('cancel_order', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
 	 'cancels all that is left of an order, before anything of it is dispatched, and refunds it', '{"order_id": 1, "note": "changed my mind"}'),
-	('cancel_order_item', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	('cancel_order_item', NULL, '{BUYER,SELLER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
 	 'cancels units of an order item before dispatch and refunds them', '{"order_item_id": 1, "quantity": 1, "note": "one too many"}'),
 	('change_item_status', NULL, '{BUYER,SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'takes an order item, or part of it, to its next status: a buyer confirms, or asks for a cancellation, a return or an exchange; a seller dispatches, delivers, and accepts or refuses what a buyer asks for',
 	 '{"order_item_id": 1, "new_status": "RETURN_REQUESTED", "note": "too small", "quantity": 1}'),
+	-- everybody's own; an administrator's all
+	('update_user', NULL, '{BUYER,SELLER,ADMIN}', false, true, '{}', NULL, NULL, NULL,
+	 'changes what is given of the caller; an administrator says of whom, and alone changes external_id', '{"phone": "010-1111-1111", "clear": ["address"]}'),
 	-- a seller's own; an administrator's all
+	('update_seller', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'changes what is given of a seller; registration_number is for administrators', '{"shipping_fee": 3000, "free_shipping_from": 50000, "clear": ["category"]}'),
 	('create_product', NULL, '{SELLER,ADMIN}', false, false, '{seller_id}', 'product_id', NULL, '/rpc/get_product?product_id={product_id}',
 	 'puts a product on sale', '{"name": "Mug", "price": 12000, "stock": 100, "description": "350 ml", "category": "kitchen", "discount": 1000, "shipping_fee": 3000, "max_per_order": 10}'),
 	('update_product', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
@@ -194,15 +210,19 @@ FROM (VALUES
 	 'offers a coupon', '{"name": "Welcome", "kind": "PERCENT", "value": 10, "quantity": 100, "valid_days": 30, "min_order_amount": 10000, "max_discount": 5000, "round_unit": 100}'),
 	('stop_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'ends claiming of a coupon; what was issued stays', '{"coupon_id": 1}'),
+	('revoke_coupon', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'takes an unused coupon from a user', '{"coupon_issue_id": 1, "note": "abuse"}'),
 	-- administrators
 	('create_user', NULL, '{ADMIN}', false, false, '{}', 'user_id', NULL, '/users?id=eq.{user_id}',
 	 'creates a user', '{"name": "Kim", "email": "kim@example.com", "phone": "010-0000-0000", "role": "BUYER"}'),
 	('create_seller', NULL, '{ADMIN}', false, false, '{}', 'seller_id', NULL, '/sellers?id=eq.{seller_id}',
 	 'records the business of a user of role SELLER', '{"user_id": 3, "business_name": "Mugs", "registration_number": "123-45-67890"}'),
+	('find_user', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
+	 'the user with an e-mail or an external_id', '{"email": "kim@example.com"}'),
+	('adjust_balance', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'corrects a user''s balance, grants something or pays it out', '{"user_id": 1, "amount": -500, "note": "paid out"}'),
 	('set_user_status', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'suspends, withdraws or reactivates a user', '{"user_id": 2, "status": "SUSPENDED"}'),
-	('revoke_coupon', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
-	 'takes an unused coupon from a user', '{"coupon_issue_id": 1, "note": "abuse"}'),
 	('expire_coupons', NULL, '{ADMIN}', false, false, '{}', 'expired', NULL, NULL,
 	 'marks overdue coupons', '{"max_rows": 1000}'),
 	('confirm_payment', NULL, '{ADMIN}', false, false, '{}', NULL, 'order', NULL,
@@ -250,7 +270,7 @@ COMMENT ON VIEW commerce_private.api_endpoints IS 'the functions of commerce_api
 COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
 COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
 COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
-COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request';
+COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request, but for an administrator''s';
 COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
 COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
 COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
@@ -264,12 +284,14 @@ CREATE TABLE commerce_private.api_notes (
 COMMENT ON TABLE commerce_private.api_notes IS 'what the arguments of the functions of commerce_api mean; constant';
 INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('address', 'postal address'),
-	('amount', 'won: above 0, at most commerce.charge_max, a multiple of commerce.charge_unit'),
+	('amount', 'won; of a charge above 0, at most commerce.charge_max, a multiple of commerce.charge_unit'),
 	('balance_part', 'of an EXTERNAL order: so many won of it from the balance, the rest by the provider'),
+	('before', 'entries older than that number'),
 	('batch_size', 'most events in one request; 1: each alone'),
 	('brokers', 'bootstrap servers, host:port, comma-separated'),
 	('business_name', 'name of the business'),
 	('category', 'category, any text'),
+	('clear', 'attributes to be emptied'),
 	('coupon_id', 'the coupon'),
 	('coupon_issue_id', 'a coupon that a user holds'),
 	('coupon_issue_ids', 'coupons of the caller for the whole order: at most one that takes off the amount, and one for shipping'),
@@ -282,6 +304,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('event_position', 'one event, by its position; left out: all'),
 	('event_types', 'only events of these types; left out: all'),
 	('external_id', 'subject that the identity provider knows the person by, unique'),
+	('free_shipping_from', 'won of goods from which these lines are sent free'),
 	('from_start', 'begin with the oldest event there is, not with the next one'),
 	('issue_from', 'can be claimed from then on; left out: now'),
 	('issue_until', 'can be claimed until just before'),
@@ -300,7 +323,6 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('order_id', 'the order'),
 	('order_item_id', 'a row of order_items'),
 	('order_sheet_id', 'a sheet of the caller'),
-	('pay_within', 'how long the order can be paid, at most commerce.payment_ttl_max'),
 	('payment_channel', 'how the provider is to be paid, such as card'),
 	('payment_method', 'BALANCE: paid at once; EXTERNAL: a payment provider answers later'),
 	('phone', 'telephone number'),
@@ -314,7 +336,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('round_unit', 'a percentage is floored to a multiple of this many won'),
 	('secret_name', 'name of a secret in the relay''s own file'),
 	('seller_id', 'the seller; an administrator says which, or leaves it out for the shop itself'),
-	('shipping_fee', 'won, once per order line'),
+	('shipping_fee', 'won, once per order line; of a seller once per order, for all lines without a fee of their own'),
 	('starts_at', 'from then on'),
 	('ends_at', 'until just before'),
 	('status', 'the status to set'),
@@ -332,29 +354,34 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('value', 'won (FIXED), or percent 1 to 100 (PERCENT)');
 
 -- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
--- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; SELLER, the caller when it is a
--- seller, else the request.
+-- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; OWNER, the request when the caller is an
+-- administrator, else the token; SELLER, the caller when it is a seller, else the request. Some are not offered:
+-- how long stock is held without money is not a buyer's to say.
 CREATE VIEW commerce_private.api_arguments AS
-	SELECT e.name AS endpoint,
-		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality)::int AS position,
-		   a.argument, a.type::regtype AS type,
-		   CASE WHEN a.argument = 'idempotency_key' THEN 'KEY'
-				WHEN a.argument = 'actor' THEN 'ACTOR'
-				WHEN a.argument = 'actor_id' THEN 'ACTOR_ID'
-				WHEN a.argument = 'user_id' AND e.as_caller THEN 'USER'
-				WHEN a.argument = 'seller_id' AND 'SELLER' = ANY (e.roles) THEN 'SELLER'
-				ELSE 'BODY' END AS source,
-		   pg_catalog.row_number() OVER (PARTITION BY e.name ORDER BY a.ordinality) <= f.pronargs - f.pronargdefaults
-		   AND a.argument <> ALL (e.optional) AS required,
-		   a.argument = ANY (e.optional) AS needs_null
-	FROM commerce_private.api_endpoints e
-	JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
-	CROSS JOIN LATERAL ROWS FROM (
-		pg_catalog.unnest(f.proargnames),
-		pg_catalog.unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])),
-		pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY a (argument, type, mode, ordinality)
-	WHERE a.type IS NOT NULL AND coalesce(a.mode, 'i') IN ('i', 'b');
-COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; one that needs_null is passed as NULL when it is left out';
+	SELECT a.endpoint, pg_catalog.row_number() OVER (PARTITION BY a.endpoint ORDER BY a.n)::int AS position, a.argument, a.type, a.source,
+		   a.source IN ('BODY', 'OWNER', 'SELLER') AS asked, a.needs_value AND NOT a.optional AS required, a.optional AS needs_null
+	FROM (
+		SELECT e.name AS endpoint, i.n, i.argument, i.type::regtype AS type, i.n <= f.pronargs - f.pronargdefaults AS needs_value,
+			   i.argument = ANY (e.optional) AS optional,
+			   CASE WHEN i.argument = 'idempotency_key' THEN 'KEY'
+					WHEN i.argument = 'actor' THEN 'ACTOR'
+					WHEN i.argument = 'actor_id' AND 'actor' = ANY (f.proargnames) THEN 'ACTOR_ID'
+					WHEN i.argument = 'actor_id' THEN 'USER'
+					WHEN i.argument = 'user_id' AND e.as_caller AND 'ADMIN' = ANY (e.roles) THEN 'OWNER'
+					WHEN i.argument = 'user_id' AND e.as_caller THEN 'USER'
+					WHEN i.argument = 'seller_id' AND 'SELLER' = ANY (e.roles) THEN 'SELLER'
+					ELSE 'BODY' END AS source
+		FROM commerce_private.api_endpoints e
+		JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
+		CROSS JOIN LATERAL (
+			SELECT a.argument, a.type, pg_catalog.row_number() OVER (ORDER BY a.ordinality) AS n
+			FROM ROWS FROM (
+				pg_catalog.unnest(f.proargnames),
+				pg_catalog.unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])),
+				pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY a (argument, type, mode, ordinality)
+			WHERE a.type IS NOT NULL AND coalesce(a.mode, 'i') IN ('i', 'b')) i
+		WHERE i.argument <> 'pay_within') a;
+COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; asked: a request can have it; one that needs_null is passed as NULL when it is left out';
 
 CREATE VIEW commerce_private.api_calls AS
 	SELECT g.oid AS called, e.name, e.roles, e.reads, e.location, e.function,
@@ -378,7 +405,7 @@ BEGIN
 	FOR endpoint IN
 		SELECT e.name, e.reads, e.summary, e.roles,
 			   (SELECT pg_catalog.string_agg(pg_catalog.format('%I text DEFAULT NULL', a.argument), ', ' ORDER BY a.position)
-				FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source IN ('BODY', 'SELLER')) AS named
+				FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.asked) AS named
 		FROM commerce_private.api_endpoints e
 	LOOP
 		EXECUTE pg_catalog.format(

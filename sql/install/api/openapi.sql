@@ -135,6 +135,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.api_result_properties(regproc) IS 'JSON schemas of the columns that a function returns';
 
+CREATE FUNCTION commerce_private.api_singular(relation name)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.regexp_replace(pg_catalog.regexp_replace(relation, 'ies$', 'ys'), 's$', '')
+$$;
+COMMENT ON FUNCTION commerce_private.api_singular(name) IS 'what one row of a table is called';
+
 -- Plurals are rows of views, of which a request chooses columns; singulars are what functions answer, always whole.
 CREATE FUNCTION commerce_private.api_schemas()
 RETURNS jsonb
@@ -181,7 +189,7 @@ AS $$
 				'{name,state,destination,lag_events,lag_seconds,dead_letters,last_error}'))),
 			'jobs', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.job_status',
 				'{name,schedule,last_finished_at,last_rows,failures,last_error}'))))))
-		|| (SELECT pg_catalog.jsonb_object_agg(pg_catalog.regexp_replace(c.relname, 's$', ''), commerce_private.api_object(commerce_private.api_row_properties(c.oid)))
+		|| (SELECT pg_catalog.jsonb_object_agg(commerce_private.api_singular(c.relname), commerce_private.api_object(commerce_private.api_row_properties(c.oid)))
 			FROM pg_catalog.pg_class c
 			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets')
 			  AND c.reltype IN (SELECT f.prorettype FROM commerce_private.api_endpoints e JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc))
@@ -214,7 +222,7 @@ AS $$
 					WHEN 'api_get_product' THEN 'listed_product'
 					WHEN 'api_get_order' THEN 'order_in_full'
 					WHEN 'api_shop_status' THEN 'shop_status'
-					ELSE (SELECT pg_catalog.regexp_replace(c.relname, 's$', '') FROM pg_catalog.pg_class c WHERE c.reltype = f.prorettype) END) END AS schema
+					ELSE (SELECT commerce_private.api_singular(c.relname) FROM pg_catalog.pg_class c WHERE c.reltype = f.prorettype) END) END AS schema
 		FROM commerce_private.api_endpoints e
 		JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
 		WHERE e.name = api_data_schema.endpoint)
@@ -305,7 +313,7 @@ AS $$
 					ELSE commerce_private.api_schema_of(a.type, NOT a.required) END
 			   || CASE WHEN n.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', n.description) END AS schema
 		FROM commerce_private.api_arguments a LEFT JOIN commerce_private.api_notes n USING (argument)
-		WHERE a.endpoint = api_rpc_path.endpoint AND a.source IN ('BODY', 'SELLER')),
+		WHERE a.endpoint = api_rpc_path.endpoint AND a.asked),
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
@@ -354,7 +362,7 @@ AS $$
 	SELECT CASE WHEN o.reads THEN
 		pg_catalog.jsonb_build_object('get', o.common || pg_catalog.jsonb_build_object('operationId', o.name,
 			'parameters', o.headers || coalesce((
-				SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.argument, 'in', 'query', 'required', a.required,
+				SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.argument, 'in', 'query', 'required', a.required AND a.source = 'BODY',
 							'schema', commerce_private.api_schema_of(a.type, false), 'description', coalesce(a.description, a.argument))
 							|| CASE WHEN o.example ? a.argument THEN pg_catalog.jsonb_build_object('example', o.example -> a.argument) ELSE '{}' END
 						ORDER BY a.position)

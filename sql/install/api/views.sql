@@ -73,7 +73,8 @@ CREATE VIEW commerce_api.coupon_issues WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.coupon_issues IS 'the caller''s coupons; for an administrator all';
 
 CREATE VIEW commerce_api.users WITH (security_invoker = true) AS
-	SELECT u.id, u.name, u.email, u.phone, u.balance, u.address, u.role, u.status, u.created_at, u.updated_at
+	SELECT u.id, u.external_id, u.name, u.email, u.phone, u.balance, u.address, u.role, u.status, u.erased_at, u.metadata,
+		   u.created_at, u.updated_at
 	FROM commerce.users u;
 COMMENT ON VIEW commerce_api.users IS 'the caller; for an administrator everybody';
 
