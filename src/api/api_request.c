@@ -151,7 +151,11 @@ read_text(const ApiArgument *argument, Oid type, char *string)
 	Datum		value;
 
 	if (type == TEXTOID)
-		return CStringGetTextDatum(string);
+	{
+		value = CStringGetTextDatum(string);
+		text_check(argument->name, value);
+		return value;
+	}
 	if (get_typtype(type) == TYPTYPE_ENUM)
 	{
 		if (strlen(string) >= NAMEDATALEN ||
@@ -378,7 +382,7 @@ fill_from_caller(ApiRequest *request)
 				if (key != NULL)
 				{
 					give(request, i, CStringGetTextDatum(key));
-					text_check("idempotency_key", request->values[i]);
+					text_check(argument->name, request->values[i]);
 					request->has_key = true;
 				}
 				break;

@@ -42,7 +42,7 @@ for my $row (@{ $db->selectall_arrayref(q{
 	SELECT a.endpoint, a.argument, a.type::text, r.role, e.example::text
 	FROM commerce_private.api_arguments a JOIN commerce_private.api_endpoints e ON e.name = a.endpoint
 	CROSS JOIN LATERAL unnest(e.roles::text[]) AS r (role)
-	WHERE (a.argument ~ '_ids?$' OR a.type = 'uuid'::regtype) AND a.source IN ('BODY', 'SELLER') AND r.role IN ('BUYER', 'SELLER') ORDER BY 1, 2, 4}, { Slice => {} }) })
+	WHERE (a.argument ~ '_ids?$' AND a.type <> 'text'::regtype OR a.type = 'uuid'::regtype) AND a.source IN ('BODY', 'SELLER') AND r.role IN ('BUYER', 'SELLER') ORDER BY 1, 2, 4}, { Slice => {} }) })
 {
 	my ($caller, $things) = $row->{role} eq 'BUYER' ? ('buyer 1', \%buyers) : ('seller 3', \%sellers);
 	my $kind = $row->{argument} =~ s/_ids$/_id/r;

@@ -22,7 +22,7 @@ my %value = (bigint => '1', integer => '1', text => q{'x'}, 'text[]' => q{'{x}'}
 	'bigint[]' => q{'{}'}, uuid => q{'00000000-0000-0000-0000-000000000000'}, 'timestamp with time zone' => 'now()', interval => q{'1 day'}, name => q{'x'}, date => 'now()', regrole => q{'shop'});
 
 # and of arguments that are more than their type
-my %named = (metadata => q{'{}'}, email => q{'x@example.com'});
+my %named = (metadata => q{'{}'}, email => q{'x@example.com'}, payment_method => q{'EXTERNAL'}, delivery => q{'{}'});
 
 sub ordinary
 {
@@ -96,7 +96,10 @@ for my $function (sort keys %of)
 my %caller = (BUYER => 'buyer 1', SELLER => 'seller 3', ADMIN => 'admin 5', ANONYMOUS => 'anon');
 my $json = JSON::PP->new->ascii;
 for my $row (@{ $db->selectall_arrayref(q{
-	SELECT a.endpoint, a.argument, a.type::text, a.source, e.roles[cardinality(e.roles)]::text AS role, e.example::text
+	SELECT a.endpoint, a.argument, a.type::text, a.source, e.roles[cardinality(e.roles)]::text AS role,
+		-- an administrator says whose
+		(e.example || coalesce((SELECT jsonb_object_agg(o.argument, 1) FROM commerce_private.api_arguments o
+								WHERE o.endpoint = e.name AND o.source IN ('OWNER', 'SELLER') AND o.required), '{}'))::text AS example
 	FROM commerce_private.api_arguments a JOIN commerce_private.api_endpoints e ON e.name = a.endpoint
 	WHERE a.type IN ('text'::regtype, 'text[]'::regtype) AND a.source IN ('BODY', 'SELLER', 'KEY') ORDER BY 1, 2}, { Slice => {} }) })
 {
