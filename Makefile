@@ -42,6 +42,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	escrow/rebase \
 	shop/invariants \
 	shop/fulfilment \
+	shop/privacy \
 	shop/conversion \
 	shop/payment_result \
 	shop/import \

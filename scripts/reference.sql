@@ -188,6 +188,13 @@ SELECT commerce.schedule_jobs();
 -- [unschedule_jobs not run]
 SELECT commerce.unschedule_jobs();
 
+-- [export_user]
+SELECT key, left(value::text, 60) AS value FROM jsonb_each(commerce.export_user(2)) ORDER BY key;
+
+-- [erase_user]
+SELECT commerce.create_user('Jung', 'jung@example.com') AS jung \gset
+SELECT name, email, status FROM commerce.erase_user(:jung);
+
 -- [purge_idempotency_keys]
 SELECT commerce.purge_idempotency_keys();
 

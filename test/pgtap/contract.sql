@@ -77,8 +77,6 @@ create_product
 create_promotion
 dispatch_items
 end_promotion
-erase_user
-export_user
 import_coupon_issue
 issue_coupon
 popular_products

@@ -28,6 +28,8 @@ SELECT name FROM commerce.update_user(:kim, name => 'Kim Minji', actor_id => :bo
 SELECT shipping_fee FROM commerce.update_seller((SELECT min(id) FROM commerce.sellers), shipping_fee => 0, category => 'pots', actor_id => :boss);
 SELECT (commerce.set_user_status(:lee, s, :boss, 'a look')).status FROM unnest('{SUSPENDED,ACTIVE}'::commerce.user_status[]) s;
 
+SELECT status FROM commerce.erase_user(commerce.create_user('Gone', 'gone@example.com'), :boss);
+
 -- paid at once, with a coupon; one of its cups is cancelled, the rest goes to the buyer
 SELECT format('[{"product_id": %s, "quantity": 3}, {"product_id": %s, "quantity": 1}]', :cup, :pot) AS both \gset
 SELECT (commerce.place_order(:kim, :'both', ARRAY[:used::bigint])).id AS o \gset

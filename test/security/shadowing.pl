@@ -139,10 +139,12 @@ $app = connect_as('shadow_app');
 $app->do('SET search_path = shadow, pg_catalog');
 $app->selectrow_array('SELECT public.unpinned(1)');
 isnt(scalar(ran()), 0, 'control: a function that is not pinned runs one as its owner');
+$app->disconnect;
 select undef, undef, undef, 1.1;
 cmp_ok(value($db, q{SELECT count(*) FROM pg_stat_user_functions WHERE schemaname = 'shadow' AND calls > 0}), '>', 0, '  and is counted');
 
 # Every setting that he may change, at its extremes: the same answers, in another session each time.
+$app = connect_as('shadow_app');
 $app->do('SET search_path = pg_catalog');
 my ($settings, @differ) = 0;
 for my $setting (@{ $app->selectall_arrayref(q{

@@ -59,16 +59,17 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	readable CONSTANT regclass[] := '{commerce.product_list,commerce.order_list,commerce.coupon_list,commerce.job_status,commerce.order_item_transitions,commerce.conversion_by_minute,commerce.conversion_by_hour,commerce.subscription_status,commerce.outbox_segments}'::regclass[];
+	views CONSTANT regclass[] := ARRAY(SELECT c.oid FROM pg_catalog.pg_class c
+									   WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'v');
 BEGIN
 	PERFORM commerce_private.require_role(grant_app.role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA commerce TO %s', grant_app.role);
 	PERFORM commerce_private.close_row_types();
-	EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', pg_catalog.array_to_string(readable, ', '), grant_app.role);
+	EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA commerce TO %s', grant_app.role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %s',
 		(SELECT pg_catalog.string_agg(f.oid::regprocedure::text, ', ')
 		 FROM pg_catalog.pg_proc f
-		 WHERE f.oid IN (SELECT commerce_private.view_functions(readable))
+		 WHERE f.oid IN (SELECT commerce_private.view_functions(views))
 			OR f.pronamespace = 'commerce'::regnamespace AND f.prokind = 'f' AND f.proname <> ALL (ARRAY[
 			   'fold',
 			   'grant_api',
@@ -85,7 +86,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_app(regrole) IS
-	'lets a trusted application role call the shop''s functions for every user and read the views; for the owner of the extension. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'lets a trusted application role call the shop''s functions for every user and read all tables and views of schema commerce; for the owner of the extension. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.revoke_app(role regrole)
 RETURNS void

@@ -66,6 +66,7 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('UserCreated', 'User', 'a user was created'),
 	('UserChanged', 'User', 'attributes of a user were changed'),
 	('UserStatusChanged', 'User', 'a user was suspended, withdrawn or reactivated'),
+	('UserErased', 'User', 'the personal data of a user was erased'),
 	('SellerCreated', 'Seller', 'a user became a seller'),
 	('SellerChanged', 'Seller', 'attributes of a seller were changed, or whether the seller sells'),
 	('BalanceAdjusted', 'User', 'an admin corrected, granted or paid out'),

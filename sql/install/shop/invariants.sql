@@ -23,6 +23,15 @@ AS $$
 		UNION ALL SELECT 'a seller is active when the user is',
 			(SELECT count(*) FROM commerce.sellers s JOIN commerce.users u ON u.id = s.user_id
 			 WHERE s.active <> (u.status = 'ACTIVE'))
+		UNION ALL SELECT 'nothing personal is left of an erased user',
+			(SELECT count(*) FROM commerce.users u
+			 WHERE u.erased_at IS NOT NULL
+			   AND (u.status <> 'WITHDRAWN' OR u.name <> 'erased'
+					OR pg_catalog.num_nonnulls(u.email, u.phone, u.address, u.external_id, u.metadata) > 0
+					OR EXISTS (SELECT FROM commerce.orders o
+							   WHERE o.user_id = u.id
+								 AND pg_catalog.num_nonnulls(o.recipient_name, o.recipient_phone, o.recipient_address,
+									o.recipient_memo, o.metadata) > 0)))
 		UNION ALL SELECT 'stock is never negative',
 			(SELECT count(*) FROM (SELECT e.product_id FROM commerce.stock_entries e GROUP BY 1 HAVING sum(e.delta) < 0) n)
 		UNION ALL SELECT 'folded and unfolded stock is the sum of all entries',

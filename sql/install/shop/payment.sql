@@ -16,6 +16,7 @@ CREATE TABLE commerce.payments (
 	charge_id         bigint REFERENCES commerce.payments
 );
 CREATE INDEX payments_order_id_idx ON commerce.payments (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX payments_user_id_idx ON commerce.payments (user_id) WHERE order_id IS NULL;
 CREATE UNIQUE INDEX payments_charge_event_key ON commerce.payments (coalesce(charge_id, id), provider_event_id, (status = 'FAILED'))
 	WHERE provider_event_id IS NOT NULL AND order_id IS NULL;
 CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, provider_event_id, (status = 'FAILED'))

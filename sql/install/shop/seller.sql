@@ -39,6 +39,26 @@ $$;
 COMMENT ON FUNCTION commerce_private.seller_event(commerce.sellers, text, bigint, text) IS
 	'writes an event that carries the whole seller and who did it; the caller has just set its event_key';
 
+CREATE FUNCTION commerce_private.follow_status(u commerce.users, actor bigint, note text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	s commerce.sellers;
+BEGIN
+	UPDATE commerce.sellers c
+	SET active = u.status = 'ACTIVE', updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.user_id = u.id AND c.active <> (u.status = 'ACTIVE')
+	RETURNING c.* INTO s;
+	IF s.id IS NOT NULL THEN
+		PERFORM commerce_private.seller_event(s, 'SellerChanged', actor, note);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.follow_status(commerce.users, bigint, text) IS
+	'makes the seller of a user active or not, as the user''s new status says';
+
 CREATE FUNCTION commerce.create_seller(
 	user_id bigint, business_name text, registration_number text, cs_phone text DEFAULT NULL,
 	address text DEFAULT NULL, category text DEFAULT NULL, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)

@@ -298,7 +298,6 @@ AS $$
 DECLARE
 	before commerce.users;
 	u commerce.users;
-	s commerce.sellers;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF set_user_status.user_id IS NULL THEN
@@ -322,14 +321,7 @@ BEGIN
 	RETURNING c.* INTO u;
 	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status,
 		'actor', set_user_status.actor_id, 'note', set_user_status.note));
-	UPDATE commerce.sellers c
-	SET active = u.status = 'ACTIVE', updated_at = pg_catalog.now(),
-		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-	WHERE c.user_id = u.id AND c.active <> (u.status = 'ACTIVE')
-	RETURNING c.* INTO s;
-	IF s.id IS NOT NULL THEN
-		PERFORM commerce_private.seller_event(s, 'SellerChanged', set_user_status.actor_id, set_user_status.note);
-	END IF;
+	PERFORM commerce_private.follow_status(u, set_user_status.actor_id, set_user_status.note);
 	IF u.status <> 'ACTIVE' THEN
 		PERFORM commerce_private.end_unpaid_orders(u.id);
 	END IF;
