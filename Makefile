@@ -108,7 +108,7 @@ $(DATA_built): $(INSTALL_SQL) commerce.control Makefile
 
 $(EXPORTS): $(DATA_built)
 	@mkdir -p $(@D)
-	@{ echo '{ global: Pg_magic_func; _PG_init; commerce_launcher_main; commerce_worker_main;'; \
+	@{ echo '{ global: Pg_magic_func; _PG_init; commerce_launcher_main; commerce_worker_main; commerce_rebase_main;'; \
 	   sed -n "s/.*MODULE_PATHNAME'*, *'*\(commerce_[a-z_0-9]*\)'.*/\1; pg_finfo_\1;/p" $<; \
 	   echo 'local: *; };'; } >$@
 

@@ -10,11 +10,10 @@
  * refer to, take it SHARE ROW EXCLUSIVE through triggers: it waits for running operations and keeps
  * new ones out until its transaction has ended.
  *
- * An operation first finds out whose the transaction ids in the journals are (origin.c).  When they are
- * another cluster's, or nobody's, it rebases: all that is visible is folded, marks are set to this cluster's
- * present, ids at or above it are set to 0, and the outbox begins a new era.  When they are this cluster's,
- * but its history may have been cut, it begins a new era alone.  Either holds the gate SHARE ROW EXCLUSIVE,
- * and is committed or rolled back with the operation.
+ * An operation first finds out whose the transaction ids in the journals are (origin.c).  When they are this
+ * cluster's, but its history may have been cut, it begins a new era.  This holds the gate SHARE ROW EXCLUSIVE,
+ * and is committed or rolled back with the operation.  When they are another cluster's, the operation is
+ * refused until they have been made this one's, which the maintenance worker then begins with.
  *
  * Our own updates are told from foreign ones by the depth of triggers: a trigger of the gate that fires for
  * a statement of gate_own_write() stands directly below it, one that fires for what somebody's trigger
@@ -49,6 +48,7 @@
 #include "utils/inval.h"
 
 #include "base/compat.h"
+#include "base/error.h"
 #include "base/news.h"
 #include "base/sql.h"
 #include "escrow/counters.h"
@@ -180,9 +180,13 @@ change_origin(void (*change) (void))
 }
 
 void
-gate_rebase(void)
+gate_refuse_foreign(void)
 {
-	change_origin(origin_rebase);
+	news_tell();
+	raise_error_hint(ERROR_SERVICE_BUSY,
+					 "What was restored or replicated here is being made this server's own. Without the maintenance "
+					 "worker, or to wait for it: SELECT commerce.prepare_after_restore().",
+					 D_TEXT("reason", "data of another server"));
 }
 
 /* Makes the origin ours unless somebody else does it. */
@@ -197,10 +201,50 @@ settle_origin(Oid gate)
 		case ORIGIN_CUT:
 			change_origin(origin_open_era);
 			break;
+		case ORIGIN_NONE:
+			change_origin(origin_record);
+			break;
 		case ORIGIN_FOREIGN:
-			change_origin(origin_rebase);
+		case ORIGIN_REBASING:
+			gate_refuse_foreign();
+	}
+}
+
+bool
+gate_needs_rebase(bool *begun)
+{
+	int64		era;
+	OriginState state = origin_read(&era);
+
+	*begun = (state == ORIGIN_REBASING);
+	return state == ORIGIN_FOREIGN || state == ORIGIN_REBASING;
+}
+
+bool
+gate_rebase_batch(char **done)
+{
+	int64		era;
+
+	*done = "beginning";
+	close_gate();
+	switch (origin_read(&era))
+	{
+		case ORIGIN_FOREIGN:
+			origin_begin_rebase();
+			return true;
+		case ORIGIN_REBASING:
+			*done = origin_rebase_batch();
+			return *done != NULL;
+		case ORIGIN_OURS:
+		case ORIGIN_CUT:
+			if (!origin_marks_are_ahead())
+				return false;
+			origin_begin_rebase();
+			return true;
+		case ORIGIN_NONE:
 			break;
 	}
+	return false;
 }
 
 bool
@@ -218,8 +262,18 @@ check_origin(Oid gate)
 	register_callbacks();
 	known_gate = InvalidOid;
 	watched_gate = gate;
-	if (origin_read(&known_era) != ORIGIN_OURS)
-		settle_origin(gate);
+	switch (origin_read(&known_era))
+	{
+		case ORIGIN_OURS:
+			break;
+		case ORIGIN_CUT:
+		case ORIGIN_NONE:
+			settle_origin(gate);
+			break;
+		case ORIGIN_FOREIGN:
+		case ORIGIN_REBASING:
+			gate_refuse_foreign();
+	}
 	/* InvalidOid if a foreign writer has committed meanwhile */
 	known_gate = watched_gate;
 }

@@ -23,11 +23,17 @@ extern int64 gate_era(void);
  */
 extern bool gate_foreign(void);
 
+/* Raises SERVICE_BUSY, and has the worker see what has to be done: what is here came from another cluster. */
+pg_noreturn extern void gate_refuse_foreign(void);
+
+/* Whether operations are refused for that reason, and whether what is to be done about it has *begun. */
+extern bool gate_needs_rebase(bool *begun);
+
 /*
- * Makes journals whose transaction ids are not of this cluster's past its own.  Holds the gate against
- * everybody until the transaction ends; gate_foreign() is true afterwards.
+ * Does the next batch of making it this cluster's, *done, and answers whether there may be more.  Each is for
+ * a transaction of its own.
  */
-extern void gate_rebase(void);
+extern bool gate_rebase_batch(char **done);
 
 /*
  * sql_query() of a statement of our own that updates tables which gate_foreign_write() guards.

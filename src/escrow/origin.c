@@ -14,6 +14,13 @@
  * timeline than before, is of a new era, and comes after everything that was ever given out.  An era's number
  * has the time in it, so that of two servers that are recovered from one backup each has its own.
  *
+ * What came from another cluster is rebased: all is folded, marks are set to this cluster's present, ids at or
+ * above it are set to 0, and the outbox begins a new era.  In a large shop that takes long.  So it is not done in
+ * a caller's transaction, which a timeout ends, but in batches (sql/install/escrow/rebase.sql), each a transaction
+ * of its own, by the maintenance worker or a process that prepare_after_restore() starts.  That it has begun, with
+ * the mark, and how far it has come, is in the origin's row, so that any process can go on where one was killed.
+ * Meanwhile operations and readers of events are refused.
+ *
  * A data directory that was copied has the same identifier and timeline, and cannot be told from the one that
  * it is a copy of: there somebody has to call open_era().
  */
@@ -38,20 +45,42 @@ this_timeline(void)
 	return Int64GetDatum((int64) GetWALInsertionTimeLine());
 }
 
+static bool
+is_empty(void)
+{
+	static SqlStatement ask = {"SELECT WHERE commerce_private.is_empty()", 0, {0}, SQL_LATEST};
+
+	return sql_exists(&ask, NULL);
+}
+
 OriginState
 origin_read(int64 *era)
 {
 	static SqlStatement read = {
-		"SELECT pg_catalog.max(o.era) AS era, pg_catalog.bool_and(o.timeline OPERATOR(pg_catalog.=) $2) AS same_timeline "
-		"FROM commerce_private.origin o HAVING pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1)",
+		"SELECT pg_catalog.max(o.era) AS era, pg_catalog.bool_and(o.system_identifier OPERATOR(pg_catalog.=) $1) AS ours, "
+		"  pg_catalog.bool_and(o.timeline OPERATOR(pg_catalog.=) $2) AS same_timeline, "
+		"  pg_catalog.bool_or(o.rebase_mark IS NOT NULL) AS rebasing "
+		"FROM commerce_private.origin o HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0",
 		2, {INT8OID, INT8OID}, SQL_LATEST
 	};
 	SqlResult	origin = sql_query(&read, SQL_ARGS(this_cluster(), this_timeline()));
 
 	if (!result_next(&origin))
+		return is_empty() ? ORIGIN_NONE : ORIGIN_FOREIGN;
+	if (!result_bool(&origin, "ours"))
 		return ORIGIN_FOREIGN;
+	if (result_bool(&origin, "rebasing"))
+		return ORIGIN_REBASING;
 	*era = result_int64(&origin, "era");
 	return result_bool(&origin, "same_timeline") ? ORIGIN_OURS : ORIGIN_CUT;
+}
+
+bool
+origin_marks_are_ahead(void)
+{
+	static SqlStatement ask = {"SELECT WHERE commerce_private.marks_are_ahead()", 0, {0}, SQL_LATEST};
+
+	return sql_exists(&ask, NULL);
 }
 
 void
@@ -71,10 +100,44 @@ origin_open_era(void)
 					era, DatumGetInt64(this_timeline()))));
 }
 
-void
-origin_rebase(void)
+static int64
+write_origin(bool rebasing)
 {
-	static SqlStatement rebase = {"SELECT commerce_private.rebase($1, $2)", 2, {INT8OID, INT8OID}, SQL_LATEST};
+	static SqlStatement write = {
+		"SELECT commerce_private.write_origin($1, $2, $3)", 3, {INT8OID, INT8OID, BOOLOID}, SQL_LATEST
+	};
+	int64		era = 0;
 
-	sql_do(&rebase, SQL_ARGS(this_cluster(), this_timeline()));
+	(void) sql_get_int64(&write, SQL_ARGS(this_cluster(), this_timeline(), BoolGetDatum(rebasing)), &era);
+	return era;
+}
+
+void
+origin_record(void)
+{
+	(void) write_origin(false);
+}
+
+void
+origin_begin_rebase(void)
+{
+	int64		era = write_origin(true);
+
+	ereport(LOG,
+			(errmsg("commerce makes what came from another server this one's, in era " INT64_FORMAT " of its events", era)));
+}
+
+char *
+origin_rebase_batch(void)
+{
+	static SqlStatement batch = {"SELECT commerce_private.rebase_batch() AS done", 0, {0}, SQL_LATEST};
+	SqlResult	result = sql_query(&batch, NULL);
+	char	   *done;
+
+	(void) result_next(&result);
+	done = result_text(&result, "done");
+	if (done == NULL)
+		ereport(LOG,
+				(errmsg("commerce has made what came from another server this one's")));
+	return done;
 }

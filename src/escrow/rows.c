@@ -94,9 +94,9 @@ rows_lock(EscrowKind kind, int64 id)
 	sql_do(&lock_row[kind], SQL_ARGS(Int64GetDatum(id)));
 }
 
-/* Returns whether the mark is this cluster's past; *n: how many rows are above it. */
-static bool
-sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
+/* *n: how many rows are above the mark. */
+static int64
+sum(EscrowKind kind, int64 id, bool with_own, int64 *n)
 {
 	int64		own = key_of(GetTopFullTransactionIdIfAny());
 	SqlResult	result = sql_query_with_nulls(&sum_rows[kind], SQL_ARGS(Int64GetDatum(id), Int64GetDatum(own)),
@@ -104,23 +104,11 @@ sum_once(EscrowKind kind, int64 id, bool with_own, int64 *units, int64 *n)
 
 	if (!result_next(&result))
 		raise_not_found(kind == ESCROW_STOCK ? "product" : "coupon", id);
-	*units = result_int64(&result, "units");
+	/* transaction ids were reset, or the row was copied by hand */
+	if (result_bool(&result, "ahead"))
+		gate_refuse_foreign();
 	*n = result_int64(&result, "unfolded");
-	return !result_bool(&result, "ahead");
-}
-
-static int64
-sum(EscrowKind kind, int64 id, bool with_own, int64 *n)
-{
-	int64		units;
-
-	if (!sum_once(kind, id, with_own, &units, n))
-	{
-		gate_rebase();
-		if (!sum_once(kind, id, with_own, &units, n))
-			elog(ERROR, "mark of resource " INT64_FORMAT " of kind %d is ahead of this cluster", id, kind);
-	}
-	return units;
+	return result_int64(&result, "units");
 }
 
 int64

@@ -31,6 +31,7 @@
 #include "base/error.h"
 #include "base/lock.h"
 #include "base/sql.h"
+#include "escrow/gate.h"
 
 #define POSITION_LENGTH		42	/* of "eeeeeeee-kkkkkkkkkkkkkkkk-pppppppppppppppp" */
 #define MAX_FETCH			100000
@@ -190,7 +191,9 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 {
 	static SqlStatement read_cursor = {
 		"SELECT s.era, s.key, s.position, s.event_types, h.era AS horizon_era, h.key AS horizon_key, "
-		"s.paused_at IS NOT NULL AS paused "
+		"s.paused_at IS NOT NULL AS paused, "
+		"EXISTS (SELECT FROM commerce_private.origin o WHERE o.rebase_mark IS NOT NULL "
+		"  OR o.system_identifier OPERATOR(pg_catalog.<>) commerce_private.system_identifier()) AS is_foreign "
 		"FROM commerce.subscriptions s CROSS JOIN commerce_private.outbox_horizon() h "
 		"WHERE s.name OPERATOR(pg_catalog.=) $1",
 		1, {TEXTOID}, SQL_ACTIVE
@@ -221,6 +224,8 @@ commerce_fetch_events(PG_FUNCTION_ARGS)
 	if (!result_next(&cursor))
 		raise_error(ERROR_ENTITY_NOT_FOUND, D_TEXT("entity", "subscription"),
 					D_TEXT("id", TextDatumGetCString(name)));
+	if (result_bool(&cursor, "is_foreign"))
+		gate_refuse_foreign();
 	if (result_bool(&cursor, "paused"))
 		return (Datum) 0;
 	for (int i = 0; i < (int) lengthof(parameters); i++)

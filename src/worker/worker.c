@@ -30,6 +30,8 @@
 #include "base/sql.h"
 #include "escrow/counters.h"
 #include "escrow/fold.h"
+#include "escrow/gate.h"
+#include "escrow/origin.h"
 #include "worker/slot.h"
 
 #define NAP_MS			20		/* relays are woken at most this often */
@@ -70,10 +72,16 @@ handle_stop(SIGNAL_ARGS)
 /* Whether commerce is in this database, was used, and is the worker's to write; found out at each task. */
 static bool in_use = true;
 
+/* Whether what is here came from another cluster, and this worker is the one to begin with making it ours. */
+static bool needs_rebase = false;
+static bool rebase_is_wanted = false;
+
 static void
 look_for_commerce(void)
 {
-	static SqlStatement find_origin = {"SELECT FROM commerce_private.origin o LIMIT 1", 0, {0}};
+	static SqlStatement find_origin = {
+		"SELECT FROM commerce_private.origin o UNION ALL (SELECT FROM commerce.users u LIMIT 1) LIMIT 1", 0, {0}
+	};
 
 	Oid			extension = get_extension_oid("commerce", true);
 
@@ -90,6 +98,26 @@ look_for_commerce(void)
 		return;
 	my_slot->kept_out = database_keeps_out();
 	in_use = (my_slot->kept_out == KEPT_OUT_NOT);
+	if (in_use)
+	{
+		bool		begun;
+
+		needs_rebase = gate_needs_rebase(&begun);
+		rebase_is_wanted = rebase_is_wanted || begun;
+	}
+}
+
+static bool more_to_rebase;
+
+static bool
+rebase(void)
+{
+	char	   *done;
+
+	more_to_rebase = gate_rebase_batch(&done);
+	if (done != NULL)
+		pgstat_report_activity(STATE_RUNNING, psprintf("rebasing: %s", done));
+	return true;
 }
 
 /*
@@ -111,7 +139,7 @@ run_task(const char *name, bool (*task) (void))
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		look_for_commerce();
-		done = !in_use || task();
+		done = !in_use || (needs_rebase && task != rebase) || task();
 		PopActiveSnapshot();
 		if (done)
 			CommitTransactionCommand();
@@ -201,6 +229,27 @@ fold_what_is_worth_it(void)
 	return true;
 }
 
+static bool
+look_at_marks(void)
+{
+	rebase_is_wanted = rebase_is_wanted || origin_marks_are_ahead();
+	return true;
+}
+
+/*
+ * Makes what came from another cluster this one's, batch by batch.  Not before somebody has asked for it, by a
+ * call that was refused: until then it may still be coming.
+ */
+static void
+do_rebase(void)
+{
+	do
+		more_to_rebase = false;
+	while (run_task("rebasing", rebase) && more_to_rebase && !ShutdownRequestPending);
+	rebase_is_wanted = false;
+	my_slot->fold_all = true;
+}
+
 /*
  * Folds what has grown long, or, when the worker has time or a minute has passed, all there is.  What counts
  * as folded and is not, because a task was no success or the worker has died, is found by the next fold of all.
@@ -220,6 +269,9 @@ do_fold(bool thorough)
 	}
 	if (thorough && my_slot->fold_all)
 	{
+		(void) run_task("looking at marks", look_at_marks);
+		if (rebase_is_wanted)
+			return;
 		if (!run_task("folding everything", fold_try_all))
 			return;
 		my_slot->fold_all = false;
@@ -265,6 +317,7 @@ commerce_worker_main(Datum arg)
 		{
 			last_news = now;
 			(void) run_task("waking relays", wake_relays);
+			rebase_is_wanted = rebase_is_wanted || needs_rebase;
 		}
 		leaving = TimestampDifferenceExceeds(last_news, now, LINGER_MS);
 		if (commerce_maintenance_interval > 0 &&
@@ -277,6 +330,11 @@ commerce_worker_main(Datum arg)
 			last_round = more_overdue ? 0 : now;
 			if (sweep)
 				last_sweep = now;
+		}
+		if (in_use && rebase_is_wanted)
+		{
+			do_rebase();
+			continue;
 		}
 		if (leaving && pg_atomic_read_u32(&my_slot->news) == 0)
 			break;

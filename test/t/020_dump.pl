@@ -112,6 +112,8 @@ for (@restores)
 		is(books($node, 'shop'), $old_books, "$name: every table has what it had");
 	}
 	is($node->safe_psql('shop', $answers), $old_answers, "$name: the shop answers as before, before anything is written");
+	fails_with($node, 'shop', 'SELECT commerce.fold()', 'SH429', "$name: nothing can be written before it is this server's own");
+	$node->safe_psql('shop', 'SELECT commerce.prepare_after_restore()');
 	is($node->safe_psql('shop', 'SELECT * FROM commerce.check_invariants()'), '', "$name: the books are in order");
 	is($node->safe_psql('shop', q{SELECT has_function_privilege('app', 'commerce.get_balance(bigint)', 'EXECUTE')}), 't', "$name: grants are there");
 
@@ -164,6 +166,7 @@ $nodes{higher}->command_ok([ 'pg_dump', '-Fc', '-f', $again, 'shop' ], 'a dump o
 my $low = $nodes{lower};
 $low->safe_psql('postgres', 'CREATE DATABASE again');
 $low->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'again', $again ], 'restored beside another');
+is($low->safe_psql('again', 'SELECT commerce.prepare_after_restore()'), 't', 'made its own');
 is($low->safe_psql('again', q{SELECT commerce.adjust_stock(1, 5)}), 5, 'stock goes on');
 is($low->safe_psql('again', q{SELECT status FROM commerce.place_order(4, '[{"product_id":1,"quantity":5}]')}), 'PAID', 'orders, too');
 fails_with($low, 'again', q{SELECT commerce.place_order(4, '[{"product_id":1,"quantity":1}]')}, 'SH001', 'to the last unit');

@@ -64,6 +64,7 @@ for my $ahead (0, 1)
 	my $name = $ahead ? 'a cluster with newer ids' : 'a cluster with older ids';
 	restore($new, $shop);
 
+	is($new->safe_psql($shop, 'SELECT commerce.prepare_after_restore()'), 't', "$name: it is made this cluster's own");
 	# before anything is written there, while the dump's keys are above the horizon, or not
 	is(events($new, $shop, $_), events($old, 'postgres', $_), "$name: $_ goes on where it was")
 	  for qw(half none charges);

@@ -206,13 +206,13 @@ sub waits
 	is($other->state, 'SH001', 'prepare: and sees what it has left');
 
 	$db->do('BEGIN');
-	$db->do('UPDATE commerce_private.origin SET system_identifier = 42');
+	$db->do('UPDATE commerce_private.origin SET timeline = 0');
 	$db->do(q{PREPARE TRANSACTION 'by hand'});
 	$wait_for_other->(1);
 	$db->do(q{COMMIT PREPARED 'by hand'});
 	$other->pg_result;
-	is_deeply($db->selectcol_arrayref('SELECT o.system_identifier = c.system_identifier FROM commerce_private.origin o, pg_control_system() c'),
-		[1], 'prepare: one that waits for a prepared restore rebases');
+	is_deeply($db->selectcol_arrayref('SELECT o.timeline = c.timeline_id FROM commerce_private.origin o, pg_control_checkpoint() c'),
+		[1], 'prepare: one that waits for a prepared change of the origin looks again');
 	check_books($node, 'prepare');
 	$other->disconnect;
 }

@@ -72,6 +72,7 @@ sub check_restored
 	is($node->safe_psql('postgres', 'SELECT string_agg(commerce.available_stock(i)::text, $$ $$ ORDER BY i) FROM generate_series(1, 3) i'),
 		'10 0 20', "$what: the stock is what it was");
 
+	$node->safe_psql('postgres', 'SELECT commerce.prepare_after_restore()');
 	# what is sold from now on is counted, though its transaction ids are below the marks of the dump
 	refused($node, q{SELECT commerce.place_order(1, '[{"product_id":2,"quantity":1}]')}, 'SH001', "$what: what is sold is sold");
 	$node->safe_psql('postgres', 'SELECT commerce.adjust_stock(1, -8)');
@@ -108,6 +109,8 @@ for my $preload (1, 0)
 	$session->do('CREATE EXTENSION commerce');
 	$session->do('SELECT commerce.fold()');
 	command_ok([ 'psql', '-X', '-q', '-d', $new->connstr('postgres'), '-f', $dump ], 'restore over: psql');
+	ok(!eval { $session->do('SELECT commerce.adjust_stock(1, 1)'); 1 }, 'restore over: a session that knew the old origin is refused');
+	$new->safe_psql('postgres', 'SELECT commerce.prepare_after_restore()');
 	is($session->selectrow_array('SELECT commerce.adjust_stock(1, 1)'), 11, 'restore over: a session that knew the old origin looks again');
 	$session->do('SELECT commerce.adjust_stock(1, -1)');
 	$session->disconnect;
@@ -119,6 +122,7 @@ for my $preload (1, 0)
 		UPDATE commerce_private.stock SET mark = '99999999' WHERE product_id = 3;
 		ALTER TABLE commerce_private.stock ENABLE TRIGGER ALL;
 		SELECT commerce.reload_counters()});
+	$new->safe_psql('postgres', 'SELECT commerce.prepare_after_restore()');
 	$new->safe_psql('postgres', 'SELECT commerce.adjust_stock(3, -9)');
 	$new->restart;
 	is($new->safe_psql('postgres', 'SELECT commerce.available_stock(3)'), 10, 'a mark of the future is set right before the first sale');
@@ -145,8 +149,8 @@ for my $preload (1, 0)
 	like($new->safe_psql('postgres', 'SELECT * FROM commerce.check_invariants()'), qr/^the gate's triggers are always enabled\|\d+$/,
 		'data alone: check_invariants() says what is wrong');
 	$new->safe_psql('postgres', 'SELECT commerce.reload_counters()');
-	$new->safe_psql('postgres', 'SELECT commerce.fold()');
-	# which has rebased; a counter is loaded now
+	$new->safe_psql('postgres', 'SELECT commerce.prepare_after_restore()');
+	# a counter is loaded now
 	is($new->safe_psql('postgres', 'SELECT commerce.adjust_stock(1, -1)'), 9, 'data alone: the stock is what it was');
 	$new->safe_psql('postgres', q{
 		SET session_replication_role = replica;

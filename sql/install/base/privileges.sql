@@ -76,6 +76,7 @@ BEGIN
 			   'grant_app',
 			   'grant_relay',
 			   'open_era',
+			   'prepare_after_restore',
 			   'purge_outbox',
 			   'reload_counters',
 			   'revoke_api',

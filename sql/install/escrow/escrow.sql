@@ -9,13 +9,19 @@ CREATE TABLE commerce_private.origin (
 	system_identifier bigint PRIMARY KEY,
 	timeline          bigint NOT NULL,
 	era               bigint NOT NULL,
-	recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.now()
+	recorded_at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	rebase_mark       bigint,
+	rebase_step       int    NOT NULL DEFAULT 1,
+	rebase_done_to    bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE commerce_private.origin IS
 	'the cluster that the transaction ids in the journals belong to; written at first use. A dump restored elsewhere is recognised by it';
 COMMENT ON COLUMN commerce_private.origin.system_identifier IS 'of pg_control_system()';
 COMMENT ON COLUMN commerce_private.origin.timeline IS 'of the write-ahead log; another one means that history may have been cut: a new era begins';
 COMMENT ON COLUMN commerce_private.origin.era IS 'number of the outbox''s era that is written now';
+COMMENT ON COLUMN commerce_private.origin.rebase_mark IS 'while what came from another cluster is made this one''s: the mark that everything gets; NULL: that is done';
+COMMENT ON COLUMN commerce_private.origin.rebase_step IS 'how far that has come, by rebase_batch()';
+COMMENT ON COLUMN commerce_private.origin.rebase_done_to IS 'within the step: ids up to this are done';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.origin', '');
 
 -- Triggers for writes that do not come from the extension's own functions: of rows, which replication
