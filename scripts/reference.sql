@@ -114,6 +114,26 @@ SELECT id, status, payment_amount FROM commerce.place_sheet_order(:'sheet');
 -- [confirm_payment]
 SELECT id, status FROM commerce.confirm_payment(2, true, provider_event_id => 'evt_1');
 
+-- [retry_payment]
+-- declined, and to be paid by another card
+SELECT id AS declined FROM commerce.place_order(1, '[{"product_id": 2, "quantity": 1}]', payment_method => 'EXTERNAL') \gset
+SELECT status FROM commerce.confirm_payment(:declined, false, provider_event_id => 'evt_2');
+SELECT status, payment_amount FROM commerce.retry_payment(:declined);
+
+-- [refund_order]
+SELECT id, status, refunded_amount FROM commerce.refund_order(2, 100, NULL, note => 'a scratch', idempotency_key => 'goodwill-2');
+
+-- [return_payment]
+-- the provider says a second time that order 2 was paid, under another id
+SELECT id, status FROM commerce.confirm_payment(2, true, provider_event_id => 'evt_3');
+SELECT id AS unexpected, status, amount FROM commerce.payments WHERE order_id = 2 AND status = 'UNEXPECTED';
+SELECT kind, status, amount
+FROM commerce.return_payment((SELECT id FROM commerce.payments WHERE order_id = 2 AND status = 'UNEXPECTED'));
+
+-- [report_refund]
+SELECT kind, status, amount
+FROM commerce.report_refund((SELECT max(id) FROM commerce.payments WHERE order_id = 2 AND kind = 'REFUND'), true, provider_event_id => 'evt_4');
+
 -- [expire_pending_orders]
 SELECT commerce.expire_pending_orders();
 

@@ -14,6 +14,13 @@ typedef struct Actor
 	const char *note;			/* NULL: none */
 } Actor;
 
+/* Who makes a change that is an administrator's alone. */
+typedef struct Who
+{
+	int64		user_id;		/* 0: a trusted caller */
+	const char *note;			/* NULL: none */
+} Who;
+
 extern const Actor actor_system;
 
 /*
@@ -21,5 +28,14 @@ extern const Actor actor_system;
  * INVALID_REQUEST, and ENTITY_NOT_FOUND for an id that nobody can have.
  */
 extern Actor actor_get(FunctionCallInfo fcinfo, int first);
+
+/* The arguments actor_id and note of such a function, of which the first is number first; judges nothing. */
+extern Who	who_get(FunctionCallInfo fcinfo, int first);
+
+/* The canonical form of who, for idempotency_init(). */
+extern char *who_canonical(const Who *who);
+
+/* Raises FORBIDDEN unless it is an active administrator, or a trusted caller. */
+extern void who_require_admin(const Who *who);
 
 #endif

@@ -1,38 +1,42 @@
 /*
  * answer.c
- *	  What payment providers answer, and what becomes of the order by it.
+ *	  What payment providers say of an order's payments and of refunds, and what becomes of the order by it.
  *
  * An order that is paid outside waits as PENDING_PAYMENT, with its stock and coupons held (overdue.c).  The
  * first answer decides it.  Then:
- * - a success for an order that was given up meanwhile takes stock and coupons again, or, when these
- *   cannot be had, or when a person cancelled the order, asks for the money to be refunded;
- * - whatever comes for an order that was paid changes nothing (providers announce one payment under several
- *   ids: to refund what looks like a second payment would be to refund the first);
- * - a failure for an order that was given up is noted.
- * An answer that has the id of an earlier one is that answer again.
+ * - a success for an order that was given up meanwhile takes again what the order had (revive.c), or, when that
+ *   cannot be had, or when a person cancelled the order, the money is asked to be refunded;
+ * - a success for an order that is paid, or with another amount than was asked for, is money that nobody asked for:
+ *   an UNEXPECTED payment, which is neither paid nor refunded as far as the order goes, and is given back whole;
+ * - a failure for an order that was given up is noted, one for an order that is paid changes nothing.
+ * An answer that was recorded is that answer again.
  *
- * Lock order: gate, the provider's event id (in the place of an idempotency key), user's row, order's
- * row, coupons by id, products by id.
+ * A refund that the provider was asked for is COMPLETED or FAILED by his answer.  One that failed is asked for anew
+ * by somebody; the provider may still say later that it was done.
+ *
+ * Lock order: gate, idempotency key, user's row, order's row, coupons by id, products by id.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/subtransaction.h"
 #include "escrow/gate.h"
-#include "shop/coupon.h"
+#include "shop/charge.h"
+#include "shop/idempotency.h"
 #include "shop/order_event.h"
 #include "shop/overdue.h"
+#include "shop/refund.h"
+#include "shop/revive.h"
+#include "shop/user.h"
 
 PG_FUNCTION_INFO_V1(commerce_confirm_payment);
+PG_FUNCTION_INFO_V1(commerce_report_refund);
+PG_FUNCTION_INFO_V1(commerce_return_payment);
 
 /* Gives a locked order that holds all it needs its paid state, with rows and events. */
 static Datum
@@ -50,95 +54,75 @@ enter_paid(Order *order, const Payment *payment)
 	return row;
 }
 
-/* Takes the stock of an order that was given up; false when there is too little of something. */
-static bool
-take_stock_again(const StockMove *moves, int n)
+/* Money that nobody asked for. */
+static Datum
+keep_unexpected(Order *order, Payment *payment)
 {
-	for (int i = 0; i < n;)
-	{
-		int64		product_id = moves[i].product_id;
-		int64		units = 0;
-		int64		available;
+	Datum		row;
 
-		for (; i < n && moves[i].product_id == product_id; i++)
-			units += moves[i].units;
-		if (!stock_try_take(product_id, units, &available))
-			return false;
-	}
-	return true;
-}
-
-/* What an order that was given up had. */
-typedef struct Given
-{
-	int64		order_id;
-	StockMove  *moves;
-	int			nmoves;
-} Given;
-
-/* Takes coupons and stock again; false, with some of it done, when something cannot be had. */
-static bool
-take_again(void *arg)
-{
-	const Given *given = arg;
-
-	if (!coupon_use_again(given->order_id) || !take_stock_again(given->moves, given->nmoves))
-		return false;
-	stock_record_taken(given->moves, given->nmoves);
-	return true;
-}
-
-/* Takes coupons and stock of an order that was given up, all of them or nothing. */
-static bool
-hold_again(Order *order)
-{
-	Given		given = {order->id, order_items_stock_moves(order_all_items(order), order->nitems), order->nitems};
-
-	return subtransaction_keep_if(take_again, &given);
-}
-
-/* A payment of all that an order costs. */
-static Payment
-new_payment(const Order *order, PaymentKind kind, PaymentStatus status, text *provider_event_id)
-{
-	return (Payment) {
-		.order_id = order->id, .user_id = order->user_id, .kind = kind, .method = order->method, .status = status,
-		.amount = order->totals.payment_amount, .provider_event_id = provider_event_id
-	};
+	payment->status = PAYMENT_STATUS_UNEXPECTED;
+	payment_insert(payment);
+	row = order_save(order);
+	order_write_payment_event(order, "PaymentUnexpected", "payment", payment, NULL);
+	return row;
 }
 
 /* A success for a cancelled order that was never paid. */
 static Datum
-pay_late(Order *order, text *provider_event_id)
+pay_late(Order *order, Payment *payment)
 {
-	Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_COMPLETED, provider_event_id);
-	Payment		refund = new_payment(order, PAYMENT_KIND_REFUND, PAYMENT_STATUS_REQUESTED, NULL);
 	Datum		row;
 
-	if (order_items_given_up(order->id) && hold_again(order))
+	payment->status = PAYMENT_STATUS_COMPLETED;
+	if (order_items_given_up(order->id) && revive_try(order, order->totals.payment_amount - payment->amount))
 	{
-		payment_insert(&payment);
-		return enter_paid(order, &payment);
+		payment_insert(payment);
+		return enter_paid(order, payment);
 	}
-	payment_insert(&payment);
-	payment_insert(&refund);
-	order->refunded_amount += refund.amount;
+	payment_insert(payment);
+	order->refunded_amount += payment->amount;
 	row = order_save(order);
-	order_write_payment_event(order, "RefundRequested", "refund", &refund);
+	refund_payment(order, payment, payment->amount,
+				   pricing_share_of(order->totals.tax_free_amount, payment->amount, order->totals.payment_amount), NULL);
 	return row;
 }
 
+/* What a provider has said: a payment without a status, of the amount that was asked for or came. */
 static Datum
-note_failure(const Order *order, text *provider_event_id)
+take_success(Order *order, Payment *payment, int64 asked)
 {
-	Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_FAILED, provider_event_id);
+	if (payment->amount == asked && order->status == ORDER_STATUS_PENDING_PAYMENT)
+	{
+		payment_end_requested(payment, PAYMENT_STATUS_COMPLETED, payment->provider_event_id);
+		return enter_paid(order, payment);
+	}
+	if (payment->amount == asked && order->status == ORDER_STATUS_CANCELLED && !payment_is_completed(order->id))
+		return pay_late(order, payment);
+	return keep_unexpected(order, payment);
+}
 
-	payment_insert(&payment);
+static Datum
+take_failure(Order *order, Payment *payment)
+{
+	Datum		row;
+
+	if (order->status == ORDER_STATUS_PENDING_PAYMENT)
+	{
+		UnpaidEnd	failed = {PAYMENT_STATUS_FAILED, STOCK_REASON_CANCEL, actor_system, payment->provider_event_id};
+
+		unpaid_end(&order, 1, &failed, &row);
+		return row;
+	}
+	if (order->status == ORDER_STATUS_CANCELLED && !payment_is_completed(order->id))
+	{
+		payment->status = PAYMENT_STATUS_FAILED;
+		payment_insert(payment);
+	}
 	return order_row(order->id);
 }
 
 /*
- * confirm_payment(order_id bigint, succeeded boolean, provider_event_id text)
+ * confirm_payment(order_id bigint, succeeded boolean, provider_event_id text, amount bigint)
  *
  * Returns the orders row as it is after the answer.
  */
@@ -148,44 +132,176 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 	int64		order_id;
 	bool		succeeded;
 	text	   *provider_event_id;
+	int64		amount;
+	Payment		asked = {0};
+	Payment		payment;
 	Order	   *order;
-	Datum		row;
 
 	gate_enter("confirm_payment()");
 	order_id = arg_int64(fcinfo, 0, "order_id");
 	succeeded = arg_bool(fcinfo, 1, "succeeded");
-	provider_event_id = arg_text(fcinfo, 2, "provider_event_id");
-	payment_lock_event(provider_event_id);
+	provider_event_id = payment_arg_event(fcinfo, 2);
+	amount = payment_arg_amount(fcinfo, 3);
 	order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_not_found("order", order_id);
 	if (payment_is_known(provider_event_id, order_id, succeeded))
 		PG_RETURN_DATUM(order_row(order_id));
-	if (order->method != PAYMENT_METHOD_EXTERNAL)
-		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order_id),
-					D_TEXT("reason", "the order is paid from the balance"));
 
-	if (order->status == ORDER_STATUS_PENDING_PAYMENT)
+	if (!payment_read_asked(order_id, &asked))
+		asked.amount = order->totals.payment_amount;
+	payment = (Payment) {
+		.order_id = order_id, .user_id = order->user_id, .kind = PAYMENT_KIND_PAYMENT,
+		.method = PAYMENT_METHOD_EXTERNAL, .channel = asked.channel,
+		.amount = amount < 0 || !succeeded ? asked.amount : amount, .provider_event_id = provider_event_id
+	};
+	PG_RETURN_DATUM(succeeded ? take_success(order, &payment, asked.amount) : take_failure(order, &payment));
+}
+
+/* Locks what a payment belongs to: its order, which it answers, or, of a charge, the user: NULL. */
+static Order *
+lock_owner(const Payment *payment)
+{
+	if (payment->order_id != 0)
+		return order_lock(payment->order_id, false);
+	(void) user_lock(payment->user_id, false);
+	return NULL;
+}
+
+/* Finds a payment, locks what it belongs to, and reads it again. */
+static Payment *
+lock_payment(int64 payment_id, Order **order)
+{
+	Payment    *payment = payment_read(payment_id);
+
+	if (payment == NULL)
+		raise_not_found("payment", payment_id);
+	*order = lock_owner(payment);
+	return payment_read(payment_id);
+}
+
+/* Writes an event of a refund, of the order or of the user. */
+static void
+write_refund_event(Order *order, const char *type, const Payment *refund, const Who *who)
+{
+	if (order)
 	{
-		if (succeeded)
-		{
-			Payment		payment = new_payment(order, PAYMENT_KIND_PAYMENT, PAYMENT_STATUS_COMPLETED, NULL);
-
-			payment.id = payment_end_requested(order_id, PAYMENT_STATUS_COMPLETED, provider_event_id, &payment.amount);
-			row = enter_paid(order, &payment);
-		}
-		else
-		{
-			UnpaidEnd	failed = {PAYMENT_STATUS_FAILED, STOCK_REASON_CANCEL, actor_system, provider_event_id};
-
-			unpaid_end(&order, 1, &failed, &row);
-		}
+		(void) order_save(order);
+		order_write_payment_event(order, type, "refund", refund, who);
 	}
-	else if (payment_is_completed(order_id))
-		row = order_row(order_id);
-	else if (!succeeded)
-		row = note_failure(order, provider_event_id);
 	else
-		row = pay_late(order, provider_event_id);
+		charge_write_event(type, "refund", refund, who);
+}
+
+/*
+ * return_payment(payment_id bigint, actor_id bigint, note text, idempotency_key text)
+ *
+ * Returns the payments row of the refund.
+ */
+Datum
+commerce_return_payment(PG_FUNCTION_ARGS)
+{
+	int64		payment_id;
+	Who			who;
+	text	   *key = arg_text_or_null(fcinfo, 3, "idempotency_key");
+	IdempotentCall call;
+	Order	   *order;
+	Payment    *payment;
+	int64		refund_id;
+	Datum		row;
+
+	gate_enter("return_payment()");
+	payment_id = arg_int64(fcinfo, 0, "payment_id");
+	who = who_get(fcinfo, 1);
+	idempotency_init(&call, idempotency_scope("payment", payment_id), "return_payment", key, who_canonical(&who));
+	if (idempotency_begin(&call, &row))
+		PG_RETURN_DATUM(payment_stored(row));
+	who_require_admin(&who);
+
+	payment = lock_payment(payment_id, &order);
+	if (payment->kind == PAYMENT_KIND_REFUND || payment->status != PAYMENT_STATUS_UNEXPECTED)
+		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
+					D_TEXT("from", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status)),
+					D_TEXT("reason", "only a payment that is UNEXPECTED is given back"));
+	refund_id = payment_find_refund(payment_id);
+	if (refund_id == 0)
+	{
+		Payment		refund = payment_refund(payment, payment->amount);
+
+		payment_insert(&refund);
+		refund_id = refund.id;
+		write_refund_event(order, "RefundRequested", &refund, &who);
+	}
+	row = payment_row(refund_id);
+	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);
+}
+
+/* What becomes of a refund of a payment by a provider's answer; NULL: nothing. */
+static const char *
+judge_refund(const Payment *refund, const Payment *paid, bool succeeded, PaymentStatus *status)
+{
+	if (refund->status == PAYMENT_STATUS_REQUESTED && !succeeded)
+	{
+		*status = PAYMENT_STATUS_FAILED;
+		return "RefundFailed";
+	}
+	if (refund->status == PAYMENT_STATUS_REQUESTED ||
+		(refund->status == PAYMENT_STATUS_FAILED && succeeded && refund->amount <= paid->left))
+	{
+		*status = PAYMENT_STATUS_COMPLETED;
+		return "RefundCompleted";
+	}
+	if (refund->status == PAYMENT_STATUS_FAILED && succeeded)
+	{
+		*status = PAYMENT_STATUS_UNEXPECTED;
+		return "RefundUnexpected";
+	}
+	return NULL;
+}
+
+/*
+ * report_refund(payment_id bigint, succeeded boolean, provider_event_id text)
+ *
+ * Returns the payments row of the refund.
+ */
+Datum
+commerce_report_refund(PG_FUNCTION_ARGS)
+{
+	int64		payment_id;
+	bool		succeeded;
+	text	   *provider_event_id;
+	Order	   *order;
+	Payment    *refund;
+	Payment    *paid;
+	PaymentStatus former;
+	PaymentStatus status;
+	const char *event;
+
+	gate_enter("report_refund()");
+	payment_id = arg_int64(fcinfo, 0, "payment_id");
+	succeeded = arg_bool(fcinfo, 1, "succeeded");
+	provider_event_id = payment_arg_event(fcinfo, 2);
+	refund = lock_payment(payment_id, &order);
+	if (refund->kind != PAYMENT_KIND_REFUND || refund->method != PAYMENT_METHOD_EXTERNAL)
+		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
+					D_TEXT("reason", "it is not a refund that a provider was asked for"));
+
+	paid = payment_read(refund->refund_of);
+	former = refund->status;
+	event = judge_refund(refund, paid, succeeded, &status);
+	if (event)
+	{
+		payment_set_status(refund, status, provider_event_id);
+		refund->paid_event_id = paid->provider_event_id;
+		if (order && paid->status == PAYMENT_STATUS_COMPLETED)
+		{
+			if (status == PAYMENT_STATUS_FAILED)
+				order->refunded_amount -= refund->amount;
+			else if (status == PAYMENT_STATUS_COMPLETED && former == PAYMENT_STATUS_FAILED)
+				order->refunded_amount += refund->amount;
+		}
+		write_refund_event(order, event, refund, NULL);
+	}
+	PG_RETURN_DATUM(payment_row(payment_id));
 }

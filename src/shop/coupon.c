@@ -154,7 +154,7 @@ coupon_restore(int64 order_id, const UsedCoupon *coupons, int n)
 		sql_do(&restore, SQL_ARGS(Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id)));
 }
 
-bool
+int64
 coupon_use_again(int64 order_id)
 {
 	static SqlStatement lock = {
@@ -179,11 +179,22 @@ coupon_use_again(int64 order_id)
 
 	while (result_next(&issues))
 		if (!result_bool(&issues, "usable"))
-			return false;
+			return result_int64(&issues, "id");
 	issues.next = 0;
 	while (result_next(&issues))
 		sql_do(&use_issue, SQL_ARGS(Int64GetDatum(result_int64(&issues, "id")), Int64GetDatum(order_id)));
-	return true;
+	return 0;
+}
+
+int64 *
+coupon_ids_of_order(int64 order_id, int *n)
+{
+	static SqlStatement find = {
+		"SELECT c.coupon_issue_id FROM commerce.order_coupons c WHERE c.order_id OPERATOR(pg_catalog.=) $1 ORDER BY 1",
+		1, {INT8OID}
+	};
+
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(order_id)), n);
 }
 
 typedef struct Issue

@@ -37,9 +37,12 @@ extern UsedCoupon *coupon_read_used(int64 order_id, int *n);
 extern void coupon_restore(int64 order_id, const UsedCoupon *coupons, int n);
 
 /*
- * Uses the coupons again that a locked order has given back, with their events; answers false, with
- * nothing changed but locked, unless all of them can be used now.
+ * Uses the coupons again that a locked order has given back, with their events; answers 0, or, with nothing changed
+ * but locked, the issue that cannot be used now.
  */
-extern bool coupon_use_again(int64 order_id);
+extern int64 coupon_use_again(int64 order_id);
+
+/* The coupon issues of an order, given back or not, by ascending id. */
+extern int64 *coupon_ids_of_order(int64 order_id, int *n);
 
 #endif

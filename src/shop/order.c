@@ -278,21 +278,27 @@ order_save(Order *order)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.orders AS o SET status = ($2::pg_catalog.text)::commerce.order_status, paid_at = $3, "
-		"expires_at = CASE $2 WHEN 'PENDING_PAYMENT' THEN o.expires_at END, refunded_amount = $4, "
+		"expires_at = $5, refunded_amount = $4, "
 		"updated_at = pg_catalog.now(), event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE o.id OPERATOR(pg_catalog.=) $1 RETURNING o.event_key, o::commerce.orders AS row",
-		4, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID}
+		5, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
 	};
+	char		nulls[] = "     ";
 	SqlResult	saved;
 
 	order->status = derive_status(order);
 	if (order->status != ORDER_STATUS_PENDING_PAYMENT)
 		order->expires_at = 0;
+	if (order->paid_at == 0)
+		nulls[2] = 'n';
+	if (order->expires_at == 0)
+		nulls[4] = 'n';
 	saved = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(order->id),
 												   catalog_label_text(TYPE_ORDER_STATUS, order->status),
 												   TimestampTzGetDatum(order->paid_at),
-												   Int64GetDatum(order->refunded_amount)),
-								 order->paid_at ? NULL : "  n ");
+												   Int64GetDatum(order->refunded_amount),
+												   TimestampTzGetDatum(order->expires_at)),
+								 nulls);
 	(void) result_next(&saved);
 	order->event_key = result_int64(&saved, "event_key");
 	return result_varlena(&saved, "row");

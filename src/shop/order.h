@@ -84,7 +84,7 @@ extern OrderItem *order_split_item(Order *order, OrderItem *item, int64 quantity
 
 /*
  * Derives the order's status from its items, stores what has changed of the order (status, paid_at,
- * refunded_amount), sets its event_key, and returns the row as a composite datum.
+ * expires_at while it is pending, refunded_amount), sets its event_key, and returns the row as a composite datum.
  */
 extern Datum order_save(Order *order);
 

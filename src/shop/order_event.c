@@ -128,7 +128,7 @@ order_write_event(const Order *order, const char *type)
 
 void
 order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
-					const Actor *actor)
+					const Actor *actor, int64 share, int64 amount)
 {
 	JsonWriter	json = {0};
 
@@ -149,32 +149,45 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const Or
 	json_put_id(&json, "id", actor->id);
 	json_put_text(&json, "note", actor->note);
 	json_close_object(&json);
+	if (share > 0)
+	{
+		json_open_object(&json, "refund");
+		json_put_int(&json, "share", share);
+		json_put_int(&json, "amount", amount);
+		json_close_object(&json);
+	}
 	end_event(order, "OrderItemStatusChanged", &json);
 }
 
-/* An event that goes on from what all events of the order begin with. */
+/* An event that goes on from what all events of the order begin with; who: NULL for nobody in particular. */
 static Event
-payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment)
+payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment,
+			  const Who *who)
 {
+	const Totals *totals = &order->totals;
 	JsonWriter	json = json_fork(begun);
+	Payment		told = *payment;
 
-	json_open_object(&json, member);
-	json_put_int(&json, "id", payment->id);
-	json_put_text(&json, "method", catalog_label_name(TYPE_PAYMENT_METHOD, payment->method));
-	json_put_text(&json, "status", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status));
-	json_put_int(&json, "amount", payment->amount);
-	json_close_object(&json);
+	if (told.kind == PAYMENT_KIND_PAYMENT && told.status != PAYMENT_STATUS_UNEXPECTED && totals->payment_amount > 0)
+		told.tax_free_amount = pricing_share_of(totals->tax_free_amount, told.amount, totals->payment_amount);
+	payment_put(&json, member, &told);
+	if (who)
+	{
+		json_put_id(&json, "actor", who->user_id);
+		json_put_text(&json, "note", who->note);
+	}
 	return finish_event(order, type, &json);
 }
 
 void
-order_write_payment_event(const Order *order, const char *type, const char *member, const Payment *payment)
+order_write_payment_event(const Order *order, const char *type, const char *member, const Payment *payment,
+						  const Who *who)
 {
 	JsonWriter	begun = {0};
 	Event		event;
 
-	begin_event(&begun, order);
-	event = payment_event(order, &begun, type, member, payment);
+	put_head(&begun, order);
+	event = payment_event(order, &begun, type, member, payment, who);
 	outbox_write(&event, 1);
 }
 
@@ -237,7 +250,7 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 static int
 add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
 {
-	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment);
+	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment, NULL);
 	if (!commerce_auto_prepare)
 		return 1;
 	return 1 + add_delivery_events(order, order_all_items(order), order->nitems, events + 1);
@@ -267,6 +280,6 @@ order_write_created(const Order *order, const Payment *payment)
 	if (order->paid_at)
 		nevents += add_paid_events(order, &begun, payment, events + 1);
 	else
-		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", payment);
+		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", payment, NULL);
 	outbox_write(events, nevents);
 }

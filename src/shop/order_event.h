@@ -26,12 +26,18 @@ extern void order_write_delivery(const Order *order, OrderItem *const *items, in
 /* Writes an event that carries nothing but the order and its items. */
 extern void order_write_event(const Order *order, const char *type);
 
-/* Writes an event that carries a payment in a member ("payment" or "refund"). */
+/*
+ * Writes an event that carries the order's own columns and a payment in a member ("payment" or "refund"), and who has
+ * caused it (NULL: the step that it is a part of says so, or the provider).
+ */
 extern void order_write_payment_event(const Order *order, const char *type, const char *member,
-									  const Payment *payment);
+									  const Payment *payment, const Who *who);
 
-/* Writes that n items of an order have changed, each from a former status. */
+/*
+ * Writes that n items of an order have changed, each from a former status; where money comes back, with their share
+ * (won) and the amount that is refunded, which is smaller when less was left.
+ */
 extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
-								const Actor *actor);
+								const Actor *actor, int64 share, int64 amount);
 
 #endif

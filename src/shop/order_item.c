@@ -87,6 +87,25 @@ order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 li
 					D_INT("limit", limit), D_INT("counted", counted));
 }
 
+bool
+order_items_exceed_limit(int64 user_id, int64 order_id, int64 product_id)
+{
+	static SqlStatement find = {
+		"WITH counted AS (SELECT i.id, i.order_id, i.quantity, i.user_limit FROM commerce.order_items i "
+		"  WHERE i.limited_user_id OPERATOR(pg_catalog.=) $1 "
+		"  AND coalesce(i.replacement_product_id, i.product_id) OPERATOR(pg_catalog.=) $3 "
+		"  AND (i.order_id OPERATOR(pg_catalog.=) $2 OR i.status NOT IN ('CANCELLED', 'RETURNED'))) "
+		"SELECT FROM counted c "
+		"HAVING pg_catalog.sum(c.quantity) OPERATOR(pg_catalog.>) "
+		"  (SELECT l.user_limit FROM counted l JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) l.order_id "
+		"   ORDER BY o.created_at DESC, l.id DESC LIMIT 1) "
+		"AND pg_catalog.bool_or(c.order_id OPERATOR(pg_catalog.=) $2)",
+		3, {INT8OID, INT8OID, INT8OID}, SQL_LATEST
+	};
+
+	return sql_exists(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(order_id), Int64GetDatum(product_id)));
+}
+
 static void
 write_history(RowWriter *writer, const OrderItem *item, int from, OrderItemStatus to, const Actor *actor)
 {
@@ -296,10 +315,10 @@ bool
 order_items_given_up(int64 order_id)
 {
 	static SqlStatement find = {
-		"SELECT FROM commerce.order_items i, LATERAL (SELECT FROM commerce.order_item_events e "
+		"SELECT FROM commerce.order_items i, LATERAL (SELECT e.actor FROM commerce.order_item_events e "
 		"  WHERE e.order_item_id OPERATOR(pg_catalog.=) i.id AND e.event OPERATOR(pg_catalog.=) 'CANCELLED' "
-		"  AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM' LIMIT 1) e "
-		"WHERE i.order_id OPERATOR(pg_catalog.=) $1",
+		"  ORDER BY e.id DESC LIMIT 1) e "
+		"WHERE i.order_id OPERATOR(pg_catalog.=) $1 AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM'",
 		1, {INT8OID}
 	};
 

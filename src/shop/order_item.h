@@ -33,6 +33,13 @@ extern void order_items_insert(int64 order_id, int64 user_id, const OrderItem *i
  */
 extern void order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit);
 
+/*
+ * Whether a user, whose row is locked, would have more units of a product than its limit allows when an order of his
+ * that is cancelled is taken up again: the limit is that of the latest of his orders, this one included.  False:
+ * there was no limit when it was ordered.
+ */
+extern bool order_items_exceed_limit(int64 user_id, int64 order_id, int64 product_id);
+
 /* Inserts a row of history for each of n items of an order, which came from another status. */
 extern void order_items_record(OrderItem *const *items, int n, OrderItemStatus from,
 							   OrderItemStatus to, const Actor *actor);
@@ -73,7 +80,7 @@ pg_noreturn extern void order_item_refuse_change(const OrderItem *item, OrderIte
  */
 extern void order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor);
 
-/* Whether the items of an order that was never paid were cancelled by the system, and not by a person. */
+/* Whether the items of an order that was never paid were cancelled last by the system, and not by a person. */
 extern bool order_items_given_up(int64 order_id);
 
 /*

@@ -57,22 +57,19 @@ end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 		.order_id = order->id,
 		.user_id = order->user_id,
 		.kind = PAYMENT_KIND_PAYMENT,
-		.method = order->method,
-		.status = end->payment_status,
-		.amount = order->totals.payment_amount,
-		.provider_event_id = end->provider_event_id,
+		.method = PAYMENT_METHOD_EXTERNAL,
 	};
 	UsedCoupon *coupons;
 	int			ncoupons;
 	Datum		row;
 
-	payment.id = payment_end_requested(order->id, end->payment_status, end->provider_event_id, &payment.amount);
+	payment_end_requested(&payment, end->payment_status, end->provider_event_id);
 	give_back_balance_part(order, end->payment_status);
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
 	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_CANCELLED, &end->actor);
 	row = order_save(order);
-	order_write_payment_event(order, "PaymentFailed", "payment", &payment);
+	order_write_payment_event(order, "PaymentFailed", "payment", &payment, NULL);
 	order_write_event(order, "OrderCancelled");
 	coupons = coupon_read_used(order->id, &ncoupons);
 	coupon_restore(order->id, coupons, ncoupons);

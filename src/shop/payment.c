@@ -2,27 +2,39 @@
  * payment.c
  *	  Payments; owns commerce.payments.
  *
- * An order has one payment that is REQUESTED while it waits to be paid.  A provider's answer is known by its
- * event's id, whose lock comes in the place of an idempotency key.
+ * An order has one payment that is REQUESTED while it waits to be paid.  A paid one has at most one COMPLETED payment
+ * of each method, together what it costs.  A refund names the payment that it goes back to, and what goes back to a
+ * payment is at most its amount.
+ *
+ * A payment of an order is read and changed under the lock of the order's row; one of a charge, and its refund, under
+ * the lock of the user's.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
-#include "shop/idempotency.h"
 #include "shop/payment.h"
 
-#define MAX_EVENT_ID_LENGTH	255
+#define MAX_AMOUNT	INT64CONST(1000000000000)
+
+/* What is read of a payment, with what is not refunded of it. */
+#define READ_PAYMENT \
+	"SELECT p.id, p.order_id, p.user_id, p.kind, p.method, p.status, p.amount, p.provider_event_id, p.channel, " \
+	"p.expires_at, p.refund_of, p.charge_id, " \
+	"p.amount OPERATOR(pg_catalog.-) coalesce((SELECT pg_catalog.sum(r.amount) FROM commerce.payments r " \
+	"  WHERE r.refund_of OPERATOR(pg_catalog.=) p.id AND r.status IN ('REQUESTED', 'COMPLETED')), 0)::pg_catalog.int8 " \
+	"  AS left " \
+	"FROM commerce.payments p "
 
 void
 payment_insert(Payment *payment)
@@ -47,18 +59,183 @@ payment_insert(Payment *payment)
 	row_insert(TABLE_PAYMENTS, PAYMENTS_COLUMNS, &row);
 }
 
-void
-payment_lock_event(text *provider_event_id)
+/* A text of a row; NULL for null. */
+static text *
+result_text_value(SqlResult *row, const char *column)
 {
-	IdempotentCall call = {.scope = "payment"};
+	char	   *value = result_text(row, column);
 
-	if (VARSIZE_ANY_EXHDR(provider_event_id) == 0 ||
-		pg_mbstrlen_with_len(VARDATA_ANY(provider_event_id), VARSIZE_ANY_EXHDR(provider_event_id)) > MAX_EVENT_ID_LENGTH)
-		raise_invalid("provider_event_id", "has 1 to %d characters", MAX_EVENT_ID_LENGTH);
+	return value ? cstring_to_text(value) : NULL;
+}
 
-	call.operation = "confirm_payment";
-	call.key = provider_event_id;
-	idempotency_lock(&call);
+static Payment
+read_row(SqlResult *row)
+{
+	Payment		payment = {0};
+
+	payment.id = result_int64(row, "id");
+	payment.order_id = result_int64(row, "order_id");
+	payment.user_id = result_int64(row, "user_id");
+	payment.kind = result_label(row, "kind", TYPE_PAYMENT_KIND);
+	payment.method = result_label(row, "method", TYPE_PAYMENT_METHOD);
+	payment.status = result_label(row, "status", TYPE_PAYMENT_STATUS);
+	payment.amount = result_int64(row, "amount");
+	payment.provider_event_id = result_text_value(row, "provider_event_id");
+	payment.channel = result_text_value(row, "channel");
+	payment.expires_at = result_time(row, "expires_at");
+	payment.refund_of = result_int64(row, "refund_of");
+	payment.charge_id = result_int64(row, "charge_id");
+	payment.left = result_int64(row, "left");
+	payment.tax_free_amount = TAX_FREE_UNKNOWN;
+	return payment;
+}
+
+Payment *
+payment_read(int64 id)
+{
+	static SqlStatement read = {
+		READ_PAYMENT "WHERE p.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, SQL_LATEST
+	};
+	SqlResult	row = sql_query(&read, SQL_ARGS(Int64GetDatum(id)));
+	Payment    *payment;
+
+	if (!result_next(&row))
+		return NULL;
+	payment = palloc(sizeof(Payment));
+	*payment = read_row(&row);
+	return payment;
+}
+
+Payment *
+payments_read_completed(int64 order_id, int *n)
+{
+	static SqlStatement read = {
+		READ_PAYMENT "WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' "
+		"AND p.status OPERATOR(pg_catalog.=) 'COMPLETED' ORDER BY p.method OPERATOR(pg_catalog.=) 'BALANCE'",
+		1, {INT8OID}
+	};
+	SqlResult	rows = sql_query(&read, SQL_ARGS(Int64GetDatum(order_id)));
+	Payment    *payments = palloc(rows.n * sizeof(Payment));
+
+	*n = (int) rows.n;
+	for (int i = 0; result_next(&rows); i++)
+		payments[i] = read_row(&rows);
+	return payments;
+}
+
+Datum
+payment_row(int64 id)
+{
+	static SqlStatement read = {
+		"SELECT p::commerce.payments FROM commerce.payments p WHERE p.id OPERATOR(pg_catalog.=) $1",
+		1, {INT8OID}, SQL_LATEST
+	};
+
+	return sql_get_row(&read, SQL_ARGS(Int64GetDatum(id)));
+}
+
+Datum
+payment_stored(Datum stored)
+{
+	static SqlStatement populate = {
+		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.payments, $1) AS r", 1, {JSONBOID}
+	};
+
+	return sql_get_row(&populate, &stored);
+}
+
+void
+payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_id)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
+		"provider_event_id = coalesce($3, p.provider_event_id), at = pg_catalog.now() "
+		"WHERE p.id OPERATOR(pg_catalog.=) $1",
+		3, {INT8OID, TEXTOID, TEXTOID}
+	};
+
+	(void) sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(payment->id),
+												  catalog_label_text(TYPE_PAYMENT_STATUS, status),
+												  PointerGetDatum(provider_event_id)),
+								provider_event_id ? NULL : "  n");
+	payment->status = status;
+	if (provider_event_id)
+		payment->provider_event_id = provider_event_id;
+}
+
+int64
+payment_find_refund(int64 payment_id)
+{
+	static SqlStatement find = {
+		"SELECT r.id FROM commerce.payments r WHERE r.refund_of OPERATOR(pg_catalog.=) $1 "
+		"AND r.status IN ('REQUESTED', 'COMPLETED')",
+		1, {INT8OID}, SQL_LATEST
+	};
+	int64		id = 0;
+
+	(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(payment_id)), &id);
+	return id;
+}
+
+Payment
+payment_refund(const Payment *payment, int64 amount)
+{
+	return (Payment) {
+		.order_id = payment->order_id, .user_id = payment->user_id, .kind = PAYMENT_KIND_REFUND,
+		.method = payment->method, .amount = amount, .channel = payment->channel,
+		.status = payment->method == PAYMENT_METHOD_BALANCE ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
+		.tax_free_amount = TAX_FREE_UNKNOWN,
+		.refund_of = payment->id, .paid_event_id = payment->provider_event_id
+	};
+}
+
+static void
+put_text(JsonWriter *json, const char *key, const text *value)
+{
+	json_put_text(json, key, value ? text_to_cstring(value) : NULL);
+}
+
+void
+payment_put(JsonWriter *json, const char *member, const Payment *payment)
+{
+	json_open_object(json, member);
+	json_put_int(json, "id", payment->id);
+	json_put_text(json, "method", catalog_label_name(TYPE_PAYMENT_METHOD, payment->method));
+	json_put_text(json, "status", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status));
+	json_put_int(json, "amount", payment->amount);
+	if (payment->tax_free_amount != TAX_FREE_UNKNOWN)
+		json_put_int(json, "tax_free_amount", payment->tax_free_amount);
+	put_text(json, "channel", payment->channel);
+
+	/* whom a refund is asked of knows the payment, and not the refund */
+	put_text(json, "provider_event_id",
+			 payment->kind == PAYMENT_KIND_REFUND ? payment->paid_event_id : payment->provider_event_id);
+	json_put_id(json, "refund_of", payment->refund_of);
+	json_put_id(json, "charge_id", payment->charge_id);
+	json_close_object(json);
+}
+
+text *
+payment_arg_event(FunctionCallInfo fcinfo, int i)
+{
+	text	   *provider_event_id = arg_text(fcinfo, i, "provider_event_id");
+
+	if (VARSIZE_ANY_EXHDR(provider_event_id) == 0)
+		raise_invalid("provider_event_id", "must not be empty");
+	return provider_event_id;
+}
+
+int64
+payment_arg_amount(FunctionCallInfo fcinfo, int i)
+{
+	int64		amount;
+
+	if (PG_ARGISNULL(i))
+		return -1;
+	amount = PG_GETARG_INT64(i);
+	if (amount < 0 || amount > MAX_AMOUNT)
+		raise_invalid("amount", "must be 0 to " INT64_FORMAT, MAX_AMOUNT);
+	return amount;
 }
 
 bool
@@ -66,7 +243,7 @@ payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 {
 	static SqlStatement find = {
 		"SELECT FROM commerce.payments p WHERE p.order_id OPERATOR(pg_catalog.=) $1 "
-		"AND p.provider_event_id OPERATOR(pg_catalog.=) $2 "
+		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' AND p.provider_event_id OPERATOR(pg_catalog.=) $2 "
 		"AND (p.status OPERATOR(pg_catalog.=) 'FAILED') OPERATOR(pg_catalog.<>) $3",
 		3, {INT8OID, TEXTOID, BOOLOID}, SQL_LATEST
 	};
@@ -74,25 +251,44 @@ payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 	return sql_exists(&find, SQL_ARGS(Int64GetDatum(order_id), PointerGetDatum(provider_event_id), BoolGetDatum(succeeded)));
 }
 
-int64
-payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event_id, int64 *amount)
+bool
+payment_read_asked(int64 order_id, Payment *asked)
+{
+	static SqlStatement read = {
+		READ_PAYMENT "WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' "
+		"AND p.method OPERATOR(pg_catalog.=) 'EXTERNAL' AND p.status OPERATOR(pg_catalog.<>) 'UNEXPECTED' LIMIT 1",
+		1, {INT8OID}
+	};
+	SqlResult	row = sql_query(&read, SQL_ARGS(Int64GetDatum(order_id)));
+
+	if (!result_next(&row))
+		return false;
+	*asked = read_row(&row);
+	return true;
+}
+
+void
+payment_end_requested(Payment *payment, PaymentStatus status, text *provider_event_id)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
 		"provider_event_id = $3, at = pg_catalog.now() "
 		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id, p.amount",
+		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id, p.amount, p.channel",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
-	SqlResult	ended = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(order_id),
+	SqlResult	ended = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(payment->order_id),
 															   catalog_label_text(TYPE_PAYMENT_STATUS, status),
 															   PointerGetDatum(provider_event_id)),
 											 provider_event_id ? NULL : "  n");
 
 	if (ended.n != 1 || !result_next(&ended))
-		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", order_id);
-	*amount = result_int64(&ended, "amount");
-	return result_int64(&ended, "id");
+		elog(ERROR, "order " INT64_FORMAT " does not wait for one payment", payment->order_id);
+	payment->id = result_int64(&ended, "id");
+	payment->amount = result_int64(&ended, "amount");
+	payment->channel = result_text_value(&ended, "channel");
+	payment->status = status;
+	payment->provider_event_id = provider_event_id;
 }
 
 int64

@@ -5,8 +5,10 @@
 #ifndef COMMERCE_PAYMENT_H
 #define COMMERCE_PAYMENT_H
 
+#include "fmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/json_writer.h"
 #include "base/schema.h"
 
 /* A row of commerce.payments; amount is in won. */
@@ -19,14 +21,42 @@ typedef struct Payment
 	PaymentMethod method;
 	PaymentStatus status;
 	int64		amount;
+	int64		tax_free_amount;	/* what of amount is told to be for tax-exempt lines; not stored */
+#define TAX_FREE_UNKNOWN	(-1)	/* it is not told */
 	text	   *provider_event_id;	/* NULL: none */
 	text	   *channel;		/* NULL: none */
 	TimestampTz expires_at;		/* of a charge that is REQUESTED; 0: none */
 	int64		refund_of;		/* payment that a refund goes back to; 0: none */
+	text	   *paid_event_id;	/* of a refund: the provider's event of the payment that it goes back to; not stored */
 	int64		charge_id;		/* charge that an UNEXPECTED payment answers; 0: none */
+	int64		left;			/* of a payment that is read: what is not refunded */
 } Payment;
 
 extern void payment_insert(Payment *payment);
+
+/* Reads a payment as it is now, committed or of this transaction; NULL: there is none. */
+extern Payment *payment_read(int64 id);
+
+/* The row of a payment as it is, as a composite datum. */
+extern Datum payment_row(int64 id);
+
+/* The payments row that a call with the same idempotency key returned (jsonb). */
+extern Datum payment_stored(Datum stored);
+
+/* Gives a payment another status, with the provider's event (NULL: it keeps its own). */
+extern void payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_id);
+
+/* What has paid a locked order, the provider's payment first. */
+extern Payment *payments_read_completed(int64 order_id, int *n);
+
+/* The refund of a payment that is REQUESTED or COMPLETED; 0: there is none.  For payments that are refunded whole. */
+extern int64 payment_find_refund(int64 payment_id);
+
+/* A refund of amount of a payment: REQUESTED of a provider, COMPLETED where it goes to the balance. */
+extern Payment payment_refund(const Payment *payment, int64 amount);
+
+/* Writes what events say of a payment, as a member of the object that is open. */
+extern void payment_put(JsonWriter *json, const char *member, const Payment *payment);
 
 /*
  * How long an order or a charge of a channel (NULL: none is named) can be paid, in microseconds, or as long as
@@ -34,20 +64,29 @@ extern void payment_insert(Payment *payment);
  */
 extern int64 payment_time(text *channel, Interval *pay_within);
 
-/* Checks a provider's event id (1 to 255 characters), and lets one answer with it at a time be worked on. */
-extern void payment_lock_event(text *provider_event_id);
+/* The argument provider_event_id of a function.  Raises INVALID_REQUEST. */
+extern text *payment_arg_event(FunctionCallInfo fcinfo, int i);
+
+/* The argument amount of a function: what the provider says that came; -1 for null, which is what was asked for. */
+extern int64 payment_arg_amount(FunctionCallInfo fcinfo, int i);
 
 /*
- * Whether this answer has been recorded: an event of a provider is known by order, id and outcome.  Providers announce
- * a failure and then a success of one payment under one id, and two providers can use one id for two orders.
+ * Whether this answer for a locked order has been recorded: it is known by order, event id and outcome.  Providers
+ * announce a failure and then a success of one payment under one id, and two providers can use one id for two orders.
  */
 extern bool payment_is_known(text *provider_event_id, int64 order_id, bool succeeded);
 
 /*
- * Gives the payment that a pending order waits for another status, with the provider's event (NULL: none), and
- * answers its id and amount.
+ * What the provider is, or was, asked to pay for an order, by any of the tries to pay it (amount, channel); false: the
+ * order is paid from the balance.
  */
-extern int64 payment_end_requested(int64 order_id, PaymentStatus status, text *provider_event_id, int64 *amount);
+extern bool payment_read_asked(int64 order_id, Payment *asked);
+
+/*
+ * Gives the payment that a pending order waits for another status, with the provider's event (NULL: none), and
+ * fills in its id, amount and channel.
+ */
+extern void payment_end_requested(Payment *payment, PaymentStatus status, text *provider_event_id);
 
 /* Gives what the balance has paid of an order that is not paid another status, and answers how much; 0: nothing. */
 extern int64 payment_end_balance_part(int64 order_id, PaymentStatus status);

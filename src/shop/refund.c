@@ -1,16 +1,25 @@
 /*
  * refund.c
  *	  What comes back of an order, and which way: money to the balance or by the provider, shipping, coupons.
+ *
+ * Money goes back to the payment that it came from: of an order that was paid from both, to the provider first, as
+ * far as that payment goes.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 
+#include "base/args.h"
 #include "base/compat.h"
+#include "base/error.h"
+#include "escrow/gate.h"
 #include "shop/balance.h"
 #include "shop/coupon.h"
+#include "shop/idempotency.h"
 #include "shop/order_event.h"
 #include "shop/refund.h"
+
+PG_FUNCTION_INFO_V1(commerce_refund_order);
 
 /* Whether all items of a seller (0: the shop) are cancelled. */
 static bool
@@ -43,27 +52,69 @@ refund_of_shipping(const Order *order, OrderItem *const *items, int n)
 	return amount;
 }
 
-void
-refund_pay(const Order *order, int64 amount)
+int64
+refund_left(const Order *order)
 {
-	bool		to_balance = (order->method == PAYMENT_METHOD_BALANCE);
-	Payment		payment = {
-		.order_id = order->id,
-		.user_id = order->user_id,
-		.kind = PAYMENT_KIND_REFUND,
-		.method = order->method,
-		.status = to_balance ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
-		.amount = amount,
-	};
+	int			n;
+	Payment    *payments;
+	int64		left = 0;
 
-	payment_insert(&payment);
-	if (to_balance)
+	/* what the balance has paid of a pending order is not a paid order's */
+	if (order->status == ORDER_STATUS_PENDING_PAYMENT)
+		return 0;
+	payments = payments_read_completed(order->id, &n);
+	for (int i = 0; i < n; i++)
+		left += payments[i].left;
+	return left;
+}
+
+int64
+refund_tax_free(OrderItem *const *items, int n)
+{
+	int64		amount = 0;
+
+	for (int i = 0; i < n; i++)
+		if (items[i]->line.tax_exempt)
+			amount += order_item_net(items[i]);
+	return amount;
+}
+
+void
+refund_payment(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount, const Who *who)
+{
+	Payment		refund = payment_refund(payment, amount);
+
+	refund.tax_free_amount = tax_free_amount;
+	payment_insert(&refund);
+	if (refund.status == PAYMENT_STATUS_COMPLETED)
 	{
 		BalanceChange change = balance_add(order->user_id, amount);
 
 		balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, NULL);
 	}
-	order_write_payment_event(order, to_balance ? "RefundCompleted" : "RefundRequested", "refund", &payment);
+	order_write_payment_event(order, refund.status == PAYMENT_STATUS_COMPLETED ? "RefundCompleted" : "RefundRequested",
+							  "refund", &refund, who);
+}
+
+void
+refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *who)
+{
+	int			n;
+	Payment    *payments = payments_read_completed(order->id, &n);
+
+	for (int i = 0; i < n && amount > 0; i++)
+	{
+		int64		part = Min(payments[i].left, amount);
+		int64		tax_free = pricing_share_of(tax_free_amount, part, amount);
+
+		if (part == 0)
+			continue;
+		refund_payment(order, &payments[i], part, tax_free, who);
+		amount -= part;
+		tax_free_amount -= tax_free;
+	}
+	if (amount > 0)
+		elog(ERROR, "order " INT64_FORMAT " has less left to refund than it says", order->id);
 }
 
 static bool
@@ -91,4 +142,44 @@ refund_coupons(const Order *order)
 			coupons[nrestored++] = coupons[i];
 	}
 	coupon_restore(order->id, coupons, nrestored);
+}
+
+/*
+ * refund_order(order_id bigint, amount bigint, actor_id bigint, note text, idempotency_key text)
+ *
+ * Returns the orders row.
+ */
+Datum
+commerce_refund_order(PG_FUNCTION_ARGS)
+{
+	int64		order_id;
+	int64		amount;
+	int64		left;
+	Who			who;
+	text	   *key = arg_text_or_null(fcinfo, 4, "idempotency_key");
+	IdempotentCall call;
+	Order	   *order;
+	Datum		row;
+
+	gate_enter("refund_order()");
+	order_id = arg_int64(fcinfo, 0, "order_id");
+	amount = arg_positive(fcinfo, 1, "amount");
+	who = who_get(fcinfo, 2);
+	idempotency_init(&call, idempotency_scope("order", order_id), "refund_order", key,
+					 psprintf(INT64_FORMAT " %s", amount, who_canonical(&who)));
+	if (idempotency_begin(&call, &row))
+		PG_RETURN_DATUM(order_stored(row));
+	who_require_admin(&who);
+
+	order = order_lock(order_id, false);
+	if (order == NULL)
+		raise_not_found("order", order_id);
+	left = refund_left(order);
+	if (amount > left)
+		raise_error(ERROR_REFUND_EXCEEDS_PAID, D_INT("order_id", order_id), D_INT("asked", amount), D_INT("left", left));
+	order->refunded_amount += amount;
+	row = order_save(order);
+	refund_pay(order, amount, pricing_share_of(order->totals.tax_free_amount, amount, order->totals.payment_amount), &who);
+	idempotency_end(&call, row);
+	PG_RETURN_DATUM(row);
 }

@@ -65,6 +65,7 @@ step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const
 	bool		cancelled = status == ORDER_ITEM_STATUS_CANCELLED;
 	bool		returned = status == ORDER_ITEM_STATUS_RETURNED;
 	OrderItemStatus *former = palloc(n * sizeof(OrderItemStatus));
+	int64		share = 0;
 	int64		amount = 0;
 	Datum		row;
 
@@ -73,20 +74,19 @@ step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const
 	set_items(items, n, status, actor);
 	if (cancelled || returned)
 		for (int i = 0; i < n; i++)
-			amount += order_item_net(items[i]);
+			share += order_item_net(items[i]);
 	if (cancelled)
-		amount += refund_of_shipping(order, items, n);
-	if (amount > order->totals.payment_amount - order->refunded_amount)
-		raise_error(ERROR_REFUND_EXCEEDS_PAID, D_INT("order_id", order->id), D_INT("asked", amount),
-					D_INT("left", order->totals.payment_amount - order->refunded_amount));
+		share += refund_of_shipping(order, items, n);
+	/* goodwill may have given some of it back already */
+	amount = share > 0 ? Min(share, refund_left(order)) : 0;
 	order->refunded_amount += amount;
 
 	row = order_save(order);
-	order_write_changed(order, items, n, former, actor);
+	order_write_changed(order, items, n, former, actor, share, amount);
 	if (cancelled && order->status == ORDER_STATUS_REFUNDED)
 		order_write_event(order, "OrderCancelled");
 	if (amount > 0)
-		refund_pay(order, amount);
+		refund_pay(order, amount, Min(refund_tax_free(items, n), amount), NULL);
 	if (status == ORDER_ITEM_STATUS_PREPARING && former[0] == ORDER_ITEM_STATUS_PAID)
 		order_write_delivery(order, items, n);
 	if (cancelled)

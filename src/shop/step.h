@@ -9,7 +9,7 @@
 
 /*
  * Takes n (> 0) items of a locked order to a status, with all that this brings about, and returns the
- * orders row.  Raises INVALID_STATE_TRANSITION, REFUND_EXCEEDS_PAID.
+ * orders row.  Raises INVALID_STATE_TRANSITION.
  */
 extern Datum step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const Actor *actor);
 

@@ -50,6 +50,32 @@ user_require_active(int64 user_id, bool lock)
 	(void) user_read_active(user_id, lock);
 }
 
+int64
+user_move_event_key(int64 user_id)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.users AS u SET event_key = greatest(u.event_key, "
+		"commerce_private.to_key(pg_catalog.pg_current_xact_id())) WHERE u.id OPERATOR(pg_catalog.=) $1 "
+		"RETURNING u.event_key",
+		1, {INT8OID}
+	};
+	int64		key = 0;
+
+	(void) sql_get_int64(&update, SQL_ARGS(Int64GetDatum(user_id)), &key);
+	return key;
+}
+
+bool
+user_is_active(int64 user_id)
+{
+	static SqlStatement find = {
+		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE'",
+		1, {INT8OID}, SQL_LATEST
+	};
+
+	return sql_exists(&find, SQL_ARGS(Int64GetDatum(user_id)));
+}
+
 bool
 user_lock(int64 user_id, bool skip_locked)
 {

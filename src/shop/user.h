@@ -23,6 +23,12 @@ extern User user_read_active(int64 user_id, bool lock);
  */
 extern void user_require_active(int64 user_id, bool lock);
 
+/* Moves the event key of a user, whose row is locked, for an event of his, and answers it. */
+extern int64 user_move_event_key(int64 user_id);
+
+/* Whether a user, whose row is locked, is ACTIVE. */
+extern bool user_is_active(int64 user_id);
+
 /*
  * Locks a user's row FOR NO KEY UPDATE until the transaction ends, whatever the user's status; false
  * when there is none, and with skip_locked also when somebody else has it.

@@ -71,7 +71,6 @@ change_shipment_status
 complete_exchange
 complete_return
 confirm_charge
-confirm_payment
 create_coupon
 create_product
 create_promotion
@@ -80,11 +79,7 @@ end_promotion
 import_coupon_issue
 issue_coupon
 popular_products
-refund_order
-report_refund
 request_charge
-retry_payment
-return_payment
 sales_report
 set_product_status
 stop_coupon

@@ -45,6 +45,12 @@ SELECT (commerce.cancel_order(:s, 'BUYER', :kim, 'changed my mind')).status;
 SELECT (commerce.confirm_payment((commerce.place_order(:lee, :'both', payment_method => 'EXTERNAL')).id, true, 'p1')).id AS x \gset
 SELECT (commerce.cancel_order(:x, 'BUYER', :lee)).status;
 SELECT (commerce.confirm_payment((commerce.place_order(:lee, :'both', payment_method => 'EXTERNAL')).id, false, 'p2')).status;
+-- money that nobody asked for, and a refund that failed, was asked anew, and then went through after all
+SELECT (commerce.confirm_payment(:x, true, 'p9')).status;
+SELECT id AS r FROM commerce.payments WHERE order_id = :x AND kind = 'REFUND' \gset
+SELECT (commerce.report_refund(:r, false, 'r1')).status;
+SELECT (commerce.refund_order(:x, (SELECT amount FROM commerce.payments WHERE id = :r), NULL, 'anew')).status;
+SELECT (commerce.report_refund(:r, true, 'r2')).status;
 -- pending, and all pots sold
 SELECT (commerce.place_order(:kim, format('[{"product_id": %s, "quantity": 2}]', :pot)::jsonb, payment_method => 'EXTERNAL')).status;
 RESET ROLE;

@@ -33,11 +33,10 @@ SELECT is(pg_temp.payments(:o), 'PAYMENT:COMPLETED:9200:s1', 'its payment is com
 SELECT is(pg_temp.history(:o), 'PENDING_PAYMENT BUYER, PAID SYSTEM, PREPARING SYSTEM', 'its items are paid and prepared');
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentCompleted DeliveryRequested DeliveryRequested', 'events: as when paid at once');
 SELECT is(ARRAY(SELECT jsonb_object_keys(event_payload('Order', :o, 'PaymentRequested')) ORDER BY 1), ARRAY(SELECT jsonb_object_keys(event_payload('Order', :o, 'PaymentCompleted')) ORDER BY 1), 'of the same shape');
--- the same answer again, and others after it
+-- the same answer again, and failures after it
 SELECT books() AS books \gset
 SELECT results_eq(format('SELECT status::text FROM commerce.confirm_payment(%s, true, ''s1'')', :o), $$VALUES ('PAID')$$, 'the same answer again gives the order');
-SELECT results_eq(format('SELECT status::text FROM commerce.confirm_payment(%s, true, ''s2'')', :o), $$VALUES ('PAID')$$, 'so does a second success');
-SELECT is(books(), :'books', 'neither changes anything');
+SELECT is(books(), :'books', 'and changes nothing');
 SELECT results_eq(format('SELECT status::text FROM commerce.confirm_payment(%s, false, ''s3'')', :o), $$VALUES ('PAID')$$, 'a late failure after success leaves it paid');
 SELECT is(pg_temp.payments(:o), 'PAYMENT:COMPLETED:9200:s1', 'and changes nothing');
 SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentCompleted DeliveryRequested DeliveryRequested', 'without an event');
@@ -89,7 +88,6 @@ SELECT is(events('Order', :o), 'OrderCreated PaymentRequested PaymentFailed Orde
 SELECT is(commerce.available_stock(:cup), 8::bigint, 'no stock was kept');
 SELECT books() AS books \gset
 SELECT * FROM commerce.confirm_payment(:o, true, 't1') \g /dev/null
-SELECT * FROM commerce.confirm_payment(:o, true, 't2') \g /dev/null
 SELECT is(books(), :'books', 'once');
 -- a late success without stock, of which only the second product is short
 SELECT id AS o FROM commerce.place_order(:lee, pg_temp.items(:cup, 1, :last, 2), payment_method => 'EXTERNAL') \gset
@@ -202,13 +200,13 @@ RESET commerce.payment_ttl;
 SET ROLE shop;
 
 -- Bad arguments
-SELECT id AS b FROM commerce.place_order(:kim, pg_temp.items(:pot, 1)) \gset
-SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, ''b1'')', :b), 'INVALID_STATE_TRANSITION', 'an order that the balance paid');
 SELECT refuses('SELECT commerce.confirm_payment(NULL, true, ''x'')', 'INVALID_REQUEST', 'no order');
 SELECT refuses('SELECT commerce.confirm_payment(1, NULL, ''x'')', 'INVALID_REQUEST', 'no answer');
 SELECT refuses('SELECT commerce.confirm_payment(1, true, NULL)', 'INVALID_REQUEST', 'no event id');
 SELECT refuses('SELECT commerce.confirm_payment(1, true, '''')', 'INVALID_REQUEST', 'an empty event id');
-SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, repeat(''x'', 256))', :o), 'INVALID_REQUEST', 'an event id of 256 characters');
+SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, repeat(''x'', 201))', :o), 'INVALID_REQUEST', 'an event id of 201 characters');
+SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, ''x'', -1)', :o), 'INVALID_REQUEST', 'an amount below 0');
+SELECT refuses(format('SELECT commerce.confirm_payment(%s, true, ''x'', 1000000000001)', :o), 'INVALID_REQUEST', 'an amount above 10^12');
 SELECT refuses('SELECT commerce.confirm_payment(999999, true, ''x'')', 'ENTITY_NOT_FOUND', 'an unknown order');
 SELECT refuses('SELECT commerce.expire_pending_orders(0)', 'INVALID_REQUEST', 'no rows');
 SELECT refuses('SELECT commerce.expire_pending_orders(NULL)', 'INVALID_REQUEST', 'no number of rows');

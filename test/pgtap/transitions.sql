@@ -113,7 +113,7 @@ SELECT is_empty($$SELECT * FROM pg_temp.walked WHERE result NOT IN ('OK', 'INVAL
 SELECT results_eq($$SELECT from_status::text, to_status::text, actor::text FROM commerce.order_item_transitions WHERE NOT whole_order ORDER BY 1, 2, 3$$,
 	$$SELECT from_status, to_status, actor FROM pg_temp.expected CROSS JOIN unnest(string_to_array(actors, ' ')) actor ORDER BY 1, 2, 3$$, 'the table of steps');
 SELECT results_eq($$SELECT from_status::text, to_status::text, actor::text FROM commerce.order_item_transitions WHERE whole_order ORDER BY 1, 2, 3$$,
-	$$VALUES ('CANCELLED', 'PAID', 'SYSTEM'), ('CANCEL_PROCESSING', 'CANCELLED', 'BUYER'), ('CANCEL_REQUESTED', 'CANCELLED', 'ADMIN'),
+	$$VALUES ('CANCELLED', 'PAID', 'SYSTEM'), ('CANCELLED', 'PENDING_PAYMENT', 'SYSTEM'), ('CANCEL_PROCESSING', 'CANCELLED', 'BUYER'), ('CANCEL_REQUESTED', 'CANCELLED', 'ADMIN'),
 		('CANCEL_REQUESTED', 'CANCELLED', 'BUYER'), ('CANCEL_REQUESTED', 'CANCELLED', 'SELLER'), ('CANCEL_REQUESTED', 'CANCELLED', 'SYSTEM'), ('PENDING_PAYMENT', 'CANCELLED', 'ADMIN'), ('PENDING_PAYMENT', 'CANCELLED', 'BUYER'),
 		('PENDING_PAYMENT', 'CANCELLED', 'SYSTEM'), ('PENDING_PAYMENT', 'PAID', 'SYSTEM')$$, 'the steps of whole orders');
 

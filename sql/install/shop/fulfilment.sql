@@ -11,7 +11,7 @@ COMMENT ON TABLE commerce.order_item_transitions IS
 	'every step that an order item can take, and who may make it; what is not here is INVALID_STATE_TRANSITION. Part of the extension, as its code is: not in a dump';
 COMMENT ON COLUMN commerce.order_item_transitions.actor IS 'BUYER and SELLER: of their own items only';
 COMMENT ON COLUMN commerce.order_item_transitions.whole_order IS
-	'made for all items of an order together, by place_order(), confirm_payment(), expire_pending_orders() or cancel_order(); never by change_item_status()';
+	'made for all items of an order together, by place_order(), confirm_payment(), retry_payment(), expire_pending_orders() or cancel_order(); never by change_item_status()';
 
 INSERT INTO commerce.order_item_transitions (from_status, to_status, actor, whole_order)
 SELECT s.from_status::commerce.order_item_status, s.to_status::commerce.order_item_status, a.actor, s.whole_order
@@ -20,6 +20,7 @@ FROM (VALUES
 	('PENDING_PAYMENT',     'PAID',                '{SYSTEM}',                    true),
 	('PENDING_PAYMENT',     'CANCELLED',           '{BUYER,ADMIN,SYSTEM}',        true),
 	('CANCELLED',           'PAID',                '{SYSTEM}',                    true), -- a late success
+	('CANCELLED',           'PENDING_PAYMENT',     '{SYSTEM}',                    true), -- paid anew
 	-- delivery
 	('PAID',                'PREPARING',           '{SELLER,ADMIN,SYSTEM}',       false),
 	('PREPARING',           'DISPATCHED',          '{SELLER,ADMIN}',              false),

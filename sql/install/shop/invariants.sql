@@ -97,15 +97,46 @@ AS $$
 				   (i.items_total, i.item_discount_total, i.order_discount, i.shipping_discount, i.shipping_total))
 		UNION ALL SELECT 'payments are what the order says was paid',
 			(SELECT count(*) FROM commerce.orders o
-			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS paid FROM commerce.payments p
-						WHERE p.kind = 'PAYMENT' AND p.status = 'COMPLETED' GROUP BY 1) p ON p.order_id = o.id
-			 WHERE (o.paid_at IS NOT NULL AND p.paid IS DISTINCT FROM o.payment_amount)
-				OR (o.paid_at IS NULL AND coalesce(p.paid, 0) <> o.refunded_amount))
+			 LEFT JOIN (SELECT p.order_id,
+							   coalesce(sum(p.amount) FILTER (WHERE p.status = 'COMPLETED'), 0) AS paid,
+							   coalesce(sum(p.amount) FILTER (WHERE p.status = 'COMPLETED' AND p.method = 'BALANCE'), 0) AS part,
+							   coalesce(sum(p.amount) FILTER (WHERE p.status = 'REQUESTED'), 0) AS requested,
+							   count(*) FILTER (WHERE p.status = 'COMPLETED' AND p.method = 'BALANCE') AS from_balance,
+							   count(*) FILTER (WHERE p.status = 'COMPLETED' AND p.method = 'EXTERNAL') AS from_provider,
+							   count(*) FILTER (WHERE p.status = 'REQUESTED' AND p.method = 'EXTERNAL') AS requests
+						FROM commerce.payments p WHERE p.kind = 'PAYMENT' GROUP BY 1) p ON p.order_id = o.id
+			 WHERE CASE WHEN o.paid_at IS NOT NULL
+						THEN p.paid = o.payment_amount AND p.from_balance <= 1 AND p.from_provider <= 1
+							 AND p.from_balance + p.from_provider > 0 AND p.requests = 0
+						WHEN o.status = 'PENDING_PAYMENT'
+						THEN p.paid = p.part AND p.from_balance <= 1 AND p.requests = 1 AND p.part + p.requested = o.payment_amount
+						-- nothing, or a late success that was refused
+						ELSE p.from_balance = 0 AND p.from_provider <= 1 AND p.requests = 0 END IS NOT TRUE)
+		UNION ALL SELECT 'a late success that was refused is refunded, or its refund failed',
+			(SELECT count(*) FROM commerce.payments p
+			 JOIN commerce.orders o ON o.id = p.order_id
+			 WHERE p.kind = 'PAYMENT' AND p.status = 'COMPLETED' AND o.paid_at IS NULL AND o.status <> 'PENDING_PAYMENT'
+			   AND p.amount <> (SELECT coalesce(sum(r.amount), 0) FROM commerce.payments r
+								WHERE r.refund_of = p.id AND r.status IN ('REQUESTED', 'COMPLETED'))
+			   AND NOT EXISTS (SELECT FROM commerce.payments r WHERE r.refund_of = p.id AND r.status = 'FAILED'))
 		UNION ALL SELECT 'refunds are what the order says was refunded',
 			(SELECT count(*) FROM commerce.orders o
-			 LEFT JOIN (SELECT p.order_id, sum(p.amount) AS refunded FROM commerce.payments p
-						WHERE p.kind = 'REFUND' AND p.status IN ('REQUESTED', 'COMPLETED') GROUP BY 1) p ON p.order_id = o.id
+			 LEFT JOIN (SELECT r.order_id, sum(r.amount) AS refunded
+						FROM commerce.payments r JOIN commerce.payments p ON p.id = r.refund_of
+						WHERE r.kind = 'REFUND' AND r.status IN ('REQUESTED', 'COMPLETED') AND p.status = 'COMPLETED'
+						GROUP BY 1) p ON p.order_id = o.id
 			 WHERE o.refunded_amount <> coalesce(p.refunded, 0) OR o.refunded_amount > o.payment_amount)
+		UNION ALL SELECT 'refunds go back to the payment that they name, and are at most its amount',
+			(SELECT count(*) FROM commerce.payments p
+			 JOIN (SELECT r.refund_of, sum(r.amount) FILTER (WHERE r.status IN ('REQUESTED', 'COMPLETED')) AS refunded,
+						  count(*) FILTER (WHERE r.status IN ('REQUESTED', 'COMPLETED')) AS refunds
+				   FROM commerce.payments r WHERE r.kind = 'REFUND' GROUP BY 1) r ON r.refund_of = p.id
+			 WHERE p.status NOT IN ('COMPLETED', 'UNEXPECTED') OR p.kind = 'REFUND'
+				OR r.refunded > p.amount
+				OR p.status = 'UNEXPECTED' AND (r.refunds > 1 OR r.refunded <> p.amount)
+				OR EXISTS (SELECT FROM commerce.payments r
+						   WHERE r.refund_of = p.id AND r.kind = 'REFUND'
+							 AND (r.order_id, r.user_id, r.method) IS DISTINCT FROM (p.order_id, p.user_id, p.method)))
 		UNION ALL SELECT 'balance payments and refunds are in the balance entries',
 			(SELECT count(*) FROM
 			 (SELECT p.order_id, sum(CASE p.kind WHEN 'PAYMENT' THEN -p.amount ELSE p.amount END) AS amount

@@ -8,19 +8,23 @@ CREATE TABLE commerce.payments (
 	method            commerce.payment_method NOT NULL,
 	status            commerce.payment_status NOT NULL,
 	amount            bigint NOT NULL CHECK (amount >= 0),
-	provider_event_id text CHECK (pg_catalog.char_length(provider_event_id) BETWEEN 1 AND 255),
+	provider_event_id text CHECK (pg_catalog.char_length(provider_event_id) BETWEEN 1 AND 200),
 	at                timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	channel           text,
 	expires_at        timestamptz,
 	refund_of         bigint REFERENCES commerce.payments,
-	charge_id         bigint REFERENCES commerce.payments
+	charge_id         bigint REFERENCES commerce.payments,
+	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
+	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
+	CONSTRAINT payments_charge_id_check CHECK (charge_id IS NULL OR (kind = 'CHARGE' AND status = 'UNEXPECTED'))
 );
 CREATE INDEX payments_order_id_idx ON commerce.payments (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX payments_user_id_idx ON commerce.payments (user_id) WHERE order_id IS NULL;
 CREATE UNIQUE INDEX payments_charge_event_key ON commerce.payments (coalesce(charge_id, id), provider_event_id, (status = 'FAILED'))
-	WHERE provider_event_id IS NOT NULL AND order_id IS NULL;
+	WHERE provider_event_id IS NOT NULL AND kind = 'CHARGE';
 CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, provider_event_id, (status = 'FAILED'))
-	WHERE provider_event_id IS NOT NULL AND order_id IS NOT NULL;
+	WHERE provider_event_id IS NOT NULL AND kind = 'PAYMENT';
+CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refund_of IS NOT NULL;
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
 COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
 COMMENT ON COLUMN commerce.payments.provider_event_id IS 'the payment provider''s own id of its answer: the same answer twice has one effect';
@@ -32,12 +36,42 @@ COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the 
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');
 
-CREATE FUNCTION commerce.confirm_payment(order_id bigint, succeeded boolean, provider_event_id text)
+CREATE FUNCTION commerce.confirm_payment(order_id bigint, succeeded boolean, provider_event_id text, amount bigint DEFAULT NULL)
 RETURNS commerce.orders
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_confirm_payment';
-COMMENT ON FUNCTION commerce.confirm_payment(bigint, boolean, text) IS
-	'takes a payment provider''s answer for an order of payment_method EXTERNAL and returns the order; the same provider_event_id again has no further effect. A success after the order was given up takes its stock and coupons again or asks for a refund; an answer after a success changes nothing. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+COMMENT ON FUNCTION commerce.confirm_payment(bigint, boolean, text, bigint) IS
+	'takes a payment provider''s answer for an order and returns the order; the same provider_event_id with the same outcome again has no further effect. amount: what was paid; NULL: what was asked for. A success after the order was given up takes its stock and coupons again, or is refunded. A success with another amount, or for an order that is paid already, is kept as an UNEXPECTED payment, which return_payment() gives back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.return_payment(
+	payment_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL, idempotency_key text DEFAULT NULL)
+RETURNS commerce.payments
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_return_payment';
+COMMENT ON FUNCTION commerce.return_payment(bigint, bigint, text, text) IS
+	'gives an UNEXPECTED payment back: asks the provider to refund the whole of it, and returns the refund. While that refund has not FAILED, a second call returns it and does nothing. actor_id: an ADMIN, or NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.report_refund(payment_id bigint, succeeded boolean, provider_event_id text)
+RETURNS commerce.payments
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_report_refund';
+COMMENT ON FUNCTION commerce.report_refund(bigint, boolean, text) IS
+	'takes a payment provider''s answer for a refund and returns the refund: COMPLETED, or FAILED, and then what it took of an order can be refunded anew. A failure after a success changes nothing; a success after a failure completes it, or, when the money was refunded otherwise meanwhile, makes it UNEXPECTED. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
+
+CREATE FUNCTION commerce.refund_order(
+	order_id bigint, amount bigint, actor_id bigint, note text, idempotency_key text DEFAULT NULL)
+RETURNS commerce.orders
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_refund_order';
+COMMENT ON FUNCTION commerce.refund_order(bigint, bigint, bigint, text, text) IS
+	'gives back a part of what an order has cost, as goodwill or to put a mistake right, and returns the order, whose status stays as it is; at most what is paid and not yet refunded. actor_id: an ADMIN, or NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, REFUND_EXCEEDS_PAID, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.retry_payment(order_id bigint, pay_within interval DEFAULT NULL, idempotency_key text DEFAULT NULL)
+RETURNS commerce.orders
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_retry_payment';
+COMMENT ON FUNCTION commerce.retry_payment(bigint, interval, text) IS
+	'asks anew for the payment of a CANCELLED order that was not paid, until commerce.payment_ttl_max after it was made, and returns it: PENDING_PAYMENT again. At its old price, by its old channel, it takes stock, coupons and balance again as a new order does, or fails whole. pay_within: how long it can be paid. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, RESERVATION_EXPIRED, FORBIDDEN, PENDING_LIMIT_EXCEEDED, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, COUPON_NOT_USABLE, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce.expire_pending_orders(max_rows int DEFAULT 1000)
 RETURNS int
