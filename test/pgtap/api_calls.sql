@@ -121,6 +121,14 @@ FROM (VALUES ('update_product', '{"product_id": 2, "price": 1000}'::jsonb), ('ad
 	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 2}')) f (called, body)
 CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
 
+-- a seller is answered what is the seller's of an order
+SELECT is((r.data->'items'->0->>'seller_id')::int, 1, 'a part of a seller''s line is cancelled'), is(jsonb_array_length(r.data->'items'), 2, 'and is a row'),
+	   is(r.data->>'recipient_name', 'Lee', 'of an order for somebody'), ok(NOT r.data ?| '{user_id,payment_amount,status}'::text[], 'of which nothing else is told'),
+	   is((SELECT count(*) FROM jsonb_array_elements(r.data->'items') i WHERE i->>'seller_id' <> '1'), 0::bigint, 'nor other sellers'' lines')
+FROM tap.http('buyer 2', 'place_order', '{"items": [{"product_id": 2, "quantity": 2}, {"product_id": 3, "quantity": 1}]}') o
+CROSS JOIN LATERAL (SELECT i->'id' AS id FROM jsonb_array_elements(o.data->'items') i WHERE i->>'seller_id' = '1') i
+CROSS JOIN LATERAL tap.http('seller 3', 'cancel_order_item', jsonb_build_object('order_item_id', i.id, 'quantity', 1)) r;
+
 -- what the contract gives to administrators alone, within what others have
 SELECT is(r.status, 403, format('%s: %s is not %s''s to set', f.called, f.body, f.caller))
 FROM (VALUES ('buyer 1', 'update_user', '{"external_id": "x"}'::jsonb), ('buyer 1', 'update_user', '{"clear": ["external_id"]}'),
@@ -193,7 +201,7 @@ SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FRO
 CREATE TABLE tap.moved AS SELECT o.id, o.created_at FROM commerce.orders o;
 UPDATE commerce.orders o SET created_at = statement_timestamp() - a.ago
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM commerce.orders) m
-JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes')) a (n, ago) USING (n)
+JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes'), (5, interval '32 minutes')) a (n, ago) USING (n)
 WHERE o.id = m.id;
 SELECT is(jsonb_path_query_array(r.data->'orders_per_minute', '$ ? (@ > 0)'), '[1, 1, 1]', 'orders of the last 30 minutes are counted'),
 	   is(jsonb_array_length(r.data->'orders_per_minute'), 30, 'by 30 minutes'), is(r.data->'orders_per_minute'->0, '1', 'one was almost 30 minutes ago'),

@@ -99,6 +99,11 @@ orders buyer 0
 orders seller_3 42501
 orders admin_5 2
 orders admin_1 0
+seller_orders anon 42501
+seller_orders buyer_1 42501
+seller_orders seller_3 2
+seller_orders seller_1 0
+seller_orders admin_5 42501
 order_items anon 42501
 order_items buyer_1 2
 order_items buyer 0
@@ -174,6 +179,12 @@ FROM (VALUES ('orders'), ('coupon_issues'), ('balance_entries'), ('order_sheets'
 SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce_api.order_items WHERE seller_id IS DISTINCT FROM 1'), '0', 'items of another seller');
 SELECT is(tap.rows_for('anon', $$SELECT FROM commerce_api.products WHERE id = 5$$), '0', 'a discontinued product');
 SELECT is(tap.rows_for('seller 3', $$SELECT FROM commerce_api.my_products WHERE id = 5 AND status = 'DISCONTINUED'$$), '1', 'a discontinued product of one''s own');
+
+-- of an order a seller sees where it goes, and the seller's own lines
+SELECT is(tap.rows_for('seller 3', $$SELECT FROM commerce_api.seller_orders WHERE recipient_name IN ('Kim', 'Lee') AND jsonb_array_length(items) = 1
+	AND items->0->>'seller_id' = '1' AND NOT items->0 ? 'limited_user_id'$$), '2', 'a seller''s lines of two orders, and their recipients');
+SELECT is_empty($$SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'commerce_api.seller_orders'::regclass AND a.attnum > 0 AND a.attname !~ '^(id|created_at|recipient_.*|items)$'$$,
+	'and nothing else of them');
 
 -- row security by itself: a DBA has opened the schema, and given privileges on the tables
 GRANT USAGE ON SCHEMA commerce TO api_anon, api_buyer, api_seller, api_admin;

@@ -2,6 +2,14 @@
 -- its privileges, its part of the OpenAPI document and of the tests. What it takes follows from the
 -- signature of the function behind it.
 
+CREATE FUNCTION commerce_private.api_internal()
+RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit}'::text[]
+$$;
+COMMENT ON FUNCTION commerce_private.api_internal() IS 'columns that only the extension uses: no answer has them';
+
 -- Documents that only REST answers.
 CREATE FUNCTION commerce_private.api_get_product(product_id bigint)
 RETURNS jsonb
@@ -27,9 +35,9 @@ AS $$
 DECLARE
 	document jsonb;
 BEGIN
-	SELECT (pg_catalog.to_jsonb(o) - 'event_key')
+	SELECT (pg_catalog.to_jsonb(o) - commerce_private.api_internal())
 		|| pg_catalog.jsonb_build_object(
-			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id')
+			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
 						|| pg_catalog.jsonb_build_object('history',
 							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{id,order_item_id,xid}'::text[] ORDER BY e.id)
 							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
@@ -128,18 +136,22 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint) IS
 	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
--- An order and a sheet are answered with their lines. VOLATILE: to see what the call has written.
+-- An order and a sheet are answered with their lines, an order to a seller as seller_orders shows it. VOLATILE: to see
+-- what the call has written.
 CREATE FUNCTION commerce_private.api_complete_order(answer jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF commerce_private.current_seller_id() IS NOT NULL THEN
+		RETURN (SELECT pg_catalog.to_jsonb(s) FROM commerce_private.api_seller_orders s WHERE s.id = (answer ->> 'id')::bigint);
+	END IF;
 	RETURN answer || pg_catalog.jsonb_build_object('items',
-		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' ORDER BY i.seq)
+		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq)
 		 FROM commerce.order_items i WHERE i.order_id = (answer ->> 'id')::bigint));
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_complete_order(jsonb) IS 'an order with its items';
+COMMENT ON FUNCTION commerce_private.api_complete_order(jsonb) IS 'an order with its items; to a seller, what is the seller''s of it';
 
 CREATE FUNCTION commerce_private.api_complete_order_sheet(answer jsonb)
 RETURNS jsonb
@@ -217,6 +229,11 @@ FROM (VALUES
 	 'creates a user', '{"name": "Kim", "email": "kim@example.com", "phone": "010-0000-0000", "role": "BUYER"}'),
 	('create_seller', NULL, '{ADMIN}', false, false, '{}', 'seller_id', NULL, '/sellers?id=eq.{seller_id}',
 	 'records the business of a user of role SELLER', '{"user_id": 3, "business_name": "Mugs", "registration_number": "123-45-67890"}'),
+	('import_user', NULL, '{ADMIN}', false, false, '{}', 'user_id', NULL, '/users?id=eq.{user_id}',
+	 'moving in: brings a user with the balance', '{"imported": {"name": "Kim", "email": "kim@example.com", "balance": 5000}}'),
+	('import_order', NULL, '{ADMIN}', false, false, '{}', 'order_id', NULL, '/rpc/get_order?order_id={order_id}',
+	 'moving in: brings an order that is over',
+	 '{"imported": {"user_id": 1, "items": [{"product_id": 1, "quantity": 1, "unit_price": 12000}], "payment_amount": 12000, "paid_at": "2026-05-01T09:00:00+09:00"}}'),
 	('find_user', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'the user with an e-mail or an external_id', '{"email": "kim@example.com"}'),
 	('adjust_balance', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
@@ -306,6 +323,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('external_id', 'subject that the identity provider knows the person by, unique'),
 	('free_shipping_from', 'won of goods from which these lines are sent free'),
 	('from_start', 'begin with the oldest event there is, not with the next one'),
+	('imported', 'what is brought, an object'),
 	('issue_from', 'can be claimed from then on; left out: now'),
 	('issue_until', 'can be claimed until just before'),
 	('items', 'lines: product, how many, and a coupon of the caller for that product'),
@@ -395,7 +413,7 @@ CREATE VIEW commerce_private.api_calls AS
 		SELECT CASE WHEN e.result IS NOT NULL THEN pg_catalog.format('jsonb_build_object(%L, r)', e.result)
 					WHEN f.prorettype = 'jsonb'::regtype THEN 'r'
 					WHEN f.prorettype = 'void'::regtype THEN 'NULL::jsonb'
-					ELSE 'to_jsonb(r) - ''{event_key,xid}''::text[]' END AS value) v;
+					ELSE 'to_jsonb(r) - commerce_private.api_internal()' END AS value) v;
 COMMENT ON VIEW commerce_private.api_calls IS 'how a function of commerce_api is carried out; what only the extension uses of a row is left out';
 
 DO $$

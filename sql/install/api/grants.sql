@@ -51,8 +51,13 @@ BEGIN
 						SELECT pg_catalog.format('commerce.%I', a.relation)::regclass
 						FROM commerce_private.api_relations a WHERE a.api_role = granted.api_role
 						UNION ALL
-						SELECT 'commerce_private.api_offers'::regclass)) AS f (function));
+						SELECT 'commerce_private.api_offers'::regclass
+						UNION ALL
+						SELECT 'commerce_private.api_seller_orders'::regclass)) AS f (function));
 		EXECUTE pg_catalog.format('GRANT SELECT ON commerce_private.api_offers TO %I', granted.role);
+		IF granted.api_role = 'SELLER' THEN
+			EXECUTE pg_catalog.format('GRANT SELECT ON commerce_private.api_seller_orders TO %I', granted.role);
+		END IF;
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON %s TO %I', v.view, granted.role), '; ')
 				 FROM commerce_private.api_views v WHERE v.api_role = granted.api_role);
 		EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('GRANT SELECT ON commerce.%I TO %I', a.relation, granted.role), '; ')

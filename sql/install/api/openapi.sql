@@ -96,7 +96,8 @@ AS $$
 	LEFT JOIN LATERAL (
 		SELECT o.attnotnull, pg_catalog.col_description(o.attrelid, o.attnum) AS description
 		FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_class t ON t.oid = o.attrelid
-		WHERE t.relname = CASE WHEN c.relname IN ('my_products', 'product_list') THEN 'products' ELSE c.relname END
+		WHERE t.relname = CASE WHEN c.relname IN ('my_products', 'product_list') THEN 'products'
+							   WHEN c.relname = 'seller_orders' THEN 'orders' ELSE c.relname END
 		  AND t.relnamespace = 'commerce'::regnamespace AND t.relkind IN ('r', 'p')
 		  AND o.attname = a.attname AND NOT o.attisdropped AND o.attnum > 0) b ON true
 	LEFT JOIN LATERAL (
@@ -109,7 +110,7 @@ AS $$
 		  AND pg_catalog.col_description(d.refobjid, d.refobjsubid) IS NOT NULL
 		LIMIT 1) s ON true
 	WHERE a.attrelid = api_columns.relation AND a.attnum > 0 AND NOT a.attisdropped
-	  AND a.attname NOT IN ('event_key', 'xid')
+	  AND a.attname <> ALL (commerce_private.api_internal())
 $$;
 COMMENT ON FUNCTION commerce_private.api_columns(oid) IS 'columns as REST shows them';
 
@@ -167,6 +168,8 @@ AS $$
 			"coupon_issue_id": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "description": "a coupon of the caller for that product"}}}}'::jsonb,
 		'listed_product', commerce_private.api_object(commerce_private.api_row_properties('commerce.product_list')),
 		'order', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object('items', commerce_private.api_array(commerce_private.api_object(o.item)))),
+		'seller_order', commerce_private.api_object(commerce_private.api_row_properties('commerce_api.seller_orders')
+			|| pg_catalog.jsonb_build_object('items', commerce_private.api_array(commerce_private.api_object(o.item)))),
 		'order_in_full', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object(
 			'items', commerce_private.api_array(commerce_private.api_object(o.item || pg_catalog.jsonb_build_object('history',
 				commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_item_events') - '{id,order_item_id}'::text[]))))),
@@ -217,6 +220,8 @@ AS $$
 				WHEN e.result IS NOT NULL THEN
 					commerce_private.api_object(pg_catalog.jsonb_build_object(e.result, commerce_private.api_schema_of(f.prorettype::regtype, false)))
 				WHEN f.prorettype = 'void'::regtype THEN '{"type": "null"}'
+				WHEN e.completion = 'api_complete_order' AND 'SELLER' = ANY (e.roles) THEN
+					'{"anyOf": [{"$ref": "#/components/schemas/order"}, {"$ref": "#/components/schemas/seller_order"}]}'
 				WHEN f.prorettype = 'record'::regtype THEN commerce_private.api_object(commerce_private.api_result_properties(f.oid))
 				ELSE pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || CASE f.proname
 					WHEN 'api_get_product' THEN 'listed_product'

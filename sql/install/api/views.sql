@@ -86,16 +86,35 @@ COMMENT ON VIEW commerce_api.balance_entries IS 'what came into the caller''s ba
 CREATE VIEW commerce_api.orders WITH (security_invoker = true) AS
 	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
 		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
-		   o.payment_amount, o.refunded_amount
+		   o.payment_amount, o.tax_free_amount, o.refunded_amount,
+		   o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata
 	FROM commerce.orders o;
 COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrator all';
 
 CREATE VIEW commerce_api.order_items WITH (security_invoker = true) AS
 	SELECT i.id, i.order_id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, i.quantity, i.unit_price,
 		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
-		   i.coupon_issue_id, i.split_from, i.delivered_at
+		   i.coupon_issue_id, i.split_from, i.delivered_at, i.line, i.tax_exempt, i.deduction, i.replacement_product_id,
+		   i.shipment_id
 	FROM commerce.order_items i;
 COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a seller what was ordered of it; for an administrator all';
+
+-- Of somebody's order a seller sees where it goes and the seller's own lines. Whose the order is, and what the rest of
+-- it is, are not there to be asked for: therefore a barrier, with its owner's rights.
+CREATE VIEW commerce_private.api_seller_orders WITH (security_barrier = true) AS
+	SELECT o.id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, t.items
+	FROM commerce.orders o
+	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq) AS items
+						FROM commerce.order_items i
+						WHERE i.order_id = o.id AND i.seller_id = (SELECT commerce_private.current_seller_id())) t
+	WHERE o.id IN (SELECT i.order_id FROM commerce.order_items i WHERE i.seller_id = (SELECT commerce_private.current_seller_id()));
+COMMENT ON VIEW commerce_private.api_seller_orders IS 'orders as the seller of some of their lines sees them';
+COMMENT ON COLUMN commerce_private.api_seller_orders.items IS 'the seller''s lines of the order';
+
+CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
+	SELECT o.id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.items
+	FROM commerce_private.api_seller_orders o;
+COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
 	SELECT e.id, e.order_item_id, e.from_status, e.event, e.quantity, e.at, e.actor, e.actor_id, e.note
@@ -107,8 +126,10 @@ CREATE VIEW commerce_api.order_coupons WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s orders used; for an administrator all';
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
-	SELECT p.id, p.order_id, p.kind, p.method, p.status, p.amount, p.provider_event_id, p.at FROM commerce.payments p;
-COMMENT ON VIEW commerce_api.payments IS 'payments and refunds of the caller''s orders; for an administrator all';
+	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.expires_at, p.refund_of,
+		   p.charge_id, p.provider_event_id, p.at
+	FROM commerce.payments p;
+COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';
 
 CREATE VIEW commerce_api.order_sheets WITH (security_invoker = true) AS
 	SELECT s.id, s.user_id, s.coupon_issue_ids, s.items_total, s.item_discount_total, s.order_discount,
@@ -206,7 +227,7 @@ WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), 
 	('order_item_events', 'order_item_id = ANY (ARRAY(SELECT i.id FROM commerce.order_items i))',
 						  'EXISTS (SELECT FROM commerce.order_items i WHERE i.id = order_item_id)'),
 	('order_coupons', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
-	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
+	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o)) OR order_id IS NULL AND user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheets', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
 	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
@@ -255,6 +276,7 @@ CREATE VIEW commerce_private.api_views AS
 	CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 	WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
 	  AND (v.relname <> 'my_products' OR r.api_role IN ('SELLER', 'ADMIN'))
+	  AND (v.relname <> 'seller_orders' OR r.api_role = 'SELLER')
 	  AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_rewrite w
 		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
