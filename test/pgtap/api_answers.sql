@@ -95,6 +95,10 @@ admin 5|adjust_balance|{"user_id": 2, "amount": -500, "note": "paid out"}||
 admin 5|create_user|{"name": "x", "email": "x@example.com", "role": "SELLER"}|user|data,user_id
 admin 5|create_seller|{"user_id": :user, "business_name": "x", "registration_number": "333"}||
 admin 5|set_user_status|{"user_id": :user, "status": "WITHDRAWN"}||
+buyer 1|export_user|{}||
+admin 5|export_user|{"user_id": "2"}||
+admin 5|create_user|{"name": "Gone"}|gone|data,user_id
+admin 5|erase_user|{"user_id": :gone, "note": "asked"}||
 buyer 2|claim_coupon|{"coupon_id": 1}|issue|data,id
 admin 5|revoke_coupon|{"coupon_issue_id": :issue}||
 admin 5|expire_coupons|{}||

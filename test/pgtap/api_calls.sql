@@ -145,6 +145,10 @@ FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note"
 SELECT is(r.headers->>'Idempotent-Replayed', 'true', 'once with a key') FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note": "sorry"}', '{"idempotency-key": "a"}') r;
 SELECT is(o.payload->>'actor', '5', 'by the caller') FROM commerce.outbox o WHERE o.type = 'BalanceAdjusted';
 
+-- a person is told what is kept, and of nobody else
+SELECT ok(r.data::text LIKE '%kim@example.com%', 'the caller''s own'), ok(r.data::text NOT LIKE '%lee@example.com%', 'and nobody else''s') FROM tap.http('buyer 1', 'export_user') r;
+SELECT is(r.code, 'OPEN_BUSINESS', 'who has a balance is not erased') FROM tap.http('admin 5', 'erase_user', '{"user_id": 2}') r;
+
 -- users that are not active
 SELECT commerce.set_user_status(2, 'SUSPENDED') \g /dev/null
 SELECT is(r.status, 403, 'a suspended buyer does not charge'), is(r.details::jsonb, '{"user_id": 2, "status": "SUSPENDED"}', 'and is told why') FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;

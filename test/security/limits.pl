@@ -22,7 +22,9 @@ my %value = (bigint => '1', integer => '1', text => q{'x'}, 'text[]' => q{'{x}'}
 	'bigint[]' => q{'{}'}, uuid => q{'00000000-0000-0000-0000-000000000000'}, 'timestamp with time zone' => 'now()', interval => q{'1 day'}, name => q{'x'}, date => 'now()', regrole => q{'shop'});
 
 # and of arguments that are more than their type
-my %named = (metadata => q{'{}'}, email => q{'x@example.com'}, payment_method => q{'EXTERNAL'}, delivery => q{'{}'});
+my %named = (metadata => q{'{}'}, email => q{'x@example.com'}, payment_method => q{'EXTERNAL'}, delivery => q{'{}'},
+	'commerce.import_user.imported' => q{'{"name":"x"}'},
+	'commerce.import_order.imported' => q{'{"user_id":1,"items":[{"product_id":1,"quantity":1,"unit_price":1}],"payment_amount":1,"paid_at":"2020-01-01"}'});
 
 sub ordinary
 {
@@ -47,7 +49,7 @@ sub outcome
 {
 	my ($function, %given) = @_;
 	my $sql = sprintf 'SELECT * FROM %s(%s)', $function,
-	  join ', ', map { "\"$_->{name}\" => " . ($given{ $_->{name} } // $named{ $_->{name} } // ordinary($_->{type})) } @{ $of{$function} };
+	  join ', ', map { "\"$_->{name}\" => " . ($given{ $_->{name} } // $named{"$function.$_->{name}"} // $named{ $_->{name} } // ordinary($_->{type})) } @{ $of{$function} };
 	$db->begin_work;
 	my $done = eval { $db->selectall_arrayref($sql); 1 };
 	my @outcome = ($done ? '' : $db->state, $done ? '' : $db->pg_error_field('message_detail') // '', $done ? '' : $db->errstr);

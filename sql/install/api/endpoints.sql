@@ -205,6 +205,8 @@ FROM (VALUES
 	-- everybody's own; an administrator's all
 	('update_user', NULL, '{BUYER,SELLER,ADMIN}', false, true, '{}', NULL, NULL, NULL,
 	 'changes what is given of the caller; an administrator says of whom, and alone changes external_id', '{"phone": "010-1111-1111", "clear": ["address"]}'),
+	('export_user', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
+	 'all that is kept about the caller; for an administrator about anybody', '{}'),
 	-- a seller's own; an administrator's all
 	('update_seller', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'changes what is given of a seller; registration_number is for administrators', '{"shipping_fee": 3000, "free_shipping_from": 50000, "clear": ["category"]}'),
@@ -236,6 +238,8 @@ FROM (VALUES
 	 '{"imported": {"user_id": 1, "items": [{"product_id": 1, "quantity": 1, "unit_price": 12000}], "payment_amount": 12000, "paid_at": "2026-05-01T09:00:00+09:00"}}'),
 	('find_user', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'the user with an e-mail or an external_id', '{"email": "kim@example.com"}'),
+	('erase_user', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'deletes what is personal of a user who has no business open', '{"user_id": 7, "note": "asked for by mail"}'),
 	('adjust_balance', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'corrects a user''s balance, grants something or pays it out', '{"user_id": 1, "amount": -500, "note": "paid out"}'),
 	('set_user_status', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,

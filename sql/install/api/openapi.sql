@@ -43,7 +43,7 @@ AS $$
 		WHEN schema -> 'enum' ? 'PAID' THEN '"PAID"'
 		WHEN schema ? 'enum' THEN schema -> 'enum' -> 0
 		ELSE CASE coalesce(schema -> 'type' ->> 0, schema ->> 'type')
-			WHEN 'object' THEN (SELECT pg_catalog.jsonb_object_agg(p.key, commerce_private.api_example(p.value, p.key, schemas))
+			WHEN 'object' THEN (SELECT coalesce(pg_catalog.jsonb_object_agg(p.key, commerce_private.api_example(p.value, p.key, schemas)), '{}')
 								FROM pg_catalog.jsonb_each(schema -> 'properties') p)
 			WHEN 'array' THEN (SELECT pg_catalog.jsonb_agg(commerce_private.api_example(schema -> 'items', name, schemas))
 							   FROM pg_catalog.generate_series(1, coalesce((schema -> 'minItems')::int, 1)))
@@ -177,6 +177,9 @@ AS $$
 			'payments', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.payments') - 'order_id')))),
 		'order_sheet', commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
 			'items', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheet_items') - 'order_sheet_id')))),
+		'exported_user', commerce_private.api_object('{"user": {"$ref": "#/components/schemas/user"}, "seller": {"type": ["object", "null"]}}'
+			|| (SELECT pg_catalog.jsonb_object_agg(k.key, '{"type": "array", "items": {"type": "object"}}'::jsonb)
+				FROM pg_catalog.unnest('{orders,charges,balance_entries,coupons,order_sheets}'::text[]) AS k (key))),
 		'shop_status', commerce_private.api_object(pg_catalog.jsonb_build_object(
 			'as_of', commerce_private.api_schema_of('timestamptz', false),
 			'version', commerce_private.api_schema_of('text', false),
@@ -227,6 +230,7 @@ AS $$
 					WHEN 'api_get_product' THEN 'listed_product'
 					WHEN 'api_get_order' THEN 'order_in_full'
 					WHEN 'api_shop_status' THEN 'shop_status'
+					WHEN 'export_user' THEN 'exported_user'
 					ELSE (SELECT commerce_private.api_singular(c.relname) FROM pg_catalog.pg_class c WHERE c.reltype = f.prorettype) END) END AS schema
 		FROM commerce_private.api_endpoints e
 		JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
