@@ -9,7 +9,7 @@
 
 #include "base/catalog.h"
 
-#define SQL_MAX_ARGS 16
+#define SQL_MAX_ARGS 32
 
 /* What a statement sees. */
 typedef enum SqlSnapshot

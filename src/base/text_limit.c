@@ -39,6 +39,7 @@ static const struct
 	{"email", 254},
 	{"external_id", 200},
 	{"idempotency_key", 255},
+	{"image_urls", 2000},
 	{"memo", 2000},
 	{"name", 200},
 	{"note", 2000},

@@ -33,8 +33,8 @@
 
 #define MAX_STOCK		INT64CONST(1000000000000)	/* units; times MaxBackends is far from bigint's end */
 
-PG_FUNCTION_INFO_V1(commerce_adjust_stock);
 PG_FUNCTION_INFO_V1(commerce_open_stock);
+PG_FUNCTION_INFO_V1(commerce_product_event_key);
 
 void
 stock_raise_short(int64 product_id, int64 units, int64 available)
@@ -142,6 +142,37 @@ stock_give(const StockMove *moves, int nmoves, StockReason reason)
 	write_entries(moves, nmoves, 1, reason, 0, NULL, current_key());
 }
 
+int64
+stock_available(int64 product_id)
+{
+	static SqlStatement available_stock = {
+		"SELECT commerce.available_stock($1)", 1, {INT8OID}, SQL_LATEST
+	};
+	int64		available = 0;
+
+	(void) sql_get_int64(&available_stock, SQL_ARGS(Int64GetDatum(product_id)), &available);
+	return available;
+}
+
+void
+stock_add(int64 product_id, int64 units, int64 actor_id, text *note)
+{
+	StockMove	move = {product_id, units, 0};
+
+	escrow_give(ESCROW_STOCK, product_id, units);
+	if (stock_available(product_id) > MAX_STOCK - units)
+		raise_invalid("delta", "would take the stock above " INT64_FORMAT, MAX_STOCK);
+	write_entries(&move, 1, 1, STOCK_REASON_ADJUST, actor_id, note, current_key());
+}
+
+void
+stock_record_removed(int64 product_id, int64 units, int64 actor_id, text *note)
+{
+	StockMove	move = {product_id, units, 0};
+
+	write_entries(&move, 1, -1, STOCK_REASON_ADJUST, actor_id, note, current_key());
+}
+
 /*
  * open_stock(product_id bigint, units bigint, actor_id bigint, note text)
  *
@@ -162,7 +193,7 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 	row_put_int64(&row, STOCK_ON_HAND, move.units);
 	row_put_int64(&row, STOCK_MARK, folded + 1);
 	row_put_bool(&row, STOCK_DEPLETED, move.units == 0);
-	row_put_int64(&row, STOCK_EVENT_KEY, 0);
+	row_put_int64(&row, STOCK_EVENT_KEY, current_key());
 	row_insert(TABLE_STOCK, STOCK_COLUMNS, &row);
 	if (move.units > 0)
 		write_entries(&move, 1, 1, STOCK_REASON_INITIAL, PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2),
@@ -171,48 +202,23 @@ commerce_open_stock(PG_FUNCTION_ARGS)
 }
 
 /*
- * adjust_stock(product_id bigint, delta bigint, note text)
+ * product_event_key(product_id bigint)
  *
- * Adds delta units, up to MAX_STOCK, or takes them off, and returns what is available after.
+ * The events of a product are in the order of its narrow row's event_key, which fold() moves too.
  */
 Datum
-commerce_adjust_stock(PG_FUNCTION_ARGS)
+commerce_product_event_key(PG_FUNCTION_ARGS)
 {
-	static SqlStatement available_stock = {
-		"SELECT commerce.available_stock($1)", 1, {INT8OID}, SQL_LATEST
+	static SqlStatement move_key = {
+		"UPDATE commerce_private.stock AS s "
+		"SET event_key = greatest(s.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
+		"WHERE s.product_id OPERATOR(pg_catalog.=) $1 RETURNING s.event_key",
+		1, {INT8OID}, SQL_LATEST
 	};
-	static SqlStatement find_product = {
-		"SELECT FROM commerce.products p WHERE p.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}
-	};
-	Datum		id = PG_GETARG_DATUM(0);
-	int64		delta;
-	text	   *note = arg_text_or_null(fcinfo, 2, "note");
-	StockMove	move = {0};
-	int64		available = 0;
+	int64		product_id = arg_int64(fcinfo, 0, "product_id");
+	SqlResult	moved = gate_own_write(&move_key, SQL_ARGS(Int64GetDatum(product_id)));
 
-	gate_enter("adjust_stock()");
-	move.product_id = arg_int64(fcinfo, 0, "product_id");
-	if (PG_ARGISNULL(1) || PG_GETARG_INT64(1) == 0)
-		raise_invalid("delta", "must be a number of units other than 0");
-	delta = PG_GETARG_INT64(1);
-	if (delta == PG_INT64_MIN)
-		raise_invalid("delta", "is out of range");
-
-	if (!sql_exists(&find_product, &id))
-		raise_not_found("product", move.product_id);
-
-	move.units = delta > 0 ? delta : -delta;
-	if (delta > 0)
-	{
-		escrow_give(ESCROW_STOCK, move.product_id, move.units);
-		(void) sql_get_int64(&available_stock, &id, &available);
-		if (available > MAX_STOCK - delta)
-			raise_invalid("delta", "would take the stock above " INT64_FORMAT, MAX_STOCK);
-	}
-	else
-		stock_take(move.product_id, move.units);
-	write_entries(&move, 1, delta > 0 ? 1 : -1, STOCK_REASON_ADJUST, 0, note, current_key());
-
-	(void) sql_get_int64(&available_stock, &id, &available);
-	PG_RETURN_INT64(available);
+	if (!result_next(&moved))
+		raise_not_found("product", product_id);
+	PG_RETURN_INT64(result_int64(&moved, "event_key"));
 }

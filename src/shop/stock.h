@@ -47,6 +47,15 @@ extern void stock_lock(const int64 *product_ids, int n);
 /* Writes the journal of what was taken with stock_take(). */
 extern void stock_record_taken(const StockMove *moves, int nmoves);
 
+/* What is available of a product at this moment, own takes and gives counted. */
+extern int64 stock_available(int64 product_id);
+
+/* Adds units that somebody (0: a trusted caller) has got, with their journal.  Raises INVALID_REQUEST above the limit. */
+extern void stock_add(int64 product_id, int64 units, int64 actor_id, text *note);
+
+/* Writes the journal of units that were taken with stock_try_take() to be no more. */
+extern void stock_record_removed(int64 product_id, int64 units, int64 actor_id, text *note);
+
 /* Gives units back, with their journal; products by ascending id. */
 extern void stock_give(const StockMove *moves, int nmoves, StockReason reason);
 

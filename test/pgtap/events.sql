@@ -29,6 +29,11 @@ SELECT shipping_fee FROM commerce.update_seller((SELECT min(id) FROM commerce.se
 SELECT (commerce.set_user_status(:lee, s, :boss, 'a look')).status FROM unnest('{SUSPENDED,ACTIVE}'::commerce.user_status[]) s;
 
 SELECT status FROM commerce.erase_user(commerce.create_user('Gone', 'gone@example.com'), :boss);
+SELECT description FROM commerce.update_product(:cup, description => 'with a handle', actor_id => :boss, note => 'asked for');
+SELECT (commerce.set_product_status(:pot, s, :boss, 'a crack')).status FROM unnest('{DISCONTINUED,ON_SALE}'::commerce.product_status[]) s;
+SELECT commerce.adjust_stock(:cup, 1, 'found', :boss);
+SELECT commerce.create_promotion(:pot, 'FIXED', 1, now() + interval '1 day', now() + interval '2 days') AS promotion \gset
+SELECT (commerce.update_promotion(:promotion, 2)).value, (commerce.end_promotion(:promotion)).value;
 
 -- paid at once, with a coupon; one of its cups is cancelled, the rest goes to the buyer
 SELECT format('[{"product_id": %s, "quantity": 3}, {"product_id": %s, "quantity": 1}]', :cup, :pot) AS both \gset
@@ -98,9 +103,13 @@ SELECT results_eq(
 SELECT results_eq(
 	$$SELECT payload ->> 'name', (payload ->> 'product_id')::bigint, payload -> 'seller_id' = 'null' FROM e WHERE type = 'StockDepleted'$$,
 	format($$VALUES ('Pot', %s::bigint, true)$$, :pot), 'the product that is sold out is named');
+SELECT set_eq(
+	$$SELECT DISTINCT ON (aggregateid) aggregateid::bigint, payload ->> 'name' AS name, (payload ->> 'price')::bigint AS price, payload ->> 'status' AS status
+	  FROM e WHERE aggregatetype = 'Product' AND type <> 'StockAdjusted' ORDER BY aggregateid, position DESC$$,
+	'SELECT id, name, price, status::text FROM commerce.products', 'a product''s last event but one of stock has the product as it is');
 SELECT is_empty(
 	$$SELECT FROM (SELECT type, lag(type) OVER (PARTITION BY aggregatetype, aggregateid ORDER BY position) AS before FROM e) f
-	  WHERE (type IN ('UserCreated', 'SellerCreated', 'OrderCreated', 'CouponIssued', 'OrderSheetCreated')) <> (before IS NULL AND type <> 'StockDepleted')$$,
+	  WHERE (type IN ('UserCreated', 'SellerCreated', 'OrderCreated', 'CouponIssued', 'OrderSheetCreated', 'ProductCreated', 'PromotionCreated')) <> (before IS NULL)$$,
 	'every aggregate begins with its beginning');
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;

@@ -30,7 +30,7 @@ BEGIN
 	FOR line IN SELECT jsonb_array_elements(cart -> 'lines') LOOP
 		product := commerce.create_product((SELECT id FROM pg_temp.seller WHERE n = (line ->> 'seller')::int), 'p', (line ->> 'price')::bigint,
 			1000000, discount => coalesce((line ->> 'discount')::bigint, 0), shipping_fee => coalesce((line ->> 'fee')::bigint, 0));
-		PERFORM commerce.create_promotion(product, (p ->> 'kind')::commerce.coupon_kind, (p ->> 'value')::bigint, '-infinity', 'infinity')
+		PERFORM commerce.create_promotion(product, (p ->> 'kind')::commerce.coupon_kind, (p ->> 'value')::bigint, '2020-01-01', '2100-01-01')
 		FROM jsonb_array_elements(line -> 'promotions') p;
 		items := items || jsonb_build_object('product_id', product, 'quantity', line -> 'quantity', 'coupon_issue_id',
 			CASE WHEN line ? 'coupon' THEN pg_temp.hold(buyer, line -> 'coupon', product) END);

@@ -22,10 +22,10 @@ BEGIN
 END
 $$;
 
-BEGIN;
 SELECT commerce.create_user('Ref', 'ref@example.com') AS buyer \gset
 SELECT commerce.create_product(NULL, 'ref cup', 1000, 10) AS cup,
 	commerce.create_coupon('ref', 'FIXED', 100, 10, valid_days => 1) AS coupon \gset
+BEGIN;
 SELECT balance FROM commerce.charge_balance(:buyer, 100000);
 SELECT status FROM commerce.claim_coupon(:buyer, :coupon);
 SELECT status, payment_amount FROM commerce.place_order(:buyer, format('[{"product_id": %s, "quantity": 2}]', :cup)::jsonb);

@@ -59,7 +59,7 @@ $old->safe_psql('shop', q{
 	SELECT commerce.create_user('Seller', 'seller@example.com', role => 'SELLER');
 	SELECT commerce.create_seller(6, 'Kiln', '1');
 	SELECT commerce.create_product(CASE WHEN i > 3 THEN 1 END, '상품 ' || i, 1000 * i, 10, shipping_fee => 100) FROM generate_series(1, 6) i;
-	SELECT commerce.create_promotion(2, 'PERCENT', 10, '-infinity', 'infinity');
+	SELECT commerce.create_promotion(2, 'PERCENT', 10, '2020-01-01', '2100-01-01');
 	SELECT commerce.create_coupon('Three', 'FIXED', 100, 3, valid_days => 30);
 	SELECT commerce.create_coupon('Line', 'PERCENT', 10, 3, valid_days => 30, product_id => 4);
 	SELECT commerce.charge_balance(u, 1000000, 'charge') FROM generate_series(1, 5) u;

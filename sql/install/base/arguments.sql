@@ -20,6 +20,36 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_amount(text, bigint) IS
 	'raises INVALID_REQUEST when money is negative or above 1 000 000 000 000. NULL passes';
 
+CREATE FUNCTION commerce_private.check_time(argument text, value timestamptz)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT pg_catalog.isfinite(check_time.value) THEN
+		PERFORM commerce_private.raise_invalid(check_time.argument, 'must be finite');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.check_time(text, timestamptz) IS
+	'raises INVALID_REQUEST for infinity. NULL passes';
+
+CREATE FUNCTION commerce_private.check_end(argument text, value timestamptz, start timestamptz)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.check_time(check_end.argument, check_end.value);
+	IF check_end.value <= check_end.start THEN
+		PERFORM commerce_private.raise_invalid(check_end.argument, 'must be after its start');
+	END IF;
+	IF check_end.value <= pg_catalog.statement_timestamp() THEN
+		PERFORM commerce_private.raise_invalid(check_end.argument, 'must not be past');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.check_end(text, timestamptz, timestamptz) IS
+	'raises INVALID_REQUEST unless an end is finite, after its start and to come. NULL passes';
+
 -- What every update_…() takes: attributes, of which NULL leaves the value there is, and names of those to be emptied.
 CREATE FUNCTION commerce_private.changes(given jsonb, clear text[], clearable text[])
 RETURNS jsonb

@@ -18,7 +18,7 @@ CREATE TABLE commerce.outbox (
 CREATE INDEX outbox_cursor_idx ON commerce.outbox (era, key, position);
 COMMENT ON TABLE commerce.outbox IS 'append-only events; read them with fetch_events(), which skips none that commits late';
 COMMENT ON COLUMN commerce.outbox.id IS 'unique id of the event, by which a consumer recognises a duplicate';
-COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Seller, Order, CouponIssue, OrderSheet, Product, Conversion';
+COMMENT ON COLUMN commerce.outbox.aggregatetype IS 'what the event is about: User, Seller, Order, Coupon, CouponIssue, OrderSheet, Product, Promotion, Conversion';
 COMMENT ON COLUMN commerce.outbox.aggregateid IS 'id of that thing; events with the same id are in order';
 COMMENT ON COLUMN commerce.outbox.type IS 'event type, such as OrderCreated';
 COMMENT ON COLUMN commerce.outbox.era IS 'grows when history may have been cut: after a promotion, a recovery to a point in time, the restore of a dump';
@@ -91,4 +91,11 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('CouponRevoked', 'CouponIssue', 'an admin revoked a coupon'),
 	('OrderSheetCreated', 'OrderSheet', 'a quote was made'),
 	('ConversionAlert', 'Conversion', 'too few order sheets become orders'),
-	('StockDepleted', 'Product', 'the last unit of a product was sold');
+	('ProductCreated', 'Product', 'a product was put on sale'),
+	('ProductChanged', 'Product', 'attributes of a product were changed'),
+	('ProductStatusChanged', 'Product', 'a product was discontinued, or is on sale again'),
+	('StockAdjusted', 'Product', 'somebody added units of a product, or took them off'),
+	('StockDepleted', 'Product', 'the last unit of a product was sold'),
+	('PromotionCreated', 'Promotion', 'a product is discounted for a time'),
+	('PromotionChanged', 'Promotion', 'a promotion''s value or time was changed'),
+	('PromotionEnded', 'Promotion', 'a promotion was ended before its time');

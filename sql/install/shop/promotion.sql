@@ -18,39 +18,171 @@ COMMENT ON COLUMN commerce.promotions.event_key IS 'key of the last outbox event
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions_id_seq', '');
 
+CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor bigint, note text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.write_event('Promotion', p.id::text, event_type,
+		pg_catalog.jsonb_build_object('promotion_id', p.id, 'product_id', p.product_id,
+			'seller_id', commerce_private.product_seller(p.product_id), 'kind', p.kind, 'value', p.value,
+			'starts_at', p.starts_at, 'ends_at', p.ends_at, 'actor', actor, 'note', note),
+		p.event_key);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.promotion_event(commerce.promotions, text, bigint, text) IS
+	'writes an event that carries the whole promotion and who did it; the caller has just set its event_key';
+
+CREATE FUNCTION commerce_private.check_promotion_value(kind commerce.coupon_kind, value bigint)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF value NOT BETWEEN 1 AND (CASE kind WHEN 'PERCENT' THEN 100 ELSE 1000000000000 END) THEN
+		PERFORM commerce_private.raise_invalid('value', 'must be 1 to 1 000 000 000 000 won, or 1 to 100 percent');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.check_promotion_value(commerce.coupon_kind, bigint) IS
+	'raises INVALID_REQUEST for a discount that a promotion cannot give';
+
 CREATE FUNCTION commerce.create_promotion(
-	product_id bigint, kind commerce.coupon_kind, value bigint, starts_at timestamptz, ends_at timestamptz)
+	product_id bigint, kind commerce.coupon_kind, value bigint, starts_at timestamptz, ends_at timestamptz,
+	actor_id bigint DEFAULT NULL, note text DEFAULT NULL, idempotency_key text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	promotion_id bigint;
+	scope text := 'product:' || create_promotion.product_id;
+	missing text;
+	arguments jsonb;
+	stored jsonb;
+	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
-	IF create_promotion.product_id IS NULL THEN
-		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
+	missing := CASE WHEN create_promotion.product_id IS NULL THEN 'product_id' WHEN create_promotion.value IS NULL THEN 'value'
+					WHEN create_promotion.starts_at IS NULL THEN 'starts_at' WHEN create_promotion.ends_at IS NULL THEN 'ends_at' END;
+	IF missing IS NOT NULL THEN
+		PERFORM commerce_private.raise_invalid(missing, 'must not be null');
 	END IF;
 	IF create_promotion.kind IS NULL OR create_promotion.kind NOT IN ('FIXED', 'PERCENT') THEN
 		PERFORM commerce_private.raise_invalid('kind', 'must be FIXED or PERCENT');
 	END IF;
-	IF create_promotion.value IS NULL OR create_promotion.value < 1
-	   OR (create_promotion.kind = 'PERCENT' AND create_promotion.value > 100) THEN
-		PERFORM commerce_private.raise_invalid('value', 'must be 1 or more won, or 1 to 100 percent');
+	PERFORM commerce_private.check_promotion_value(create_promotion.kind, create_promotion.value),
+		commerce_private.check_time('starts_at', create_promotion.starts_at),
+		commerce_private.check_text('note', create_promotion.note);
+	arguments := pg_catalog.jsonb_build_object('kind', create_promotion.kind, 'value', create_promotion.value,
+		'starts_at', create_promotion.starts_at AT TIME ZONE 'UTC', 'ends_at', create_promotion.ends_at AT TIME ZONE 'UTC',
+		'actor_id', create_promotion.actor_id, 'note', create_promotion.note);
+	stored := commerce_private.begin_key(scope, 'create_promotion', create_promotion.idempotency_key, arguments);
+	IF stored IS NOT NULL THEN
+		RETURN stored->'id';
 	END IF;
-	IF create_promotion.starts_at IS NULL OR create_promotion.ends_at IS NULL
-	   OR create_promotion.starts_at >= create_promotion.ends_at THEN
-		PERFORM commerce_private.raise_invalid('starts_at', 'must be before ends_at');
-	END IF;
-	IF NOT EXISTS (SELECT FROM commerce.products p WHERE p.id = create_promotion.product_id) THEN
-		PERFORM commerce_private.raise_not_found('product', create_promotion.product_id);
-	END IF;
-	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at)
+	-- after the key: what is sent again may be about a time that is over by now
+	PERFORM commerce_private.check_end('ends_at', create_promotion.ends_at, create_promotion.starts_at);
+	PERFORM commerce_private.require_who(create_promotion.actor_id, commerce_private.product_seller(create_promotion.product_id));
+
+	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at, event_key)
 	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,
-			create_promotion.starts_at, create_promotion.ends_at)
-	RETURNING id INTO promotion_id;
-	RETURN promotion_id;
+			create_promotion.starts_at, create_promotion.ends_at, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	RETURNING * INTO p;
+	PERFORM commerce_private.promotion_event(p, 'PromotionCreated', create_promotion.actor_id, create_promotion.note);
+	PERFORM commerce_private.end_key(scope, 'create_promotion', create_promotion.idempotency_key, arguments,
+		pg_catalog.jsonb_build_object('id', p.id));
+	RETURN p.id;
 END
 $$;
-COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz) IS
-	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz, bigint, text, text) IS
+	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce_private.lock_promotion(promotion_id bigint, actor_id bigint)
+RETURNS commerce.promotions
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	product_id bigint;
+	locked commerce.promotions;
+BEGIN
+	IF lock_promotion.promotion_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('promotion_id', 'must not be null');
+	END IF;
+	SELECT p.product_id INTO product_id FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id;
+	IF NOT FOUND THEN
+		PERFORM commerce_private.raise_not_found('promotion', lock_promotion.promotion_id);
+	END IF;
+	PERFORM commerce_private.require_who(lock_promotion.actor_id, commerce_private.product_seller(product_id));
+	SELECT * INTO locked FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id FOR NO KEY UPDATE;
+	RETURN locked;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.lock_promotion(bigint, bigint) IS
+	'locks a promotion''s row until the transaction ends, when the actor may change it. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.update_promotion(
+	promotion_id bigint, value bigint DEFAULT NULL, starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
+	actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS commerce.promotions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	before commerce.promotions;
+	p commerce.promotions;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_time('starts_at', update_promotion.starts_at),
+		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at),
+		commerce_private.check_text('note', update_promotion.note);
+	before := commerce_private.lock_promotion(update_promotion.promotion_id, update_promotion.actor_id);
+	PERFORM commerce_private.check_promotion_value(before.kind, update_promotion.value);
+	p := before;
+	p.value := coalesce(update_promotion.value, p.value);
+	p.starts_at := coalesce(update_promotion.starts_at, p.starts_at);
+	p.ends_at := coalesce(update_promotion.ends_at, p.ends_at);
+	IF p IS NOT DISTINCT FROM before THEN
+		RETURN before;
+	END IF;
+	IF p.starts_at >= p.ends_at THEN
+		PERFORM commerce_private.raise_invalid(CASE WHEN update_promotion.ends_at IS NULL THEN 'starts_at' ELSE 'ends_at' END,
+			'would leave the promotion no time');
+	END IF;
+
+	UPDATE commerce.promotions c
+	SET value = p.value, starts_at = p.starts_at, ends_at = p.ends_at,
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = p.id
+	RETURNING c.* INTO p;
+	PERFORM commerce_private.promotion_event(p, 'PromotionChanged', update_promotion.actor_id, update_promotion.note);
+	RETURN p;
+END
+$$;
+COMMENT ON FUNCTION commerce.update_promotion(bigint, bigint, timestamptz, timestamptz, bigint, text) IS
+	'changes what is given of a promotion and returns the row; orders made before keep their prices. actor_id: an ADMIN, or the user of the product''s seller; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce.end_promotion(promotion_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS commerce.promotions
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	p commerce.promotions;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('note', end_promotion.note);
+	p := commerce_private.lock_promotion(end_promotion.promotion_id, end_promotion.actor_id);
+	IF p.ends_at <= pg_catalog.statement_timestamp() OR p.ends_at = p.starts_at THEN
+		RETURN p;
+	END IF;
+	UPDATE commerce.promotions c
+	SET ends_at = greatest(c.starts_at, pg_catalog.statement_timestamp()),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = p.id
+	RETURNING c.* INTO p;
+	PERFORM commerce_private.promotion_event(p, 'PromotionEnded', end_promotion.actor_id, end_promotion.note);
+	RETURN p;
+END
+$$;
+COMMENT ON FUNCTION commerce.end_promotion(bigint, bigint, text) IS
+	'ends a promotion at once, or one that has not begun before it begins, and returns the row; one that is over stays as it is. actor_id: an ADMIN, or the user of the product''s seller; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND';

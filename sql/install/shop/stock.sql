@@ -62,12 +62,61 @@ CREATE VIEW commerce_private.stock_left AS
 COMMENT ON VIEW commerce_private.stock_left IS
 	'units of each product that the snapshot sees: on hand, and of entries that are not folded yet. A transaction with an old snapshot may have taken units whose return it does not see: then they are fewer than none';
 
-CREATE FUNCTION commerce.adjust_stock(product_id bigint, delta bigint, note text DEFAULT NULL)
+CREATE FUNCTION commerce_private.product_event_key(product_id bigint)
 RETURNS bigint
-LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'commerce_adjust_stock';
-COMMENT ON FUNCTION commerce.adjust_stock(bigint, bigint, text) IS
-	'adds units to a product''s stock, or takes them off, and returns what is available after; nothing is added above 1 000 000 000 000. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, STOCK_NOT_ENOUGH';
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_product_event_key';
+COMMENT ON FUNCTION commerce_private.product_event_key(bigint) IS
+	'locks a product''s stock row until the transaction ends and sets its event_key, for the event that the caller writes';
+
+CREATE FUNCTION commerce_private.move_stock(product_id bigint, delta bigint, actor_id bigint, note text)
+RETURNS bigint
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_move_stock';
+COMMENT ON FUNCTION commerce_private.move_stock(bigint, bigint, bigint, text) IS
+	'adds units to a product''s stock, or takes them off, for which overdue orders make way, and returns what is available after. Errors: INVALID_REQUEST, STOCK_NOT_ENOUGH';
+
+CREATE FUNCTION commerce.adjust_stock(
+	product_id bigint, delta bigint, note text DEFAULT NULL, actor_id bigint DEFAULT NULL, idempotency_key text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	scope text := 'product:' || adjust_stock.product_id;
+	arguments jsonb := pg_catalog.jsonb_build_object('delta', adjust_stock.delta, 'note', adjust_stock.note,
+		'actor_id', adjust_stock.actor_id);
+	stored jsonb;
+	seller_id bigint;
+	available bigint;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	IF adjust_stock.product_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
+	END IF;
+	IF coalesce(adjust_stock.delta, 0) = 0 OR adjust_stock.delta < -9223372036854775807 THEN
+		PERFORM commerce_private.raise_invalid('delta', 'must be a number of units other than 0');
+	END IF;
+	PERFORM commerce_private.check_text('note', adjust_stock.note);
+	stored := commerce_private.begin_key(scope, 'adjust_stock', adjust_stock.idempotency_key, arguments);
+	IF stored IS NOT NULL THEN
+		RETURN stored->'available';
+	END IF;
+	seller_id := commerce_private.product_seller(adjust_stock.product_id);
+	PERFORM commerce_private.require_who(adjust_stock.actor_id, seller_id);
+
+	available := commerce_private.move_stock(adjust_stock.product_id, adjust_stock.delta, adjust_stock.actor_id, adjust_stock.note);
+	PERFORM commerce_private.write_event('Product', adjust_stock.product_id::text, 'StockAdjusted',
+		pg_catalog.jsonb_build_object('product_id', adjust_stock.product_id, 'seller_id', seller_id, 'delta', adjust_stock.delta,
+			'available', available, 'actor', adjust_stock.actor_id, 'note', adjust_stock.note),
+		commerce_private.product_event_key(adjust_stock.product_id));
+	PERFORM commerce_private.end_key(scope, 'adjust_stock', adjust_stock.idempotency_key, arguments,
+		pg_catalog.jsonb_build_object('available', available));
+	RETURN available;
+END
+$$;
+COMMENT ON FUNCTION commerce.adjust_stock(bigint, bigint, text, bigint, text) IS
+	'adds units to a product''s stock, or takes them off, for which overdue unpaid orders give way, and returns what is available after; nothing is added above 1 000 000 000 000. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, STOCK_NOT_ENOUGH, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce.available_stock(product_id bigint)
 RETURNS bigint
