@@ -41,6 +41,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/views \
 	escrow/rebase \
 	shop/invariants \
+	shop/shipment \
 	shop/fulfilment \
 	shop/privacy \
 	shop/conversion \

@@ -14,15 +14,17 @@ SELECT max(id) AS products FROM commerce.products \gset
 INSERT INTO commerce.orders OVERRIDING SYSTEM VALUE
 SELECT :o + n, 1 + n % :users, 'PAID', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, 3
 FROM generate_series(1::bigint, :orders) n CROSS JOIN LATERAL (SELECT now() - interval '70 hours' * n / :orders AS at) t;
-INSERT INTO commerce.order_items OVERRIDING SYSTEM VALUE
+INSERT INTO commerce.order_items (id, order_id, seq, product_id, seller_id, product_name, status, quantity, unit_price, unit_discount,
+	unit_final, line_total, order_discount_share, shipping_fee, shipping_discount, line, last_event)
+OVERRIDING SYSTEM VALUE
 SELECT :i + n, :o + (n + 1) / 2, 2 - n % 2, 1 + (n * 7919) % :products, 1 + (n * 7919 + 1) % 100, 'product', 'PREPARING',
-	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, NULL, NULL, NULL, 2 - n % 2
+	   1 + (n + 1) % 2, 100, 0, 100, 100 * (1 + (n + 1) % 2), 0, 0, 0, 2 - n % 2, 2
 FROM generate_series(1::bigint, 2 * :orders) n;
-INSERT INTO commerce.order_item_events (order_item_id, from_status, event, quantity, at, actor, actor_id, xid)
-SELECT i.id, e.from_status, e.event, i.quantity, now(), e.actor, NULL, '3'
+INSERT INTO commerce.order_item_events (order_item_id, ordinal, from_status, event, quantity, at, actor, actor_id, xid)
+SELECT i.id, e.ordinal, e.from_status, e.event, i.quantity, now(), e.actor, NULL, '3'
 FROM commerce.order_items i
-CROSS JOIN (VALUES (NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, 'BUYER'::commerce.actor_kind),
-				   ('PAID', 'PREPARING', 'SYSTEM')) e (from_status, event, actor)
+CROSS JOIN (VALUES (1, NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, 'BUYER'::commerce.actor_kind),
+				   (2, 'PAID', 'PREPARING', 'SYSTEM')) e (ordinal, from_status, event, actor)
 WHERE i.id > :i;
 INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount)
 SELECT id, user_id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;

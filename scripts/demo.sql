@@ -116,7 +116,7 @@ SELECT id AS order_id, status, paid_at IS NOT NULL AS paid FROM commerce.confirm
 \echo == Two of four cups are cancelled: they are split off, refunded, and back in stock
 \set ECHO queries
 SELECT id AS order_id, status, payment_amount, refunded_amount FROM commerce.cancel_order_item(6, 2, 'BUYER', 2, 'two are enough');
-SELECT i.seq, i.product_name, i.quantity, i.line_total, i.status, string_agg(e.event::text, ' > ' ORDER BY e.id) AS history
+SELECT i.seq, i.product_name, i.quantity, i.line_total, i.status, string_agg(e.event::text, ' > ' ORDER BY e.ordinal) AS history
 FROM commerce.order_items i JOIN commerce.order_item_events e ON e.order_item_id = i.id
 WHERE i.order_id = 4 GROUP BY i.id ORDER BY i.seq;
 SELECT * FROM commerce.get_balance(2);

@@ -147,6 +147,36 @@ SELECT id, status, refunded_amount FROM commerce.cancel_order(2, 'BUYER', 1, not
 -- [cancel_order_item]
 SELECT id, status, refunded_amount FROM commerce.cancel_order_item(2, 1, 'BUYER', 1);
 
+-- [update_delivery]
+SELECT id AS later FROM commerce.place_order(1, '[{"product_id": 2, "quantity": 3}]') \gset
+SELECT recipient_name, recipient_memo FROM commerce.update_delivery(:later, '{"memo": "at the door"}', 'BUYER', 1);
+
+-- [dispatch_items]
+SELECT max(id) AS item FROM commerce.order_items \gset
+SELECT seller_id, carrier, tracking_number
+FROM commerce.dispatch_items(ARRAY[:item], 'Korea Post', '6892-1234', actor => 'ADMIN');
+
+-- [change_shipment_status]
+SELECT max(id) AS parcel FROM commerce.shipments \gset
+SELECT commerce.change_shipment_status(:parcel, 'DELIVERED', 'ADMIN');
+
+-- [update_shipment]
+SELECT max(id) AS parcel FROM commerce.shipments \gset
+SELECT carrier, tracking_number FROM commerce.update_shipment(:parcel, tracking_number => '6892-1235');
+
+-- [complete_exchange]
+SELECT max(id) AS item FROM commerce.order_items \gset
+SELECT status FROM commerce.change_item_status(:item, 'EXCHANGE_REQUESTED', 'BUYER', 1, quantity => 1);
+SELECT max(id) AS item FROM commerce.order_items WHERE status = 'EXCHANGE_REQUESTED' \gset
+SELECT status FROM commerce.change_item_status(:item, 'EXCHANGE_PROCESSING', 'ADMIN');
+SELECT status, quantity FROM commerce.complete_exchange(:item, restock => false);
+
+-- [complete_return]
+SELECT max(id) AS item FROM commerce.order_items WHERE status = 'DELIVERED' \gset
+SELECT status FROM commerce.change_item_status(:item, 'RETURN_REQUESTED', 'BUYER', 1);
+SELECT status FROM commerce.change_item_status(:item, 'RETURN_PROCESSING', 'ADMIN');
+SELECT status, refunded_amount FROM commerce.complete_return(:item, deduction => 500);
+
 -- [confirm_delivered_items]
 SELECT commerce.confirm_delivered_items();
 

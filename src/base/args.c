@@ -54,6 +54,16 @@ arg_positive(FunctionCallInfo fcinfo, int i, const char *name)
 	return PG_GETARG_INT64(i);
 }
 
+int64
+arg_quantity(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		return 0;
+	if (PG_GETARG_INT64(i) < 1)
+		raise_invalid("quantity", "must be 1 or more, or null for all");
+	return PG_GETARG_INT64(i);
+}
+
 int32
 arg_max_rows(FunctionCallInfo fcinfo, int i)
 {

@@ -23,6 +23,8 @@ extern Datum arg_datum(FunctionCallInfo fcinfo, int i, const char *name);
 
 /* The same of an argument that must be 1 or more. */
 extern int64 arg_positive(FunctionCallInfo fcinfo, int i, const char *name);
+/* The argument quantity: how many units; null is 0, for all. */
+extern int64 arg_quantity(FunctionCallInfo fcinfo, int i);
 extern int32 arg_max_rows(FunctionCallInfo fcinfo, int i);
 
 /* NULL for null. */

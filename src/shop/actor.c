@@ -16,22 +16,51 @@
 
 const Actor actor_system = {ACTOR_KIND_SYSTEM, 0, NULL};
 
-/* An id that nobody can have is not the same as none. */
+/*
+ * Judges who says to make a change: a BUYER is any user (sellers and administrators buy too), an ADMIN an active
+ * administrator, a SELLER a seller, by his seller's id; the SYSTEM has no id.
+ */
+static void
+require_actor(const Actor *actor)
+{
+	static SqlStatement find[] = {
+		[ACTOR_KIND_BUYER] = {"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}},
+		[ACTOR_KIND_SELLER] = {"SELECT FROM commerce.sellers s WHERE s.id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}},
+		[ACTOR_KIND_ADMIN] = {
+			"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 "
+			"AND u.role OPERATOR(pg_catalog.=) 'ADMIN' AND u.status OPERATOR(pg_catalog.=) 'ACTIVE'", 1, {INT8OID}
+		},
+	};
+
+	if (actor->kind == ACTOR_KIND_SYSTEM)
+		raise_invalid("actor_id", "must be null for the actor SYSTEM");
+	if (!sql_exists(&find[actor->kind], SQL_ARGS(Int64GetDatum(actor->id))))
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", actor->id),
+					D_TEXT("role", catalog_label_name(TYPE_ACTOR_KIND, actor->kind)),
+					D_TEXT("reason", "there is no active actor of this kind and id"));
+}
+
 Actor
 actor_get(FunctionCallInfo fcinfo, int first)
 {
+	text	   *note = arg_text_or_null(fcinfo, first + 2, "note");
+	Actor		actor = actor_get_without_note(fcinfo, first);
+
+	actor.note = note ? text_to_cstring(note) : NULL;
+	return actor;
+}
+
+Actor
+actor_get_without_note(FunctionCallInfo fcinfo, int first)
+{
 	Actor		actor = {0};
-	text	   *note;
 
 	actor.kind = arg_label(fcinfo, first, "actor", TYPE_ACTOR_KIND);
 	if (!PG_ARGISNULL(first + 1))
 	{
 		actor.id = PG_GETARG_INT64(first + 1);
-		if (actor.id < 1)
-			raise_not_found("actor", actor.id);
+		require_actor(&actor);
 	}
-	note = arg_text_or_null(fcinfo, first + 2, "note");
-	actor.note = note ? text_to_cstring(note) : NULL;
 	return actor;
 }
 
@@ -60,4 +89,11 @@ who_require_admin(const Who *who)
 
 	if (who->user_id != 0)
 		sql_do(&require, SQL_ARGS(Int64GetDatum(who->user_id)));
+}
+
+char *
+actor_canonical(const Actor *actor)
+{
+	return psprintf("%s " INT64_FORMAT " %s%s", catalog_label_name(TYPE_ACTOR_KIND, actor->kind), actor->id,
+					actor->note ? ":" : "-", actor->note ? actor->note : "");
 }

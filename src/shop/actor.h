@@ -24,8 +24,8 @@ typedef struct Who
 extern const Actor actor_system;
 
 /*
- * The arguments actor, actor_id and note of a function, of which the first is number first.  Raises
- * INVALID_REQUEST, and ENTITY_NOT_FOUND for an id that nobody can have.
+ * The arguments actor, actor_id and note of a function, of which the first is number first.  Raises INVALID_REQUEST,
+ * and FORBIDDEN when there is nobody of that kind and id.
  */
 extern Actor actor_get(FunctionCallInfo fcinfo, int first);
 
@@ -37,5 +37,11 @@ extern char *who_canonical(const Who *who);
 
 /* Raises FORBIDDEN unless it is an active administrator, or a trusted caller. */
 extern void who_require_admin(const Who *who);
+
+/* The same of a function that has no note. */
+extern Actor actor_get_without_note(FunctionCallInfo fcinfo, int first);
+
+/* The canonical form of an actor, for the arguments of a call with an idempotency key. */
+extern char *actor_canonical(const Actor *actor);
 
 #endif

@@ -46,9 +46,9 @@ enter_paid(Order *order, const Payment *payment)
 	Datum		row;
 
 	order->paid_at = GetCurrentTransactionStartTimestamp();
-	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PAID, &actor_system);
+	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PAID, 0, &actor_system);
 	if (commerce_auto_prepare)
-		order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PREPARING, &actor_system);
+		order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_PREPARING, 0, &actor_system);
 	row = order_save(order);
 	order_write_paid(order, payment);
 	return row;

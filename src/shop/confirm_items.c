@@ -29,14 +29,16 @@ confirmed_from(void)
 static int
 confirm_items(Order *order)
 {
+	const Step	confirmed = {.status = ORDER_ITEM_STATUS_CONFIRMED, .actor = &actor_system};
 	OrderItem **items = palloc(order->nitems * sizeof(OrderItem *));
 	int			n = 0;
 
 	for (int i = 0; i < order->nitems; i++)
-		if (order->items[i].status == ORDER_ITEM_STATUS_DELIVERED && order->items[i].delivered_at <= confirmed_from())
+		if ((order->items[i].status == ORDER_ITEM_STATUS_DELIVERED || order->items[i].status == ORDER_ITEM_STATUS_EXCHANGED) &&
+			order->items[i].delivered_at <= confirmed_from())
 			items[n++] = &order->items[i];
 	if (n > 0)
-		(void) step_items(order, items, n, ORDER_ITEM_STATUS_CONFIRMED, &actor_system);
+		(void) step_items(order, items, n, &confirmed);
 	return n;
 }
 

@@ -108,7 +108,7 @@ UsedCoupon *
 coupon_read_used(int64 order_id, int *n)
 {
 	static SqlStatement read = {
-		"SELECT u.coupon_issue_id, i.scope, i.seller_id, u.restored_at "
+		"SELECT u.coupon_issue_id, i.kind, i.scope, i.seller_id, u.restored_at "
 		"FROM commerce.order_coupons u JOIN commerce.coupon_issues i ON i.id OPERATOR(pg_catalog.=) u.coupon_issue_id "
 		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY u.coupon_issue_id",
 		1, {INT8OID}
@@ -124,6 +124,7 @@ coupon_read_used(int64 order_id, int *n)
 		if (!result_is_null(&used, "restored_at"))
 			continue;
 		coupon->issue_id = result_int64(&used, "coupon_issue_id");
+		coupon->kind = result_label(&used, "kind", TYPE_COUPON_KIND);
 		coupon->scope = result_label(&used, "scope", TYPE_COUPON_SCOPE);
 		coupon->seller_id = result_int64(&used, "seller_id");
 		(*n)++;

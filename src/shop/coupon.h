@@ -23,6 +23,7 @@ extern void coupon_use(const Coupon *coupons, int n, int64 order_id);
 typedef struct UsedCoupon
 {
 	int64		issue_id;
+	CouponKind	kind;
 	CouponScope scope;
 	int64		seller_id;		/* 0: none */
 } UsedCoupon;

@@ -98,6 +98,34 @@ order_find_unpaid(int64 user_id, int64 product_id)
 	return id;
 }
 
+Datum
+order_store_recipient(Order *order)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.orders AS o SET recipient_name = $2, recipient_phone = $3, recipient_address = $4, "
+		"recipient_memo = $5, updated_at = pg_catalog.now(), "
+		"event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
+		"WHERE o.id OPERATOR(pg_catalog.=) $1 RETURNING o.event_key, o::commerce.orders AS row",
+		5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	};
+	const char *const texts[] = {order->recipient.name, order->recipient.phone, order->recipient.address, order->recipient.memo};
+	Datum		values[5] = {Int64GetDatum(order->id)};
+	char		nulls[] = "     ";
+	SqlResult	stored;
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		if (texts[i])
+			values[i + 1] = CStringGetTextDatum(texts[i]);
+		else
+			nulls[i + 1] = 'n';
+	}
+	stored = sql_query_with_nulls(&update, values, nulls);
+	(void) result_next(&stored);
+	order->event_key = result_int64(&stored, "event_key");
+	return result_varlena(&stored, "row");
+}
+
 int64
 order_user(int64 order_id)
 {
@@ -169,47 +197,24 @@ order_all_items(const Order *order)
 	return items;
 }
 
-/* Sums what an item was before anything was split off it: its own row and, transitively, its parts. */
-static void
-sum_whole(Order *order, const OrderItem *item, int64 *quantity, int64 *net)
-{
-	bool	   *counted = palloc0(order->nitems * sizeof(bool));
-
-	*quantity = 0;
-	*net = 0;
-	for (int i = item - order->items; i < order->nitems; i++)
-	{
-		OrderItem  *part = &order->items[i];
-		OrderItem  *parent = part->split_from ? order_find_item(order, part->split_from) : NULL;
-
-		/* a part comes after what it was split off */
-		counted[i] = (part == item) || (parent && counted[parent - order->items]);
-		if (counted[i])
-		{
-			*quantity += part->line.quantity;
-			*net += order_item_net(part);
-		}
-	}
-	pfree(counted);
-}
-
 OrderItem *
 order_split_item(Order *order, OrderItem *item, int64 quantity)
 {
 	Line	   *line = &item->line;
 	OrderItem  *part = &order->items[order->nitems];
 	Line	   *part_line = &part->line;
-	int64		whole;
-	int64		net;
-	int64		before;
-	int64		part_net;
+	int64		whole = line->quantity + item->split_quantity;
+	int64		net = order_item_net(item) + item->split_net;
+	int64		before = item->split_quantity;
+	int64		part_net = pricing_share_of(net, before + quantity, whole) - pricing_share_of(net, before, whole);
 
 	Assert(quantity > 0 && quantity < line->quantity);
-	sum_whole(order, item, &whole, &net);
-	before = whole - line->quantity;
-	part_net = pricing_share_of(net, before + quantity, whole) - pricing_share_of(net, before, whole);
-
-	*part_line = *line;
+	*part = *item;
+	part->id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
+	part->seq = part[-1].seq + 1;
+	part->split_from = item->id;
+	part->split_quantity = part->split_net = 0;
+	part->last_event = 0;
 	part_line->quantity = quantity;
 	part_line->line_total = line->unit_final * quantity;
 	part_line->order_discount_share = part_line->line_total - part_net;
@@ -218,17 +223,11 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	line->quantity -= quantity;
 	line->line_total -= part_line->line_total;
 	line->order_discount_share -= part_line->order_discount_share;
-
-	part->id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
-	part->seq = part[-1].seq + 1;
-	part->status = item->status;
-	part->delivered_at = item->delivered_at;
-	part->replacement_product_id = item->replacement_product_id;
-	part->shipment_id = item->shipment_id;
-	part->split_from = item->id;
+	item->split_quantity += quantity;
+	item->split_net += part_net;
 	order->nitems++;
 
-	order_item_store_line(item);
+	order_item_store(item, order->user_id);
 	order_items_insert(order->id, order->user_id, part, 1);
 	return part;
 }

@@ -64,6 +64,9 @@ extern Datum order_row(int64 order_id);
 extern int64 order_count_unpaid(int64 user_id);
 extern int64 order_find_unpaid(int64 user_id, int64 product_id);
 
+/* Stores the recipient, with the order's next event key, and returns the row as a composite datum. */
+extern Datum order_store_recipient(Order *order);
+
 /* The id in an orders row. */
 extern int64 order_row_id(Datum row);
 
@@ -78,7 +81,8 @@ extern OrderItem **order_all_items(const Order *order);
 
 /*
  * Splits quantity units (less than it has) off an item, as a new item of the same status, with its share
- * of the line's money, and returns it.  At most once for an order that order_lock() has read.
+ * of the line's money, and returns it.  Of each row of an order that
+ * order_lock() has read at most one part.
  */
 extern OrderItem *order_split_item(Order *order, OrderItem *item, int64 quantity);
 

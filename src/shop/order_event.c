@@ -41,6 +41,9 @@ put_item(JsonWriter *json, const OrderItem *item)
 	put_line(json, item->seq, &item->line);
 	json_put_text(json, "status", catalog_label_name(TYPE_ORDER_ITEM_STATUS, item->status));
 	json_put_id(json, "split_from", item->split_from);
+	json_put_id(json, "shipment_id", item->shipment_id);
+	json_put_id(json, "replacement_product_id", item->replacement_product_id);
+	json_put_int(json, "deduction", item->deduction);
 	json_close_object(json);
 }
 
@@ -85,14 +88,17 @@ put_head(JsonWriter *json, const Order *order)
 	json_put_jsonb(json, "metadata", order->metadata);
 }
 
-/* Begins the payload of an event: the members that every event of an order has, its items included. */
+/*
+ * Begins the payload of an event: the order's own columns, and the items that the event is about.  What a data
+ * platform has read before it does not get again, so that many small steps of a large order cost little each.
+ */
 static void
-begin_event(JsonWriter *json, const Order *order)
+begin_event(JsonWriter *json, const Order *order, OrderItem *const *items, int n)
 {
 	put_head(json, order);
 	json_open_array(json, "items");
-	for (int i = 0; i < order->nitems; i++)
-		put_item(json, &order->items[i]);
+	for (int i = 0; i < n; i++)
+		put_item(json, items[i]);
 	json_close_array(json);
 }
 
@@ -122,8 +128,18 @@ order_write_event(const Order *order, const char *type)
 {
 	JsonWriter	json = {0};
 
-	begin_event(&json, order);
+	begin_event(&json, order, order_all_items(order), order->nitems);
 	end_event(order, type, &json);
+}
+
+static void
+put_actor(JsonWriter *json, const Actor *actor)
+{
+	json_open_object(json, "actor");
+	json_put_text(json, "kind", catalog_label_name(TYPE_ACTOR_KIND, actor->kind));
+	json_put_id(json, "id", actor->id);
+	json_put_text(json, "note", actor->note);
+	json_close_object(json);
 }
 
 void
@@ -132,7 +148,7 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const Or
 {
 	JsonWriter	json = {0};
 
-	begin_event(&json, order);
+	begin_event(&json, order, items, n);
 	json_open_array(&json, "changes");
 	for (int i = 0; i < n; i++)
 	{
@@ -144,11 +160,6 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const Or
 		json_close_object(&json);
 	}
 	json_close_array(&json);
-	json_open_object(&json, "actor");
-	json_put_text(&json, "kind", catalog_label_name(TYPE_ACTOR_KIND, actor->kind));
-	json_put_id(&json, "id", actor->id);
-	json_put_text(&json, "note", actor->note);
-	json_close_object(&json);
 	if (share > 0)
 	{
 		json_open_object(&json, "refund");
@@ -156,7 +167,26 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const Or
 		json_put_int(&json, "amount", amount);
 		json_close_object(&json);
 	}
+	put_actor(&json, actor);
 	end_event(order, "OrderItemStatusChanged", &json);
+}
+
+void
+order_write_shipment(const Order *order, const char *type, const Shipment *shipment, OrderItem *const *items, int n,
+					 const Actor *actor)
+{
+	JsonWriter	json = {0};
+
+	begin_event(&json, order, items, n);
+	json_open_object(&json, "shipment");
+	json_put_int(&json, "id", shipment->id);
+	json_put_id(&json, "seller_id", shipment->seller_id);
+	json_put_text(&json, "carrier", shipment->carrier);
+	json_put_text(&json, "tracking_number", shipment->tracking_number);
+	json_put_time(&json, "at", shipment->at);
+	json_close_object(&json);
+	put_actor(&json, actor);
+	end_event(order, type, &json);
 }
 
 /* An event that goes on from what all events of the order begin with; who: NULL for nobody in particular. */
@@ -204,9 +234,9 @@ compare_items_by_seller(const void *a, const void *b)
 	return ia->seq - ib->seq;
 }
 
-/* What one seller (0: the shop itself) is to deliver: n items that are all that seller's. */
+/* What one seller (0: the shop itself) is told of his delivery: n items that are all that seller's. */
 static Event
-delivery_event(const Order *order, OrderItem *const *items, int n)
+delivery_event(const Order *order, const char *type, OrderItem *const *items, int n, const Actor *actor)
 {
 	JsonWriter	json = {0};
 
@@ -216,12 +246,14 @@ delivery_event(const Order *order, OrderItem *const *items, int n)
 	for (int i = 0; i < n; i++)
 		put_item(&json, items[i]);
 	json_close_array(&json);
-	return finish_event(order, "DeliveryRequested", &json);
+	if (actor)
+		put_actor(&json, actor);
+	return finish_event(order, type, &json);
 }
 
-/* Adds one DeliveryRequested per seller of n items to events; returns how many. */
+/* Adds one event of a type per seller of n items to events; returns how many. */
 static int
-add_delivery_events(const Order *order, OrderItem *const *items, int n, Event *events)
+add_delivery_events(const Order *order, const char *type, OrderItem *const *items, int n, const Actor *actor, Event *events)
 {
 	OrderItem **sorted = palloc(n * sizeof(OrderItem *));
 	int			nevents = 0;
@@ -232,7 +264,7 @@ add_delivery_events(const Order *order, OrderItem *const *items, int n, Event *e
 	for (int i = 1; i <= n; i++)
 		if (i == n || sorted[i]->line.seller_id != sorted[start]->line.seller_id)
 		{
-			events[nevents++] = delivery_event(order, &sorted[start], i - start);
+			events[nevents++] = delivery_event(order, type, &sorted[start], i - start, actor);
 			start = i;
 		}
 	return nevents;
@@ -243,7 +275,15 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 {
 	Event	   *events = palloc(n * sizeof(Event));
 
-	outbox_write(events, add_delivery_events(order, items, n, events));
+	outbox_write(events, add_delivery_events(order, "DeliveryRequested", items, n, NULL, events));
+}
+
+void
+order_write_delivery_changed(const Order *order, const Actor *actor)
+{
+	Event	   *events = palloc(order->nitems * sizeof(Event));
+
+	outbox_write(events, add_delivery_events(order, "DeliveryChanged", order_all_items(order), order->nitems, actor, events));
 }
 
 /* Adds PaymentCompleted, and DeliveryRequested when the items go into preparation at once. */
@@ -253,7 +293,7 @@ add_paid_events(const Order *order, const JsonWriter *begun, const Payment *paym
 	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment, NULL);
 	if (!commerce_auto_prepare)
 		return 1;
-	return 1 + add_delivery_events(order, order_all_items(order), order->nitems, events + 1);
+	return 1 + add_delivery_events(order, "DeliveryRequested", order_all_items(order), order->nitems, NULL, events + 1);
 }
 
 void
@@ -262,7 +302,7 @@ order_write_paid(const Order *order, const Payment *payment)
 	Event	   *events = palloc((order->nitems + 1) * sizeof(Event));
 	JsonWriter	begun = {0};
 
-	begin_event(&begun, order);
+	begin_event(&begun, order, order_all_items(order), order->nitems);
 	outbox_write(events, add_paid_events(order, &begun, payment, events));
 }
 
@@ -274,7 +314,7 @@ order_write_created(const Order *order, const Payment *payment)
 	JsonWriter	created;
 	int			nevents = 1;
 
-	begin_event(&begun, order);
+	begin_event(&begun, order, order_all_items(order), order->nitems);
 	created = json_fork(&begun);
 	events[0] = finish_event(order, "OrderCreated", &created);
 	if (order->paid_at)

@@ -40,4 +40,22 @@ extern void order_write_payment_event(const Order *order, const char *type, cons
 extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
 								const Actor *actor, int64 share, int64 amount);
 
+/* A row of commerce.shipments. */
+typedef struct Shipment
+{
+	int64		id;
+	int64		seller_id;		/* 0: the shop */
+	int64		order_id;
+	char	   *carrier;		/* NULL: not known */
+	char	   *tracking_number;
+	TimestampTz at;
+} Shipment;
+
+/* Writes ShipmentCreated or ShipmentChanged, with the items that it is about. */
+extern void order_write_shipment(const Order *order, const char *type, const Shipment *shipment,
+								 OrderItem *const *items, int n, const Actor *actor);
+
+/* Writes DeliveryChanged, one event per seller. */
+extern void order_write_delivery_changed(const Order *order, const Actor *actor);
+
 #endif

@@ -52,9 +52,14 @@ write_item(RowWriter *writer, int64 order_id, int64 user_id, const OrderItem *it
 	row_put_bool(&row, ORDER_ITEMS_TAX_EXEMPT, line->tax_exempt);
 	row_put_id(&row, ORDER_ITEMS_LIMITED_USER_ID, line->user_limit ? user_id : 0);
 	row_put_id(&row, ORDER_ITEMS_USER_LIMIT, line->user_limit);
-	row_put_int64(&row, ORDER_ITEMS_DEDUCTION, 0);
+	row_put_int64(&row, ORDER_ITEMS_DEDUCTION, item->deduction);
 	row_put_id(&row, ORDER_ITEMS_REPLACEMENT_PRODUCT_ID, item->replacement_product_id);
 	row_put_id(&row, ORDER_ITEMS_SHIPMENT_ID, item->shipment_id);
+	row_put_bool(&row, ORDER_ITEMS_OWN_SHIPPING, line->own_shipping);
+	row_put_bool(&row, ORDER_ITEMS_LOST, item->lost);
+	row_put_int64(&row, ORDER_ITEMS_SPLIT_QUANTITY, item->split_quantity);
+	row_put_int64(&row, ORDER_ITEMS_SPLIT_NET, item->split_net);
+	row_put_int32(&row, ORDER_ITEMS_LAST_EVENT, item->last_event);
 	row_writer_insert(writer, &row);
 }
 
@@ -107,12 +112,12 @@ order_items_exceed_limit(int64 user_id, int64 order_id, int64 product_id)
 }
 
 static void
-write_history(RowWriter *writer, const OrderItem *item, int from, OrderItemStatus to, const Actor *actor)
+write_history(RowWriter *writer, const OrderItem *item, int ordinal, int from, OrderItemStatus to, const Actor *actor)
 {
 	Row			row = {0};
 
-	row_put_int64(&row, ORDER_ITEM_EVENTS_ID, catalog_nextval(SEQUENCE_ORDER_ITEM_EVENTS_ID));
 	row_put_int64(&row, ORDER_ITEM_EVENTS_ORDER_ITEM_ID, item->id);
+	row_put_int32(&row, ORDER_ITEM_EVENTS_ORDINAL, ordinal);
 	if (from != NO_STATUS)
 		row_put_label(&row, ORDER_ITEM_EVENTS_FROM_STATUS, TYPE_ORDER_ITEM_STATUS, from);
 	row_put_label(&row, ORDER_ITEM_EVENTS_EVENT, TYPE_ORDER_ITEM_STATUS, to);
@@ -122,17 +127,20 @@ write_history(RowWriter *writer, const OrderItem *item, int from, OrderItemStatu
 	row_put_id(&row, ORDER_ITEM_EVENTS_ACTOR_ID, actor->id);
 	row_put_text(&row, ORDER_ITEM_EVENTS_NOTE, actor->note);
 	row_put_int64(&row, ORDER_ITEM_EVENTS_XID, current_key());
+	if (item->restocked != NOTHING_CAME)
+		row_put_bool(&row, ORDER_ITEM_EVENTS_RESTOCKED, item->restocked == RESTOCKED);
 	row_writer_insert(writer, &row);
 }
 
-void
-order_items_record(OrderItem *const *items, int n, OrderItemStatus from, OrderItemStatus to, const Actor *actor)
+/* Inserts a row of history for each of n items, which came from another status and whose last_event is its ordinal. */
+static void
+record_step(OrderItem *const *items, int n, OrderItemStatus from, OrderItemStatus to, const Actor *actor)
 {
 	RowWriter	writer;
 
 	row_writer_open(&writer, TABLE_ORDER_ITEM_EVENTS, ORDER_ITEM_EVENTS_COLUMNS);
 	for (int i = 0; i < n; i++)
-		write_history(&writer, items[i], from, to, actor);
+		write_history(&writer, items[i], items[i]->last_event, from, to, actor);
 	row_writer_close(&writer);
 }
 
@@ -148,9 +156,9 @@ order_items_record_first(const OrderItem *items, int n, int64 buyer_id, bool pai
 	{
 		const OrderItem *item = &items[i];
 
-		write_history(&writer, item, NO_STATUS, first, &buyer);
+		write_history(&writer, item, 1, NO_STATUS, first, &buyer);
 		if (item->status != first)
-			write_history(&writer, item, first, item->status, &actor_system);
+			write_history(&writer, item, 2, first, item->status, &actor_system);
 	}
 	row_writer_close(&writer);
 }
@@ -162,12 +170,13 @@ order_items_read(int64 order_id, int *n)
 		"SELECT i.id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, "
 		"i.quantity, i.unit_price, i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, "
 		"i.shipping_fee, i.shipping_discount, i.coupon_issue_id, i.split_from, "
-		"i.delivered_at, i.line, i.tax_exempt, i.user_limit, i.replacement_product_id, i.shipment_id "
+		"i.delivered_at, i.line, i.tax_exempt, i.user_limit, i.replacement_product_id, i.shipment_id, "
+		"i.deduction, i.own_shipping, i.lost, i.split_quantity, i.split_net, i.last_event "
 		"FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.seq",
 		1, {INT8OID}
 	};
 	SqlResult	rows = sql_query(&read, SQL_ARGS(Int64GetDatum(order_id)));
-	OrderItem  *items = palloc0((rows.n + 1) * sizeof(OrderItem));
+	OrderItem  *items = palloc0(2 * rows.n * sizeof(OrderItem));
 
 	for (int i = 0; result_next(&rows); i++)
 	{
@@ -196,6 +205,12 @@ order_items_read(int64 order_id, int *n)
 		line->user_limit = result_int64(&rows, "user_limit");
 		item->replacement_product_id = result_int64(&rows, "replacement_product_id");
 		item->shipment_id = result_int64(&rows, "shipment_id");
+		item->deduction = result_int64(&rows, "deduction");
+		line->own_shipping = result_bool(&rows, "own_shipping");
+		item->lost = result_bool(&rows, "lost");
+		item->split_quantity = result_int64(&rows, "split_quantity");
+		item->split_net = result_int64(&rows, "split_net");
+		item->last_event = result_int32(&rows, "last_event");
 	}
 	*n = (int) rows.n;
 	return items;
@@ -236,17 +251,56 @@ order_item_row(int64 item_id)
 	return sql_get_row(&read, SQL_ARGS(Int64GetDatum(item_id)));
 }
 
-void
-order_item_store_line(const OrderItem *item)
+Datum
+order_item_stored(Datum stored)
 {
-	static SqlStatement update = {
-		"UPDATE commerce.order_items AS i SET quantity = $2, line_total = $3, order_discount_share = $4 "
-		"WHERE i.id OPERATOR(pg_catalog.=) $1",
-		4, {INT8OID, INT8OID, INT8OID, INT8OID}
+	static SqlStatement populate = {
+		"SELECT r FROM pg_catalog.jsonb_populate_record(NULL::commerce.order_items, $1) AS r", 1, {JSONBOID}
 	};
 
-	sql_do(&update, SQL_ARGS(Int64GetDatum(item->id), Int64GetDatum(item->line.quantity),
-							 Int64GetDatum(item->line.line_total), Int64GetDatum(item->line.order_discount_share)));
+	return sql_get_row(&populate, &stored);
+}
+
+void
+order_item_store(const OrderItem *item, int64 user_id)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.order_items AS i SET quantity = $2, line_total = $3, order_discount_share = $4, "
+		"split_quantity = $5, split_net = $6, deduction = $7, lost = $8, replacement_product_id = nullif($9, 0), "
+		"user_limit = nullif($10, 0), limited_user_id = CASE WHEN $10 OPERATOR(pg_catalog.>) 0 THEN $11 END "
+		"WHERE i.id OPERATOR(pg_catalog.=) $1",
+		11, {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID, INT8OID, INT8OID, INT8OID}
+	};
+	const Line *line = &item->line;
+
+	sql_do(&update, SQL_ARGS(Int64GetDatum(item->id), Int64GetDatum(line->quantity), Int64GetDatum(line->line_total),
+							 Int64GetDatum(line->order_discount_share), Int64GetDatum(item->split_quantity),
+							 Int64GetDatum(item->split_net), Int64GetDatum(item->deduction), BoolGetDatum(item->lost),
+							 Int64GetDatum(item->replacement_product_id), Int64GetDatum(line->user_limit),
+							 Int64GetDatum(user_id)));
+}
+
+void
+order_item_set_shipment(OrderItem *item, int64 shipment_id)
+{
+	static SqlStatement update = {
+		"UPDATE commerce.order_items AS i SET shipment_id = $2 WHERE i.id OPERATOR(pg_catalog.=) $1", 2, {INT8OID, INT8OID}
+	};
+
+	item->shipment_id = shipment_id;
+	sql_do(&update, SQL_ARGS(Int64GetDatum(item->id), Int64GetDatum(shipment_id)));
+}
+
+int64
+order_item_product(const OrderItem *item)
+{
+	return item->replacement_product_id ? item->replacement_product_id : item->line.product_id;
+}
+
+bool
+order_item_never_came(const OrderItem *item)
+{
+	return item->status == ORDER_ITEM_STATUS_CANCELLED || (item->status == ORDER_ITEM_STATUS_RETURNED && item->lost);
 }
 
 int64
@@ -291,24 +345,45 @@ order_item_refuse_change(const OrderItem *item, OrderItemStatus status, const Ac
 }
 
 void
-order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor)
+order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, int64 shipment_id, const Actor *actor)
 {
 	static SqlStatement update = {
 		"UPDATE commerce.order_items AS i SET status = ($2::pg_catalog.text)::commerce.order_item_status, "
-		"delivered_at = CASE $2 WHEN 'DELIVERED' THEN pg_catalog.now() ELSE i.delivered_at END "
+		"last_event = i.last_event OPERATOR(pg_catalog.+) 1, shipment_id = nullif($3, 0), "
+		"delivered_at = CASE WHEN $4 THEN pg_catalog.now() ELSE i.delivered_at END "
 		"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1)",
-		2, {INT8ARRAYOID, TEXTOID}
+		4, {INT8ARRAYOID, TEXTOID, INT8OID, BOOLOID}
 	};
+	OrderItemStatus from = items[0]->status;
+	bool		delivered = (status == ORDER_ITEM_STATUS_DELIVERED && from == ORDER_ITEM_STATUS_IN_TRANSIT) ||
+		status == ORDER_ITEM_STATUS_EXCHANGED;
 	int64	   *ids = palloc(n * sizeof(int64));
 
 	if (!find_transition(items[0], status, actor))
 		order_item_refuse_change(items[0], status, actor);
 	for (int i = 0; i < n; i++)
+	{
 		ids[i] = items[i]->id;
-	sql_do(&update, SQL_ARGS(sql_int8_array(ids, n), catalog_label_text(TYPE_ORDER_ITEM_STATUS, status)));
-	order_items_record(items, n, items[0]->status, status, actor);
-	for (int i = 0; i < n; i++)
+		if (shipment_id)
+			items[i]->shipment_id = shipment_id;
+		else if (status == ORDER_ITEM_STATUS_PREPARING)
+			items[i]->shipment_id = 0;
+		if (delivered)
+			items[i]->delivered_at = GetCurrentTransactionStartTimestamp();
+		items[i]->last_event++;
 		items[i]->status = status;
+	}
+	/* items of one step may have gone with several parcels */
+	for (int i = 0, first = 0; i < n; i++)
+	{
+		if (i + 1 < n && items[i + 1]->shipment_id == items[first]->shipment_id)
+			continue;
+		sql_do(&update, SQL_ARGS(sql_int8_array(ids + first, i + 1 - first),
+								 catalog_label_text(TYPE_ORDER_ITEM_STATUS, status),
+								 Int64GetDatum(items[first]->shipment_id), BoolGetDatum(delivered)));
+		first = i + 1;
+	}
+	record_step(items, n, from, status, actor);
 }
 
 bool
@@ -317,7 +392,7 @@ order_items_given_up(int64 order_id)
 	static SqlStatement find = {
 		"SELECT FROM commerce.order_items i, LATERAL (SELECT e.actor FROM commerce.order_item_events e "
 		"  WHERE e.order_item_id OPERATOR(pg_catalog.=) i.id AND e.event OPERATOR(pg_catalog.=) 'CANCELLED' "
-		"  ORDER BY e.id DESC LIMIT 1) e "
+		"  ORDER BY e.ordinal DESC LIMIT 1) e "
 		"WHERE i.order_id OPERATOR(pg_catalog.=) $1 AND e.actor OPERATOR(pg_catalog.<>) 'SYSTEM'",
 		1, {INT8OID}
 	};
@@ -330,7 +405,8 @@ order_items_find_delivered(TimestampTz delivered_until, int64 max_orders, int *n
 {
 	static SqlStatement find = {
 		"SELECT i.order_id, pg_catalog.min(i.delivered_at) FROM commerce.order_items i "
-		"WHERE i.status OPERATOR(pg_catalog.=) 'DELIVERED' AND i.delivered_at OPERATOR(pg_catalog.<=) $1 "
+		"WHERE (i.status OPERATOR(pg_catalog.=) 'DELIVERED' OR i.status OPERATOR(pg_catalog.=) 'EXCHANGED') "
+		"AND i.delivered_at OPERATOR(pg_catalog.<=) $1 "
 		"GROUP BY i.order_id ORDER BY 2 LIMIT $2",
 		2, {TIMESTAMPTZOID, INT8OID}
 	};
@@ -355,7 +431,7 @@ order_items_stock_moves(OrderItem *const *items, int n)
 	StockMove  *moves = palloc(n * sizeof(StockMove));
 
 	for (int i = 0; i < n; i++)
-		moves[i] = (StockMove) {items[i]->line.product_id, items[i]->line.quantity, items[i]->id};
+		moves[i] = (StockMove) {order_item_product(items[i]), items[i]->line.quantity, items[i]->id};
 	qsort(moves, n, sizeof(StockMove), compare_moves);
 	return moves;
 }

@@ -12,6 +12,14 @@
 #include "shop/pricing.h"
 #include "shop/stock.h"
 
+/* What became of goods that came back. */
+typedef enum Restocked
+{
+	NOTHING_CAME,
+	RESTOCKED,
+	NOT_RESTOCKED,
+} Restocked;
+
 typedef struct OrderItem
 {
 	int64		id;
@@ -22,6 +30,12 @@ typedef struct OrderItem
 	TimestampTz delivered_at;	/* 0: never */
 	int64		replacement_product_id; /* got in exchange; 0: nothing */
 	int64		shipment_id;	/* the parcel it went with; 0: none */
+	int64		deduction;		/* won that were kept back at its return */
+	bool		lost;			/* RETURNED from the way */
+	int64		split_quantity; /* units split off it, and what these came to */
+	int64		split_net;
+	int			last_event;		/* ordinal of the last row of its history */
+	Restocked	restocked;		/* of the step that is being made */
 } OrderItem;
 
 /* Inserts the rows of n items of an order. */
@@ -40,14 +54,10 @@ extern void order_items_require_limit(int64 user_id, int64 product_id, int64 ask
  */
 extern bool order_items_exceed_limit(int64 user_id, int64 order_id, int64 product_id);
 
-/* Inserts a row of history for each of n items of an order, which came from another status. */
-extern void order_items_record(OrderItem *const *items, int n, OrderItemStatus from,
-							   OrderItemStatus to, const Actor *actor);
-
 /* Inserts the history that n items have when their order is made by its buyer, with payment or before it. */
 extern void order_items_record_first(const OrderItem *items, int n, int64 buyer_id, bool paid);
 
-/* Reads the items of a locked order by seq ; room for one more is left. */
+/* Reads the items of a locked order by seq ; room is left for a part of each. */
 extern OrderItem *order_items_read(int64 order_id, int *n);
 
 /* The order that an item belongs to, and the item's seller (0: the shop); 0 when there is no such item. */
@@ -59,8 +69,11 @@ extern bool order_items_are_sellers(int64 order_id, int64 seller_id);
 /* The row of an item, as a composite datum. */
 extern Datum order_item_row(int64 item_id);
 
-/* Stores what splitting has changed of an item: units, total, share of the order's discount. */
-extern void order_item_store_line(const OrderItem *item);
+/* The order_items row that a call with the same idempotency key returned (jsonb). */
+extern Datum order_item_stored(Datum stored);
+
+/* Stores what splitting, a return or an exchange has changed of an item. */
+extern void order_item_store(const OrderItem *item, int64 user_id);
 
 /* What the line of an item costs without its shipping: what comes back when all of its units do. */
 extern int64 order_item_net(const OrderItem *item);
@@ -75,10 +88,20 @@ extern bool order_item_may_change(const OrderItem *item, OrderItemStatus status,
 pg_noreturn extern void order_item_refuse_change(const OrderItem *item, OrderItemStatus status, const Actor *actor);
 
 /*
- * Gives n items, all of one status, another, with their history.  Raises INVALID_STATE_TRANSITION unless
- * the actor may make the step.
+ * Gives n items, all of one status, another, with their history; shipment_id: the parcel that they go with (0: that
+ * they have).  Raises INVALID_STATE_TRANSITION unless the actor may make the step.
  */
-extern void order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor);
+extern void order_items_set_status(OrderItem *const *items, int n, OrderItemStatus status, int64 shipment_id,
+								   const Actor *actor);
+
+/* Notes the parcel that an item went with. */
+extern void order_item_set_shipment(OrderItem *item, int64 shipment_id);
+
+/* The product that the buyer has: the replacement, once something was exchanged. */
+extern int64 order_item_product(const OrderItem *item);
+
+/* Whether an item was cancelled before dispatch, or lost on the way: it counts for shipping and coupons as not sent. */
+extern bool order_item_never_came(const OrderItem *item);
 
 /* Whether the items of an order that was never paid were cancelled last by the system, and not by a person. */
 extern bool order_items_given_up(int64 order_id);

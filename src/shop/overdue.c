@@ -67,7 +67,7 @@ end_order(Order *order, OrderItem **items, const UnpaidEnd *end)
 	give_back_balance_part(order, end->payment_status);
 	for (int i = 0; i < order->nitems; i++)
 		items[i] = &order->items[i];
-	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_CANCELLED, &end->actor);
+	order_items_set_status(items, order->nitems, ORDER_ITEM_STATUS_CANCELLED, 0, &end->actor);
 	row = order_save(order);
 	order_write_payment_event(order, "PaymentFailed", "payment", &payment, NULL);
 	order_write_event(order, "OrderCancelled");

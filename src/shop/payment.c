@@ -306,6 +306,13 @@ payment_end_balance_part(int64 order_id, PaymentStatus status)
 	return amount;
 }
 
+/* Whether an interval is less than some centuries: it can be added to a time, and is longer than any setting else. */
+static bool
+can_be_added(const Interval *span)
+{
+	return span->month / 1200 == 0 && span->day / 36525 == 0 && span->time / USECS_PER_DAY / 36525 == 0;
+}
+
 int64
 payment_time(text *channel, Interval *pay_within)
 {
@@ -316,9 +323,11 @@ payment_time(text *channel, Interval *pay_within)
 	if (pay_within)
 	{
 		TimestampTz now = GetCurrentTransactionStartTimestamp();
-		TimestampTz until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-																	IntervalPGetDatum(pay_within)));
+		TimestampTz until = now;
 
+		if (can_be_added(pay_within))
+			until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
+															IntervalPGetDatum(pay_within)));
 		if (until <= now || until - now > (int64) commerce_payment_ttl_max * USECS_PER_SEC)
 			raise_invalid("pay_within", "must be more than 0, and at most commerce.payment_ttl_max, %d seconds",
 						  commerce_payment_ttl_max);

@@ -89,6 +89,7 @@ fill_items(Order *order, const Quote *quote)
 		order->items[i].seq = i + 1;
 		order->items[i].status = status;
 		order->items[i].line = quote->lines[i].line;
+		order->items[i].last_event = status == ORDER_ITEM_STATUS_PREPARING ? 2 : 1;
 	}
 }
 
@@ -103,7 +104,7 @@ record_stock(const Order *order)
 		moves[i].units = order->items[i].line.quantity;
 		moves[i].order_item_id = order->items[i].id;
 	}
-	stock_record_taken(moves, order->nitems);
+	stock_record(moves, order->nitems, STOCK_REASON_ORDER);
 }
 
 /* The recipient: what the call gives, and the user's own where it gives nothing. */

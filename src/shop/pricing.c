@@ -87,6 +87,7 @@ price_row(QuoteLine *row)
 	line->seller_id = product->seller_id;
 	line->product_name = product->name;
 	line->tax_exempt = product->tax_exempt;
+	line->own_shipping = product->has_own_fee;
 	line->user_limit = product->max_per_user;
 	line->unit_price = product->price;
 	line->unit_discount = Min(product->reduction, line->unit_price);

@@ -59,6 +59,7 @@ typedef struct Line
 	int64		order_discount_share;
 	int64		shipping_fee;
 	int64		shipping_discount;
+	bool		own_shipping;	/* has a fee of its own, not its seller's policy */
 	bool		tax_exempt;
 	int64		user_limit;		/* max_per_user when it was ordered; 0: none */
 } Line;

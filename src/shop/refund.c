@@ -21,12 +21,21 @@
 
 PG_FUNCTION_INFO_V1(commerce_refund_order);
 
-/* Whether all items of a seller (0: the shop) are cancelled. */
+/* Whether two items share a shipping fee: of one line, where it has a fee of its own, else of one seller's policy. */
 static bool
-group_is_cancelled(const Order *order, int64 seller_id)
+share_fee(const OrderItem *a, const OrderItem *b)
+{
+	if (a->line.own_shipping || b->line.own_shipping)
+		return a->line.number == b->line.number;
+	return a->line.seller_id == b->line.seller_id;
+}
+
+/* Whether nothing of what an item shares its shipping fee with was sent, or all of it was lost on the way. */
+static bool
+fee_is_due_back(const Order *order, const OrderItem *item)
 {
 	for (int i = 0; i < order->nitems; i++)
-		if (order->items[i].line.seller_id == seller_id && order->items[i].status != ORDER_ITEM_STATUS_CANCELLED)
+		if (share_fee(&order->items[i], item) && !order_item_never_came(&order->items[i]))
 			return false;
 	return true;
 }
@@ -38,16 +47,15 @@ refund_of_shipping(const Order *order, OrderItem *const *items, int n)
 
 	for (int i = 0; i < order->nitems; i++)
 	{
-		const Line *line = &order->items[i].line;
-		int64		seller_id = order->items[i].line.seller_id;
+		const OrderItem *item = &order->items[i];
 		bool		concerned = false;
 
-		if (line->shipping_fee == line->shipping_discount)
+		if (item->line.shipping_fee == item->line.shipping_discount)
 			continue;
 		for (int j = 0; j < n && !concerned; j++)
-			concerned = (items[j]->line.seller_id == seller_id);
-		if (concerned && group_is_cancelled(order, seller_id))
-			amount += line->shipping_fee - line->shipping_discount;
+			concerned = share_fee(item, items[j]) && order_item_never_came(items[j]);
+		if (concerned && fee_is_due_back(order, item))
+			amount += item->line.shipping_fee - item->line.shipping_discount;
 	}
 	return amount;
 }
@@ -117,9 +125,14 @@ refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *w
 		elog(ERROR, "order " INT64_FORMAT " has less left to refund than it says", order->id);
 }
 
+/* Whether a coupon is used up by an item: what it applied to was sent. */
 static bool
-applies_to(const UsedCoupon *coupon, const OrderItem *item)
+is_used_by(const UsedCoupon *coupon, const Order *order, const OrderItem *item)
 {
+	if (coupon->kind == COUPON_KIND_FREE_SHIPPING)
+		return item->line.shipping_discount > 0 && !fee_is_due_back(order, item);
+	if (order_item_never_came(item))
+		return false;
 	if (coupon->scope == COUPON_SCOPE_PRODUCT)
 		return item->line.coupon_issue_id == coupon->issue_id;
 	return coupon->scope == COUPON_SCOPE_ORDER || item->line.seller_id == coupon->seller_id;
@@ -137,7 +150,7 @@ refund_coupons(const Order *order)
 		bool		used = false;
 
 		for (int j = 0; j < order->nitems && !used; j++)
-			used = applies_to(&coupons[i], &order->items[j]) && order->items[j].status != ORDER_ITEM_STATUS_CANCELLED;
+			used = is_used_by(&coupons[i], order, &order->items[j]);
 		if (!used)
 			coupons[nrestored++] = coupons[i];
 	}

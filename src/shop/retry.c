@@ -76,7 +76,7 @@ enter_pending(Order *order, const Payment *asked, int64 time)
 	Datum		row;
 
 	order->expires_at = GetCurrentTransactionStartTimestamp() + time;
-	order_items_set_status(order_all_items(order), order->nitems, ORDER_ITEM_STATUS_PENDING_PAYMENT, &actor_system);
+	order_items_set_status(order_all_items(order), order->nitems, ORDER_ITEM_STATUS_PENDING_PAYMENT, 0, &actor_system);
 	row = order_save(order);
 	payment_insert(&payment);
 	order_write_payment_event(order, "PaymentRequested", "payment", &payment, NULL);

@@ -104,7 +104,7 @@ take_stock(const Revival *revival, const int64 *ids, const int64 *units, int n)
 			stock_raise_short(ids[i], units[i], available);
 		return false;
 	}
-	stock_record_taken(revival->moves, revival->order->nitems);
+	stock_record(revival->moves, revival->order->nitems, STOCK_REASON_ORDER);
 	return true;
 }
 

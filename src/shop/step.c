@@ -1,26 +1,29 @@
 /*
  * step.c
- *	  What happens to the items of an order that was paid, or that its buyer no longer wants: preparing,
- *	  dispatch, delivery, cancelling, returns, exchanges, and the money, stock and coupons that come back.
+ *	  What a step of an order's items brings about: preparing, dispatch, delivery, cancelling, returns, exchanges, and
+ *	  the money, stock and coupons that come back.
  *
- * Who may make which step is in commerce.order_item_transitions (order_state.c reads it); this file
- * knows what a step brings about:
- * - entering PREPARING asks the seller to deliver;
- * - entering CANCELLED gives back the stock, refunds the items' net, refunds a seller's shipping when
- *   all of that seller's items are cancelled, and gives a coupon back when all it applied to is;
- * - entering RETURNED gives back the stock and refunds the items' net;
+ * Who may make which step is in commerce.order_item_transitions (order_item.c reads it); this file knows what a step
+ * brings about:
+ * - entering PREPARING from PAID asks the seller to deliver;
+ * - entering CANCELLED gives back the stock, refunds the items' net and the shipping fees of what is wholly cancelled,
+ *	 and gives a coupon back when all it applied to is;
+ * - entering RETURNED refunds the items' net less a deduction, and gives back the stock unless it is broken or lost;
+ *	 from the way (DISPATCHED, IN_TRANSIT) it counts as a cancel for shipping and coupons;
  * - all else moves neither money nor stock.
- * A part of an item is split off first (order_state.c); its net is its share of the line's, so that
- * the parts of a line come to what the line cost, whatever the steps.
+ * What comes back is at most what is paid and not yet refunded.  A part of an item is split off first (order.c); its
+ * net is its share of the line's, so that the parts of a line come to what the line cost, whatever the steps.
  *
  * Lock order: gate, user's row, order's row, coupons by id, products by id.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/guc.h"
 #include "base/sql.h"
 #include "shop/order_event.h"
 #include "shop/refund.h"
@@ -35,7 +38,7 @@ is_actor(const Actor *actor, ActorKind kind)
 
 /* Sets the status of n items, which may have different ones now. */
 static void
-set_items(OrderItem *const *items, int n, OrderItemStatus status, const Actor *actor)
+set_items(OrderItem *const *items, int n, const Step *step)
 {
 	OrderItem **same = palloc(n * sizeof(OrderItem *));
 	bool	   *done = palloc0(n * sizeof(bool));
@@ -53,45 +56,69 @@ set_items(OrderItem *const *items, int n, OrderItemStatus status, const Actor *a
 				same[nsame++] = items[j];
 				done[j] = true;
 			}
-		order_items_set_status(same, nsame, status, actor);
+		order_items_set_status(same, nsame, step->status, step->shipment_id, step->actor);
 	}
 	pfree(same);
 	pfree(done);
 }
 
-Datum
-step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const Actor *actor)
+/* Notes of an item what only its step knows, and stores it. */
+static void
+note_return(const Order *order, OrderItem *item, const Step *step)
 {
-	bool		cancelled = status == ORDER_ITEM_STATUS_CANCELLED;
-	bool		returned = status == ORDER_ITEM_STATUS_RETURNED;
+	item->restocked = step->restock ? RESTOCKED : NOT_RESTOCKED;
+	item->lost = item->status == ORDER_ITEM_STATUS_DISPATCHED || item->status == ORDER_ITEM_STATUS_IN_TRANSIT;
+	item->deduction = step->deduction;
+	order_item_store(item, order->user_id);
+}
+
+/* What a step that gives n items back is worth to the buyer; they have their new status. */
+static int64
+share_of(const Order *order, OrderItem *const *items, int n)
+{
+	int64		share = refund_of_shipping(order, items, n);
+
+	for (int i = 0; i < n; i++)
+		share += order_item_net(items[i]) - items[i]->deduction;
+	return share;
+}
+
+Datum
+step_items(Order *order, OrderItem **items, int n, const Step *step)
+{
+	bool		cancelled = step->status == ORDER_ITEM_STATUS_CANCELLED;
+	bool		returned = step->status == ORDER_ITEM_STATUS_RETURNED;
 	OrderItemStatus *former = palloc(n * sizeof(OrderItemStatus));
 	int64		share = 0;
 	int64		amount = 0;
 	Datum		row;
 
 	for (int i = 0; i < n; i++)
+	{
 		former[i] = items[i]->status;
-	set_items(items, n, status, actor);
+		if (returned)
+			note_return(order, items[i], step);
+	}
+	set_items(items, n, step);
 	if (cancelled || returned)
-		for (int i = 0; i < n; i++)
-			share += order_item_net(items[i]);
-	if (cancelled)
-		share += refund_of_shipping(order, items, n);
-	/* goodwill may have given some of it back already */
-	amount = share > 0 ? Min(share, refund_left(order)) : 0;
-	order->refunded_amount += amount;
+	{
+		share = share_of(order, items, n);
+		/* goodwill may have given some of it back already */
+		amount = Min(share, refund_left(order));
+		order->refunded_amount += amount;
+	}
 
 	row = order_save(order);
-	order_write_changed(order, items, n, former, actor, share, amount);
+	order_write_changed(order, items, n, former, step->actor, share, amount);
 	if (cancelled && order->status == ORDER_STATUS_REFUNDED)
 		order_write_event(order, "OrderCancelled");
 	if (amount > 0)
 		refund_pay(order, amount, Min(refund_tax_free(items, n), amount), NULL);
-	if (status == ORDER_ITEM_STATUS_PREPARING && former[0] == ORDER_ITEM_STATUS_PAID)
+	if (step->status == ORDER_ITEM_STATUS_PREPARING && former[0] == ORDER_ITEM_STATUS_PAID)
 		order_write_delivery(order, items, n);
-	if (cancelled)
-		refund_coupons(order);
 	if (cancelled || returned)
+		refund_coupons(order);
+	if (cancelled || (returned && step->restock))
 		stock_give(order_items_stock_moves(items, n), n, cancelled ? STOCK_REASON_CANCEL : STOCK_REASON_RETURN);
 	return row;
 }
@@ -136,14 +163,38 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 	return order;
 }
 
-Datum
-step_item(Order *order, OrderItem **item, OrderItemStatus status, const Actor *actor, int64 quantity)
+/* A buyer can ask for a return or an exchange as long as an item is not confirmed, whether the job has run or not. */
+static void
+require_time(const OrderItem *item, OrderItemStatus status, const Actor *actor)
 {
-	if (!order_item_may_change(*item, status, actor, false))
-		order_item_refuse_change(*item, status, actor);
-	if (quantity > (*item)->line.quantity)
-		raise_invalid("quantity", "must be at most " INT64_FORMAT ", the item's units", (*item)->line.quantity);
-	if (quantity > 0 && quantity < (*item)->line.quantity)
-		*item = order_split_item(order, *item, quantity);
-	return step_items(order, item, 1, status, actor);
+	if (actor->kind != ACTOR_KIND_BUYER ||
+		(status != ORDER_ITEM_STATUS_RETURN_REQUESTED && status != ORDER_ITEM_STATUS_EXCHANGE_REQUESTED) ||
+		item->delivered_at + (int64) commerce_auto_confirm_after * USECS_PER_SEC > GetCurrentTimestamp())
+		return;
+	raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order_item"), D_INT("id", item->id),
+				D_TEXT("from", catalog_label_name(TYPE_ORDER_ITEM_STATUS, item->status)),
+				D_TEXT("to", catalog_label_name(TYPE_ORDER_ITEM_STATUS, status)),
+				D_TEXT("reason", "the time for it is over"));
+}
+
+OrderItem *
+step_take_part(Order *order, OrderItem *item, OrderItemStatus status, const Actor *actor, int64 quantity)
+{
+	if (!order_item_may_change(item, status, actor, false))
+		order_item_refuse_change(item, status, actor);
+	require_time(item, status, actor);
+	if (quantity > item->line.quantity)
+		raise_invalid("quantity", "must be at most " INT64_FORMAT ", the item's units", item->line.quantity);
+	if (quantity > 0 && quantity < item->line.quantity)
+		return order_split_item(order, item, quantity);
+	return item;
+}
+
+Datum
+step_item(Order *order, OrderItem **item, int64 quantity, const Step *step)
+{
+	*item = step_take_part(order, *item, step->status, step->actor, quantity);
+	if (step->deduction > order_item_net(*item))
+		raise_invalid("deduction", "must be from 0 to " INT64_FORMAT ", what the units cost", order_item_net(*item));
+	return step_items(order, item, 1, step);
 }

@@ -7,11 +7,28 @@
 
 #include "shop/order.h"
 
+/* A step that items take, and what of it is said by the call. */
+typedef struct Step
+{
+	OrderItemStatus status;		/* that is entered */
+	const Actor *actor;
+	bool		restock;		/* of RETURNED: what came back goes into stock */
+	int64		deduction;		/* of RETURNED, of a single item: won that are kept back */
+	int64		shipment_id;	/* of DISPATCHED: the parcel; 0: none */
+} Step;
+
 /*
- * Takes n (> 0) items of a locked order to a status, with all that this brings about, and returns the
- * orders row.  Raises INVALID_STATE_TRANSITION.
+ * Takes n (> 0) items of a locked order to a status, with all that this brings about, and returns the orders row.
+ * Raises INVALID_STATE_TRANSITION.
  */
-extern Datum step_items(Order *order, OrderItem **items, int n, OrderItemStatus status, const Actor *actor);
+extern Datum step_items(Order *order, OrderItem **items, int n, const Step *step);
+
+/*
+ * Judges a step of one item, and splits quantity units (0: all) off it, which are to take it; answers the item that is.
+ * Raises INVALID_STATE_TRANSITION, INVALID_REQUEST.
+ */
+extern OrderItem *step_take_part(Order *order, OrderItem *item, OrderItemStatus status, const Actor *actor,
+								 int64 quantity);
 
 /*
  * Locks an order that is the actor's: a buyer's own, or of a seller's items alone; of other actors, and of those
@@ -24,9 +41,9 @@ extern Order *step_lock_order(int64 order_id, const Actor *actor);
 extern Order *step_lock_item(int64 item_id, const Actor *actor, OrderItem **item);
 
 /*
- * Takes an item, or quantity units of it (0: all), to a status; *item becomes the item that has it.
- * Returns the orders row.
+ * Takes an item, or quantity units of it (0: all), a step; *item becomes the item that has taken it.  Returns the
+ * orders row.
  */
-extern Datum step_item(Order *order, OrderItem **item, OrderItemStatus status, const Actor *actor, int64 quantity);
+extern Datum step_item(Order *order, OrderItem **item, int64 quantity, const Step *step);
 
 #endif

@@ -129,9 +129,9 @@ write_entries(const StockMove *moves, int nmoves, int sign, StockReason reason, 
 }
 
 void
-stock_record_taken(const StockMove *moves, int nmoves)
+stock_record(const StockMove *moves, int nmoves, StockReason reason)
 {
-	write_entries(moves, nmoves, -1, STOCK_REASON_ORDER, 0, NULL, current_key());
+	write_entries(moves, nmoves, -1, reason, 0, NULL, current_key());
 }
 
 void

@@ -45,7 +45,7 @@ extern bool stock_try_take(int64 product_id, int64 units, int64 *available);
 extern void stock_lock(const int64 *product_ids, int n);
 
 /* Writes the journal of what was taken with stock_take(). */
-extern void stock_record_taken(const StockMove *moves, int nmoves);
+extern void stock_record(const StockMove *moves, int nmoves, StockReason reason);
 
 /* What is available of a product at this moment, own takes and gives counted. */
 extern int64 stock_available(int64 product_id);

@@ -31,8 +31,8 @@ delivery_text(const char *name, const JsonbValue *value)
 	return text_to_cstring(given);
 }
 
-static void
-read_delivery(Recipient *delivery, Jsonb *object)
+void
+terms_read_delivery(Recipient *delivery, Jsonb *object)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -94,7 +94,7 @@ terms_get(FunctionCallInfo fcinfo, int first)
 	terms.method = arg_label(fcinfo, first, "payment_method", TYPE_PAYMENT_METHOD);
 	delivery = arg_jsonb_or_null(fcinfo, first + 1);
 	if (delivery)
-		read_delivery(&terms.delivery, delivery);
+		terms_read_delivery(&terms.delivery, delivery);
 	terms.metadata = arg_metadata(fcinfo, first + 2);
 	if (!PG_ARGISNULL(first + 3))
 		terms.pay_within = PG_GETARG_INTERVAL_P(first + 3);

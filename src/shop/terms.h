@@ -25,6 +25,9 @@ typedef struct Terms
  */
 extern Terms terms_get(FunctionCallInfo fcinfo, int first);
 
+/* Reads a delivery: {"name", "phone", "address", "memo"}, each optional.  Raises INVALID_REQUEST. */
+extern void terms_read_delivery(Recipient *delivery, Jsonb *object);
+
 /* The canonical form of terms, the same for all that say the same. */
 extern char *terms_canonical(const Terms *terms);
 

@@ -32,7 +32,7 @@ SELECT results_eq(format($$SELECT seq, product_id, seller_id, product_name, stat
 		(2, %s, %s, 'Scarf', 'PREPARING', 1, 20000, 0, 20000, 20000, 0, 2500, 0, NULL)$$, :teapot, :kiln, :scarf, :loom),
 	'its items, in the order of the request');
 SELECT results_eq(format($$SELECT i.seq, e.from_status::text, e.event::text, e.quantity, e.actor::text, e.actor_id FROM commerce.order_item_events e
-		JOIN commerce.order_items i ON i.id = e.order_item_id WHERE i.order_id = %s ORDER BY i.seq, e.id$$, :o),
+		JOIN commerce.order_items i ON i.id = e.order_item_id WHERE i.order_id = %s ORDER BY i.seq, e.ordinal$$, :o),
 	format($$VALUES (1, NULL, 'PAID', 2::bigint, 'BUYER', %s::bigint), (1, 'PAID', 'PREPARING', 2, 'SYSTEM', NULL),
 		(2, NULL, 'PAID', 1, 'BUYER', %1$s), (2, 'PAID', 'PREPARING', 1, 'SYSTEM', NULL)$$, :kim),
 	'their history: paid, and prepared at once');
@@ -160,14 +160,11 @@ SELECT commerce.adjust_stock(:own, 1) \g /dev/null
 SELECT lives_ok(format('SELECT commerce.place_order(%s, %L)', :kim, '[{"product_id":' || :own || '.0,"quantity":1.00}]'), 'or zeros after its point');
 
 -- Sums beyond bigint
-SELECT commerce.create_product(NULL, 'Dear', 9223372036854775807, 10, shipping_fee => 1) AS dear \gset
-SELECT commerce.create_product(NULL, 'Dear too', 5000000000000000000, 10) AS dear2 \gset
-SELECT commerce.create_product(NULL, 'Far', 1, 10, shipping_fee => 9223372036854775807) AS far \gset
+SELECT commerce.create_product(NULL, 'Dear', 1000000000000, 100000000, shipping_fee => 1) AS dear \gset
+SELECT commerce.create_product(NULL, 'Dear too', 1000000000000, 100000000) AS dear2 \gset
 SELECT refuses(pg_temp.call(:kim, items), 'INVALID_REQUEST', what)
-FROM (VALUES (pg_temp.items(:dear, 2), 'a line beyond bigint'), (pg_temp.items(:dear2, 1, :dear, 1), 'lines beyond bigint together'),
-	(pg_temp.items(:far, 1, :dear2, 1, :far, 1, :teapot, 1), 'fees beyond bigint together'), (pg_temp.items(:dear, 1), 'price and fee beyond bigint together'),
-	(pg_temp.items(:far, 1), 'fee and price beyond bigint together')) AS t (items, what);
-SELECT refuses(pg_temp.call(:kim, pg_temp.items(:dear2, 1)), 'INVALID_REQUEST', 'more than JSON clients read exactly');
+FROM (VALUES (pg_temp.items(:dear, 10000000), 'a line beyond bigint'), (pg_temp.items(:dear2, 9000000, :dear, 9000000), 'lines beyond bigint together'),
+	(pg_temp.items(:dear2, 9008), 'more than JSON clients read exactly')) AS t (items, what);
 
 -- 1000 lines
 SELECT jsonb_agg(jsonb_build_object('product_id', commerce.create_product(NULL, 'P' || i, 100, 2, shipping_fee => 10), 'quantity', 1)) AS thousand FROM generate_series(1, 1000) i \gset

@@ -19,7 +19,7 @@ AS $$SELECT jsonb_agg(jsonb_build_object('product_id', $1[i], 'quantity', $1[i +
 CREATE FUNCTION pg_temp.payments(o bigint) RETURNS text LANGUAGE sql
 AS $$SELECT string_agg(concat_ws(':', kind, status, amount, provider_event_id), ' ' ORDER BY id) FROM commerce.payments WHERE order_id = o$$;
 CREATE FUNCTION pg_temp.history(o bigint) RETURNS text LANGUAGE sql
-AS $$SELECT string_agg(e.event || ' ' || e.actor, ', ' ORDER BY e.id) FROM commerce.order_item_events e JOIN commerce.order_items i ON i.id = e.order_item_id WHERE i.order_id = o AND i.seq = 1$$;
+AS $$SELECT string_agg(e.event || ' ' || e.actor, ', ' ORDER BY e.ordinal) FROM commerce.order_item_events e JOIN commerce.order_items i ON i.id = e.order_item_id WHERE i.order_id = o AND i.seq = 1$$;
 RESET ROLE;
 CREATE FUNCTION pg_temp.overdue(o bigint) RETURNS void LANGUAGE sql SECURITY DEFINER
 AS $$UPDATE commerce.orders SET expires_at = now() - interval '1 second' WHERE id = o$$;

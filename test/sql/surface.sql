@@ -19,7 +19,7 @@ FROM (VALUES
 	('promotions', 'id product_id kind value starts_at ends_at'),
 	('orders', 'id user_id status created_at updated_at paid_at items_total item_discount_total order_discount shipping_total payment_amount expires_at'),
 	('order_items', 'id order_id seq product_id seller_id product_name status quantity unit_price unit_discount unit_final line_total order_discount_share shipping_fee split_from'),
-	('order_item_events', 'id order_item_id event quantity at actor actor_id note'),
+	('order_item_events', 'order_item_id ordinal event quantity at actor actor_id note'),
 	('payments', 'id order_id kind method status amount provider_event_id at'),
 	('balance_entries', 'user_id number kind amount balance_after reference at'),
 	('stock_entries', 'product_id delta reason order_item_id actor_id note at'),

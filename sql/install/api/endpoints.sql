@@ -39,7 +39,7 @@ BEGIN
 		|| pg_catalog.jsonb_build_object(
 			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
 						|| pg_catalog.jsonb_build_object('history',
-							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{id,order_item_id,xid}'::text[] ORDER BY e.id)
+							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{ordinal,order_item_id,xid}'::text[] ORDER BY e.ordinal)
 							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
 					  FROM commerce.order_items i WHERE i.order_id = o.id),
 			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id)

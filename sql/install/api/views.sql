@@ -117,7 +117,7 @@ CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
-	SELECT e.id, e.order_item_id, e.from_status, e.event, e.quantity, e.at, e.actor, e.actor_id, e.note
+	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.at, e.actor, e.actor_id, e.note
 	FROM commerce.order_item_events e;
 COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
 

@@ -58,7 +58,7 @@ RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	steps CONSTANT text[] := '{sales,stock,coupons,histories,users,orders,end}';
+	steps CONSTANT text[] := '{sales,stock,coupons,histories,users,orders,end}'::text[];
 	o commerce_private.origin;
 	upper bigint;
 BEGIN

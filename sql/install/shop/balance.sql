@@ -57,7 +57,7 @@ BEGIN
 	END IF;
 	stored := commerce_private.begin_key(scope, 'adjust_balance', adjust_balance.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		adjust_balance.balance := stored->'balance';
+		adjust_balance.balance := (stored->'balance')::bigint;
 		RETURN;
 	END IF;
 

@@ -35,7 +35,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('imported',
 			pg_catalog.format('%s must be a whole number between %s and %s', path || attribute, lowest, highest));
 	END IF;
-	RETURN value;
+	RETURN value::bigint;
 END
 $$;
 COMMENT ON FUNCTION commerce_private.imported_number(jsonb, text, text, bigint, bigint, bigint) IS
@@ -100,7 +100,7 @@ BEGIN
 	created_at := commerce_private.imported_time(imported, 'created_at', pg_catalog.now());
 	stored := commerce_private.begin_key(scope, 'import_user', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 
 	INSERT INTO commerce.users (name, email, phone, address, external_id, metadata, balance, last_entry, created_at, event_key)
@@ -253,14 +253,14 @@ BEGIN
 	FROM (SELECT nullif(imported->'delivery', 'null') AS delivery) d
 	RETURNING id INTO made;
 	INSERT INTO commerce.order_items (order_id, seq, line, product_id, seller_id, product_name, status, quantity, unit_price,
-		unit_discount, unit_final, line_total, order_discount_share, shipping_fee, delivered_at, tax_exempt)
+		unit_discount, unit_final, line_total, order_discount_share, shipping_fee, delivered_at, tax_exempt, last_event)
 	SELECT made, l.line, l.line, l.product_id, l.seller_id, l.product_name, 'CONFIRMED', l.quantity, l.unit_price,
 		   l.unit_discount, l.unit_final, l.line_total, s.share,
-		   CASE l.line WHEN 1 THEN totals.shipping_total ELSE 0 END, delivered, l.tax_exempt
+		   CASE l.line WHEN 1 THEN totals.shipping_total ELSE 0 END, delivered, l.tax_exempt, 3
 	FROM pg_catalog.unnest(lines) l JOIN commerce_private.spread_discount(totals.order_discount, lines) s USING (line)
 	ORDER BY l.line;
-	INSERT INTO commerce.order_item_events (order_item_id, from_status, event, quantity, at, actor, note)
-	SELECT i.id, e.from_status, e.event, i.quantity, e.at, 'SYSTEM', 'imported'
+	INSERT INTO commerce.order_item_events (order_item_id, ordinal, from_status, event, quantity, at, actor, note)
+	SELECT i.id, e.ordinal, e.from_status, e.event, i.quantity, e.at, 'SYSTEM', 'imported'
 	FROM commerce.order_items i,
 		 (VALUES (1, NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, paid),
 				 (2, 'PAID', 'DELIVERED', delivered),
@@ -304,7 +304,7 @@ BEGIN
 	END IF;
 	stored := commerce_private.begin_key(scope, 'import_order', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 
 	buyer := commerce_private.lock_user(commerce_private.imported_number(imported, '', 'user_id', 1, 999999999999999999));

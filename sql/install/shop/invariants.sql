@@ -42,15 +42,30 @@ AS $$
 		UNION ALL SELECT 'the gate''s triggers are always enabled',
 			(SELECT count(*) FROM pg_catalog.pg_trigger g
 			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
+		-- What is out beside what the buyers have came back and was not restocked, or was lost.
 		UNION ALL SELECT 'stock went out for the units of an order',
 			(SELECT count(*) FROM
-			 (SELECT i.order_id, i.product_id,
-					 sum(i.quantity) FILTER (WHERE i.status NOT IN ('CANCELLED', 'RETURNED') AND NOT r.imported) AS units
-			  FROM commerce.order_items i JOIN commerce.orders r ON r.id = i.order_id GROUP BY 1, 2) o
-			 FULL JOIN (SELECT i.order_id, e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e
-						JOIN commerce.order_items i ON i.id = e.order_item_id GROUP BY 1, 2) e
-				ON e.order_id = o.order_id AND e.product_id = o.product_id
-			 WHERE coalesce(o.units, 0) <> -coalesce(e.total, 0))
+			 (SELECT r.id, gone.units AS gone,
+					 bool_or(p.present > p.taken OR p.taken > p.present + gone.units) AS off,
+					 coalesce(sum(p.taken - p.present), 0) AS beside
+			  FROM commerce.orders r
+			  CROSS JOIN LATERAL
+				(SELECT coalesce(sum(e.quantity), 0) AS units
+				 FROM commerce.order_items i JOIN commerce.order_item_events e ON e.order_item_id = i.id
+				 WHERE i.order_id = r.id AND (e.event = 'RETURNED' AND e.restocked IS NOT TRUE
+											  OR e.event = 'EXCHANGED' AND NOT e.restocked)) gone
+			  LEFT JOIN
+				(SELECT u.order_id, u.product_id, sum(u.present) AS present, sum(u.taken) AS taken
+				 FROM (SELECT i.order_id, coalesce(i.replacement_product_id, i.product_id) AS product_id,
+							  CASE WHEN i.status IN ('CANCELLED', 'RETURNED') THEN 0 ELSE i.quantity END AS present, 0::bigint AS taken
+					   FROM commerce.order_items i
+					   UNION ALL
+					   SELECT i.order_id, e.product_id, 0, -e.delta
+					   FROM commerce.stock_entries e JOIN commerce.order_items i ON i.id = e.order_item_id) u
+				 GROUP BY 1, 2) p ON p.order_id = r.id
+			  WHERE NOT r.imported
+			  GROUP BY 1, 2) o
+			 WHERE o.off OR o.beside <> o.gone)
 		UNION ALL SELECT 'a coupon is not issued more often than its quantity',
 			(SELECT count(*) FROM commerce.coupons c
 			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
@@ -163,7 +178,7 @@ AS $$
 		UNION ALL SELECT 'an item''s status is its last event',
 			(SELECT count(*) FROM commerce.order_items i
 			 LEFT JOIN (SELECT DISTINCT ON (e.order_item_id) e.order_item_id, e.event
-						FROM commerce.order_item_events e ORDER BY e.order_item_id, e.id DESC) e ON e.order_item_id = i.id
+						FROM commerce.order_item_events e ORDER BY e.order_item_id, e.ordinal DESC) e ON e.order_item_id = i.id
 			 WHERE i.status IS DISTINCT FROM e.event)
 	)
 	SELECT c.invariant, c.violations FROM checks c WHERE c.violations > 0

@@ -78,6 +78,11 @@ CREATE TABLE commerce.order_items (
 	deduction            bigint NOT NULL DEFAULT 0,
 	replacement_product_id bigint REFERENCES commerce.products,
 	shipment_id          bigint,
+	own_shipping         boolean NOT NULL DEFAULT false,
+	lost                 boolean NOT NULL DEFAULT false,
+	split_quantity       bigint NOT NULL DEFAULT 0 CHECK (split_quantity >= 0),
+	split_net            bigint NOT NULL DEFAULT 0 CHECK (split_net >= 0),
+	last_event           int NOT NULL DEFAULT 0,
 	CONSTRAINT order_items_order_seq_key UNIQUE (order_id, seq),
 	CONSTRAINT order_items_deduction_check CHECK (deduction BETWEEN 0 AND line_total - order_discount_share),
 	CONSTRAINT order_items_unit_final_check CHECK (unit_final = unit_price - unit_discount),
@@ -89,7 +94,7 @@ CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) W
 CREATE INDEX order_items_limited_idx ON commerce.order_items (limited_user_id, (coalesce(replacement_product_id, product_id)))
 	WHERE limited_user_id IS NOT NULL;
 CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';
-CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WHERE status = 'DELIVERED';
+CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WHERE status = 'DELIVERED' OR status = 'EXCHANGED';
 COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
 COMMENT ON COLUMN commerce.order_items.seq IS 'position in the order, from 1; parts split off take the next';
 COMMENT ON COLUMN commerce.order_items.product_name IS 'name when it was ordered';
@@ -106,13 +111,18 @@ COMMENT ON COLUMN commerce.order_items.user_limit IS 'the limit per user that wa
 COMMENT ON COLUMN commerce.order_items.deduction IS 'won that were kept back at the return';
 COMMENT ON COLUMN commerce.order_items.replacement_product_id IS 'what the buyer has got in exchange; NULL: nothing was exchanged';
 COMMENT ON COLUMN commerce.order_items.shipment_id IS 'the parcel it went with last';
+COMMENT ON COLUMN commerce.order_items.own_shipping IS 'the product had a shipping fee of its own; otherwise the line shares its seller''s policy';
+COMMENT ON COLUMN commerce.order_items.lost IS 'RETURNED from the way: the parcel was lost, or came back to its sender';
+COMMENT ON COLUMN commerce.order_items.split_quantity IS 'units that were split off this row';
+COMMENT ON COLUMN commerce.order_items.split_net IS 'what these came to, won';
+COMMENT ON COLUMN commerce.order_items.last_event IS 'ordinal of the last row of its history';
 COMMENT ON COLUMN commerce.order_items.delivered_at IS 'when it was DELIVERED last';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items_id_seq', '');
 
 CREATE TABLE commerce.order_item_events (
-	id            bigint GENERATED ALWAYS AS IDENTITY,
 	order_item_id bigint NOT NULL REFERENCES commerce.order_items,
+	ordinal       int NOT NULL CHECK (ordinal > 0),
 	from_status   commerce.order_item_status,
 	event         commerce.order_item_status NOT NULL,
 	quantity      bigint NOT NULL CHECK (quantity > 0),
@@ -121,18 +131,20 @@ CREATE TABLE commerce.order_item_events (
 	actor_id      bigint,
 	note          text,
 	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
-	PRIMARY KEY (order_item_id, id)
+	restocked     boolean,
+	PRIMARY KEY (order_item_id, ordinal)
 );
 -- What best sellers are counted from: units sold, and units of paid orders cancelled.
 CREATE INDEX order_item_events_sales_idx ON commerce.order_item_events (xid)
 	WHERE event = 'PAID' OR (event = 'CANCELLED' AND from_status <> 'PENDING_PAYMENT');
 COMMENT ON TABLE commerce.order_item_events IS 'append-only history of every order item';
+COMMENT ON COLUMN commerce.order_item_events.ordinal IS 'number within the item''s history, from 1';
+COMMENT ON COLUMN commerce.order_item_events.restocked IS 'of RETURNED and EXCHANGED: whether what came back went into stock; NULL: nothing came back';
 COMMENT ON COLUMN commerce.order_item_events.event IS 'the status that was entered';
 COMMENT ON COLUMN commerce.order_item_events.from_status IS 'the status before; NULL for the first';
 COMMENT ON COLUMN commerce.order_item_events.actor_id IS 'user id of the buyer or admin, seller id of the seller; NULL: the system, or a trusted caller';
 COMMENT ON COLUMN commerce.order_item_events.xid IS 'the transaction that wrote the event';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_item_events', '');
-SELECT pg_catalog.pg_extension_config_dump('commerce.order_item_events_id_seq', '');
 
 CREATE TABLE commerce.order_coupons (
 	order_id        bigint NOT NULL REFERENCES commerce.orders,

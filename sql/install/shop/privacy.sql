@@ -15,11 +15,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(pg_catalog.jsonb_agg((pg_catalog.to_jsonb(o) - '{user_id,event_key}'::text[])
 		|| pg_catalog.jsonb_build_object(
-			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id')
+			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - '{order_id,split_quantity,split_net,last_event}'::text[])
 						|| pg_catalog.jsonb_build_object('history',
-							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{id,order_item_id,xid}'::text[] ORDER BY e.id)
+							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{order_item_id,xid}'::text[] ORDER BY e.ordinal)
 							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
 					  FROM commerce.order_items i WHERE i.order_id = o.id),
+			'shipments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) - 'order_id' ORDER BY s.id), '[]')
+						  FROM commerce.shipments s WHERE s.order_id = o.id),
 			'coupons', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id), '[]')
 						FROM commerce.order_coupons c WHERE c.order_id = o.id),
 			'payments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - '{order_id,user_id}'::text[] ORDER BY p.id), '[]')

@@ -178,7 +178,7 @@ BEGIN
 		'stock', create_product.stock, 'actor_id', create_product.actor_id, 'note', create_product.note);
 	stored := commerce_private.begin_key(scope, 'create_product', create_product.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 	IF create_product.seller_id IS NOT NULL
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN

@@ -77,7 +77,7 @@ BEGIN
 		'actor_id', create_promotion.actor_id, 'note', create_promotion.note);
 	stored := commerce_private.begin_key(scope, 'create_promotion', create_promotion.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('ends_at', create_promotion.ends_at, create_promotion.starts_at);

@@ -100,7 +100,7 @@ BEGIN
 	PERFORM commerce_private.check_text('note', adjust_stock.note);
 	stored := commerce_private.begin_key(scope, 'adjust_stock', adjust_stock.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'available';
+		RETURN (stored->'available')::bigint;
 	END IF;
 	seller_id := commerce_private.product_seller(adjust_stock.product_id);
 	PERFORM commerce_private.require_who(adjust_stock.actor_id, seller_id);

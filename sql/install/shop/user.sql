@@ -173,7 +173,7 @@ BEGIN
 		'external_id', create_user.external_id, 'metadata', create_user.metadata);
 	stored := commerce_private.begin_key(scope, 'create_user', create_user.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 
 	INSERT INTO commerce.users (name, email, phone, address, role, external_id, metadata, event_key)

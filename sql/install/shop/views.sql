@@ -25,9 +25,11 @@ COMMENT ON COLUMN commerce.product_list.stock IS 'units that can be ordered';
 CREATE VIEW commerce.order_list AS
 	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
 		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
-		   o.payment_amount, o.refunded_amount, i.items
+		   o.payment_amount, o.refunded_amount, o.tax_free_amount, o.recipient_name, o.recipient_phone,
+		   o.recipient_address, o.recipient_memo, o.metadata, i.items
 	FROM commerce.orders o
-	JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t) - 'order_id' ORDER BY t.seq) AS items
+	JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t)
+					- '{order_id,own_shipping,lost,split_quantity,split_net,last_event,limited_user_id,user_limit}'::text[] ORDER BY t.seq) AS items
 				  FROM commerce.order_items t WHERE t.order_id = o.id) i ON true;
 COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array';
 
