@@ -82,6 +82,63 @@ test('a pending payment is 202, and its confirmation pays', async () => {
   assert.equal((await call(buyer.who, 'confirm_payment', { order_id: placed.data.id, succeeded: true, provider_event_id: 'x' })).status, 403);
 });
 
+test('a payment that failed is tried again, and what was paid too much goes back', async () => {
+  const buyer = await newBuyer(0);
+  const product = await newProduct();
+  const placed = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }], payment_method: 'EXTERNAL', delivery: { name: 'Lee', memo: 'at the door' } });
+  const order_id = placed.data.id;
+  const answered = (succeeded, provider_event_id, more = {}) => call(admin, 'confirm_payment', { order_id, succeeded, provider_event_id: `${provider_event_id}-${order_id}`, ...more });
+  assert.equal((await answered(false, 'a')).data.status, 'CANCELLED');
+  assert.equal((await call((await newBuyer(0)).who, 'retry_payment', { order_id })).status, 404);
+  const retried = await call(buyer.who, 'retry_payment', { order_id });
+  assert.deepEqual([retried.status, retried.data.status, retried.headers.get('location')], [202, 'PENDING_PAYMENT', `/rpc/get_order?order_id=${order_id}`]);
+  assert.equal((await answered(true, 'b', { amount: 10000 })).data.status, 'PAID');
+  assert.equal((await answered(true, 'c', { amount: 10000 })).data.status, 'PAID');
+  const refunded = await call(admin, 'refund_order', { order_id, amount: 1000, note: 'came late' }, { 'Idempotency-Key': 'r' });
+  assert.deepEqual([refunded.status, refunded.data.refunded_amount], [200, 1000]);
+  const { data: [unexpected] } = await client(buyer.who).from('payments').select('id,amount').eq('status', 'UNEXPECTED');
+  const returned = await call(admin, 'return_payment', { payment_id: unexpected.id });
+  assert.deepEqual([returned.data.kind, returned.data.status, returned.data.refund_of], ['REFUND', 'REQUESTED', unexpected.id]);
+  assert.equal((await call(admin, 'report_refund', { payment_id: returned.data.id, succeeded: true, provider_event_id: `d-${order_id}` })).data.status, 'COMPLETED');
+  assert.deepEqual((await client(buyer.who).from('payments').select('kind,status,amount').order('id')).data, [
+    { kind: 'PAYMENT', status: 'FAILED', amount: 10000 }, { kind: 'PAYMENT', status: 'COMPLETED', amount: 10000 }, { kind: 'PAYMENT', status: 'UNEXPECTED', amount: 10000 },
+    { kind: 'REFUND', status: 'REQUESTED', amount: 1000 }, { kind: 'REFUND', status: 'COMPLETED', amount: 10000 }]);
+  const { data: [order] } = await client(buyer.who).from('orders').select('recipient_name,recipient_memo');
+  assert.deepEqual(order, { recipient_name: 'Lee', recipient_memo: 'at the door' });
+});
+
+test('a seller sees where an order goes and the own lines, and nothing else of it', async () => {
+  const [buyer, seller, other] = [await newBuyer(), await newSeller(), await newSeller()];
+  const [mine, theirs] = [await newProduct({ seller_id: seller.sellerId }), await newProduct({ seller_id: other.sellerId })];
+  const placed = await call(buyer.who, 'place_order', { items: [{ product_id: mine, quantity: 2 }, { product_id: theirs, quantity: 1 }], delivery: { address: 'Seoul' } });
+  const { data, error } = await client(seller.who).from('seller_orders').select();
+  assert.equal(error, null);
+  assert.deepEqual([data.length, Object.keys(data[0]).sort(), data[0].recipient_address, data[0].items.map((i) => i.product_id)],
+    [1, ['created_at', 'id', 'items', 'recipient_address', 'recipient_memo', 'recipient_name', 'recipient_phone'], 'Seoul', [mine]]);
+  const [line, foreign] = placed.data.items.toSorted((a, b) => (a.product_id === mine ? -1 : 1));
+  const cancelled = await call(seller.who, 'cancel_order_item', { order_item_id: line.id, quantity: 1, note: 'broken' });
+  assert.deepEqual([cancelled.status, cancelled.data.items.map((i) => i.status), cancelled.data.payment_amount], [200, ['PREPARING', 'CANCELLED'], undefined]);
+  assert.equal((await call(seller.who, 'cancel_order_item', { order_item_id: foreign.id, quantity: 1 })).status, 404);
+});
+
+test('a person changes and reads what is kept of himself', async () => {
+  const buyer = await newBuyer(100);
+  const changed = await call(buyer.who, 'update_user', { phone: '010-1', address: 'Busan', metadata: { size: 'M' } });
+  assert.deepEqual([changed.data.phone, changed.data.metadata], ['010-1', { size: 'M' }]);
+  assert.equal((await call(buyer.who, 'update_user', { clear: ['address'] })).data.address, null);
+  assert.equal((await call(buyer.who, 'update_user', { external_id: 'x' })).status, 403);
+  assert.equal((await call(buyer.who, 'update_user', { user_id: 1, phone: '1' })).code, 'INVALID_REQUEST');
+  const kept = await http('/rpc/export_user', { who: buyer.who });
+  assert.deepEqual([kept.data.user.id, kept.data.balance_entries.length], [buyer.id, 1]);
+  assert.equal((await http(`/rpc/export_user?user_id=${buyer.id}`, { who: buyer.who })).code, 'INVALID_REQUEST');
+  const user_id = buyer.id;
+  assert.equal((await http(`/rpc/balance_statement?user_id=${user_id}`, { who: admin })).data[0].amount, 100);
+  assert.equal((await http(`/rpc/find_user?email=${encodeURIComponent(kept.data.user.email.toUpperCase())}`, { who: admin })).data.id, user_id);
+  assert.equal((await call(admin, 'erase_user', { user_id })).code, 'OPEN_BUSINESS');
+  assert.equal((await call(admin, 'adjust_balance', { user_id, amount: -100, note: 'paid out' })).data.balance, 0);
+  assert.equal((await call(admin, 'erase_user', { user_id, note: 'asked' })).data.email, null);
+});
+
 test('Idempotency-Key', async () => {
   const buyer = await newBuyer();
   const product = await newProduct();

@@ -76,6 +76,16 @@ seller 3|change_item_status|{"order_item_id": :item, "new_status": "DELIVERED"}|
 buyer 1|get_order|{"order_id": ":order"}||
 buyer 1|cancel_order|{"order_id": :pending}||
 admin 5|get_order|{"order_id": ":pending"}||
+buyer 1|place_order|{"items": [{"product_id": 2, "quantity": 2}], "payment_method": "EXTERNAL"}|retried|data,id
+admin 5|confirm_payment|{"order_id": :retried, "succeeded": false, "provider_event_id": "e2"}||
+buyer 1|retry_payment|{"order_id": :retried}||
+admin 5|confirm_payment|{"order_id": :retried, "succeeded": true, "provider_event_id": "e3"}||
+admin 5|confirm_payment|{"order_id": :retried, "succeeded": true, "provider_event_id": "e4", "amount": 5}||
+admin 5|refund_order|{"order_id": :retried, "amount": 100, "note": "sorry"}||
+admin 5|get_order|{"order_id": ":retried"}|unexpected|data,payments,2,id
+admin 5|get_order|{"order_id": ":retried"}|refund|data,payments,3,id
+admin 5|report_refund|{"payment_id": :refund, "succeeded": true, "provider_event_id": "r1"}||
+admin 5|return_payment|{"payment_id": :unexpected, "note": "twice"}||
 seller 3|create_product|{"name": "jug", "price": 100, "stock": 0}|product|data,product_id
 seller 3|update_product|{"product_id": :product, "price": 200}||
 seller 3|adjust_stock|{"product_id": :product, "delta": 5}||

@@ -129,6 +129,19 @@ FROM tap.http('buyer 2', 'place_order', '{"items": [{"product_id": 2, "quantity"
 CROSS JOIN LATERAL (SELECT i->'id' AS id FROM jsonb_array_elements(o.data->'items') i WHERE i->>'seller_id' = '1') i
 CROSS JOIN LATERAL tap.http('seller 3', 'cancel_order_item', jsonb_build_object('order_item_id', i.id, 'quantity', 1)) r;
 
+-- an order that was not paid is paid anew, by its buyer
+SELECT is((tap.http('admin 5', 'confirm_payment', jsonb_build_object('order_id', o.data->'id', 'succeeded', false, 'provider_event_id', 'f'))).data->>'status', 'CANCELLED', 'a payment fails'),
+	   ok(set_config('tap.order', o.data->>'id', false) <> '', 'of an order')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 2, "quantity": 1}], "payment_method": "EXTERNAL"}') o;
+SELECT is(r.status, 404, 'another buyer does not find it') FROM tap.http('buyer 2', 'retry_payment', jsonb_build_object('order_id', current_setting('tap.order')::int)) r;
+SELECT is(r.status, 202, 'its own tries again'), is(r.headers->>'Location', '/rpc/get_order?order_id=' || current_setting('tap.order'), 'and is told where it is'),
+	   is(jsonb_array_length(r.data->'items'), 1, 'with its items')
+FROM tap.http('buyer 1', 'retry_payment', jsonb_build_object('order_id', current_setting('tap.order')::int), '{"idempotency-key": "again"}') r;
+SELECT is(r.status, 200, 'once with a key'), is(r.headers->>'Idempotent-Replayed', 'true', 'as a replay')
+FROM tap.http('buyer 1', 'retry_payment', jsonb_build_object('order_id', current_setting('tap.order')::int), '{"idempotency-key": "again"}') r;
+SELECT is(r.code, 'REFUND_EXCEEDS_PAID', 'what is not paid is not refunded')
+FROM tap.http('admin 5', 'refund_order', jsonb_build_object('order_id', current_setting('tap.order')::int, 'amount', 100, 'note', 'x')) r;
+
 -- what the contract gives to administrators alone, within what others have
 SELECT is(r.status, 403, format('%s: %s is not %s''s to set', f.called, f.body, f.caller))
 FROM (VALUES ('buyer 1', 'update_user', '{"external_id": "x"}'::jsonb), ('buyer 1', 'update_user', '{"clear": ["external_id"]}'),
@@ -205,7 +218,7 @@ SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FRO
 CREATE TABLE tap.moved AS SELECT o.id, o.created_at FROM commerce.orders o;
 UPDATE commerce.orders o SET created_at = statement_timestamp() - a.ago
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM commerce.orders) m
-JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes'), (5, interval '32 minutes')) a (n, ago) USING (n)
+JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes'), (5, interval '32 minutes'), (6, interval '33 minutes')) a (n, ago) USING (n)
 WHERE o.id = m.id;
 SELECT is(jsonb_path_query_array(r.data->'orders_per_minute', '$ ? (@ > 0)'), '[1, 1, 1]', 'orders of the last 30 minutes are counted'),
 	   is(jsonb_array_length(r.data->'orders_per_minute'), 30, 'by 30 minutes'), is(r.data->'orders_per_minute'->0, '1', 'one was almost 30 minutes ago'),

@@ -326,6 +326,7 @@ AS $$
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
+			   e.name IN ('retry_payment') AS always_pending,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
 			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
 		FROM e, commerce_private.api_data_schema(e.name) AS d (schema)),
@@ -348,8 +349,8 @@ AS $$
 		FROM has
 		CROSS JOIN LATERAL (VALUES
 			(200, CASE WHEN has.location THEN 'a repeated Idempotency-Key: what was answered first' ELSE 'done' END, NOT has.location OR has.key),
-			(201, 'made; Location says where it can be read', has.location),
-			(202, 'made, and waiting for its payment', has.payment)) AS r (status, description, there)
+			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending),
+			(202, 'made, and waiting for its payment', has.payment OR has.always_pending)) AS r (status, description, there)
 		WHERE r.there),
 	operation AS (
 		SELECT pg_catalog.jsonb_build_object(

@@ -94,8 +94,9 @@ COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrat
 CREATE VIEW commerce_api.order_items WITH (security_invoker = true) AS
 	SELECT i.id, i.order_id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, i.quantity, i.unit_price,
 		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
-		   i.coupon_issue_id, i.split_from, i.delivered_at, i.line, i.tax_exempt, i.deduction, i.replacement_product_id,
-		   i.shipment_id
+		   i.coupon_issue_id, i.split_from, i.delivered_at, i.line, i.tax_exempt, i.deduction,
+		   -- not plainly: a second way from an item to a product would make order_items(products(*)) ambiguous
+		   coalesce(i.replacement_product_id) AS replacement_product_id, i.shipment_id
 	FROM commerce.order_items i;
 COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a seller what was ordered of it; for an administrator all';
 
