@@ -86,10 +86,12 @@ admin 5|get_order|{"order_id": ":retried"}|unexpected|data,payments,2,id
 admin 5|get_order|{"order_id": ":retried"}|refund|data,payments,3,id
 admin 5|report_refund|{"payment_id": :refund, "succeeded": true, "provider_event_id": "r1"}||
 admin 5|return_payment|{"payment_id": :unexpected, "note": "twice"}||
-seller 3|create_product|{"name": "jug", "price": 100, "stock": 0}|product|data,product_id
+seller 3|create_product|{"name": "jug", "price": 100, "stock": 0, "sku": "J1", "image_urls": ["https://example.com/j"], "tax_exempt": true, "metadata": {"a": 1}}|product|data,product_id
 seller 3|update_product|{"product_id": :product, "price": 200}||
 seller 3|adjust_stock|{"product_id": :product, "delta": 5}||
-seller 3|create_promotion|{"product_id": :product, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}||
+seller 3|create_promotion|{"product_id": :product, "kind": "FIXED", "value": 1, "starts_at": "2020-01-01", "ends_at": "2090-02-01"}|promotion|data,promotion_id
+seller 3|update_promotion|{"promotion_id": :promotion, "value": 2, "note": "more"}||
+admin 5|end_promotion|{"promotion_id": :promotion}||
 seller 3|set_product_status|{"product_id": :product, "status": "DISCONTINUED"}||
 seller 3|create_coupon|{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1}|coupon|data,coupon_id
 seller 3|stop_coupon|{"coupon_id": :coupon}||

@@ -112,7 +112,7 @@ SELECT is(r.body->>'message', 'the request succeeded', 'English') FROM tap.http(
 -- somebody else's things are not found
 SELECT is(r.status, 404, f.called || ' of another seller''s: ' || r.details)
 FROM (VALUES ('update_product', '{"product_id": 3, "price": 1}'::jsonb), ('set_product_status', '{"product_id": 3, "status": "DISCONTINUED"}'),
-	('adjust_stock', '{"product_id": 3, "delta": 1}'), ('adjust_stock', '{"product_id": 4, "delta": 1}'), ('stop_coupon', '{"coupon_id": 4}'), ('stop_coupon', '{"coupon_id": 1}'),
+	('adjust_stock', '{"product_id": 3, "delta": 1}'), ('adjust_stock', '{"product_id": 4, "delta": 1}'), ('update_promotion', '{"promotion_id": 2, "value": 1}'), ('end_promotion', '{"promotion_id": 2}'), ('stop_coupon', '{"coupon_id": 4}'), ('stop_coupon', '{"coupon_id": 1}'),
 	('create_promotion', '{"product_id": 3, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}'),
 	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 3}')) f (called, body)
 CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
@@ -161,6 +161,13 @@ SELECT is(o.payload->>'actor', '5', 'by the caller') FROM commerce.outbox o WHER
 -- a person is told what is kept, and of nobody else
 SELECT ok(r.data::text LIKE '%kim@example.com%', 'the caller''s own'), ok(r.data::text NOT LIKE '%lee@example.com%', 'and nobody else''s') FROM tap.http('buyer 1', 'export_user') r;
 SELECT is(r.code, 'OPEN_BUSINESS', 'who has a balance is not erased') FROM tap.http('admin 5', 'erase_user', '{"user_id": 2}') r;
+
+-- what a seller does carries the seller's user, and a key is each caller's own
+SELECT is(r.status, s.status, format('%s makes a product with a key: %s', s.caller, s.body))
+FROM (VALUES ('seller 3', '{"name": "keyed", "price": 1, "stock": 0}'::jsonb, 201), ('seller 3', '{"name": "keyed", "price": 1, "stock": 0}', 200), ('seller 3', '{"name": "keyed", "price": 2, "stock": 0}', 422),
+	('seller 4', '{"name": "other", "price": 1, "stock": 0}', 201), ('admin 5', '{"name": "shop", "price": 1, "stock": 0}', 201)) s (caller, body, status)
+CROSS JOIN LATERAL tap.http(s.caller, 'create_product', s.body, '{"idempotency-key": "p"}') r;
+SELECT is((SELECT o.payload->>'actor' FROM commerce.outbox o WHERE o.type = 'ProductCreated' AND o.payload->>'name' = 'keyed'), '3', 'the user of the seller made it');
 
 -- users that are not active
 SELECT commerce.set_user_status(2, 'SUSPENDED') \g /dev/null

@@ -63,6 +63,11 @@ stock_entries anon 42501
 stock_entries buyer_1 42501
 stock_entries seller_3 5
 stock_entries admin_5 9
+quota_entries anon 42501
+quota_entries buyer_1 42501
+quota_entries seller_3 1
+quota_entries admin_5 4
+quota_entries admin_6 0
 sellers anon 2
 sellers buyer_1 2
 sellers seller_3 2

@@ -19,7 +19,7 @@ my %buyers = (
 	coupon_issue_id => ids(map { "SELECT id FROM commerce.coupon_issues WHERE user_id = $_ AND coupon_id = 1" } 1, 2));
 my %sellers = (
 	coupon_issue_id => ids(map { "SELECT min(id) FROM commerce.coupon_issues WHERE coupon_id = $_" } 3, 4),
-	product_id => [ 1, 3 ], coupon_id => [ 3, 4 ], seller_id => [ 1, 2 ],
+	product_id => [ 1, 3 ], group_id => [ 1, 3 ], coupon_id => [ 3, 4 ], seller_id => [ 1, 2 ],
 	promotion_id => ids(map { "SELECT id FROM commerce.promotions WHERE product_id = $_" } 1, 3),
 	order_item_id => ids(map { "SELECT id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2),
 	order_id => ids(map { "SELECT order_id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2));

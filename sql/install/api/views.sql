@@ -15,7 +15,8 @@ COMMENT ON COLUMN commerce_private.api_offers.stock IS 'units that can be ordere
 
 CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
 	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, l.discount_now,
-		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
+		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
+		   p.image_urls, p.created_at, p.updated_at
 	FROM commerce.products p
 	-- OFFSET 0 keeps it one look-up for each product
 	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
@@ -25,7 +26,8 @@ COMMENT ON VIEW commerce_api.products IS 'the catalogue: products on sale or sol
 
 CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
 	SELECT p.id, p.seller_id, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
-		   l.price_now, p.shipping_fee, p.max_per_order, l.stock, l.status, p.created_at, p.updated_at
+		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
+		   p.image_urls, p.metadata, p.created_at, p.updated_at
 	FROM commerce.products p
 	-- OFFSET 0 keeps it one look-up for each product
 	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
@@ -42,7 +44,9 @@ CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or went, of a seller''s own products; for an administrator all';
 
 CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
-	SELECT s.id, s.user_id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category FROM commerce.sellers s;
+	SELECT s.id, s.user_id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category,
+		   s.shipping_fee, s.free_shipping_from
+	FROM commerce.sellers s;
 COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell';
 
 CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS
@@ -60,10 +64,14 @@ COMMENT ON FUNCTION commerce_api.product(commerce_api.popular_products) IS 'the 
 CREATE VIEW commerce_api.coupons WITH (security_invoker = true) AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
 		   c.seller_id, c.product_id, c.quantity, l.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, l.status, c.created_at
+		   c.valid_until, c.max_units, c.claimable, l.status, c.created_at
 	FROM commerce.coupons c
 	JOIN commerce.coupon_list l ON l.id = c.id;
-COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those with status ACTIVE and issue_from passed can be claimed';
+COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those that are claimable, with status ACTIVE, can be claimed';
+
+CREATE VIEW commerce_api.quota_entries WITH (security_invoker = true) AS
+	SELECT e.coupon_id, e.delta, e.reason, e.actor_id, e.note, e.at FROM commerce.quota_entries e;
+COMMENT ON VIEW commerce_api.quota_entries IS 'how the quantity of a seller''s own coupons came about and changed; for an administrator of all';
 
 CREATE VIEW commerce_api.coupon_issues WITH (security_invoker = true) AS
 	SELECT i.id, i.user_id, i.coupon_id, i.name, i.description, i.kind, i.value, i.max_discount, i.round_unit,
@@ -232,7 +240,8 @@ WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), 
 	('order_sheets', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
 	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
-	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'))
+	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
+	('quota_entries', NULL, 'EXISTS (SELECT FROM commerce.coupons c WHERE c.id = coupon_id AND c.seller_id = (SELECT commerce_private.current_seller_id()))'))
 SELECT c.relation, r.api_role, NULL AS condition FROM catalogue c
 CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
