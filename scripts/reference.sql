@@ -29,6 +29,13 @@ SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026
 -- sent again: done once, answered the same
 SELECT * FROM commerce.charge_balance(1, 500000, idempotency_key => 'charge-2026-01-05');
 
+-- [request_charge]
+SELECT id, status, amount, expires_at - at AS time_to_pay FROM commerce.request_charge(1, 5000, payment_channel => 'card');
+
+-- [confirm_charge]
+SELECT id AS charge FROM commerce.request_charge(1, 5000) \gset
+SELECT status, amount FROM commerce.confirm_charge(:charge, true, provider_event_id => 'evt_charge_1');
+
 -- [adjust_balance]
 SELECT * FROM commerce.adjust_balance(1, 3000, 'late parcel');
 SELECT * FROM commerce.adjust_balance(1, -3000, 'was granted twice');

@@ -94,7 +94,7 @@ balance_add(int64 user_id, int64 amount)
 
 void
 balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const BalanceChange *change,
-			   int64 order_id, text *reference)
+			   int64 order_id, int64 payment_id, text *reference)
 {
 	Row			row = {0};
 
@@ -108,6 +108,7 @@ balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const Balance
 	row_put_id(&row, BALANCE_ENTRIES_ORDER_ID, order_id);
 	row_put_varlena(&row, BALANCE_ENTRIES_REFERENCE, reference);
 	row_put_time(&row, BALANCE_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
+	row_put_id(&row, BALANCE_ENTRIES_PAYMENT_ID, payment_id);
 	row_insert(TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS, &row);
 }
 
@@ -151,9 +152,8 @@ find_charge(const IdempotentCall *call, int64 user_id, int64 amount, int64 *bala
 	return true;
 }
 
-/* An amount that can be charged. */
-static int64
-charge_amount(FunctionCallInfo fcinfo, int i)
+int64
+balance_arg_charge(FunctionCallInfo fcinfo, int i)
 {
 	int64		amount = arg_int64(fcinfo, i, "amount");
 
@@ -180,14 +180,8 @@ write_event(int64 user_id, int64 amount, int64 balance, uint64 key)
 	outbox_write(&event, 1);
 }
 
-/*
- * charge_balance(user_id bigint, amount bigint, idempotency_key text)
- *
- * Adds amount (won, within commerce.charge_max and a multiple of commerce.charge_unit) to the balance of an active
- * user and returns (user_id, balance after).
- */
-Datum
-commerce_charge_balance(PG_FUNCTION_ARGS)
+bool
+balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, BalanceChange *change)
 {
 	static SqlStatement charge = {
 		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
@@ -197,17 +191,35 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		"RETURNING u.balance, u.last_entry, u.event_key",
 		2, {INT8OID, INT8OID}
 	};
+	SqlResult	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
+
+	if (!result_next(&charged))
+		return false;
+	*change = change_of(&charged);
+	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, change, 0, payment_id, reference);
+	write_event(user_id, amount, change->balance, (uint64) result_int64(&charged, "event_key"));
+	return true;
+}
+
+/*
+ * charge_balance(user_id bigint, amount bigint, idempotency_key text)
+ *
+ * Adds amount (won, within commerce.charge_max and a multiple of commerce.charge_unit) to the balance of an active
+ * user and returns (user_id, balance after).
+ */
+Datum
+commerce_charge_balance(PG_FUNCTION_ARGS)
+{
 	IdempotentCall call;
 	text	   *key = arg_text_or_null(fcinfo, 2, "idempotency_key");
 	int64		user_id;
 	int64		amount;
 	int64		balance;
 	BalanceChange change;
-	SqlResult	charged;
 
 	gate_enter("charge_balance()");
 	user_id = arg_int64(fcinfo, 0, "user_id");
-	amount = charge_amount(fcinfo, 1);
+	amount = balance_arg_charge(fcinfo, 1);
 	idempotency_init(&call, idempotency_scope("user", user_id), "charge_balance", key, "");
 	if (find_charge(&call, user_id, amount, &balance))
 	{
@@ -215,15 +227,11 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(charge_result(fcinfo, user_id, balance));
 	}
 
-	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
-	if (!result_next(&charged))
+	if (!balance_charge(user_id, amount, 0, key, &change))
 	{
 		user_require_active(user_id, false);
 		raise_invalid("amount", "would take the balance out of range");
 	}
-	change = change_of(&charged);
-	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, &change, 0, key);
-	write_event(user_id, amount, change.balance, (uint64) result_int64(&charged, "event_key"));
 	idempotency_set_replayed(false);
 	PG_RETURN_DATUM(charge_result(fcinfo, user_id, change.balance));
 }

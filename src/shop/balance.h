@@ -5,6 +5,8 @@
 #ifndef COMMERCE_BALANCE_H
 #define COMMERCE_BALANCE_H
 
+#include "fmgr.h"
+
 #include "base/schema.h"
 
 /*
@@ -30,9 +32,18 @@ extern BalanceChange balance_add(int64 user_id, int64 amount);
 
 /*
  * Writes a journal row: amount signed; nothing for 0.
- * order_id 0: none; reference may be NULL.
+ * order_id, payment_id 0: none; reference may be NULL.
  */
 extern void balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const BalanceChange *change,
-						   int64 order_id, text *reference);
+						   int64 order_id, int64 payment_id, text *reference);
+
+/* The argument amount of a function: one that can be charged.  Raises INVALID_REQUEST. */
+extern int64 balance_arg_charge(FunctionCallInfo fcinfo, int i);
+
+/*
+ * Charges the balance of an active user, with the entry, which names a payment (0: none) and a reference (NULL:
+ * none), and the event; false: the user is not ACTIVE, or would have too much.
+ */
+extern bool balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, BalanceChange *change);
 
 #endif

@@ -14,4 +14,10 @@
  */
 extern void charge_write_event(const char *type, const char *member, const Payment *payment, const Who *who);
 
+/* Ends at most max_rows charges whose time to pay is over, and answers how many. */
+extern int	charge_end_overdue(int max_rows);
+
+/* Ends all charges of a user, whose row is locked, that wait for their payment. */
+extern void charge_end_of_user(int64 user_id);
+
 #endif

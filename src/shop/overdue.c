@@ -27,6 +27,7 @@
 #include "base/sweep.h"
 #include "escrow/gate.h"
 #include "shop/balance.h"
+#include "shop/charge.h"
 #include "shop/coupon.h"
 #include "shop/order_event.h"
 #include "shop/overdue.h"
@@ -46,7 +47,7 @@ give_back_balance_part(const Order *order, PaymentStatus status)
 	if (amount == 0)
 		return;
 	change = balance_add(order->user_id, amount);
-	balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, NULL);
+	balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, 0, NULL);
 }
 
 /* Everything of unpaid_end() but the stock; answers the order's items. */
@@ -223,7 +224,7 @@ overdue_find_coupons(int64 user_id, const int64 *coupon_issue_ids, int n, int *n
 /*
  * end_unpaid_orders(user_id bigint)
  *
- * Cancels all unpaid orders of a user whose row the caller has locked: nobody can place another one meanwhile.
+ * Ends all unpaid orders and charges of a user whose row the caller has locked: nobody can make another one meanwhile.
  */
 Datum
 commerce_end_unpaid_orders(PG_FUNCTION_ARGS)
@@ -233,8 +234,9 @@ commerce_end_unpaid_orders(PG_FUNCTION_ARGS)
 		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' ORDER BY o.id",
 		1, {INT8OID}, SQL_LATEST
 	};
+	int64		user_id = arg_int64(fcinfo, 0, "user_id");
 	int			n;
-	int64	   *ids = sql_ids(&find, SQL_ARGS(Int64GetDatum(arg_int64(fcinfo, 0, "user_id"))), &n);
+	int64	   *ids = sql_ids(&find, SQL_ARGS(Int64GetDatum(user_id)), &n);
 	Order	  **orders = palloc(n * sizeof(Order *));
 
 	for (int i = 0; i < n; i++)
@@ -246,17 +248,25 @@ commerce_end_unpaid_orders(PG_FUNCTION_ARGS)
 					 errmsg("could not serialize access due to concurrent update")));
 	}
 	unpaid_end(orders, n, &unpaid_expired, NULL);
+	charge_end_of_user(user_id);
 	PG_RETURN_VOID();
 }
 
 /*
  * expire_pending_orders(max_rows int)
  *
- * Cancels overdue orders and returns how many.
+ * Ends overdue orders and charges, and returns how many.
  */
 Datum
 commerce_expire_pending_orders(PG_FUNCTION_ARGS)
 {
+	int32		max_rows;
+	int			ended;
+
 	gate_enter("expire_pending_orders()");
-	PG_RETURN_INT32(end_all_overdue(arg_max_rows(fcinfo, 0)));
+	max_rows = arg_max_rows(fcinfo, 0);
+	ended = end_all_overdue(max_rows);
+	if (ended < max_rows)
+		ended += charge_end_overdue(max_rows - ended);
+	PG_RETURN_INT32(ended);
 }

@@ -19,6 +19,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/currency.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/row_writer.h"
@@ -56,6 +57,7 @@ payment_insert(Payment *payment)
 	row_put_time(&row, PAYMENTS_EXPIRES_AT, payment->expires_at);
 	row_put_id(&row, PAYMENTS_REFUND_OF, payment->refund_of);
 	row_put_id(&row, PAYMENTS_CHARGE_ID, payment->charge_id);
+	row_put_varlena(&row, PAYMENTS_IDEMPOTENCY_KEY, payment->idempotency_key);
 	row_insert(TABLE_PAYMENTS, PAYMENTS_COLUMNS, &row);
 }
 
@@ -203,6 +205,8 @@ payment_put(JsonWriter *json, const char *member, const Payment *payment)
 	json_put_text(json, "method", catalog_label_name(TYPE_PAYMENT_METHOD, payment->method));
 	json_put_text(json, "status", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status));
 	json_put_int(json, "amount", payment->amount);
+	json_put_text(json, "currency", commerce_currency);
+	json_put_int(json, "decimals", currency_decimals());
 	if (payment->tax_free_amount != TAX_FREE_UNKNOWN)
 		json_put_int(json, "tax_free_amount", payment->tax_free_amount);
 	put_text(json, "channel", payment->channel);
@@ -212,6 +216,8 @@ payment_put(JsonWriter *json, const char *member, const Payment *payment)
 			 payment->kind == PAYMENT_KIND_REFUND ? payment->paid_event_id : payment->provider_event_id);
 	json_put_id(json, "refund_of", payment->refund_of);
 	json_put_id(json, "charge_id", payment->charge_id);
+	if (payment->kind == PAYMENT_KIND_CHARGE)
+		json_put_time(json, "expires_at", payment->expires_at);
 	json_close_object(json);
 }
 
@@ -249,6 +255,76 @@ payment_is_known(text *provider_event_id, int64 order_id, bool succeeded)
 	};
 
 	return sql_exists(&find, SQL_ARGS(Int64GetDatum(order_id), PointerGetDatum(provider_event_id), BoolGetDatum(succeeded)));
+}
+
+bool
+payment_is_known_of_charge(text *provider_event_id, int64 charge_id, bool succeeded)
+{
+	static SqlStatement find = {
+		"SELECT FROM commerce.payments p WHERE coalesce(p.charge_id, p.id) OPERATOR(pg_catalog.=) $1 "
+		"AND p.kind OPERATOR(pg_catalog.=) 'CHARGE' AND p.provider_event_id OPERATOR(pg_catalog.=) $2 "
+		"AND (p.status OPERATOR(pg_catalog.=) 'FAILED') OPERATOR(pg_catalog.<>) $3",
+		3, {INT8OID, TEXTOID, BOOLOID}, SQL_LATEST
+	};
+
+	return sql_exists(&find, SQL_ARGS(Int64GetDatum(charge_id), PointerGetDatum(provider_event_id), BoolGetDatum(succeeded)));
+}
+
+Payment *
+payment_find_charge(int64 user_id, text *key)
+{
+	static SqlStatement find = {
+		"SELECT p.id FROM commerce.payments p WHERE p.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND p.idempotency_key OPERATOR(pg_catalog.=) $2",
+		2, {INT8OID, TEXTOID}, SQL_LATEST
+	};
+	int64		id;
+
+	if (!sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), PointerGetDatum(key)), &id))
+		return NULL;
+	return payment_read(id);
+}
+
+int64
+payment_count_requested_charges(int64 user_id)
+{
+	static SqlStatement count = {
+		"SELECT pg_catalog.count(*) FROM commerce.payments p WHERE p.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND p.order_id IS NULL AND p.kind OPERATOR(pg_catalog.=) 'CHARGE' "
+		"AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
+		"AND p.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+		1, {INT8OID}, SQL_LATEST
+	};
+	int64		n = 0;
+
+	(void) sql_get_int64(&count, SQL_ARGS(Int64GetDatum(user_id)), &n);
+	return n;
+}
+
+int64 *
+payment_find_requested_charges(int64 user_id, int *n)
+{
+	static SqlStatement find = {
+		"SELECT p.id FROM commerce.payments p WHERE p.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND p.order_id IS NULL AND p.kind OPERATOR(pg_catalog.=) 'CHARGE' "
+		"AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' ORDER BY p.id",
+		1, {INT8OID}, SQL_LATEST
+	};
+
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(user_id)), n);
+}
+
+int64 *
+payment_find_overdue_charges(int64 max_rows, int *n)
+{
+	static SqlStatement find = {
+		"SELECT p.id FROM commerce.payments p WHERE p.kind OPERATOR(pg_catalog.=) 'CHARGE' "
+		"AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
+		"AND p.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() ORDER BY p.expires_at LIMIT $1",
+		1, {INT8OID}
+	};
+
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max_rows)), n);
 }
 
 bool

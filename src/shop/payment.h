@@ -29,6 +29,7 @@ typedef struct Payment
 	int64		refund_of;		/* payment that a refund goes back to; 0: none */
 	text	   *paid_event_id;	/* of a refund: the provider's event of the payment that it goes back to; not stored */
 	int64		charge_id;		/* charge that an UNEXPECTED payment answers; 0: none */
+	text	   *idempotency_key;	/* of a charge; NULL: none */
 	int64		left;			/* of a payment that is read: what is not refunded */
 } Payment;
 
@@ -75,6 +76,19 @@ extern int64 payment_arg_amount(FunctionCallInfo fcinfo, int i);
  * announce a failure and then a success of one payment under one id, and two providers can use one id for two orders.
  */
 extern bool payment_is_known(text *provider_event_id, int64 order_id, bool succeeded);
+
+/* The same of a charge whose user is locked. */
+extern bool payment_is_known_of_charge(text *provider_event_id, int64 charge_id, bool succeeded);
+
+/* The charge that a user, whose row or key is locked, has requested with a key; NULL: none. */
+extern Payment *payment_find_charge(int64 user_id, text *key);
+
+/* How many charges of a user, whose row is locked, wait for their payment and are not overdue. */
+extern int64 payment_count_requested_charges(int64 user_id);
+
+/* The charges that are REQUESTED: of a user, or at most max_rows that are overdue, the oldest first. */
+extern int64 *payment_find_requested_charges(int64 user_id, int *n);
+extern int64 *payment_find_overdue_charges(int64 max_rows, int *n);
 
 /*
  * What the provider is, or was, asked to pay for an order, by any of the tries to pay it (amount, channel); false: the

@@ -220,7 +220,7 @@ order_place(const User *buyer, const Quote *quote, const Terms *terms)
 		payment_insert(&payments[i]);
 	record_stock(&order);
 	if (from_balance > 0)
-		balance_record(buyer->id, BALANCE_ENTRY_KIND_PAYMENT, -from_balance, &change, order.id, NULL);
+		balance_record(buyer->id, BALANCE_ENTRY_KIND_PAYMENT, -from_balance, &change, order.id, 0, NULL);
 	coupon_use(quote->coupons, quote->ncoupons, order.id);
 	order_write_created(&order, &payments[npayments - 1]);
 	return row;

@@ -98,7 +98,7 @@ refund_payment(const Order *order, const Payment *payment, int64 amount, int64 t
 	{
 		BalanceChange change = balance_add(order->user_id, amount);
 
-		balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, NULL);
+		balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, 0, NULL);
 	}
 	order_write_payment_event(order, refund.status == PAYMENT_STATUS_COMPLETED ? "RefundCompleted" : "RefundRequested",
 							  "refund", &refund, who);

@@ -129,7 +129,7 @@ take_balance(const Revival *revival)
 		return false;
 	}
 	payment_insert(&payment);
-	balance_record(order->user_id, BALANCE_ENTRY_KIND_PAYMENT, -amount, &change, order->id, NULL);
+	balance_record(order->user_id, BALANCE_ENTRY_KIND_PAYMENT, -amount, &change, order->id, 0, NULL);
 	return true;
 }
 

@@ -63,6 +63,8 @@ SELECT id AS r FROM commerce.payments WHERE order_id = :x AND kind = 'REFUND' \g
 SELECT (commerce.report_refund(:r, false, 'r1')).status;
 SELECT (commerce.refund_order(:x, (SELECT amount FROM commerce.payments WHERE id = :r), NULL, 'anew')).status;
 SELECT (commerce.report_refund(:r, true, 'r2')).status;
+-- a charge that a provider is to pay, and does not
+SELECT (commerce.confirm_charge((commerce.request_charge(:lee, 100)).id, false, 'c1')).status;
 -- pending, and all pots sold
 SELECT (commerce.place_order(:kim, format('[{"product_id": %s, "quantity": 2}]', :pot)::jsonb, payment_method => 'EXTERNAL')).status;
 RESET ROLE;

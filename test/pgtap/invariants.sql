@@ -101,6 +101,8 @@ FROM (VALUES
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET amount = amount - 1 WHERE order_id = :o'),
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.balance_entries SET order_id = NULL WHERE order_id = :o'),
 	('balance payments and refunds are in the balance entries', 'UPDATE commerce.payments SET amount = amount + 1 WHERE order_id = :o'),
+	('a charge that was paid has its one entry', 'INSERT INTO commerce.payments (user_id, kind, method, status, amount) SELECT user_id, ''CHARGE'', ''EXTERNAL'', ''COMPLETED'', 100 FROM commerce.orders WHERE id = :o'),
+	('a charge that was paid has its one entry', 'UPDATE commerce.balance_entries SET payment_id = (SELECT id FROM commerce.payments WHERE order_id = :o) WHERE order_id = :o'),
 	('order status agrees with its items', 'UPDATE commerce.orders SET status = ''COMPLETED'' WHERE id = :o'),
 	('order status agrees with its items', 'UPDATE commerce.orders SET status = ''PAID'', expires_at = NULL WHERE id = :pending'),
 	('order status agrees with its items', 'UPDATE commerce.order_items SET status = ''CANCELLED'' WHERE order_id = :o AND seq = 1'),

@@ -71,6 +71,8 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('SellerChanged', 'Seller', 'attributes of a seller were changed, or whether the seller sells'),
 	('BalanceAdjusted', 'User', 'an admin corrected, granted or paid out'),
 	('BalanceCharged', 'User', 'a user charged the prepaid balance'),
+	('ChargeRequested', 'User', 'a charge waits for an external payment'),
+	('ChargeFailed', 'User', 'the payment of a charge failed or timed out'),
 	('OrderCreated', 'Order', 'an order was placed'),
 	('OrderImported', 'Order', 'an order that was over before the shop moved here was imported'),
 	('PaymentRequested', 'Order', 'an order waits for an external payment'),

@@ -9,6 +9,7 @@ CREATE TABLE commerce.balance_entries (
 	order_id      bigint,
 	reference     text,
 	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	payment_id    bigint,
 	PRIMARY KEY (user_id, number)
 );
 CREATE UNIQUE INDEX balance_entries_charge_key ON commerce.balance_entries (user_id, reference)
@@ -18,6 +19,7 @@ COMMENT ON COLUMN commerce.balance_entries.number IS '1, 2, 3 … of each user, 
 COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed, in won';
 COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded';
 COMMENT ON COLUMN commerce.balance_entries.reference IS 'idempotency key of a charge, kept for good, or the reason of an adjustment';
+COMMENT ON COLUMN commerce.balance_entries.payment_id IS 'the charge that a provider has paid; NULL: another entry';
 SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries', '');
 
 CREATE FUNCTION commerce.charge_balance(

@@ -159,6 +159,13 @@ AS $$
 			 FULL JOIN (SELECT e.order_id, sum(e.amount) AS amount FROM commerce.balance_entries e
 						WHERE e.order_id IS NOT NULL GROUP BY 1) e ON e.order_id = p.order_id
 			 WHERE coalesce(p.amount, 0) <> coalesce(e.amount, 0))
+		UNION ALL SELECT 'a charge that was paid has its one entry',
+			(SELECT count(*) FROM
+			 (SELECT p.id, p.user_id, p.amount FROM commerce.payments p
+			  WHERE p.kind = 'CHARGE' AND p.status = 'COMPLETED') p
+			 FULL JOIN (SELECT e.payment_id, min(e.user_id) AS user_id, sum(e.amount) AS amount, count(*) AS entries
+						FROM commerce.balance_entries e WHERE e.payment_id IS NOT NULL GROUP BY 1) e ON e.payment_id = p.id
+			 WHERE (p.user_id, p.amount, 1) IS DISTINCT FROM (e.user_id, e.amount, e.entries))
 		UNION ALL SELECT 'order status agrees with its items',
 			(SELECT count(*) FROM commerce.orders o
 			 LEFT JOIN (SELECT i.order_id, count(*) AS items,

@@ -14,6 +14,7 @@ CREATE TABLE commerce.payments (
 	expires_at        timestamptz,
 	refund_of         bigint REFERENCES commerce.payments,
 	charge_id         bigint REFERENCES commerce.payments,
+	idempotency_key   text,
 	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
 	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
 	CONSTRAINT payments_charge_id_check CHECK (charge_id IS NULL OR (kind = 'CHARGE' AND status = 'UNEXPECTED'))
@@ -24,6 +25,8 @@ CREATE UNIQUE INDEX payments_charge_event_key ON commerce.payments (coalesce(cha
 	WHERE provider_event_id IS NOT NULL AND kind = 'CHARGE';
 CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, provider_event_id, (status = 'FAILED'))
 	WHERE provider_event_id IS NOT NULL AND kind = 'PAYMENT';
+CREATE UNIQUE INDEX payments_charge_key ON commerce.payments (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX payments_expires_at_idx ON commerce.payments (expires_at) WHERE kind = 'CHARGE' AND status = 'REQUESTED';
 CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refund_of IS NOT NULL;
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
 COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
@@ -33,8 +36,28 @@ COMMENT ON COLUMN commerce.payments.channel IS 'how the provider is to be paid, 
 COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED: until when it can be paid';
 COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
 COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
+COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');
+
+ALTER TABLE commerce.balance_entries
+	ADD CONSTRAINT balance_entries_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES commerce.payments;
+
+CREATE FUNCTION commerce.request_charge(
+	user_id bigint, amount bigint, payment_channel text DEFAULT NULL, pay_within interval DEFAULT NULL,
+	idempotency_key text DEFAULT NULL)
+RETURNS commerce.payments
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_request_charge';
+COMMENT ON FUNCTION commerce.request_charge(bigint, bigint, text, interval, text) IS
+	'asks a payment provider for a charge of a user''s balance, and returns it, a payment that confirm_charge() completes. amount: as charge_balance() takes it; payment_channel, such as card; pay_within, how long it can be paid. A user has at most commerce.max_pending_orders of them REQUESTED. The idempotency_key stays with the payment for good. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PENDING_LIMIT_EXCEEDED, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.confirm_charge(payment_id bigint, succeeded boolean, provider_event_id text, amount bigint DEFAULT NULL)
+RETURNS commerce.payments
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_confirm_charge';
+COMMENT ON FUNCTION commerce.confirm_charge(bigint, boolean, text, bigint) IS
+	'takes a payment provider''s answer for a charge and returns the charge; the same provider_event_id with the same outcome again has no further effect. A success, in time or late, credits the balance of an ACTIVE user once; one with another amount, a second one, or one of another user is kept as an UNEXPECTED payment, which return_payment() gives back. amount: what was paid; NULL: what was asked for. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.confirm_payment(order_id bigint, succeeded boolean, provider_event_id text, amount bigint DEFAULT NULL)
 RETURNS commerce.orders
@@ -78,4 +101,4 @@ RETURNS int
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_expire_pending_orders';
 COMMENT ON FUNCTION commerce.expire_pending_orders(int) IS
-	'cancels at most max_rows orders whose time to pay is over, gives their stock and coupons back, and returns how many; orders that somebody is working on are left for the next time, and so is, with a warning, one that cannot be cancelled. Errors: INVALID_REQUEST';
+	'ends at most max_rows orders and charges whose time to pay is over, gives the orders'' stock, coupons and balance back, and returns how many; those that somebody is working on are left for the next time, and so is, with a warning, one that cannot be ended. Errors: INVALID_REQUEST';

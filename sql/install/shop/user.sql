@@ -287,7 +287,7 @@ RETURNS void
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_end_unpaid_orders';
 COMMENT ON FUNCTION commerce_private.end_unpaid_orders(bigint) IS
-	'cancels the unpaid orders of a user whose row the caller has locked, as overdue ones are';
+	'ends the unpaid orders and charges of a user whose row the caller has locked, as overdue ones are';
 
 CREATE FUNCTION commerce.set_user_status(
 	user_id bigint, status commerce.user_status, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
