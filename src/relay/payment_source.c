@@ -2,14 +2,14 @@
  * payment_source.c
  *	  Payment results from a Kafka topic to the shop; owns a consumer and a connection to the server.
  *
- * A message is {"order_id": 1, "succeeded": true, "provider_event_id": "..."}, or a CloudEvent with that as
- * its data.  One message at a time is at hand, and its offset is stored only when the server has committed
+ * A message is {"order_id": 1, "succeeded": true, "provider_event_id": "...", "amount": 9000}, or the same about a
+ * charge_id or a refund_id, or a CloudEvent with that as its data.  One message at a time is at hand, and its offset is stored only when the server has committed
  * what became of it: it was confirmed, or it is kept in parked_payment_results.  A message that comes again
- * has no further effect: confirm_payment() knows its provider_event_id.
+ * has no further effect: the shop knows its provider_event_id.
  *
  * A message that fails for what it says is a dead letter at once.  One that fails for another reason is
  * parked on the server and tried again, with growing pauses, until it has been there for give_up_after.  The
- * server keeps later messages of its order behind it; those of other orders go on.  While the server can
+ * server keeps later messages about the same order, charge or refund behind it; others go on.  While the server can
  * neither confirm nor park, the message stays at hand.
  */
 #include "payment_source.h"
@@ -317,9 +317,9 @@ handle_confirmed(PaymentSource *source)
 	const PGresult *result = source->database.results[0];
 
 	if (!PQgetisnull(result, 0, 0))
-		log_debug("payments: %s: the order is %s", source->origin, PQgetvalue(result, 0, 0));
+		log_debug("payments: %s: %s", source->origin, PQgetvalue(result, 0, 0));
 	else if (source->message)
-		log_warning("payments: %s waits behind another message of its order", source->origin);
+		log_warning("payments: %s waits behind another message about the same", source->origin);
 	done_with_message(source);
 }
 

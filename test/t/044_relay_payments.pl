@@ -17,7 +17,7 @@ system('make', '-s', 'relay-tests') == 0 or BAIL_OUT('the tests of the relay do 
 my $kafka = MockKafka->new('payments=2');
 my $node = PostgreSQL::Test::Cluster->new('relay_payments');
 $node->init;
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'\ncommerce.max_pending_orders = 100");
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION commerce;
@@ -78,6 +78,24 @@ is($relay->run('--check'), 0, 'with the privilege all is well');
 		WHERE provider_event_id IS NOT NULL}), '11|11', 'a result that comes twice has one effect');
 }
 
+# Of charges and refunds, and with amounts
+{
+	my ($order) = make_orders(1);
+	my $charge = $node->safe_psql('postgres', 'SELECT id FROM commerce.request_charge(1, 5000)');
+	my %paid = (%{ result($order, 1, 'amount') }, amount => 1001);
+	$kafka->produce_with_key('payments', 'a', $json->encode(\%paid), $json->encode({ %paid, provider_event_id => 'right', amount => '1000' }),
+		$json->encode({ charge_id => $charge + 0, succeeded => JSON::PP::true, provider_event_id => 'charge', amount => 5000 }));
+	ok(wait_until(sub { orders('PAID', $order) == 1 }), 'the right amount pays');
+	is($node->safe_psql('postgres', "SELECT amount FROM commerce.payments WHERE order_id = $order AND status = 'UNEXPECTED'"), 1001,
+		'another was not asked for');
+	ok(wait_until(sub { $node->safe_psql('postgres', 'SELECT balance FROM commerce.users WHERE id = 1') == 5000 }), 'a charge is paid');
+	my $refund = $node->safe_psql('postgres', "SELECT id FROM commerce.return_payment(
+		(SELECT id FROM commerce.payments WHERE order_id = $order AND status = 'UNEXPECTED'))");
+	$kafka->produce('payments', $json->encode({ refund_id => $refund + 0, succeeded => JSON::PP::true, provider_event_id => 'refund' }));
+	ok(wait_until(sub { $node->safe_psql('postgres', "SELECT status FROM commerce.payments WHERE id = $refund") eq 'COMPLETED' }),
+		'a refund is reported');
+}
+
 # what is parked: waiting, or dead letters
 sub parked
 {
@@ -89,14 +107,14 @@ sub parked
 {
 	my ($order) = make_orders(1);
 	my @refused = (
-		'no json', '[]', '{"order_id": "x", "succeeded": true, "provider_event_id": "a"}',
+		'no json', '[]', '{"order_id": 1, "charge_id": 1, "succeeded": true, "provider_event_id": "a"}', '{"order_id": "x", "succeeded": true, "provider_event_id": "a"}',
 		$json->encode(result(999999, 1, 'nowhere')), '[' x 60_000, "\xff\xfe");
 	$kafka->produce('payments', @refused, $json->encode(result($order, 1, 'behind')));
 	ok(wait_until(sub { orders('PAID', $order) == 1 }), 'results that make no sense hold back nothing');
-	ok(wait_until(sub { parked('count(*)', 'died_at IS NOT NULL') == 6 }), 'and are dead letters at once');
-	is_deeply([ sort split /\n/, parked('message', 'died_at IS NOT NULL') ], [ sort @refused[0 .. 4], '\377\376' ],
+	ok(wait_until(sub { parked('count(*)', 'died_at IS NOT NULL') == 7 }), 'and are dead letters at once');
+	is_deeply([ sort split /\n/, parked('message', 'died_at IS NOT NULL') ], [ sort @refused[0 .. 5], '\377\376' ],
 		'as they were; bytes that are no text can be seen');
-	is(parked('count(*)', q{last_error ~ '\w' AND origin ~ '^payments/\d+/\d+$' AND died_at IS NOT NULL}), 6,
+	is(parked('count(*)', q{last_error ~ '\w' AND origin ~ '^payments/\d+/\d+$' AND died_at IS NOT NULL}), 7,
 		'with the reason and the place they came from');
 	is(parked('count(*)', 'died_at IS NULL'), 0, 'and nothing waits for another attempt');
 }
@@ -125,11 +143,11 @@ $node->safe_psql('postgres', q{
 	$kafka->produce_with_key('payments', 'a', map { $json->encode($_) }
 		result($broken, 0, 'failure'), result($broken, 1, 'success'), result($crashing, 1, 'crash'), result($other, 1, 'other'));
 	ok(wait_until(sub { orders('PAID', $other) == 1 }), 'an error of a trigger, or a lost session, holds back no other order');
-	ok(wait_until(sub { parked('count(*)', "order_id = $broken AND died_at IS NULL") == 2 }), 'two results of the order wait');
-	ok(wait_until(sub { parked('count(*)', "attempts >= 3 AND order_id IN ($broken, $crashing)") == 2 }), 'they are tried again and again');
-	is(parked('count(*)', "order_id = $broken AND attempts > 0 AND last_error LIKE '%a trigger''s error%'"), 1, 'only the first one, in its turn');
-	is(parked('count(*)', "order_id = $crashing AND last_error LIKE '%terminating connection%'"), 1, 'the reason is kept');
-	is(parked('count(*)', "order_id = $broken AND attempts > 1 AND next_attempt_at - last_error_at > interval '1.5 seconds'"), 1,
+	ok(wait_until(sub { parked('count(*)', "about = 'order:$broken' AND died_at IS NULL") == 2 }), 'two results of the order wait');
+	ok(wait_until(sub { parked('count(*)', "attempts >= 3 AND about IN ('order:$broken', 'order:$crashing')") == 2 }), 'they are tried again and again');
+	is(parked('count(*)', "about = 'order:$broken' AND attempts > 0 AND last_error LIKE '%a trigger''s error%'"), 1, 'only the first one, in its turn');
+	is(parked('count(*)', "about = 'order:$crashing' AND last_error LIKE '%terminating connection%'"), 1, 'the reason is kept');
+	is(parked('count(*)', "about = 'order:$broken' AND attempts > 1 AND next_attempt_at - last_error_at > interval '1.5 seconds'"), 1,
 		'with growing pauses');
 	$relay->kill_hard;
 	$node->safe_psql('postgres', "DELETE FROM broken; UPDATE commerce_private.parked_payment_results SET next_attempt_at = now()");
@@ -144,19 +162,19 @@ $node->safe_psql('postgres', q{
 	my ($broken) = make_orders(1);
 	$node->safe_psql('postgres', "INSERT INTO broken VALUES ($broken, 'for ever')");
 	$kafka->produce('payments', $json->encode(result($broken, 1, 'late')));
-	ok(wait_until(sub { parked('count(*)', "order_id = $broken") == 1 }), 'a result that fails');
-	is(parked('count(*)', 'order_id IS NOT NULL AND died_at IS NOT NULL'), 0, 'is not given up');
+	ok(wait_until(sub { parked('count(*)', "about = 'order:$broken'") == 1 }), 'a result that fails');
+	is(parked('count(*)', 'about IS NOT NULL AND died_at IS NOT NULL'), 0, 'is not given up');
 	$node->safe_psql('postgres', q{UPDATE commerce_private.parked_payment_results SET parked_at = parked_at - interval '1 min', next_attempt_at = now()
-		WHERE order_id IS NOT NULL});
-	ok(wait_until(sub { parked('count(*)', "order_id = $broken AND died_at IS NOT NULL AND last_error LIKE '%for ever%'") == 1 }),
+		WHERE about IS NOT NULL});
+	ok(wait_until(sub { parked('count(*)', "about = 'order:$broken' AND died_at IS NOT NULL AND last_error LIKE '%for ever%'") == 1 }),
 		'until give_up_after is over');
 	like($relay->log, qr{payments/\d/\d+ is a dead letter: .*for ever}, 'which is told');
 	$node->safe_psql('postgres', 'DELETE FROM broken');
 	is($relay->run('--redeliver-payments'), 0, '--redeliver-payments');
 	ok(wait_until(sub { orders('PAID', $broken) == 1 }), 'has it tried again');
-	like($relay->log, qr/payments: 7 dead letters will be tried again/, 'with the others');
-	ok(wait_until(sub { parked('count(*)', 'died_at IS NOT NULL') == 6 }), 'which are refused again');
-	is($node->safe_psql('postgres', 'SELECT commerce.discard_payment_results()'), 6, 'and can be thrown away');
+	like($relay->log, qr/payments: 8 dead letters will be tried again/, 'with the others');
+	ok(wait_until(sub { parked('count(*)', 'died_at IS NOT NULL') == 7 }), 'which are refused again');
+	is($node->safe_psql('postgres', 'SELECT commerce.discard_payment_results()'), 7, 'and can be thrown away');
 }
 
 {

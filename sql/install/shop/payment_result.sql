@@ -2,7 +2,7 @@
 
 CREATE TABLE commerce_private.parked_payment_results (
 	id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	order_id        bigint,
+	about           text,
 	message         text NOT NULL,
 	origin          text NOT NULL,
 	parked_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -12,12 +12,12 @@ CREATE TABLE commerce_private.parked_payment_results (
 	last_error_at   timestamptz,
 	died_at         timestamptz
 );
-CREATE INDEX parked_payment_results_order_id_idx ON commerce_private.parked_payment_results (order_id, id) WHERE died_at IS NULL;
+CREATE INDEX parked_payment_results_about_idx ON commerce_private.parked_payment_results (about, id) WHERE died_at IS NULL;
 CREATE INDEX parked_payment_results_next_attempt_at_idx ON commerce_private.parked_payment_results (next_attempt_at, id) WHERE died_at IS NULL;
 CREATE INDEX parked_payment_results_origin_idx ON commerce_private.parked_payment_results (origin);
 COMMENT ON TABLE commerce_private.parked_payment_results IS
-	'messages with payment results that could not be confirmed: those that wait for another attempt, those of the same order behind them, and dead letters';
-COMMENT ON COLUMN commerce_private.parked_payment_results.order_id IS 'messages of one order keep their order; NULL: it was refused before it was known';
+	'messages with payment results that could not be confirmed: those that wait for another attempt, those about the same thing behind them, and dead letters';
+COMMENT ON COLUMN commerce_private.parked_payment_results.about IS 'order:17, charge:4 or refund:9: messages about one of them keep their order; NULL: it was refused before that was known';
 COMMENT ON COLUMN commerce_private.parked_payment_results.message IS 'as it came; one that is no text in UTF-8 with its other bytes as backslash and octal digits';
 COMMENT ON COLUMN commerce_private.parked_payment_results.origin IS 'topic/partition/offset';
 COMMENT ON COLUMN commerce_private.parked_payment_results.died_at IS 'since when it is a dead letter; NULL: it will be tried again';
@@ -37,44 +37,77 @@ $$;
 COMMENT ON FUNCTION commerce_private.payment_result_text(bytea) IS
 	'a message as text; one that is no text in UTF-8 with its other bytes as backslash and octal digits, which is never JSON';
 
-CREATE FUNCTION commerce_private.read_payment_result(message text, OUT order_id bigint, OUT succeeded boolean, OUT provider_event_id text)
+CREATE FUNCTION commerce_private.read_payment_result(
+	message text, OUT kind text, OUT id bigint, OUT succeeded boolean, OUT provider_event_id text, OUT amount bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 BEGIN
-	SELECT (r.result ->> 'order_id')::bigint, (r.result ->> 'succeeded')::boolean, r.result ->> 'provider_event_id'
-	INTO read_payment_result.order_id, read_payment_result.succeeded, read_payment_result.provider_event_id
+	SELECT n.kind, n.id::bigint, (r.result ->> 'succeeded')::boolean, r.result ->> 'provider_event_id',
+		   (r.result ->> 'amount')::bigint
+	INTO STRICT read_payment_result.kind, read_payment_result.id, read_payment_result.succeeded,
+		 read_payment_result.provider_event_id, read_payment_result.amount
 	FROM (SELECT read_payment_result.message::jsonb AS value) m
-	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r;
-EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-	PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || SQLERRM);
+	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r
+	CROSS JOIN LATERAL (VALUES ('order', r.result ->> 'order_id'), ('charge', r.result ->> 'charge_id'),
+							   ('refund', r.result ->> 'refund_id')) AS n (kind, id)
+	WHERE n.id IS NOT NULL;
+EXCEPTION
+	WHEN no_data_found OR too_many_rows THEN
+		PERFORM commerce_private.raise_invalid('message', 'must have one of order_id, charge_id and refund_id');
+	WHEN data_exception OR program_limit_exceeded THEN
+		PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || SQLERRM);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.read_payment_result(text) IS
-	'what a message says, which is {"order_id": 1, "succeeded": true, "provider_event_id": "..."} or a CloudEvent with that as its data. Errors: INVALID_REQUEST';
+	'what a message says, which is {"order_id": 1, "succeeded": true, "provider_event_id": "...", "amount": 9000}, or the same with charge_id, or, without amount, with refund_id, or a CloudEvent with that as its data; amount can be missing. Errors: INVALID_REQUEST';
+
+CREATE FUNCTION commerce_private.take_payment_result(message text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r record;
+	status text;
+BEGIN
+	SELECT * INTO r FROM commerce_private.read_payment_result(take_payment_result.message);
+	CASE r.kind
+		WHEN 'order' THEN
+			SELECT o.status INTO status FROM commerce.confirm_payment(r.id, r.succeeded, r.provider_event_id, r.amount) o;
+		WHEN 'charge' THEN
+			SELECT p.status INTO status FROM commerce.confirm_charge(r.id, r.succeeded, r.provider_event_id, r.amount) p;
+		WHEN 'refund' THEN
+			SELECT p.status INTO status FROM commerce.report_refund(r.id, r.succeeded, r.provider_event_id) p;
+	END CASE;
+	RETURN pg_catalog.format('%s %s is %s', r.kind, r.id, status);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.take_payment_result(text) IS
+	'hands what a message says to confirm_payment(), confirm_charge() or report_refund(), and says what became of it. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
 
 CREATE FUNCTION commerce_private.receive_payment_result(message bytea, origin text)
-RETURNS commerce.order_status
+RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	content CONSTANT text := commerce_private.payment_result_text(receive_payment_result.message);
-	result record;
+	thing text;
 BEGIN
 	IF content IS NULL OR receive_payment_result.origin IS NULL THEN
 		PERFORM commerce_private.raise_invalid('message', 'must not be null, nor origin');
 	END IF;
-	SELECT * INTO result FROM commerce_private.read_payment_result(content);
-	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.order_id = result.order_id AND p.died_at IS NULL) THEN
-		INSERT INTO commerce_private.parked_payment_results (order_id, message, origin)
-		VALUES (result.order_id, content, receive_payment_result.origin);
+	SELECT r.kind || ':' || r.id INTO thing FROM commerce_private.read_payment_result(content) r;
+	IF EXISTS (SELECT FROM commerce_private.parked_payment_results p WHERE p.about = thing AND p.died_at IS NULL) THEN
+		INSERT INTO commerce_private.parked_payment_results (about, message, origin)
+		VALUES (thing, content, receive_payment_result.origin);
 		RETURN NULL;
 	END IF;
-	RETURN (commerce.confirm_payment(result.order_id, result.succeeded, result.provider_event_id)).status;
+	RETURN commerce_private.take_payment_result(content);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.receive_payment_result(bytea, text) IS
-	'confirms what a message says and returns the order''s status; NULL: a message of the same order is parked, and this one now waits behind it. origin: topic/partition/offset. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+	'takes what a message says of an order, a charge or a refund, and says what became of it; NULL: a message about the same thing is parked, and this one now waits behind it. origin: topic/partition/offset. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
 
 CREATE FUNCTION commerce_private.park_payment_result(message bytea, origin text, error text, refused boolean)
 RETURNS void
@@ -83,7 +116,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	content CONSTANT text := commerce_private.payment_result_text(park_payment_result.message);
-	about bigint;
+	thing text;
 BEGIN
 	IF content IS NULL OR park_payment_result.origin IS NULL OR park_payment_result.refused IS NULL THEN
 		PERFORM commerce_private.raise_invalid('message', 'must not be null, nor origin, nor refused');
@@ -94,10 +127,10 @@ BEGIN
 	END IF;
 	-- one that was refused may say nothing that can be read
 	IF NOT park_payment_result.refused THEN
-		SELECT r.order_id INTO about FROM commerce_private.read_payment_result(content) r;
+		SELECT r.kind || ':' || r.id INTO thing FROM commerce_private.read_payment_result(content) r;
 	END IF;
-	INSERT INTO commerce_private.parked_payment_results (order_id, message, origin, attempts, next_attempt_at, last_error, last_error_at, died_at)
-	VALUES (about, content, park_payment_result.origin, 1, pg_catalog.clock_timestamp() + interval '1 second',
+	INSERT INTO commerce_private.parked_payment_results (about, message, origin, attempts, next_attempt_at, last_error, last_error_at, died_at)
+	VALUES (thing, content, park_payment_result.origin, 1, pg_catalog.clock_timestamp() + interval '1 second',
 			park_payment_result.error, pg_catalog.clock_timestamp(),
 			CASE WHEN park_payment_result.refused THEN pg_catalog.clock_timestamp() END);
 END
@@ -115,7 +148,7 @@ AS $$
 	FROM (SELECT p.id FROM commerce_private.parked_payment_results p
 		  WHERE p.died_at IS NULL AND p.next_attempt_at <= pg_catalog.clock_timestamp()
 			AND NOT EXISTS (SELECT FROM commerce_private.parked_payment_results before
-							WHERE before.order_id = p.order_id AND before.id < p.id AND before.died_at IS NULL)
+							WHERE before.about = p.about AND before.id < p.id AND before.died_at IS NULL)
 		  ORDER BY p.next_attempt_at, p.id LIMIT 1 FOR UPDATE SKIP LOCKED) due
 	WHERE u.id = due.id
 	RETURNING u.id, u.origin
@@ -124,25 +157,23 @@ COMMENT ON FUNCTION commerce_private.due_payment_result() IS
 	'the parked message to try now, NULL when there is none. Its next attempt is set at once, twice as far away each time, up to ten minutes: another relay does not try it meanwhile, and one that ends loses nothing';
 
 CREATE FUNCTION commerce_private.retry_payment_result(id bigint)
-RETURNS commerce.order_status
+RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	content text;
-	result record;
 BEGIN
 	DELETE FROM commerce_private.parked_payment_results p WHERE p.id = retry_payment_result.id AND p.died_at IS NULL
 	RETURNING p.message INTO content;
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	SELECT * INTO result FROM commerce_private.read_payment_result(content);
-	RETURN (commerce.confirm_payment(result.order_id, result.succeeded, result.provider_event_id)).status;
+	RETURN commerce_private.take_payment_result(content);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.retry_payment_result(bigint) IS
-	'confirms what a parked message says, forgets it, and returns the order''s status; NULL: another relay has done so. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+	'takes what a parked message says, forgets it, and says what became of it; NULL: another relay has done so. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
 
 CREATE FUNCTION commerce_private.fail_payment_result(id bigint, error text, refused boolean, give_up_after interval)
 RETURNS boolean
