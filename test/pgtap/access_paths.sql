@@ -12,7 +12,8 @@ SET session_replication_role = replica;
 VACUUM ANALYZE;
 CREATE FUNCTION pg_temp.everything() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	buyer bigint := commerce.create_user('a', 'a' || gen_random_uuid() || '@example.com');
+	email text := 'a' || gen_random_uuid() || '@example.com';
+	buyer bigint := commerce.create_user('a', email);
 	product bigint := commerce.create_product(NULL, 'p', 1000, 10);
 	coupon bigint := commerce.create_coupon('c', 'FIXED', 100, 10, valid_days => 7);
 	made bigint;
@@ -36,6 +37,17 @@ BEGIN
 	PERFORM commerce.place_sheet_order(sheet, 'sheet');
 	PERFORM commerce.adjust_stock(product, 1);
 	PERFORM commerce.adjust_stock(product, -1);
+	PERFORM commerce.update_product(product, price => 1100), commerce.set_product_status(product, 'ON_SALE');
+	PERFORM commerce.end_promotion((commerce.update_promotion(commerce.create_promotion(product, 'PERCENT', 5, now(), now() + interval '1 day'), value => 6)).id);
+	PERFORM commerce.update_user(buyer, phone => '010'), commerce.adjust_balance(buyer, 1, 'sorry'), commerce.set_user_status(buyer, 'ACTIVE');
+	PERFORM commerce.balance_statement(buyer), commerce.find_user(email);
+	PERFORM commerce.update_seller(commerce.create_seller(commerce.create_user('s', NULL, role => 'SELLER'), 's', gen_random_uuid()::text), address => 'x');
+	made := (commerce.place_order(buyer, items)).id;
+	PERFORM commerce.update_delivery(made, '{"memo": "x"}', 'BUYER', buyer), commerce.refund_order(made, 100, NULL, 'x');
+	EXECUTE 'SELECT i.id FROM commerce.order_items i WHERE i.order_id = $1 AND i.seq = 1' INTO item USING made;
+	PERFORM commerce.change_shipment_status((commerce.dispatch_items(ARRAY[item], 'Post', 'KR1')).id, 'DELIVERED');
+	PERFORM commerce.change_item_status(item, 'EXCHANGE_REQUESTED', 'BUYER', buyer);
+	PERFORM commerce.change_item_status(item, 'EXCHANGE_PROCESSING', 'ADMIN'), commerce.complete_exchange(item);
 	BEGIN
 		PERFORM commerce.place_order(buyer, jsonb_build_array(jsonb_build_object('product_id', product, 'quantity', 1000)));
 	EXCEPTION WHEN SQLSTATE 'SH001' THEN

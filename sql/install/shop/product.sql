@@ -149,6 +149,7 @@ CREATE FUNCTION commerce.create_product(
 	idempotency_key text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -245,6 +246,7 @@ CREATE FUNCTION commerce.update_product(
 	clear text[] DEFAULT '{}', actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.products
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -288,6 +290,7 @@ CREATE FUNCTION commerce.set_product_status(
 	product_id bigint, status commerce.product_status, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.products
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -51,6 +51,7 @@ CREATE FUNCTION commerce.create_promotion(
 	actor_id bigint DEFAULT NULL, note text DEFAULT NULL, idempotency_key text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -125,6 +126,7 @@ CREATE FUNCTION commerce.update_promotion(
 	actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.promotions
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -164,6 +166,7 @@ COMMENT ON FUNCTION commerce.update_promotion(bigint, bigint, timestamptz, times
 CREATE FUNCTION commerce.end_promotion(promotion_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.promotions
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -80,6 +80,7 @@ CREATE FUNCTION commerce.adjust_stock(
 	product_id bigint, delta bigint, note text DEFAULT NULL, actor_id bigint DEFAULT NULL, idempotency_key text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
