@@ -233,6 +233,9 @@ SELECT commerce.import_user('{"name": "Park", "email": "park@example.com", "bala
 SELECT commerce.import_order('{"user_id": 1, "items": [{"product_id": 1, "quantity": 1, "unit_price": 9000}],
 	"shipping_total": 3000, "payment_amount": 11500, "difference": "order_discount", "paid_at": "2019-05-05 12:00+09"}');
 
+-- [import_coupon_issue quiet]
+SELECT commerce.import_coupon_issue('{"user_id": 3, "coupon_id": 1, "expires_at": "2030-01-01"}');
+
 -- [check_invariants]
 SELECT * FROM commerce.check_invariants();
 

@@ -65,7 +65,6 @@ INSERT INTO contract VALUES
 -- What is promised and not there yet. One that is there as promised must not be in this list, which is to become empty.
 CREATE TEMP TABLE missing AS SELECT unnest(string_to_array(trim($$
 create_coupon
-import_coupon_issue
 issue_coupon
 popular_products
 sales_report

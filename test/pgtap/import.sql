@@ -83,5 +83,26 @@ SELECT is_empty('SELECT FROM commerce.popular_products()', 'what was sold long a
 SELECT commerce.import_order(pg_temp.imported(:kim, jsonb_build_object('payment_amount', 7500, 'paid_at', now()))) \g /dev/null
 SELECT commerce.refresh_popular_products() \g /dev/null
 SELECT results_eq('SELECT product_id, units_sold FROM commerce.popular_products()', format('VALUES (%s::bigint, 3::bigint), (%s::bigint, 2::bigint)', :cup, :pot), 'what was sold today is');
+
+-- import_coupon_issue
+SELECT commerce.create_coupon('old', 'PERCENT', 10, 3, valid_days => 30, max_discount => 5000, seller_id => :pots) AS coupon \gset
+SELECT commerce.import_coupon_issue(jsonb_build_object('user_id', :kim::text, 'coupon_id', :coupon, 'issued_at', now() - interval '40 days', 'expires_at', now() + interval '10 days'), 'c1') AS issue \gset
+SELECT results_eq(format($$SELECT user_id, coupon_id, name, kind::text, value, max_discount, scope::text, seller_id, status::text, expires_at - issued_at FROM commerce.coupon_issues WHERE id = %s$$, :issue),
+	format($$VALUES (%s::bigint, %s::bigint, 'old', 'PERCENT', 10::bigint, 5000::bigint, 'SELLER', %s::bigint, 'ACTIVE', interval '50 days')$$, :kim, :coupon, :pots), 'a coupon is imported');
+SELECT is(events('CouponIssue', :issue), 'CouponIssued', 'readers of events learn of it');
+SELECT ok((event_payload('CouponIssue', :issue, 'CouponIssued')->>'imported')::boolean AND (event_payload('User', :kim, 'UserCreated')->>'imported')::boolean, 'and that it was imported, as the user was');
+SELECT results_eq(format('SELECT id FROM commerce.usable_coupons(%s)', :kim), ARRAY[:issue::bigint], 'it can be used');
+SELECT refuses(format($$SELECT commerce.import_coupon_issue('{"user_id": %s, "coupon_id": %s}')$$, :kim, :coupon), 'COUPON_ALREADY_CLAIMED', 'one of each');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :coupon), 'COUPON_ALREADY_CLAIMED', 'nor can it be claimed again');
+SELECT refuses(format('SELECT commerce.import_coupon_issue(%L)', jsonb_build_object('user_id', :lee, 'coupon_id', :coupon) || more), 'INVALID_REQUEST', more::text)
+FROM unnest(ARRAY['{"status": "GONE"}', '{"status": "USED"}', jsonb_build_object('status', 'USED', 'used_at', now(), 'used_order_id', :o, 'discount', 5), '{"used_order_id": 5}', '{"x": 1}',
+	'{"issued_at": "2999-01-01"}', '{"issued_at": "2020-01-02", "expires_at": "2020-01-01"}', '{"user_id": null}', '{"coupon_id": "x"}']::jsonb[]) more;
+SELECT refuses(format($$SELECT commerce.import_coupon_issue('{"user_id": %s, "coupon_id": %s}')$$, u, c), 'ENTITY_NOT_FOUND', 'nobody, or nothing') FROM (VALUES (:kim::bigint, 999::bigint), (999, :coupon)) v (u, c);
+SELECT commerce.create_coupon('spent', 'FIXED', 1000, 1, valid_days => 30) AS spent \gset
+SELECT commerce.import_coupon_issue(jsonb_build_object('user_id', :kim, 'coupon_id', :spent, 'status', 'USED', 'issued_at', '2020-05-01', 'used_at', '2020-05-05', 'used_order_id', :o, 'discount', 1000), 'c2') AS used \gset
+SELECT results_eq(format('SELECT order_id, discount FROM commerce.order_coupons WHERE coupon_issue_id = %s', :used), format('VALUES (%s::bigint, 1000::bigint)', :o), 'one that was used, for an imported order');
+SELECT is(commerce.import_coupon_issue(jsonb_build_object('user_id', :kim, 'coupon_id', :spent, 'status', 'USED', 'issued_at', '2020-05-01', 'used_at', '2020-05-05', 'used_order_id', :o, 'discount', 1000), 'c2'), :used::bigint, 'the same line again is the same issue');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :spent), 'COUPON_SOLD_OUT', 'it was the last one');
+SELECT refuses(format($$SELECT commerce.import_coupon_issue('{"user_id": %s, "coupon_id": %s}')$$, :lee, :spent), 'COUPON_SOLD_OUT', 'for imports too');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 SELECT * FROM finish();

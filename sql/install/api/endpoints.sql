@@ -242,6 +242,8 @@ FROM (VALUES
 	('import_order', NULL, '{ADMIN}', false, false, '{}', 'order_id', NULL, '/rpc/get_order?order_id={order_id}',
 	 'moving in: brings an order that is over',
 	 '{"imported": {"user_id": 1, "items": [{"product_id": 1, "quantity": 1, "unit_price": 12000}], "payment_amount": 12000, "paid_at": "2026-05-01T09:00:00+09:00"}}'),
+	('import_coupon_issue', NULL, '{ADMIN}', false, false, '{}', 'coupon_issue_id', NULL, '/coupon_issues?id=eq.{coupon_issue_id}',
+	 'moving in: brings a coupon that a user holds', '{"imported": {"user_id": 1, "coupon_id": 1, "expires_at": "2027-01-31T00:00:00+09:00"}}'),
 	('find_user', NULL, '{ADMIN}', true, false, '{}', NULL, NULL, NULL,
 	 'the user with an e-mail or an external_id', '{"email": "kim@example.com"}'),
 	('erase_user', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,

@@ -117,7 +117,7 @@ BEGIN
 		INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after)
 		VALUES (u.id, 1, 'OPENING', opening, opening);
 	END IF;
-	PERFORM commerce_private.user_event(u, 'UserCreated', '{}');
+	PERFORM commerce_private.user_event(u, 'UserCreated', '{"imported": true}');
 	PERFORM commerce_private.end_key(scope, 'import_user', idempotency_key, imported, pg_catalog.jsonb_build_object('id', u.id));
 	RETURN u.id;
 END
@@ -318,3 +318,96 @@ END
 $$;
 COMMENT ON FUNCTION commerce.import_order(jsonb, text) IS
 	'moving in: an order that is over, paid EXTERNAL, from {"user_id", "items": [{"product_id", "product_name", "quantity", "unit_price", "unit_discount", "tax_exempt"}], "order_discount", "shipping_total", "payment_amount", "difference", "created_at", "paid_at", "delivered_at", "delivery", "provider_event_id", "payment_channel", "metadata"}. Needed are user_id, items with product, quantity and price, payment_amount and paid_at; difference: order_discount or shipping_total, which takes what payment_amount is off the rest. It moves no stock and no balance, counts towards no limit and wakes nobody; it can be refunded by amount, and not be cancelled or returned. Returns the id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce_private.insert_imported_issue(coupon_id bigint, user_id bigint, issued_at timestamptz, expires_at timestamptz)
+RETURNS bigint
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_insert_imported_issue';
+COMMENT ON FUNCTION commerce_private.insert_imported_issue(bigint, bigint, timestamptz, timestamptz) IS
+	'takes one of a coupon''s quota and writes the issue, with the coupon''s terms as they are. Errors: COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED';
+
+CREATE FUNCTION commerce_private.require_imported_use(imported jsonb)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	order_id bigint := commerce_private.imported_number(imported, '', 'used_order_id', 1, 999999999999999999);
+BEGIN
+	PERFORM commerce_private.imported_time(imported, 'used_at'),
+		commerce_private.imported_number(imported, '', 'discount', 1, 9007199254740991);
+	IF NOT EXISTS (SELECT FROM commerce.orders o
+				   WHERE o.id = order_id AND o.imported AND o.user_id = (require_imported_use.imported->>'user_id')::bigint) THEN
+		PERFORM commerce_private.raise_invalid('imported', 'used_order_id must be an imported order of the user');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.require_imported_use(jsonb) IS
+	'raises INVALID_REQUEST unless it is told when and for which imported order of the user a coupon was used, and what it took off';
+
+CREATE FUNCTION commerce.import_coupon_issue(imported jsonb, idempotency_key text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+<<given>>
+DECLARE
+	scope text := commerce_private.shop_scope();
+	stored jsonb;
+	status text;
+	issued timestamptz;
+	expires timestamptz;
+	holder commerce.users;
+	coupon commerce.coupons;
+	issue commerce.coupon_issues;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_imported(imported, '', '{user_id,coupon_id,status,issued_at,expires_at,used_at,used_order_id,discount}');
+	issued := commerce_private.imported_time(imported, 'issued_at', pg_catalog.now());
+	IF issued > pg_catalog.now() THEN
+		PERFORM commerce_private.raise_invalid('imported', 'issued_at must be past');
+	END IF;
+	status := coalesce(commerce_private.imported_text(imported, '', 'status'), 'ACTIVE');
+	IF status <> ALL ('{ACTIVE,USED,EXPIRED,REVOKED}') THEN
+		PERFORM commerce_private.raise_invalid('imported', 'status must be ACTIVE, USED, EXPIRED or REVOKED');
+	END IF;
+	PERFORM commerce_private.imported_number(imported, '', 'user_id', 1, 999999999999999999),
+		commerce_private.imported_number(imported, '', 'coupon_id', 1, 999999999999999999);
+	stored := commerce_private.begin_key(scope, 'import_coupon_issue', idempotency_key, imported);
+	IF stored IS NOT NULL THEN
+		RETURN stored->'id';
+	END IF;
+
+	holder := commerce_private.lock_user((imported->>'user_id')::bigint);
+	PERFORM commerce_private.require_not_erased(holder);
+	SELECT * INTO coupon FROM commerce.coupons c WHERE c.id = (imported->>'coupon_id')::bigint;
+	IF NOT FOUND THEN
+		PERFORM commerce_private.raise_not_found('coupon', (imported->>'coupon_id')::bigint);
+	END IF;
+	expires := commerce_private.imported_time(imported, 'expires_at',
+		coalesce(coupon.valid_until, issued + pg_catalog.make_interval(days => coupon.valid_days)));
+	IF expires <= issued THEN
+		PERFORM commerce_private.raise_invalid('imported', 'expires_at must be after issued_at');
+	END IF;
+	IF status = 'USED' THEN
+		PERFORM commerce_private.require_imported_use(imported);
+	ELSIF imported ?| '{used_at,used_order_id,discount}' THEN
+		PERFORM commerce_private.raise_invalid('imported', 'used_at, used_order_id and discount are of a coupon that is USED');
+	END IF;
+
+	issue.id := commerce_private.insert_imported_issue(coupon.id, holder.id, issued, expires);
+	UPDATE commerce.coupon_issues i
+	SET status = given.status::commerce.coupon_issue_status, used_at = (imported->>'used_at')::timestamptz,
+		used_order_id = (imported->>'used_order_id')::bigint
+	WHERE i.id = issue.id
+	RETURNING * INTO issue;
+	IF status = 'USED' THEN
+		INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount)
+		VALUES (issue.used_order_id, issue.id, (imported->>'discount')::bigint);
+	END IF;
+	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponIssued',
+		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[]) || '{"imported": true}', issue.event_key);
+	PERFORM commerce_private.end_key(scope, 'import_coupon_issue', idempotency_key, imported, pg_catalog.jsonb_build_object('id', issue.id));
+	RETURN issue.id;
+END
+$$;
+COMMENT ON FUNCTION commerce.import_coupon_issue(jsonb, text) IS
+	'moving in: a coupon that a user holds or has had, from {"user_id", "coupon_id", "status", "issued_at", "expires_at", "used_at", "used_order_id", "discount"}, of which the ids are needed; the last three are of a coupon that was USED for an imported order. It takes one of the coupon''s quantity, and its terms as they are. Returns the id. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, IDEMPOTENCY_KEY_REUSED';
