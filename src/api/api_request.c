@@ -411,7 +411,7 @@ static bool
 names_own_thing(const char *argument, ApiRole role)
 {
 	static const char *const buyers[] = {"order_id", "order_sheet_id", NULL};
-	static const char *const sellers[] = {"product_id", "promotion_id", "coupon_id", "coupon_issue_id", NULL};
+	static const char *const sellers[] = {"product_id", "promotion_id", "coupon_id", "coupon_issue_id", "shipment_id", NULL};
 	const char *const *things;
 
 	if (role != API_ROLE_BUYER && role != API_ROLE_SELLER)

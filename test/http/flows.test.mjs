@@ -121,6 +121,32 @@ test('a seller sees where an order goes and the own lines, and nothing else of i
   assert.equal((await call(seller.who, 'cancel_order_item', { order_item_id: foreign.id, quantity: 1 })).status, 404);
 });
 
+test('a parcel, an exchange, and half a return', async () => {
+  const [buyer, seller] = [await newBuyer(), await newSeller()];
+  const [product, larger] = [await newProduct({ seller_id: seller.sellerId, sku: 'S' }), await newProduct({ seller_id: seller.sellerId, sku: 'L' })];
+  const placed = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 2 }] });
+  const [order_id, order_item_id] = [placed.data.id, placed.data.items[0].id];
+  assert.equal((await call(buyer.who, 'update_delivery', { order_id, delivery: { memo: 'at the door' } })).data.recipient_memo, 'at the door');
+  const sent = await call(seller.who, 'dispatch_items', { order_item_ids: [order_item_id], carrier: 'CJ', tracking_number: '77' });
+  assert.deepEqual([sent.status, sent.headers.get('location')], [201, `/shipments?id=eq.${sent.data.id}`]);
+  assert.deepEqual((await http(sent.headers.get('location'), { who: seller.who })).json.map((s) => s.tracking_number), ['77']);
+  assert.deepEqual((await call(seller.who, 'change_shipment_status', { shipment_id: sent.data.id, new_status: 'DELIVERED' })).data, { moved: 1 });
+  const { data, error } = await client(buyer.who).from('shipments').select('carrier,order_items(status,quantity)').eq('tracking_number', '77').eq('order_id', order_id);
+  assert.equal(error, null);
+  assert.deepEqual(data, [{ carrier: 'CJ', order_items: [{ status: 'DELIVERED', quantity: 2 }] }]);
+  const step = (who, new_status) => call(who, 'change_item_status', { order_item_id, new_status });
+  await step(buyer.who, 'EXCHANGE_REQUESTED');
+  await step(seller.who, 'EXCHANGE_PROCESSING');
+  const exchanged = await call(seller.who, 'complete_exchange', { order_item_id, replacement_product_id: larger });
+  assert.deepEqual([exchanged.data.status, exchanged.data.replacement_product_id], ['EXCHANGED', larger]);
+  await step(buyer.who, 'RETURN_REQUESTED');
+  await step(seller.who, 'RETURN_PROCESSING');
+  const returned = await call(seller.who, 'complete_return', { order_item_id, quantity: 1, deduction: 2500 }, { 'Idempotency-Key': 'half' });
+  assert.deepEqual([returned.status, returned.data.items.map((i) => [i.status, i.quantity])], [200, [['RETURN_PROCESSING', 1], ['RETURNED', 1]]]);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 1000000 - 20000 + 7500);
+  assert.equal((await http(`/products?id=eq.${larger}`)).json[0].stock, 99);
+});
+
 test('a person changes and reads what is kept of himself', async () => {
   const buyer = await newBuyer(100);
   const changed = await call(buyer.who, 'update_user', { phone: '010-1', address: 'Busan', metadata: { size: 'M' } });

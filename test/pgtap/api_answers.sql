@@ -86,6 +86,19 @@ admin 5|get_order|{"order_id": ":retried"}|unexpected|data,payments,2,id
 admin 5|get_order|{"order_id": ":retried"}|refund|data,payments,3,id
 admin 5|report_refund|{"payment_id": :refund, "succeeded": true, "provider_event_id": "r1"}||
 admin 5|return_payment|{"payment_id": :unexpected, "note": "twice"}||
+buyer 2|place_order|{"items": [{"product_id": 2, "quantity": 3}], "delivery": {"name": "Lee"}}|sent|data,id
+buyer 2|place_order|{"items": [{"product_id": 2, "quantity": 3}], "delivery": {"name": "Lee"}}|thing|data,items,0,id
+buyer 2|update_delivery|{"order_id": :sent, "delivery": {"memo": "at the door"}}||
+seller 3|dispatch_items|{"order_item_ids": [:thing], "carrier": "CJ", "tracking_number": "1"}|parcel|data,id
+seller 3|update_shipment|{"shipment_id": :parcel, "tracking_number": "2"}||
+seller 3|change_shipment_status|{"shipment_id": :parcel, "new_status": "DELIVERED"}||
+buyer 2|change_item_status|{"order_item_id": :thing, "new_status": "EXCHANGE_REQUESTED"}||
+seller 3|change_item_status|{"order_item_id": :thing, "new_status": "EXCHANGE_PROCESSING"}||
+seller 3|complete_exchange|{"order_item_id": :thing}||
+buyer 2|change_item_status|{"order_item_id": :thing, "new_status": "RETURN_REQUESTED"}||
+seller 3|change_item_status|{"order_item_id": :thing, "new_status": "RETURN_PROCESSING"}||
+seller 3|complete_return|{"order_item_id": :thing, "quantity": 1, "deduction": 100}||
+admin 5|complete_return|{"order_item_id": :thing, "restock": false}||
 seller 3|create_product|{"name": "jug", "price": 100, "stock": 0, "sku": "J1", "image_urls": ["https://example.com/j"], "tax_exempt": true, "metadata": {"a": 1}}|product|data,product_id
 seller 3|update_product|{"product_id": :product, "price": 200}||
 seller 3|adjust_stock|{"product_id": :product, "delta": 5}||

@@ -129,6 +129,28 @@ FROM tap.http('buyer 2', 'place_order', '{"items": [{"product_id": 2, "quantity"
 CROSS JOIN LATERAL (SELECT i->'id' AS id FROM jsonb_array_elements(o.data->'items') i WHERE i->>'seller_id' = '1') i
 CROSS JOIN LATERAL tap.http('seller 3', 'cancel_order_item', jsonb_build_object('order_item_id', i.id, 'quantity', 1)) r;
 
+-- a parcel is its seller's, and its buyer's to see
+CREATE TABLE tap.parcel AS
+SELECT o.data->'id' AS order_id, o.data->'items'->0->'id' AS item_id
+FROM tap.http('buyer 2', 'place_order', '{"items": [{"product_id": 2, "quantity": 2}]}') o;
+SELECT is(r.status, 404, 'another buyer changes nothing about where it goes') FROM tap.parcel p, tap.http('buyer 1', 'update_delivery', jsonb_build_object('order_id', p.order_id, 'delivery', '{"memo": "here"}'::jsonb)) r;
+SELECT is(r.data->>'recipient_memo', 'here', 'its own does') FROM tap.parcel p, tap.http('buyer 2', 'update_delivery', jsonb_build_object('order_id', p.order_id, 'delivery', '{"memo": "here"}'::jsonb)) r;
+SELECT is(r.status, 404, 'another seller does not send it') FROM tap.parcel p, tap.http('seller 4', 'dispatch_items', jsonb_build_object('order_item_ids', jsonb_build_array(p.item_id))) r;
+SELECT is(r.status, s.status, 'its seller sends it: ' || s.status), is(r.headers->>'Location', s.location, 'and is told where it is')
+FROM tap.parcel p, (VALUES (201, '/shipments?id=eq.1'), (200, NULL)) s (status, location),
+	LATERAL tap.http('seller 3', 'dispatch_items', jsonb_build_object('order_item_ids', jsonb_build_array(p.item_id), 'tracking_number', '7'), jsonb_build_object('idempotency-key', 'd', 'x-try', s.status)) r;
+SELECT is(r.status, 404, format('another seller does not find the parcel: %s', c.called))
+FROM (VALUES ('update_shipment', '{"shipment_id": 1, "tracking_number": "8"}'::jsonb), ('change_shipment_status', '{"shipment_id": 1, "new_status": "IN_TRANSIT"}')) c (called, body),
+	LATERAL tap.http('seller 4', c.called, c.body) r;
+SELECT is(r.data, s.data, 'items are moved once') FROM (VALUES ('{"moved": 1}'::jsonb), ('{"moved": 0}')) s (data), LATERAL tap.http('seller 3', 'change_shipment_status', '{"shipment_id": 1, "new_status": "DELIVERED"}', jsonb_build_object('x-try', s.data)) r;
+SELECT is(r.code, 'INVALID_STATE_TRANSITION', 'where it went is not changed any more') FROM tap.parcel p, tap.http('buyer 2', 'update_delivery', jsonb_build_object('order_id', p.order_id, 'delivery', '{"memo": "there"}'::jsonb)) r;
+SELECT is(r.data->>'status', s.status, s.status) FROM tap.parcel p, (VALUES ('buyer 2', 'RETURN_REQUESTED'), ('seller 3', 'RETURN_PROCESSING')) s (caller, status),
+	LATERAL tap.http(s.caller, 'change_item_status', jsonb_build_object('order_item_id', p.item_id, 'new_status', s.status)) r;
+SELECT is(r.status, 404, 'another seller does not take it back') FROM tap.parcel p, tap.http('seller 4', 'complete_return', jsonb_build_object('order_item_id', p.item_id)) r;
+SELECT is(r.data->'items'->0->>'deduction', '500', 'its own does, and keeps something'), ok(NOT r.data ? 'refunded_amount', 'and is answered what is his')
+FROM tap.parcel p, tap.http('seller 3', 'complete_return', jsonb_build_object('order_item_id', p.item_id, 'deduction', 500)) r;
+DROP TABLE tap.parcel;
+
 -- an order that was not paid is paid anew, by its buyer
 SELECT is((tap.http('admin 5', 'confirm_payment', jsonb_build_object('order_id', o.data->'id', 'succeeded', false, 'provider_event_id', 'f'))).data->>'status', 'CANCELLED', 'a payment fails'),
 	   ok(set_config('tap.order', o.data->>'id', false) <> '', 'of an order')
@@ -225,7 +247,7 @@ SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FRO
 CREATE TABLE tap.moved AS SELECT o.id, o.created_at FROM commerce.orders o;
 UPDATE commerce.orders o SET created_at = statement_timestamp() - a.ago
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM commerce.orders) m
-JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes'), (5, interval '32 minutes'), (6, interval '33 minutes')) a (n, ago) USING (n)
+JOIN (VALUES (1, interval '45 seconds'), (2, interval '75 seconds'), (3, interval '29 minutes 45 seconds'), (4, interval '31 minutes'), (5, interval '32 minutes'), (6, interval '33 minutes'), (7, interval '34 minutes')) a (n, ago) USING (n)
 WHERE o.id = m.id;
 SELECT is(jsonb_path_query_array(r.data->'orders_per_minute', '$ ? (@ > 0)'), '[1, 1, 1]', 'orders of the last 30 minutes are counted'),
 	   is(jsonb_array_length(r.data->'orders_per_minute'), 30, 'by 30 minutes'), is(r.data->'orders_per_minute'->0, '1', 'one was almost 30 minutes ago'),

@@ -8,6 +8,8 @@ SELECT no_plan();
 -- something of everybody's: buyers 1 and 2 buy from sellers 1 and 2 with a coupon, and both have a sheet
 SELECT commerce.claim_coupon(u, 1), commerce.place_order(u, jsonb_build_array(jsonb_build_object('product_id', 1, 'quantity', 1),
 	jsonb_build_object('product_id', 3, 'quantity', 1)), ARRAY[u]::bigint[]) FROM generate_series(1, 2) u \g /dev/null
+SELECT commerce.dispatch_items(ARRAY[i.id], actor => 'ADMIN') FROM commerce.order_items i JOIN commerce.orders o ON o.id = i.order_id
+WHERE (o.user_id, i.seller_id) IN ((1, 1), (2, 2)) \g /dev/null
 INSERT INTO commerce.order_sheets (user_id, coupon_issue_ids, items_total, item_discount_total, order_discount, shipping_discount, shipping_total, payment_amount, expires_at)
 SELECT u, '{}', 5000, 0, 0, 0, 0, 5000, now() + interval '1 hour' FROM generate_series(1, 2) u;
 INSERT INTO commerce.order_sheet_items
@@ -109,6 +111,14 @@ seller_orders buyer_1 42501
 seller_orders seller_3 2
 seller_orders seller_1 0
 seller_orders admin_5 42501
+shipments anon 42501
+shipments buyer_1 1
+shipments buyer_2 1
+shipments buyer 0
+shipments seller_3 1
+shipments seller_4 1
+shipments admin_5 2
+shipments admin_6 0
 order_items anon 42501
 order_items buyer_1 2
 order_items buyer 0
@@ -116,9 +126,9 @@ order_items seller_3 2
 order_items seller_1 0
 order_items admin_5 4
 order_item_events anon 42501
-order_item_events buyer_1 4
-order_item_events seller_3 4
-order_item_events admin_5 8
+order_item_events buyer_1 5
+order_item_events seller_3 5
+order_item_events admin_5 10
 order_coupons anon 42501
 order_coupons buyer_1 1
 order_coupons seller_3 42501
@@ -195,7 +205,7 @@ SELECT is_empty($$SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'comme
 GRANT USAGE ON SCHEMA commerce TO api_anon, api_buyer, api_seller, api_admin;
 SELECT is(tap.rows_for('buyer 1', 'SELECT FROM commerce.orders'), '1', 'direct SQL: own orders');
 SELECT is(tap.rows_for('buyer', 'SELECT FROM commerce.orders'), '0', 'direct SQL: no user, no orders');
-SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce.order_item_events'), '4', 'direct SQL: a seller''s history');
+SELECT is(tap.rows_for('seller 3', 'SELECT FROM commerce.order_item_events'), '5', 'direct SQL: a seller''s history');
 SELECT is(tap.rows_for('admin 6', 'SELECT FROM commerce.users'), '0', 'direct SQL: a suspended administrator');
 SELECT is(tap.rows_for(c.caller, q.query), '42501', format('direct SQL: %s: %s', c.caller, q.query))
 FROM tap.callers c CROSS JOIN (VALUES

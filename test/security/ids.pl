@@ -10,6 +10,10 @@ use Test::More;
 my $db = load_shop();
 my $json = JSON::PP->new->ascii->allow_nonref;
 
+# a parcel of each seller's, of whose items the first is to be exchanged
+$db->do($_) for q{SELECT commerce.place_order(1, '[{"product_id":1,"quantity":1},{"product_id":3,"quantity":1}]')},
+	q{SELECT commerce.dispatch_items(ARRAY[id], actor => 'ADMIN') FROM commerce.order_items WHERE id IN (1, 2)},
+	(map { "SELECT commerce.change_item_status(1, '$_', 'ADMIN')" } qw(IN_TRANSIT DELIVERED EXCHANGE_REQUESTED EXCHANGE_PROCESSING));
 # For each kind of thing that an argument can name: whose [ the caller's own, somebody else's ] it is, as SQL.
 sub ids { return [ map { value($db, $_) } @_ ] }
 my %buyers = (
@@ -19,7 +23,8 @@ my %buyers = (
 	coupon_issue_id => ids(map { "SELECT id FROM commerce.coupon_issues WHERE user_id = $_ AND coupon_id = 1" } 1, 2));
 my %sellers = (
 	coupon_issue_id => ids(map { "SELECT min(id) FROM commerce.coupon_issues WHERE coupon_id = $_" } 3, 4),
-	product_id => [ 1, 3 ], group_id => [ 1, 3 ], coupon_id => [ 3, 4 ], seller_id => [ 1, 2 ],
+	product_id => [ 1, 3 ], group_id => [ 1, 3 ], replacement_product_id => [ 2, 3 ], coupon_id => [ 3, 4 ], seller_id => [ 1, 2 ],
+	shipment_id => ids(map { "SELECT id FROM commerce.shipments WHERE seller_id = $_" } 1, 2),
 	promotion_id => ids(map { "SELECT id FROM commerce.promotions WHERE product_id = $_" } 1, 3),
 	order_item_id => ids(map { "SELECT id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2),
 	order_id => ids(map { "SELECT order_id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2));

@@ -120,6 +120,9 @@ BEGIN
 		WHEN 'coupon_issue_id' THEN
 			own := EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id = i.coupon_id
 						   WHERE i.id = api_require_own.id::bigint AND c.seller_id = api_require_own.seller_id);
+		WHEN 'shipment_id' THEN
+			own := EXISTS (SELECT FROM commerce.shipments s
+						   WHERE s.id = api_require_own.id::bigint AND s.seller_id = api_require_own.seller_id);
 		WHEN 'order_id' THEN
 			own := EXISTS (SELECT FROM commerce.orders o
 						   WHERE o.id = api_require_own.id::bigint AND o.user_id = api_require_own.user_id);
@@ -204,6 +207,18 @@ FROM (VALUES
 	('change_item_status', NULL, '{BUYER,SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'takes an order item, or part of it, to its next status: a buyer confirms, or asks for a cancellation, a return or an exchange; a seller dispatches, delivers, and accepts or refuses what a buyer asks for',
 	 '{"order_item_id": 1, "new_status": "RETURN_REQUESTED", "note": "too small", "quantity": 1}'),
+	('update_delivery', NULL, '{BUYER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	 'changes whom and where an order goes to, before anything of it is dispatched', '{"order_id": 1, "delivery": {"address": "1 Sejong-daero, Seoul", "memo": "at the door"}}'),
+	('dispatch_items', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, '/shipments?id=eq.{id}',
+	 'sends items of one order and one seller as one parcel', '{"order_item_ids": [1], "carrier": "Korea Post", "tracking_number": "6892-1234"}'),
+	('change_shipment_status', NULL, '{SELLER,ADMIN}', false, false, '{}', 'moved', NULL, NULL,
+	 'takes all items of a parcel to IN_TRANSIT or DELIVERED, or back to PREPARING', '{"shipment_id": 1, "new_status": "DELIVERED"}'),
+	('update_shipment', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'corrects carrier or tracking number of a parcel', '{"shipment_id": 1, "tracking_number": "6892-1235"}'),
+	('complete_return', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'order', NULL,
+	 'takes what came back, or was lost on the way, and refunds it', '{"order_item_id": 1, "restock": false, "deduction": 3000, "note": "used"}'),
+	('complete_exchange', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'takes what came back and sends a replacement', '{"order_item_id": 1, "replacement_product_id": 2}'),
 	-- everybody's own; an administrator's all
 	('update_user', NULL, '{BUYER,SELLER,ADMIN}', false, true, '{}', NULL, NULL, NULL,
 	 'changes what is given of the caller; an administrator says of whom, and alone changes external_id', '{"phone": "010-1111-1111", "clear": ["address"]}'),
@@ -325,12 +340,14 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('batch_size', 'most events in one request; 1: each alone'),
 	('brokers', 'bootstrap servers, host:port, comma-separated'),
 	('business_name', 'name of the business'),
+	('carrier', 'who carries the parcel'),
 	('category', 'category, any text'),
 	('clear', 'attributes to be emptied'),
 	('coupon_id', 'the coupon'),
 	('coupon_issue_id', 'a coupon that a user holds'),
 	('coupon_issue_ids', 'coupons of the caller for the whole order: at most one that takes off the amount, and one for shipping'),
 	('cs_phone', 'telephone number of customer service'),
+	('deduction', 'won that are kept back, such as a return fee'),
 	('delivery', 'recipient: name, phone, address and memo, each the caller''s own where left out'),
 	('delta', 'units: positive come in, up to a stock of 1 000 000 000 000; negative go out'),
 	('description', 'description'),
@@ -361,6 +378,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('note', 'for the history'),
 	('order_id', 'the order'),
 	('order_item_id', 'a row of order_items'),
+	('order_item_ids', 'rows of order_items, of one order and one seller'),
 	('order_sheet_id', 'a sheet of the caller'),
 	('payment_channel', 'how the provider is to be paid, such as card'),
 	('payment_method', 'BALANCE: paid at once; EXTERNAL: a payment provider answers later'),
@@ -370,13 +388,17 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('product_id', 'the product'),
 	('promotion_id', 'the promotion'),
 	('provider_event_id', 'the payment provider''s own id of its answer: the same answer twice has one effect'),
+	('quantities', 'as long as the ids: how many of each; a smaller number is split off'),
 	('quantity', 'how many'),
 	('reason', 'shown with the subscription'),
 	('registration_number', 'business registration number, unique'),
+	('replacement_product_id', 'another product of the seller, of the same price now; left out: the same product'),
+	('restock', 'whether what came back can be sold'),
 	('role', 'what the user is in the shop'),
 	('round_unit', 'a percentage is floored to a multiple of this many won'),
 	('secret_name', 'name of a secret in the relay''s own file'),
 	('seller_id', 'the seller; an administrator says which, or leaves it out for the shop itself'),
+	('shipment_id', 'the parcel'),
 	('shipping_fee', 'won, once per order line; of a seller once per order, for all lines without a fee of their own'),
 	('sku', 'number of the product, unique within a seller''s'),
 	('starts_at', 'from then on'),
@@ -389,6 +411,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('to_position', 'after this event'),
 	('to_time', 'with the first event written then or later'),
 	('topic', 'Kafka topic'),
+	('tracking_number', 'the carrier''s number of the parcel'),
 	('up_to', 'position of the last event that is dealt with, as fetch_events answered it'),
 	('url', 'where to POST events'),
 	('user_id', 'the user'),

@@ -130,6 +130,10 @@ CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
 	FROM commerce.order_item_events e;
 COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
 
+CREATE VIEW commerce_api.shipments WITH (security_invoker = true) AS
+	SELECT s.id, s.order_id, s.seller_id, s.carrier, s.tracking_number, s.at FROM commerce.shipments s;
+COMMENT ON VIEW commerce_api.shipments IS 'parcels of the caller''s orders; for a seller those it sent; for an administrator all';
+
 CREATE VIEW commerce_api.order_coupons WITH (security_invoker = true) AS
 	SELECT c.order_id, c.coupon_issue_id, c.discount, c.restored_at FROM commerce.order_coupons c;
 COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s orders used; for an administrator all';
@@ -235,6 +239,7 @@ WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), 
 					'seller_id = (SELECT commerce_private.current_seller_id())'),
 	('order_item_events', 'order_item_id = ANY (ARRAY(SELECT i.id FROM commerce.order_items i))',
 						  'EXISTS (SELECT FROM commerce.order_items i WHERE i.id = order_item_id)'),
+	('shipments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', 'seller_id = (SELECT commerce_private.current_seller_id())'),
 	('order_coupons', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o))', NULL),
 	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o)) OR order_id IS NULL AND user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheets', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
