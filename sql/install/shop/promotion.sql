@@ -134,9 +134,9 @@ DECLARE
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
-	PERFORM commerce_private.check_time('starts_at', update_promotion.starts_at),
-		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at),
-		commerce_private.check_text('note', update_promotion.note);
+	PERFORM commerce_private.check_text('note', update_promotion.note),
+		commerce_private.check_time('starts_at', update_promotion.starts_at),
+		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at);
 	before := commerce_private.lock_promotion(update_promotion.promotion_id, update_promotion.actor_id);
 	PERFORM commerce_private.check_promotion_value(before.kind, update_promotion.value);
 	p := before;
