@@ -39,6 +39,7 @@
 
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
 PG_FUNCTION_INFO_V1(commerce_expire_coupons);
+PG_FUNCTION_INFO_V1(commerce_give_coupon);
 
 #define READ_ISSUES \
 	"SELECT i.id, i.kind, i.scope, i.value, i.max_discount, i.round_unit, i.min_order_amount, i.max_units, " \
@@ -214,6 +215,9 @@ typedef struct Issue
 	int64		seller_id;		/* 0: none */
 	int64		product_id;		/* 0: none */
 	TimestampTz expires_at;
+	bool		claimed;		/* by the user; else somebody gives it to him */
+	int64		actor_id;		/* who; 0: a trusted caller */
+	char	   *note;			/* NULL: none */
 } Issue;
 
 static void
@@ -299,6 +303,11 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	json_put_time(&json, "expires_at", issue->expires_at);
 	json_put_text(&json, "used_at", NULL);
 	json_put_text(&json, "used_order_id", NULL);
+	if (!issue->claimed)
+	{
+		json_put_id(&json, "actor", issue->actor_id);
+		json_put_text(&json, "note", issue->note);
+	}
 	json_close_object(&json);
 	event.payload = json_finish(&json);
 	event.key = current_key();
@@ -320,16 +329,26 @@ has_claimed(const Issue *issue)
 	return found;
 }
 
-/* Whether a coupon can be claimed now, but for its quota. */
-static bool
-is_open(RowReader *coupon)
+/* Why a coupon cannot be issued, but for its quota; NULL: it can. */
+static const char *
+find_obstacle(RowReader *coupon, bool claimed)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		isnull;
 
-	return row_is_null(coupon, COUPONS_STOPPED_AT) &&
-		row_int64(coupon, COUPONS_ISSUE_FROM) <= now &&
-		(row_is_null(coupon, COUPONS_ISSUE_UNTIL) || row_int64(coupon, COUPONS_ISSUE_UNTIL) > now) &&
-		(row_is_null(coupon, COUPONS_VALID_UNTIL) || row_int64(coupon, COUPONS_VALID_UNTIL) > now);
+	if (!row_is_null(coupon, COUPONS_STOPPED_AT))
+		return "the coupon is stopped";
+	if (!row_is_null(coupon, COUPONS_VALID_UNTIL) && row_int64(coupon, COUPONS_VALID_UNTIL) <= now)
+		return "the coupon would expire at once";
+	if (!claimed)
+		return NULL;
+	if (!DatumGetBool(row_datum(coupon, COUPONS_CLAIMABLE, &isnull)))
+		return "the coupon is given out, not claimed";
+	if (row_int64(coupon, COUPONS_ISSUE_FROM) > now)
+		return "the time for claiming has not begun";
+	if (!row_is_null(coupon, COUPONS_ISSUE_UNTIL) && row_int64(coupon, COUPONS_ISSUE_UNTIL) <= now)
+		return "the time for claiming is over";
+	return NULL;
 }
 
 /* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
@@ -337,6 +356,7 @@ static void
 read_coupon(Issue *issue)
 {
 	RowReader	coupon;
+	const char *obstacle;
 
 	row_push_snapshot();
 	row_reader_open(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, 1);
@@ -345,8 +365,9 @@ read_coupon(Issue *issue)
 		raise_not_found("coupon", issue->coupon_id);
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
-	if (!is_open(&coupon))
-		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id));
+	obstacle = find_obstacle(&coupon, issue->claimed);
+	if (obstacle)
+		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id), D_TEXT("reason", obstacle));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
@@ -366,40 +387,61 @@ read_coupon(Issue *issue)
 	PopActiveSnapshot();
 }
 
-/*
- * claim_coupon(user_id bigint, coupon_id bigint)
- *
- * Gives an active user one of a coupon and returns the coupon_issues row.
- */
-Datum
-commerce_claim_coupon(PG_FUNCTION_ARGS)
+/* Issues a coupon to an active user out of its quota, and returns the coupon_issues row. */
+static Datum
+issue_coupon(Issue *issue)
 {
-	Issue		issue = {0};
 	int64		issue_id;
 	int64		available;
 	Datum		row;
 
-	gate_enter("claim_coupon()");
-	issue.user_id = arg_int64(fcinfo, 0, "user_id");
-	issue.coupon_id = arg_int64(fcinfo, 1, "coupon_id");
-
-	user_require_active(issue.user_id, false);
-	read_coupon(&issue);
-	if (escrow_surely_short(ESCROW_QUOTA, issue.coupon_id, 1, &available))
-		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue.coupon_id));
-	if (!escrow_take(ESCROW_QUOTA, issue.coupon_id, 1, &available))
+	user_require_active(issue->user_id, false);
+	read_coupon(issue);
+	if (escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available))
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
+	if (!escrow_take(ESCROW_QUOTA, issue->coupon_id, 1, &available))
 	{
 		/* we may have waited for a claim of this very user */
 		PushActiveSnapshot(GetLatestSnapshot());
-		if (has_claimed(&issue))
-			refuse_second_claim(&issue);
+		if (has_claimed(issue))
+			refuse_second_claim(issue);
 		PopActiveSnapshot();
-		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue.coupon_id));
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
 	}
 	issue_id = catalog_nextval(SEQUENCE_COUPON_ISSUES_ID);
-	row = insert_issue_row(&issue, issue_id);
-	write_issued_event(&issue, issue_id);
-	PG_RETURN_DATUM(row);
+	row = insert_issue_row(issue, issue_id);
+	write_issued_event(issue, issue_id);
+	return row;
+}
+
+/*
+ * claim_coupon(user_id bigint, coupon_id bigint)
+ */
+Datum
+commerce_claim_coupon(PG_FUNCTION_ARGS)
+{
+	Issue		issue = {.claimed = true};
+
+	gate_enter("claim_coupon()");
+	issue.user_id = arg_int64(fcinfo, 0, "user_id");
+	issue.coupon_id = arg_int64(fcinfo, 1, "coupon_id");
+	PG_RETURN_DATUM(issue_coupon(&issue));
+}
+
+/*
+ * give_coupon(coupon_id bigint, user_id bigint, actor_id bigint, note text)
+ */
+Datum
+commerce_give_coupon(PG_FUNCTION_ARGS)
+{
+	Issue		issue = {.claimed = false};
+	text	   *note = arg_text_or_null(fcinfo, 3, "note");
+
+	issue.coupon_id = arg_int64(fcinfo, 0, "coupon_id");
+	issue.user_id = arg_int64(fcinfo, 1, "user_id");
+	issue.actor_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	issue.note = note ? text_to_cstring(note) : NULL;
+	PG_RETURN_DATUM(issue_coupon(&issue));
 }
 
 static int

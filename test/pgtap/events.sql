@@ -34,6 +34,8 @@ SELECT (commerce.set_product_status(:pot, s, :boss, 'a crack')).status FROM unne
 SELECT commerce.adjust_stock(:cup, 1, 'found', :boss);
 SELECT commerce.create_promotion(:pot, 'FIXED', 1, now() + interval '1 day', now() + interval '2 days') AS promotion \gset
 SELECT (commerce.update_promotion(:promotion, 2)).value, (commerce.end_promotion(:promotion)).value;
+SELECT commerce.create_coupon('offer', 'FIXED', 500, 100, valid_days => 10) AS offer \gset
+SELECT (commerce.update_coupon(:offer, quantity => 50)).quantity, (commerce.stop_coupon(:offer)).quantity;
 
 -- paid at once, with a coupon; one of its cups is cancelled, the rest goes to the buyer
 SELECT format('[{"product_id": %s, "quantity": 3}, {"product_id": %s, "quantity": 1}]', :cup, :pot) AS both \gset
@@ -121,7 +123,7 @@ SELECT set_eq(
 	'SELECT id, name, price, status::text FROM commerce.products', 'a product''s last event but one of stock has the product as it is');
 SELECT is_empty(
 	$$SELECT FROM (SELECT type, lag(type) OVER (PARTITION BY aggregatetype, aggregateid ORDER BY position) AS before FROM e) f
-	  WHERE (type IN ('UserCreated', 'SellerCreated', 'OrderCreated', 'OrderImported', 'CouponIssued', 'OrderSheetCreated', 'ProductCreated', 'PromotionCreated')) <> (before IS NULL)$$,
+	  WHERE (type IN ('UserCreated', 'SellerCreated', 'OrderCreated', 'OrderImported', 'CouponIssued', 'OrderSheetCreated', 'ProductCreated', 'PromotionCreated', 'CouponCreated')) <> (before IS NULL)$$,
 	'every aggregate begins with its beginning');
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;

@@ -89,11 +89,11 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('ShipmentCreated', 'Order', 'items of an order were dispatched as a parcel'),
 	('ShipmentChanged', 'Order', 'a parcel has got somewhere, or its carrier or number was corrected'),
 	('OrderItemStatusChanged', 'Order', 'an item of an order changed its status'),
-	('CouponIssued', 'CouponIssue', 'a user claimed a coupon'),
+	('CouponIssued', 'CouponIssue', 'a user claimed a coupon, or was given it'),
 	('CouponUsed', 'CouponIssue', 'an order used a coupon'),
 	('CouponRestored', 'CouponIssue', 'an order gave a coupon back'),
 	('CouponExpired', 'CouponIssue', 'a coupon was marked expired'),
-	('CouponRevoked', 'CouponIssue', 'an admin revoked a coupon'),
+	('CouponRevoked', 'CouponIssue', 'a coupon was taken from a user'),
 	('OrderSheetCreated', 'OrderSheet', 'a quote was made'),
 	('ConversionAlert', 'Conversion', 'too few order sheets become orders'),
 	('ProductCreated', 'Product', 'a product was put on sale'),
@@ -103,4 +103,7 @@ INSERT INTO commerce.event_types (type, aggregatetype, meaning) VALUES
 	('StockDepleted', 'Product', 'the last unit of a product was sold'),
 	('PromotionCreated', 'Promotion', 'a product is discounted for a time'),
 	('PromotionChanged', 'Promotion', 'a promotion''s value or time was changed'),
-	('PromotionEnded', 'Promotion', 'a promotion was ended before its time');
+	('PromotionEnded', 'Promotion', 'a promotion was ended before its time'),
+	('CouponCreated', 'Coupon', 'a coupon was offered'),
+	('CouponChanged', 'Coupon', 'attributes of a coupon were changed'),
+	('CouponStopped', 'Coupon', 'a coupon is not issued any more');

@@ -48,6 +48,30 @@ AS 'MODULE_PATHNAME', 'commerce_claim_coupon';
 COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
 	'gives a user one of a coupon, first come first served, once per user, and returns the issue. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
 
+CREATE FUNCTION commerce_private.give_coupon(coupon_id bigint, user_id bigint, actor_id bigint, note text)
+RETURNS commerce.coupon_issues
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_give_coupon';
+COMMENT ON FUNCTION commerce_private.give_coupon(bigint, bigint, bigint, text) IS
+	'the part of issue_coupon() that issues. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
+
+CREATE FUNCTION commerce.issue_coupon(coupon_id bigint, user_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS commerce.coupon_issues
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	issue commerce.coupon_issues;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_text('note', issue_coupon.note);
+	PERFORM commerce_private.require_who(issue_coupon.actor_id, commerce_private.coupon_seller(issue_coupon.coupon_id));
+	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, issue_coupon.actor_id, issue_coupon.note);
+	RETURN issue;
+END
+$$;
+COMMENT ON FUNCTION commerce.issue_coupon(bigint, bigint, bigint, text) IS
+	'gives a chosen user one of a coupon, out of its quantity, whether its window is open and it is claimable or not, and returns the issue. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
+
 CREATE FUNCTION commerce.usable_coupons(user_id bigint)
 RETURNS SETOF commerce.coupon_issues
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -64,13 +88,20 @@ BEGIN
 	RETURN QUERY
 		-- the user's first, not everybody's that are active
 		WITH own AS MATERIALIZED (
-			SELECT i.* FROM commerce.coupon_issues i WHERE i.user_id = usable_coupons.user_id)
-		SELECT i.* FROM own i WHERE i.status = 'ACTIVE' AND i.expires_at > pg_catalog.clock_timestamp()
-		ORDER BY i.expires_at, i.id;
+			SELECT i AS issue FROM commerce.coupon_issues i WHERE i.user_id = usable_coupons.user_id)
+		SELECT u.*
+		FROM own o
+		CROSS JOIN LATERAL pg_catalog.jsonb_populate_record(o.issue, '{"status": "ACTIVE", "used_at": null, "used_order_id": null}') u
+		WHERE u.expires_at > pg_catalog.clock_timestamp()
+		  AND ((o.issue).status = 'ACTIVE'
+			   OR (o.issue).status = 'USED' AND EXISTS (SELECT FROM commerce.orders p
+														WHERE p.id = (o.issue).used_order_id AND p.status = 'PENDING_PAYMENT'
+														  AND p.expires_at <= pg_catalog.clock_timestamp()))
+		ORDER BY u.expires_at, u.id;
 END
 $$;
 COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
-	'the coupons a user can use now, the ones that expire first first. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'the coupons a user can use now, the ones that expire first first; one that an overdue unpaid order holds is among them, as the ACTIVE one that it will be. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
 RETURNS void
@@ -97,11 +128,13 @@ BEGIN
 	IF revoke_coupon.coupon_issue_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('coupon_issue_id', 'must not be null');
 	END IF;
-	PERFORM commerce_private.require_who(revoke_coupon.actor_id);
-	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
+	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id;
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
 	END IF;
+	PERFORM commerce_private.require_who(revoke_coupon.actor_id, issue.seller_id);
+
+	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF issue.status <> 'ACTIVE' THEN
 		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
 	END IF;
@@ -111,13 +144,13 @@ BEGIN
 	RETURNING i.* INTO issue;
 	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
 		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
-		|| pg_catalog.jsonb_build_object('actor_id', revoke_coupon.actor_id, 'note', revoke_coupon.note),
+		|| pg_catalog.jsonb_build_object('actor', revoke_coupon.actor_id, 'note', revoke_coupon.note),
 		issue.event_key);
 	RETURN issue;
 END
 $$;
 COMMENT ON FUNCTION commerce.revoke_coupon(bigint, bigint, text) IS
-	'takes an unused coupon from a user and returns the issue; what was revoked does not return to the pool. actor_id: the ADMIN who did it, or NULL for a trusted caller. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_NOT_USABLE';
+	'takes an unused coupon from a user and returns the issue; what was revoked does not return to the pool. actor_id: an ADMIN, or the user of the seller whose coupon it is; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, COUPON_NOT_USABLE';
 
 CREATE FUNCTION commerce.expire_coupons(max_rows int DEFAULT 10000)
 RETURNS int
