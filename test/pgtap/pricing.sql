@@ -195,7 +195,7 @@ DECLARE
 	lines jsonb := '[]';
 	line jsonb;
 	cart jsonb;
-	magnitude numeric := (ARRAY[10, 1000, 30000, 100000, 1e9, 1e12])[1 + pg_temp.upto(5)];
+	magnitude numeric := (ARRAY[10, 1000, 30000, 100000, 1e9, 1e11])[1 + pg_temp.upto(5)];
 	price bigint;
 BEGIN
 	FOR i IN 1 .. 1 + pg_temp.upto(6) LOOP

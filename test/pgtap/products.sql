@@ -136,9 +136,13 @@ SELECT count(*) AS told FROM commerce.outbox WHERE type = 'ProductStatusChanged'
 SELECT commerce.set_product_status(:teapot, 'DISCONTINUED') \g /dev/null
 SELECT is((SELECT count(*) FROM commerce.outbox WHERE type = 'ProductStatusChanged'), :told::bigint, 'once');
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]')$$, :kim, :teapot), 'PRODUCT_NOT_ON_SALE', 'to order what is discontinued');
-SELECT is((SELECT status FROM commerce.product_list WHERE id = :teapot), 'DISCONTINUED', 'product_list shows it');
+SELECT is_empty(format('SELECT FROM commerce.product_list WHERE id = %s', :teapot), 'product_list shows it no more');
 SELECT is((commerce.set_product_status(:teapot, 'ON_SALE')).status, 'ON_SALE', 'and on sale again');
 SELECT lives_ok(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]')$$, :kim, :teapot), 'and ordered again');
+SELECT commerce.set_user_status(:potter, 'SUSPENDED') \g /dev/null
+SELECT is_empty(format('SELECT FROM commerce.product_list WHERE id = %s', :teapot), 'nor one of a seller who is not active');
+SELECT commerce.set_user_status(:potter, 'ACTIVE') \g /dev/null
+SELECT isnt_empty(format('SELECT FROM commerce.product_list WHERE id = %s', :teapot), 'until he is again');
 
 -- SOLD_OUT is shown, never stored
 SELECT is((SELECT status FROM commerce.product_list WHERE id = :free), 'SOLD_OUT', 'a product without stock is shown as SOLD_OUT');

@@ -19,7 +19,7 @@ DECLARE
 	product jsonb;
 BEGIN
 	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce.product_list p
-	WHERE p.id = api_get_product.product_id AND p.status <> 'DISCONTINUED';
+	WHERE p.id = api_get_product.product_id;
 	IF product IS NULL THEN
 		PERFORM commerce_private.raise_not_found('product', api_get_product.product_id);
 	END IF;
@@ -342,6 +342,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('business_name', 'name of the business'),
 	('carrier', 'who carries the parcel'),
 	('category', 'category, any text'),
+	('claimable', 'whether users can claim it; else it is given out by issue_coupon'),
 	('clear', 'attributes to be emptied'),
 	('coupon_id', 'the coupon'),
 	('coupon_issue_id', 'a coupon that a user holds'),
@@ -371,6 +372,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 	('max_per_order', 'most units in one order; left out: no limit'),
 	('max_per_user', 'most units for one user in all orders; left out: no limit'),
 	('max_rows', 'at most so many at once'),
+	('max_units', 'to how many units of its line a product''s coupon applies; left out: to all'),
 	('metadata', 'an object of the shop''s own, at most 16 384 bytes'),
 	('min_order_amount', 'won that the eligible lines must come to'),
 	('name', 'name'),

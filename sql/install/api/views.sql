@@ -7,8 +7,8 @@
 -- of somebody's own in a query's condition is shown another product's.
 CREATE VIEW commerce_private.api_offers WITH (security_barrier = true) AS
 	SELECT l.id, l.seller_name, l.discount_now, l.price_now, l.stock, l.status
-	FROM commerce.product_list l
-	WHERE l.status <> 'DISCONTINUED' OR l.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
+	FROM commerce_private.product_offers l
+	WHERE l.status <> 'DISCONTINUED' AND l.seller_active OR l.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_private.api_offers IS 'price, stock and status of the products that the caller may see';
 COMMENT ON COLUMN commerce_private.api_offers.discount_now IS 'won per unit: the larger of instant discount and running promotions';
 COMMENT ON COLUMN commerce_private.api_offers.stock IS 'units that can be ordered';
@@ -50,7 +50,7 @@ CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell';
 
 CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS
-	SELECT p.rank, p.product_id, p.name, p.price, p.units_sold, p.as_of FROM commerce.popular_products() p;
+	SELECT p.rank, p.product_id, p.name, p.price, p.price_now, p.units_sold, p.as_of FROM commerce.popular_products() p;
 COMMENT ON VIEW commerce_api.popular_products IS 'the five products of which most units were sold today and on the two days before';
 
 CREATE FUNCTION commerce_api.product(commerce_api.popular_products)

@@ -146,6 +146,7 @@ COMMENT ON FUNCTION commerce_private.offer_event(commerce.coupons, text, bigint,
 CREATE FUNCTION commerce_private.coupon_seller(coupon_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -94,9 +94,8 @@ BEGIN
 		CROSS JOIN LATERAL pg_catalog.jsonb_populate_record(o.issue, '{"status": "ACTIVE", "used_at": null, "used_order_id": null}') u
 		WHERE u.expires_at > pg_catalog.clock_timestamp()
 		  AND ((o.issue).status = 'ACTIVE'
-			   OR (o.issue).status = 'USED' AND EXISTS (SELECT FROM commerce.orders p
-														WHERE p.id = (o.issue).used_order_id AND p.status = 'PENDING_PAYMENT'
-														  AND p.expires_at <= pg_catalog.clock_timestamp()))
+			   OR (o.issue).status = 'USED' AND (SELECT p.status = 'PENDING_PAYMENT' AND p.expires_at <= pg_catalog.clock_timestamp()
+												 FROM commerce.orders p WHERE p.id = (o.issue).used_order_id))
 		ORDER BY u.expires_at, u.id;
 END
 $$;

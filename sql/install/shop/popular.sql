@@ -130,7 +130,7 @@ COMMENT ON FUNCTION commerce.refresh_popular_products() IS
 	'counts what was sold and cancelled since its last call and ranks the best sellers again; returns how many rows it wrote. Costs what happened since, whatever the number of orders; takes no lock that an order waits for';
 
 CREATE FUNCTION commerce.popular_products(days int DEFAULT 3, top int DEFAULT 5)
-RETURNS TABLE (rank int, product_id bigint, name text, price bigint, units_sold bigint, as_of timestamptz)
+RETURNS TABLE (rank int, product_id bigint, name text, price bigint, price_now bigint, units_sold bigint, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -150,19 +150,21 @@ BEGIN
 	   AND NOT EXISTS (SELECT FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
 					   WHERE p.status = 'DISCONTINUED' OR r.until_day <> commerce_private.local_date()) THEN
 		RETURN QUERY
-			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, r.as_of
+			SELECT r.rank, r.product_id, p.name, p.price, p.price - m.reduction, r.units_sold, r.as_of
 			FROM commerce.popular_products r JOIN commerce.products p ON p.id = r.product_id
+			JOIN commerce_private.reductions m ON m.product_id = p.id
 			WHERE r.rank <= popular_products.top
 			ORDER BY r.rank;
 	ELSE
 		SELECT max(r.as_of) INTO refreshed_at FROM commerce.popular_products r;
 		RETURN QUERY
-			SELECT r.rank, r.product_id, p.name, p.price, r.units_sold, refreshed_at
+			SELECT r.rank, r.product_id, p.name, p.price, p.price - m.reduction, r.units_sold, refreshed_at
 			FROM commerce_private.rank_products(popular_products.days, popular_products.top) r
 			JOIN commerce.products p ON p.id = r.product_id
+			JOIN commerce_private.reductions m ON m.product_id = p.id
 			ORDER BY r.rank;
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION commerce.popular_products(int, int) IS
-	'the products of which most units were sold in the last days (today counts as one), as of the last refresh; ties by product id; discontinued products are left out. Errors: INVALID_REQUEST';
+	'the products of which most units were sold in the last days (today counts as one), as of the last refresh, with their prices, and those now; ties by product id; discontinued products are left out. Errors: INVALID_REQUEST';

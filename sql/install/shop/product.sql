@@ -122,6 +122,7 @@ COMMENT ON FUNCTION commerce_private.product_event(commerce.products, text, json
 CREATE FUNCTION commerce_private.product_seller(product_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

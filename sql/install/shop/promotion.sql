@@ -18,6 +18,18 @@ COMMENT ON COLUMN commerce.promotions.event_key IS 'key of the last outbox event
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions_id_seq', '');
 
+-- As an order reckons it (src/shop/product.c).
+CREATE VIEW commerce_private.reductions AS
+	SELECT p.id AS product_id, least(p.price, greatest(p.discount, m.best)) AS reduction
+	FROM commerce.products p
+	CROSS JOIN LATERAL (SELECT max(CASE r.kind WHEN 'FIXED' THEN r.value
+										ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END) AS best
+						FROM commerce.promotions r
+						WHERE r.product_id = p.id AND r.starts_at <= pg_catalog.statement_timestamp()
+						  AND r.ends_at > pg_catalog.statement_timestamp()) m;
+COMMENT ON VIEW commerce_private.reductions IS
+	'what is off a unit of each product now: the larger of instant discount and running promotions';
+
 CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor bigint, note text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

@@ -1,10 +1,9 @@
 -- Views for SQL clients.
 
-CREATE VIEW commerce.product_list AS
-	SELECT p.id, p.seller_id, s.business_name AS seller_name, p.name, p.description, p.category, p.price,
-		   m.reduction AS discount_now,
-		   p.price - m.reduction AS price_now,
-		   p.shipping_fee, p.max_per_order, k.available AS stock,
+CREATE VIEW commerce_private.product_offers AS
+	SELECT p.id, p.seller_id, s.business_name AS seller_name, coalesce(s.active, true) AS seller_active, p.name, p.description,
+		   p.category, p.price, m.reduction AS discount_now, p.price - m.reduction AS price_now, p.shipping_fee, p.max_per_order,
+		   p.max_per_user, p.sku, p.group_id, p.tax_exempt, p.image_urls, k.available AS stock,
 		   CASE WHEN p.status = 'ON_SALE' AND k.available <= 0 THEN 'SOLD_OUT'::commerce.product_status
 				ELSE p.status END AS status,
 		   p.created_at, p.updated_at
@@ -12,13 +11,16 @@ CREATE VIEW commerce.product_list AS
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
 	JOIN LATERAL (SELECT greatest(t.units, 0) AS available
 				  FROM commerce_private.stock_left t WHERE t.product_id = p.id) k ON true
-	JOIN LATERAL (SELECT least(p.price, greatest(p.discount, max(
-						CASE r.kind WHEN 'FIXED' THEN r.value
-							 ELSE p.price / 100 * r.value + p.price % 100 * r.value / 100 END))) AS reduction
-					   FROM commerce.promotions r
-					   WHERE r.product_id = p.id AND r.starts_at <= pg_catalog.statement_timestamp()
-						 AND r.ends_at > pg_catalog.statement_timestamp()) m ON true;
-COMMENT ON VIEW commerce.product_list IS 'products with what is off their price now, remaining stock, and status (SOLD_OUT when nothing is left)';
+	JOIN commerce_private.reductions m ON m.product_id = p.id;
+COMMENT ON VIEW commerce_private.product_offers IS 'every product with what is off its price now, remaining stock, and status';
+
+CREATE VIEW commerce.product_list AS
+	SELECT o.id, o.seller_id, o.seller_name, o.name, o.description, o.category, o.price, o.discount_now, o.price_now,
+		   o.shipping_fee, o.max_per_order, o.max_per_user, o.sku, o.group_id, o.tax_exempt, o.image_urls, o.stock,
+		   o.status, o.created_at, o.updated_at
+	FROM commerce_private.product_offers o
+	WHERE o.status <> 'DISCONTINUED' AND o.seller_active;
+COMMENT ON VIEW commerce.product_list IS 'the catalogue: products with what is off their price now, remaining stock, and status (SOLD_OUT when nothing is left); without those that are discontinued, or of a seller who is not active';
 COMMENT ON COLUMN commerce.product_list.discount_now IS 'won per unit: the larger of instant discount and running promotions';
 COMMENT ON COLUMN commerce.product_list.stock IS 'units that can be ordered';
 
@@ -36,7 +38,7 @@ COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array
 CREATE VIEW commerce.coupon_list AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
 		   c.seller_id, c.product_id, c.quantity, q.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, c.stopped_at, c.max_units, c.claimable, c.metadata,
+		   c.valid_until, c.stopped_at, c.max_units, c.claimable,
 		   CASE WHEN c.stopped_at IS NOT NULL THEN 'STOPPED'
 				WHEN c.issue_until <= pg_catalog.statement_timestamp()
 				  OR c.valid_until <= pg_catalog.statement_timestamp() THEN 'EXPIRED'
