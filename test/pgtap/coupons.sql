@@ -257,6 +257,17 @@ UPDATE commerce.coupon_issues SET expires_at = clock_timestamp() WHERE user_id =
 SET ROLE shop;
 SELECT results_eq(format('SELECT coupon_id FROM commerce.usable_coupons(%s)', :kim),
 	format('VALUES (%s::bigint), (%s), (%s)', :two, :spring, :all), 'an overdue coupon is not usable, marked or not');
+-- what an unpaid order holds is not usable, until it is overdue
+SELECT id AS held FROM commerce.usable_coupons(:kim) WHERE coupon_id = :two \gset
+SELECT id AS holder FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :own)::jsonb, ARRAY[:held]::bigint[], payment_method => 'EXTERNAL') \gset
+SELECT is_empty(format('SELECT FROM commerce.usable_coupons(%s) WHERE id = %s', :kim, :held), 'a coupon that an unpaid order holds');
+RESET ROLE;
+UPDATE commerce.orders SET expires_at = now() - interval '1 second' WHERE id = :holder;
+SET ROLE shop;
+SELECT results_eq(format('SELECT status::text, used_at, used_order_id FROM commerce.usable_coupons(%s) WHERE id = %s', :kim, :held), $$VALUES ('ACTIVE', NULL::timestamptz, NULL::bigint)$$,
+	'one that is overdue holds none');
+SELECT lives_ok(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', '{%s}', payment_method => 'EXTERNAL')$$, :kim, :own, :held), 'and it can be used');
+SELECT commerce.cancel_order(max(id), 'BUYER', :kim) FROM commerce.orders WHERE user_id = :kim \g /dev/null
 SELECT refuses('SELECT * FROM commerce.usable_coupons(NULL)', 'INVALID_REQUEST');
 SELECT refuses('SELECT * FROM commerce.usable_coupons(0)', 'ENTITY_NOT_FOUND');
 

@@ -1,6 +1,9 @@
 -- Stock: adjusting it, reading it, selling the last unit.
+-- role: postgres
+-- Postgres only moves clocks by hand; everything else is done as shop.
 
 SELECT no_plan();
+SET ROLE shop;
 SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
 SELECT * FROM commerce.charge_balance(:kim, 10000000) \g /dev/null
 SELECT commerce.create_product(NULL, 'cup', 100, 5) AS cup \gset
@@ -115,6 +118,19 @@ SELECT is(replace(events('Product', :cup), ' StockAdjusted', ''), 'ProductCreate
 BEGIN READ ONLY;
 SELECT refuses('SELECT commerce.fold()', '25006', 'to fold in a read-only transaction');
 COMMIT;
+
+-- Units that are taken off: overdue orders make way for them, others do not.
+SELECT commerce.create_product(NULL, 'held', 100, 5) AS held \gset
+SELECT id AS early FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":3}]', :held)::jsonb, payment_method => 'EXTERNAL') \gset
+SELECT id AS late FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":2}]', :held)::jsonb, payment_method => 'EXTERNAL') \gset
+SELECT refuses(format('SELECT commerce.adjust_stock(%s, -1)', :held), 'STOCK_NOT_ENOUGH', 'what unpaid orders hold in time');
+RESET ROLE;
+UPDATE commerce.orders SET expires_at = now() - interval '1 second' WHERE id = :early;
+SET ROLE shop;
+SELECT refuses(format('SELECT commerce.adjust_stock(%s, -4)', :held), 'STOCK_NOT_ENOUGH', 'more than an overdue order holds');
+SELECT is((SELECT status FROM commerce.orders WHERE id = :early), 'PENDING_PAYMENT', 'which was no use to end');
+SELECT is(commerce.adjust_stock(:held, -2, 'broken'), 1::bigint, 'what an overdue order holds can be taken off');
+SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id IN (%s, %s) ORDER BY id', :early, :late), $$VALUES ('CANCELLED'), ('PENDING_PAYMENT')$$, 'it is ended, and no other');
 
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 SELECT * FROM finish();
