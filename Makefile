@@ -47,6 +47,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/conversion \
 	shop/payment_result \
 	shop/import \
+	shop/report \
 	events/subscription \
 	events/sink \
 	events/parked \

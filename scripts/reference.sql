@@ -226,6 +226,9 @@ SELECT commerce.resume_subscription('warehouse');
 -- [unsubscribe quiet]
 SELECT commerce.unsubscribe('warehouse');
 
+-- [sales_report quiet]
+SELECT * FROM commerce.sales_report(1, current_date - 30, current_date);
+
 -- [import_user quiet]
 SELECT commerce.import_user('{"name": "Park", "email": "park@example.com", "balance": 5000}');
 

@@ -151,7 +151,8 @@ payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_
 {
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
-		"provider_event_id = coalesce($3, p.provider_event_id), at = pg_catalog.now() "
+		"provider_event_id = coalesce($3, p.provider_event_id), at = pg_catalog.now(), "
+		"requested_at = coalesce(p.requested_at, p.at) "
 		"WHERE p.id OPERATOR(pg_catalog.=) $1",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};

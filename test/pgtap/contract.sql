@@ -64,7 +64,6 @@ INSERT INTO contract VALUES
 
 -- What is promised and not there yet. One that is there as promised must not be in this list, which is to become empty.
 CREATE TEMP TABLE missing AS SELECT unnest(string_to_array(trim($$
-sales_report
 $$, E'\n'), E'\n')) AS name;
 
 -- The catalog in the words of the contract

@@ -14,6 +14,7 @@ CREATE TABLE commerce.payments (
 	expires_at        timestamptz,
 	refund_of         bigint REFERENCES commerce.payments,
 	charge_id         bigint REFERENCES commerce.payments,
+	requested_at      timestamptz,
 	idempotency_key   text,
 	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
 	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
@@ -35,6 +36,7 @@ COMMENT ON COLUMN commerce.payments.order_id IS 'NULL: a charge, and what belong
 COMMENT ON COLUMN commerce.payments.channel IS 'how the provider is to be paid, such as card or virtual_account';
 COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED: until when it can be paid';
 COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
+COMMENT ON COLUMN commerce.payments.requested_at IS 'of an answered refund: when it was asked for, at being the time of the answer';
 COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
 COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
