@@ -83,6 +83,16 @@ read_dispatch(FunctionCallInfo fcinfo)
 	return dispatch;
 }
 
+/* A text as part of what a key stands for: with its length, so that no two calls look the same. */
+static void
+append_text(StringInfo buf, text *value)
+{
+	if (value)
+		appendStringInfo(buf, "%d:%s;", (int) VARSIZE_ANY_EXHDR(value), text_to_cstring(value));
+	else
+		appendStringInfoString(buf, "-;");
+}
+
 static char *
 dispatch_canonical(const Dispatch *dispatch, text *carrier, text *tracking_number, const Actor *actor)
 {
@@ -92,8 +102,9 @@ dispatch_canonical(const Dispatch *dispatch, text *carrier, text *tracking_numbe
 	for (int i = 0; i < dispatch->n; i++)
 		appendStringInfo(&buf, INT64_FORMAT ":" INT64_FORMAT ";", dispatch->item_ids[i],
 						 dispatch->quantities ? dispatch->quantities[i] : 0);
-	appendStringInfo(&buf, "%s|%s|%s", carrier ? text_to_cstring(carrier) : "-",
-					 tracking_number ? text_to_cstring(tracking_number) : "-", actor_canonical(actor));
+	append_text(&buf, carrier);
+	append_text(&buf, tracking_number);
+	appendStringInfoString(&buf, actor_canonical(actor));
 	return buf.data;
 }
 
@@ -248,7 +259,9 @@ read_shipment(int64 shipment_id, const Actor *actor)
 	shipment.carrier = result_text(&row, "carrier");
 	shipment.tracking_number = result_text(&row, "tracking_number");
 	shipment.at = result_time(&row, "at");
-	if (actor->id != 0 && actor->kind == ACTOR_KIND_SELLER && shipment.seller_id != actor->id)
+	if (actor->id != 0 &&
+		((actor->kind == ACTOR_KIND_SELLER && shipment.seller_id != actor->id) ||
+		 (actor->kind == ACTOR_KIND_BUYER && order_user(shipment.order_id) != actor->id)))
 		raise_not_found("shipment", shipment_id);
 	return shipment;
 }
@@ -307,6 +320,8 @@ commerce_change_shipment_status(PG_FUNCTION_ARGS)
 		raise_invalid("new_status", "must be IN_TRANSIT, DELIVERED or PREPARING");
 	shipment = read_shipment(shipment_id, &actor);
 	order = order_lock(shipment.order_id, false);
+	/* its number may have been corrected while the order was waited for */
+	shipment = read_shipment(shipment_id, &actor);
 	moved = move_items(order, &shipment, ORDER_ITEM_STATUS_DISPATCHED,
 					   status == ORDER_ITEM_STATUS_DELIVERED ? ORDER_ITEM_STATUS_IN_TRANSIT : status, &actor);
 	if (status == ORDER_ITEM_STATUS_DELIVERED)
@@ -314,15 +329,22 @@ commerce_change_shipment_status(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(moved);
 }
 
-/* Judges the actor of update_shipment(), who is named by the id of a user. */
-static void
-require_who(int64 actor_id, int64 seller_id)
+/* Judges the actor of update_shipment(), who is named by the id of a user: the parcel's seller, or an administrator. */
+static Actor
+judge_who(int64 user_id, int64 seller_id)
 {
 	static SqlStatement judge = {
 		"SELECT commerce_private.require_who($1, nullif($2, 0))", 2, {INT8OID, INT8OID}
 	};
+	static SqlStatement is_seller = {
+		"SELECT FROM commerce.sellers s WHERE s.id OPERATOR(pg_catalog.=) $1 AND s.user_id OPERATOR(pg_catalog.=) $2",
+		2, {INT8OID, INT8OID}
+	};
 
-	sql_do(&judge, SQL_ARGS(Int64GetDatum(actor_id), Int64GetDatum(seller_id)));
+	sql_do(&judge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(seller_id)));
+	if (sql_exists(&is_seller, SQL_ARGS(Int64GetDatum(seller_id), Int64GetDatum(user_id))))
+		return (Actor) {ACTOR_KIND_SELLER, seller_id, NULL};
+	return (Actor) {ACTOR_KIND_ADMIN, user_id, NULL};
 }
 
 /*
@@ -336,7 +358,7 @@ commerce_update_shipment(PG_FUNCTION_ARGS)
 	static SqlStatement update = {
 		"UPDATE commerce.shipments AS s SET carrier = coalesce($2, s.carrier), "
 		"tracking_number = coalesce($3, s.tracking_number) WHERE s.id OPERATOR(pg_catalog.=) $1 "
-		"RETURNING s::commerce.shipments AS row",
+		"RETURNING s.carrier, s.tracking_number, s::commerce.shipments AS row",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
 	int64		shipment_id;
@@ -352,20 +374,15 @@ commerce_update_shipment(PG_FUNCTION_ARGS)
 	gate_enter("update_shipment()");
 	shipment_id = arg_int64(fcinfo, 0, "shipment_id");
 	shipment = read_shipment(shipment_id, &actor);
-	actor.note = note ? text_to_cstring(note) : NULL;
 	if (!PG_ARGISNULL(3))
-	{
-		actor.id = PG_GETARG_INT64(3);
-		require_who(actor.id, shipment.seller_id);
-	}
+		actor = judge_who(PG_GETARG_INT64(3), shipment.seller_id);
+	actor.note = note ? text_to_cstring(note) : NULL;
 	order = order_lock(shipment.order_id, false);
 	row = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(shipment_id), PointerGetDatum(carrier),
 												 PointerGetDatum(tracking_number)), nulls);
 	(void) result_next(&row);
-	if (carrier)
-		shipment.carrier = text_to_cstring(carrier);
-	if (tracking_number)
-		shipment.tracking_number = text_to_cstring(tracking_number);
+	shipment.carrier = result_text(&row, "carrier");
+	shipment.tracking_number = result_text(&row, "tracking_number");
 	(void) order_save(order);
 	order_write_shipment(order, "ShipmentChanged", &shipment, NULL, 0, &actor);
 	PG_RETURN_DATUM(result_varlena(&row, "row"));

@@ -59,6 +59,12 @@ SELECT results_eq(format('SELECT * FROM pg_temp.shows(%s)', :o), $$VALUES ('1 PR
 SELECT results_eq(format('SELECT seller_id, order_id, carrier, tracking_number FROM commerce.shipments WHERE tracking_number = ''KR1''', :o), format($$VALUES (%s::bigint, %s::bigint, 'Post', 'KR1')$$, :kiln, :o), 'the parcel is found by its number');
 SELECT is(id, :parcel::bigint, 'the same call again is the same parcel') FROM commerce.dispatch_items(ARRAY[pg_temp.item(:o, 1), pg_temp.item(:o, 2)], 'Post', 'KR1', ARRAY[2, 1], actor_id => :kiln, idempotency_key => 'k');
 SELECT refuses(format('SELECT commerce.dispatch_items(ARRAY[%s], actor_id => %s, idempotency_key => ''k'')', pg_temp.item(:o, 1), :kiln), 'IDEMPOTENCY_KEY_REUSED', 'the key for another');
+SELECT pg_temp.ordered(:kim, :small, 1) AS p \gset
+SELECT * FROM commerce.dispatch_items(ARRAY[pg_temp.item(:p, 1)], 'Post', 'a|b', actor_id => :kiln, idempotency_key => 'k') \g /dev/null
+SELECT refuses(format('SELECT commerce.dispatch_items(ARRAY[%s], %s, actor_id => %s, idempotency_key => ''k'')', pg_temp.item(:p, 1), t, :kiln), 'IDEMPOTENCY_KEY_REUSED', 'nor for ' || t) FROM unnest('{"''Post|a'', ''b''","''Post''"}'::text[]) t;
+SELECT pg_temp.ordered(:kim, :small, 1) AS p \gset
+SELECT * FROM commerce.dispatch_items(ARRAY[pg_temp.item(:p, 1)], actor_id => :kiln, idempotency_key => 'k') \g /dev/null
+SELECT refuses(format('SELECT commerce.dispatch_items(ARRAY[%s], ''-'', actor_id => %s, idempotency_key => ''k'')', pg_temp.item(:p, 1), :kiln), 'IDEMPOTENCY_KEY_REUSED', 'a carrier that is called - is not none');
 SELECT is(jsonb_array_length(event_payload('Order', :o, 'ShipmentCreated') -> 'items'), 2, 'ShipmentCreated has the parcel''s items');
 SELECT refuses(format('SELECT commerce.update_delivery(%s, ''{}'', ''BUYER'', %s)', :o, :kim), 'INVALID_STATE_TRANSITION', 'the recipient is fixed once something is dispatched');
 
@@ -71,8 +77,13 @@ SELECT is(commerce.change_shipment_status(:parcel, 'IN_TRANSIT', 'SELLER', :kiln
 SELECT is(commerce.change_shipment_status(:parcel, 'DELIVERED', 'SELLER', :kiln), 2, 'delivered');
 SELECT refuses(format('SELECT commerce.change_shipment_status(%s, %L, ''SELLER'', %s)', :parcel, s, :kiln), 'INVALID_REQUEST', 'a parcel is not ' || s) FROM unnest('{PAID,RETURNED,DISPATCHED}'::text[]) s;
 SELECT refuses(format('SELECT commerce.change_shipment_status(%s, ''DELIVERED'', ''SELLER'', %s)', :parcel, :loom), 'ENTITY_NOT_FOUND', 'another seller''s parcel');
+SELECT refuses(format('SELECT commerce.change_shipment_status(%s, ''DELIVERED'', ''BUYER'', %s)', :parcel, :lee), 'ENTITY_NOT_FOUND', 'another buyer''s parcel');
 SELECT refuses(format('SELECT commerce.update_shipment(%s, tracking_number => ''KR3'', actor_id => %s)', :parcel, :weaver), 'FORBIDDEN', 'another seller corrects the number');
 SELECT results_eq(format('SELECT carrier, tracking_number FROM commerce.update_shipment(%s, tracking_number => ''KR3'', actor_id => %s)', :parcel, :potter), $$VALUES ('Post', 'KR3')$$, 'the seller''s user corrects it');
+SELECT is(event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,kind}', 'SELLER', 'and the event says that it was the seller');
+SELECT is((event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,id}')::bigint, :kiln::bigint, 'which one');
+SELECT lives_ok(format('SELECT commerce.update_shipment(%s, carrier => ''Mail'', actor_id => %s)', :parcel, :boss), 'so can an administrator');
+SELECT is(event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,kind}', 'ADMIN', 'as himself');
 SELECT pg_temp.ordered(:kim, :small, 1) AS q \gset
 SELECT id AS direct FROM commerce.dispatch_items(ARRAY[pg_temp.item(:q, 1)], actor_id => :kiln) \gset
 SELECT is(commerce.change_shipment_status(:direct, 'DELIVERED', 'SELLER', :kiln), 1, 'delivered at once');

@@ -35,7 +35,7 @@ RETURNS int
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_change_shipment_status';
 COMMENT ON FUNCTION commerce.change_shipment_status(bigint, commerce.order_item_status, commerce.actor_kind, bigint, text) IS
-	'takes all items of a parcel that can go there to IN_TRANSIT, to DELIVERED (through IN_TRANSIT), or back to PREPARING (the parcel loses them), and returns how many; 0 when none can, so that a carrier''s message may come twice. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN';
+	'takes all items of a parcel that can go there to IN_TRANSIT, to DELIVERED (through IN_TRANSIT), or back to PREPARING (the parcel loses them), and returns how many; 0 when none can, so that a carrier''s message may come twice. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, INVALID_STATE_TRANSITION';
 
 CREATE FUNCTION commerce.update_shipment(
 	shipment_id bigint, carrier text DEFAULT NULL, tracking_number text DEFAULT NULL,
