@@ -107,6 +107,8 @@ FROM (VALUES
 	('order status agrees with its items', 'UPDATE commerce.orders SET status = ''PAID'', expires_at = NULL WHERE id = :pending'),
 	('order status agrees with its items', 'UPDATE commerce.order_items SET status = ''CANCELLED'' WHERE order_id = :o AND seq = 1'),
 	('order status agrees with its items', 'DELETE FROM commerce.order_item_events; UPDATE commerce.stock_entries SET order_item_id = NULL; DELETE FROM commerce.order_items WHERE order_id = :pending'),
+	('a parcel''s items are of its order and seller', 'WITH parcel AS (INSERT INTO commerce.shipments (order_id) VALUES (:pending) RETURNING id) UPDATE commerce.order_items SET shipment_id = parcel.id FROM parcel WHERE order_id = :o'),
+	('a parcel''s items are of its order and seller', 'WITH parcel AS (INSERT INTO commerce.shipments (order_id, seller_id) SELECT :o, min(id) FROM commerce.sellers RETURNING id) UPDATE commerce.order_items SET shipment_id = parcel.id FROM parcel WHERE order_id = :o'),
 	('an item''s status is its last event', 'UPDATE commerce.order_items SET status = ''DISPATCHED'' WHERE order_id = :o AND seq = 1'),
 	('an item''s status is its last event', 'DELETE FROM commerce.order_item_events WHERE event = ''PREPARING'''),
 	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET delta = delta - 1 WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :o)'),

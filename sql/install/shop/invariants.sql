@@ -182,6 +182,9 @@ AS $$
 						WHEN i.gone + i.done = i.items THEN 'COMPLETED'
 						WHEN i.gone > 0 THEN 'PARTIALLY_CANCELLED'
 						ELSE 'PAID' END::commerce.order_status)
+		UNION ALL SELECT 'a parcel''s items are of its order and seller',
+			(SELECT count(*) FROM commerce.order_items i JOIN commerce.shipments s ON s.id = i.shipment_id
+			 WHERE (i.order_id, i.seller_id) IS DISTINCT FROM (s.order_id, s.seller_id))
 		UNION ALL SELECT 'an item''s status is its last event',
 			(SELECT count(*) FROM commerce.order_items i
 			 LEFT JOIN (SELECT DISTINCT ON (e.order_item_id) e.order_item_id, e.event
