@@ -102,7 +102,7 @@ is($node->safe_psql('postgres', q{SELECT commerce_private.run_job('purge-outbox'
 # Who goes back to what is gone is told.
 my $gone = '00000001-0000000000000001-0000000000000001';
 ($status, undef, $stderr) = $node->psql('postgres', "SELECT commerce.seek_subscription('fast', to_position => '$gone')");
-like($stderr, qr/events after position $gone were removed by retention/, 'seeking to events that are gone is refused');
+like($stderr, qr/must not be before events that retention has removed/, 'seeking to events that are gone is refused');
 is($node->safe_psql('postgres', q{
 	SELECT commerce.seek_subscription('fast', to_time => '-infinity');
 	SELECT count(*) = (SELECT count(*) FROM commerce.outbox) FROM commerce.fetch_events('fast', 10000)}) =~ s/.*\n//r,
