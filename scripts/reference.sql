@@ -62,6 +62,15 @@ SELECT id, status FROM commerce.set_product_status(2, 'ON_SALE');
 SELECT commerce.create_promotion(1, 'PERCENT', 10, starts_at => now(), ends_at => now() + interval '1 week');
 SELECT name, price, discount_now, price_now FROM commerce.product_list WHERE id = 1;
 
+-- [update_promotion]
+SELECT value FROM commerce.update_promotion(1, value => 15, note => 'a better week');
+
+-- [end_promotion hidden]
+SELECT commerce.create_promotion(2, 'FIXED', 500, starts_at => now(), ends_at => now() + interval '1 day');
+
+-- [end_promotion]
+SELECT id, ends_at <= now() AS ended FROM commerce.end_promotion(2);
+
 -- [adjust_stock]
 SELECT commerce.adjust_stock(1, -1, note => 'broken');
 
@@ -77,6 +86,10 @@ SELECT commerce.create_coupon('Teapot week', 'FIXED', 1000, quantity => 50, vali
 -- one seller's shipping for nothing
 SELECT commerce.create_coupon('Free shipping', 'FREE_SHIPPING', 0, quantity => 50, valid_days => 7, seller_id => 1);
 
+-- [update_coupon]
+-- more of them, for orders of 10 000 won and more; what was issued keeps its terms
+SELECT quantity, min_order_amount FROM commerce.update_coupon(3, quantity => 80, min_order_amount => 10000);
+
 -- [claim_coupon]
 SELECT id, name, status FROM commerce.claim_coupon(user_id => 1, coupon_id => 1);
 SELECT id, name, status FROM commerce.claim_coupon(user_id => 1, coupon_id => 2);
@@ -87,12 +100,18 @@ SELECT id, coupon_id, name, kind, value FROM commerce.usable_coupons(1);
 -- [stop_coupon]
 SELECT id, name, stopped_at IS NOT NULL AS stopped FROM commerce.stop_coupon(3);
 
+-- [issue_coupon hidden]
+SELECT commerce.create_coupon('Sorry', 'FIXED', 2000, quantity => 10, valid_days => 30, claimable => false);
+
+-- [issue_coupon]
+SELECT user_id, name, value, status FROM commerce.issue_coupon(coupon_id => 4, user_id => 2, note => 'the parcel was late');
+
 -- [revoke_coupon hidden]
 SELECT commerce.create_coupon('Mistake', 'FIXED', 999999, quantity => 1, valid_days => 30);
-SELECT commerce.claim_coupon(1, 4);
+SELECT commerce.claim_coupon(1, 5);
 
 -- [revoke_coupon]
-SELECT id, status FROM commerce.revoke_coupon(3, note => 'issued by mistake');
+SELECT id, status FROM commerce.revoke_coupon(4, note => 'issued by mistake');
 
 -- [expire_coupons]
 SELECT commerce.expire_coupons();

@@ -239,7 +239,7 @@ BEGIN
 	PERFORM commerce_private.check_coupon_row(c);
 	stored := commerce_private.begin_key(scope, 'create_coupon', create_coupon.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('issue_until', c.issue_until, c.issue_from), commerce_private.check_end('valid_until', c.valid_until, c.issue_from);

@@ -373,7 +373,7 @@ BEGIN
 		commerce_private.imported_number(imported, '', 'coupon_id', 1, 999999999999999999);
 	stored := commerce_private.begin_key(scope, 'import_coupon_issue', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
-		RETURN stored->'id';
+		RETURN (stored->'id')::bigint;
 	END IF;
 
 	holder := commerce_private.lock_user((imported->>'user_id')::bigint);
