@@ -28,4 +28,7 @@ ALTER ROLE authenticator SET lock_timeout = '2s';
 ALTER ROLE authenticator SET statement_timeout = '10s';
 -- JSON as deep as a body of 80 kB can be; what is deeper is 500. Needs the usual 8 MB of `ulimit -s`
 ALTER ROLE authenticator SET max_stack_depth = '7MB';
+-- over REST a charge is what a payment provider has taken, not what a buyer says
+SELECT format('ALTER DATABASE %I SET commerce.direct_charge = off', current_database()) \gexec
+SET commerce.direct_charge = off;
 SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin');

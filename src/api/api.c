@@ -173,7 +173,9 @@ set_response(const ApiRequest *request, Jsonb *data)
 	else if (location != NULL && (location = fill_location(location, request, data)) != NULL)
 	{
 		char	   *status = member_text(data, "status", strlen("status"));
-		bool		pending = status != NULL && strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0;
+		bool		pending = status != NULL &&
+			(strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0 ||
+			 strcmp(status, catalog_label_name(TYPE_PAYMENT_STATUS, PAYMENT_STATUS_REQUESTED)) == 0);
 
 		append_header(&headers, "Location", location);
 		set_local("response.status", pending ? "202" : "201");

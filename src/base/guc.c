@@ -40,6 +40,7 @@ int			commerce_payment_ttl_max = 7 * SECS_PER_DAY;
 int			commerce_sheet_ttl = 900;
 int			commerce_shipping_fee = 0;
 
+static bool direct_charge = true;
 static char *payment_ttls = NULL;
 
 /*
@@ -209,6 +210,10 @@ guc_define(void)
 	define_currency("commerce.currency",
 					"Currency of the shop, a code of ISO 4217.",
 					"Fixed once there are orders. Nothing is converted.");
+	define_bool("commerce.direct_charge",
+				"Lets charge_balance over REST charge at once, as the user asked for.",
+				"Off, it asks a payment provider. In SQL its caller is trusted to know that the money came.",
+				&direct_charge, PGC_SUSET);
 	define_int("commerce.escrow_max_resources",
 			   "Most products and coupons that have a counter in shared memory at a time.",
 			   "Used when the library is preloaded.",

@@ -121,6 +121,18 @@ test('a seller sees where an order goes and the own lines, and nothing else of i
   assert.equal((await call(seller.who, 'cancel_order_item', { order_item_id: foreign.id, quantity: 1 })).status, 404);
 });
 
+test('a charge that a provider is to pay', async () => {
+  const buyer = await newBuyer(0);
+  const asked = await call(buyer.who, 'request_charge', { amount: 5000, payment_channel: 'card' }, { 'Idempotency-Key': 'c' });
+  assert.deepEqual([asked.status, asked.data.status, asked.headers.get('location')], [202, 'REQUESTED', `/payments?id=eq.${asked.data.id}`]);
+  assert.equal((await call(buyer.who, 'request_charge', { amount: 5000, pay_within: '1 day' })).code, 'INVALID_REQUEST');
+  assert.equal((await call(buyer.who, 'confirm_charge', { payment_id: asked.data.id, succeeded: true, provider_event_id: 'x' })).status, 403);
+  const confirm = () => call(admin, 'confirm_charge', { payment_id: asked.data.id, succeeded: true, provider_event_id: `c-${asked.data.id}`, amount: 5000 });
+  assert.deepEqual([(await confirm()).data.status, (await confirm()).data.status], ['COMPLETED', 'COMPLETED']);
+  assert.equal((await http('/rpc/get_balance', { who: buyer.who })).data.balance, 5000);
+  assert.deepEqual((await http(asked.headers.get('location'), { who: buyer.who })).json.map((p) => [p.kind, p.status]), [['CHARGE', 'COMPLETED']]);
+});
+
 test('a parcel, an exchange, and half a return', async () => {
   const [buyer, seller] = [await newBuyer(), await newSeller()];
   const [product, larger] = [await newProduct({ seller_id: seller.sellerId, sku: 'S' }), await newProduct({ seller_id: seller.sellerId, sku: 'L' })];

@@ -99,6 +99,8 @@ buyer 2|change_item_status|{"order_item_id": :thing, "new_status": "RETURN_REQUE
 seller 3|change_item_status|{"order_item_id": :thing, "new_status": "RETURN_PROCESSING"}||
 seller 3|complete_return|{"order_item_id": :thing, "quantity": 1, "deduction": 100}||
 admin 5|complete_return|{"order_item_id": :thing, "restock": false}||
+buyer 1|request_charge|{"amount": 1000, "payment_channel": "card"}|charge|data,id
+admin 5|confirm_charge|{"payment_id": :charge, "succeeded": true, "provider_event_id": "c1", "amount": 1000}||
 seller 3|create_product|{"name": "jug", "price": 100, "stock": 0, "sku": "J1", "image_urls": ["https://example.com/j"], "tax_exempt": true, "metadata": {"a": 1}}|product|data,product_id
 seller 3|update_product|{"product_id": :product, "price": 200}||
 seller 3|adjust_stock|{"product_id": :product, "delta": 5}||
@@ -194,6 +196,14 @@ SELECT ok(jsonb_array_length((a.response).data #> string_to_array(f.path, ',')) 
 FROM (VALUES ('usable_coupons', ''), ('balance_statement', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
 	('shop_status', 'jobs'), ('shop_status', 'subscriptions'), ('shop_status', 'popular_products')) f (called, path)
 JOIN LATERAL (SELECT x.response FROM tap.answers x WHERE x.called = f.called ORDER BY n LIMIT 1) a ON true;
+
+-- where money is a payment provider's to tell
+BEGIN;
+SET LOCAL commerce.direct_charge = off;
+SELECT is_empty(format($$SELECT tap.differences(%L, %L, '$')$$, tap.documented('charge_balance', r.status)->'content'->'application/json'->'schema', r.body), 'a charge that is asked for is as documented'),
+	   is(r.status, 202, 'and waits for its payment')
+FROM tap.http('buyer 1', 'charge_balance', '{"amount": 2000}') r;
+COMMIT;
 
 -- errors
 SELECT is_empty(format($$SELECT tap.differences(%L, %L, '$')$$, tap.documented(e.called, (r).status)->'content'->'application/json'->'schema', (r).body),

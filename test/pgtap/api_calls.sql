@@ -164,6 +164,21 @@ FROM tap.http('buyer 1', 'retry_payment', jsonb_build_object('order_id', current
 SELECT is(r.code, 'REFUND_EXCEEDS_PAID', 'what is not paid is not refunded')
 FROM tap.http('admin 5', 'refund_order', jsonb_build_object('order_id', current_setting('tap.order')::int, 'amount', 100, 'note', 'x')) r;
 
+-- where commerce.direct_charge is off a buyer asks, and a provider pays
+SELECT is(jsonb_array_length(r.data->'warnings'), 1, 'shop_status says that it is on') FROM tap.http('admin 5', 'shop_status') r;
+SET commerce.direct_charge = off;
+SELECT is(jsonb_array_length(r.data->'warnings'), 0, 'and nothing when it is off') FROM tap.http('admin 5', 'shop_status') r;
+CREATE TABLE tap.charge AS SELECT r.* FROM tap.http('buyer 2', 'charge_balance', '{"amount": 3000}', '{"idempotency-key": "charge"}') r;
+SELECT is(r.status, 202, 'a charge waits for its payment'), is(r.data->>'status', 'REQUESTED', 'which is asked for'), is(r.headers->>'Location', '/payments?id=eq.' || (r.data->>'id'), 'and can be read'),
+	   ok(NOT r.data ? 'idempotency_key', 'without its key') FROM tap.charge r;
+SELECT is(r.status, 200, 'again with the key'), is(r.data->>'id', c.data->>'id', 'it is the same') FROM tap.charge c, tap.http('buyer 2', 'charge_balance', '{"amount": 3000}', '{"idempotency-key": "charge"}') r;
+SELECT is(tap.rows_for('buyer 2', format('SELECT FROM commerce_api.payments WHERE id = %s', c.data->>'id')), '1', 'the buyer sees it'),
+	   is(tap.rows_for('buyer 1', format('SELECT FROM commerce_api.payments WHERE id = %s', c.data->>'id')), '0', 'and no other') FROM tap.charge c;
+CREATE TABLE tap.before AS SELECT u.balance FROM commerce.users u WHERE u.id = 2;
+SELECT is(r.data->>'status', 'COMPLETED', 'it is paid') FROM tap.charge c, tap.http('admin 5', 'confirm_charge', jsonb_build_object('payment_id', c.data->'id', 'succeeded', true, 'provider_event_id', 'c')) r;
+SELECT is(u.balance - b.balance, 3000::bigint, 'and credited then') FROM commerce.users u, tap.before b WHERE u.id = 2;
+RESET commerce.direct_charge;
+
 -- what the contract gives to administrators alone, within what others have
 SELECT is(r.status, 403, format('%s: %s is not %s''s to set', f.called, f.body, f.caller))
 FROM (VALUES ('buyer 1', 'update_user', '{"external_id": "x"}'::jsonb), ('buyer 1', 'update_user', '{"clear": ["external_id"]}'),

@@ -6,7 +6,7 @@ CREATE FUNCTION commerce_private.api_internal()
 RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit}'::text[]
+	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit,idempotency_key}'::text[]
 $$;
 COMMENT ON FUNCTION commerce_private.api_internal() IS 'columns that only the extension uses: no answer has them';
 
@@ -44,7 +44,7 @@ BEGIN
 					  FROM commerce.order_items i WHERE i.order_id = o.id),
 			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id)
 					  FROM commerce.order_coupons c WHERE c.order_id = o.id), '[]'),
-			'payments', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - 'order_id' ORDER BY p.id)
+			'payments', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - 'order_id' - commerce_private.api_internal() ORDER BY p.id)
 					  FROM commerce.payments p WHERE p.order_id = o.id), '[]'))
 	INTO document
 	FROM commerce.orders o
@@ -59,12 +59,36 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_get_order(bigint, commerce.actor_kind, bigint) IS
 	'a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
 
+-- Whose word is it that the money came? In SQL the caller's; over REST the buyer's own, if the shop takes it.
+CREATE FUNCTION commerce_private.api_charge_balance(user_id bigint, amount bigint, idempotency_key text DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	answer jsonb;
+BEGIN
+	IF commerce_private.setting('commerce.direct_charge')::boolean THEN
+		SELECT pg_catalog.to_jsonb(c) INTO answer
+		FROM commerce.charge_balance(api_charge_balance.user_id, api_charge_balance.amount, api_charge_balance.idempotency_key) c;
+	ELSE
+		SELECT pg_catalog.to_jsonb(p) - commerce_private.api_internal() INTO answer
+		FROM commerce.request_charge(api_charge_balance.user_id, api_charge_balance.amount,
+			idempotency_key => api_charge_balance.idempotency_key) p;
+	END IF;
+	RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_charge_balance(bigint, bigint, text) IS
+	'charge_balance() where commerce.direct_charge is on, else request_charge(). Errors: those of charge_balance(), those of request_charge()';
+
 CREATE FUNCTION commerce_private.api_shop_status()
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.jsonb_build_object(
 		'as_of', pg_catalog.statement_timestamp(),
+		'warnings', CASE WHEN commerce_private.setting('commerce.direct_charge')::boolean
+						 THEN '["commerce.direct_charge is on: a buyer''s charge over REST is not paid by anybody"]' ELSE '[]' END::jsonb,
 		'version', (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'commerce'),
 		'orders', (SELECT pg_catalog.jsonb_build_object(
 						'last_minute', count(*) FILTER (WHERE o.created_at > pg_catalog.statement_timestamp() - interval '1 minute'),
@@ -182,8 +206,10 @@ FROM (VALUES
 	 'the caller''s prepaid balance; for an administrator anybody''s', '{}'),
 	('balance_statement', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
 	 'what came into the caller''s balance and went out, newest first; for an administrator anybody''s', '{"max_rows": 20}'),
-	('charge_balance', NULL, '{BUYER}', false, true, '{}', NULL, NULL, NULL,
-	 'adds to the caller''s prepaid balance', '{"amount": 10000}'),
+	('charge_balance', 'commerce_private.api_charge_balance', '{BUYER}', false, true, '{}', NULL, NULL, '/payments?id=eq.{id}',
+	 'adds to the caller''s prepaid balance, at once where commerce.direct_charge is on, or when a payment provider has answered', '{"amount": 10000}'),
+	('request_charge', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/payments?id=eq.{id}',
+	 'asks a payment provider for a charge of the caller''s prepaid balance', '{"amount": 10000, "payment_channel": "card"}'),
 	('claim_coupon', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/coupon_issues?id=eq.{id}',
 	 'claims a coupon, first come first served, once per user', '{"coupon_id": 1}'),
 	('usable_coupons', NULL, '{BUYER}', true, true, '{}', NULL, NULL, NULL,
@@ -273,6 +299,8 @@ FROM (VALUES
 	 'marks overdue coupons', '{"max_rows": 1000}'),
 	('confirm_payment', NULL, '{ADMIN}', false, false, '{}', NULL, 'order', NULL,
 	 'takes a payment provider''s answer for an order', '{"order_id": 1, "succeeded": true, "provider_event_id": "evt-1"}'),
+	('confirm_charge', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	 'takes a payment provider''s answer for a charge', '{"payment_id": 1, "succeeded": true, "provider_event_id": "evt-3"}'),
 	('return_payment', NULL, '{ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'gives back a payment that nobody asked for', '{"payment_id": 1, "note": "paid twice"}'),
 	('refund_order', NULL, '{ADMIN}', false, false, '{}', NULL, 'order', NULL,

@@ -28,6 +28,10 @@ BEGIN
 	IF (SELECT count(DISTINCT r.name) FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)) < 5 THEN
 		PERFORM commerce_private.raise_invalid('roles', 'must be five different ones');
 	END IF;
+	IF commerce_private.setting('commerce.direct_charge')::boolean THEN
+		RAISE NOTICE 'commerce.direct_charge is on: over REST a buyer''s charge adds to the balance at once, and nobody has paid it'
+			USING HINT = 'Turn it off where payment providers take the money.';
+	END IF;
 	PERFORM commerce.revoke_api(r.role) FROM commerce_private.api_roles r WHERE r.role = ANY (everybody);
 	PERFORM commerce_private.close_row_types();
 	INSERT INTO commerce_private.api_roles (role, api_role)

@@ -183,6 +183,7 @@ AS $$
 		'shop_status', commerce_private.api_object(pg_catalog.jsonb_build_object(
 			'as_of', commerce_private.api_schema_of('timestamptz', false),
 			'version', commerce_private.api_schema_of('text', false),
+			'warnings', commerce_private.api_array('{"type": "string"}'),
 			'orders', commerce_private.api_object(pg_catalog.jsonb_build_object('last_minute', n.number, 'last_hour', n.number,
 																		'won_last_hour', n.number, 'pending_payment', n.number)),
 			'orders_per_minute', commerce_private.api_array(n.number) || '{"minItems": 30, "maxItems": 30, "description": "of the last 30 minutes, the latest last"}',
@@ -226,6 +227,7 @@ AS $$
 				WHEN e.completion = 'api_complete_order' AND 'SELLER' = ANY (e.roles) THEN
 					'{"anyOf": [{"$ref": "#/components/schemas/order"}, {"$ref": "#/components/schemas/seller_order"}]}'
 				WHEN f.prorettype = 'record'::regtype THEN commerce_private.api_object(commerce_private.api_result_properties(f.oid))
+				WHEN f.proname = 'api_charge_balance' THEN commerce_private.api_object(commerce_private.api_result_properties('commerce.charge_balance'))
 				ELSE pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || CASE f.proname
 					WHEN 'api_get_product' THEN 'listed_product'
 					WHEN 'api_get_order' THEN 'order_in_full'
@@ -326,7 +328,7 @@ AS $$
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
-			   e.name IN ('retry_payment') AS always_pending,
+			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
 			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
 		FROM e, commerce_private.api_data_schema(e.name) AS d (schema)),
@@ -340,17 +342,18 @@ AS $$
 				'schema', commerce_private.api_object(pg_catalog.jsonb_build_object(
 					'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
 					'message', '{"type": "string", "examples": ["the request succeeded", "요청에 성공했습니다."]}'::jsonb,
-					'data', has.data)),
+					'data', CASE WHEN has.charge AND r.status = 202 THEN '{"$ref": "#/components/schemas/payment"}' ELSE has.data END)),
 				'example', pg_catalog.jsonb_build_object('code', 'SUCCESS', 'message', 'the request succeeded',
-					'data', CASE WHEN r.status = 202
+					'data', CASE WHEN has.charge AND r.status = 202 THEN commerce_private.api_example('{"$ref": "#/components/schemas/payment"}', '', schemas)
+						WHEN r.status = 202 AND has.example ? 'items'
 						THEN pg_catalog.jsonb_set(has.example, '{items,0,status}', '"PENDING_PAYMENT"')
 							 || '{"status": "PENDING_PAYMENT", "payment_method": "EXTERNAL", "paid_at": null}'
 						ELSE has.example END))))) AS responses
 		FROM has
 		CROSS JOIN LATERAL (VALUES
-			(200, CASE WHEN has.location THEN 'a repeated Idempotency-Key: what was answered first' ELSE 'done' END, NOT has.location OR has.key),
-			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending),
-			(202, 'made, and waiting for its payment', has.payment OR has.always_pending)) AS r (status, description, there)
+			(200, CASE WHEN has.charge THEN 'done; a repeated Idempotency-Key: what was answered first' WHEN has.location THEN 'a repeated Idempotency-Key: what was answered first' ELSE 'done' END, NOT has.location OR has.key),
+			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending AND NOT has.charge),
+			(202, 'made, and waiting for its payment', has.payment OR has.always_pending OR has.charge)) AS r (status, description, there)
 		WHERE r.there),
 	operation AS (
 		SELECT pg_catalog.jsonb_build_object(

@@ -144,7 +144,8 @@ function show(s) {
   const bars = node('div', undefined, 'bars'), most = Math.max(1, ...s.orders_per_minute);
   s.orders_per_minute.forEach((n, i) => { const b = node('i'); b.style.height = 100 * n / most + '%'; b.title = n + ' orders, ' + (s.orders_per_minute.length - 1 - i) + ' min ago'; bars.append(b); });
   const conversion = s.sheets.last_hour ? Math.round(100 * s.sheets.ordered / s.sheets.last_hour) + ' %' : '–';
-  $('main').replaceChildren(
+  const warnings = s.warnings.map(w => section('Warning', node('p', w, 'bad'), 'wide'));
+  $('main').replaceChildren(...warnings,
     section('Orders', numbers([['in the last minute', number(s.orders.last_minute)], ['in the last hour', number(s.orders.last_hour)],
       ['won in the last hour', number(s.orders.won_last_hour)], ['waiting for payment', number(s.orders.pending_payment)]])),
     section('Orders a minute, last 30 minutes (most: ' + most + ')', bars),
