@@ -116,6 +116,7 @@ seller 3|update_seller|{"shipping_fee": 3000, "free_shipping_from": 50000, "clea
 admin 5|update_seller|{"seller_id": 2, "registration_number": "444", "metadata": {"a": [1]}}||
 admin 5|import_user|{"imported": {"name": "Old", "balance": 5000}}|old|data,user_id
 admin 5|import_order|{"imported": {"user_id": :old, "items": [{"product_id": 1, "quantity": 1, "unit_price": 100}], "payment_amount": 100, "paid_at": "2020-05-01T09:00:00+09:00"}}||
+admin 5|import_coupon_issue|{"imported": {"user_id": :old, "coupon_id": 1}}||
 admin 5|find_user|{"email": "kim@example.com"}||
 admin 5|update_user|{"user_id": 2, "external_id": "lee", "metadata": {"a": 1}}||
 admin 5|adjust_balance|{"user_id": 2, "amount": -500, "note": "paid out"}||
