@@ -140,7 +140,7 @@ BEGIN
 	LOOP
 		PERFORM commerce.fold();
 		EXIT WHEN NOT EXISTS (SELECT FROM commerce.stock_entries e JOIN commerce_private.stock s USING (product_id) WHERE e.xid >= s.mark)
-			AND NOT EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce_private.coupon_quota q USING (coupon_id) WHERE i.xid >= q.mark);
+			AND NOT EXISTS (SELECT FROM commerce_private.quota_moves m JOIN commerce_private.coupon_quota q USING (coupon_id) WHERE m.xid >= q.mark);
 		IF clock_timestamp() > deadline THEN
 			RAISE EXCEPTION 'something holds folding back';
 		END IF;
