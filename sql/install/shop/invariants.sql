@@ -45,27 +45,34 @@ AS $$
 		-- What is out beside what the buyers have came back and was not restocked, or was lost.
 		UNION ALL SELECT 'stock went out for the units of an order',
 			(SELECT count(*) FROM
-			 (SELECT r.id, gone.units AS gone,
+			 (SELECT l.order_id, l.line, gone.units AS gone,
 					 bool_or(p.present > p.taken OR p.taken > p.present + gone.units) AS off,
 					 coalesce(sum(p.taken - p.present), 0) AS beside
-			  FROM commerce.orders r
+			  FROM (SELECT i.order_id, i.line FROM commerce.order_items i JOIN commerce.orders o ON o.id = i.order_id
+					WHERE NOT o.imported GROUP BY 1, 2) l
 			  CROSS JOIN LATERAL
 				(SELECT coalesce(sum(e.quantity), 0) AS units
 				 FROM commerce.order_items i JOIN commerce.order_item_events e ON e.order_item_id = i.id
-				 WHERE i.order_id = r.id AND (e.event = 'RETURNED' AND e.restocked IS NOT TRUE
-											  OR e.event = 'EXCHANGED' AND NOT e.restocked)) gone
+				 WHERE i.order_id = l.order_id AND i.line = l.line
+				   AND (e.event = 'RETURNED' AND e.restocked IS NOT TRUE OR e.event = 'EXCHANGED' AND NOT e.restocked)) gone
 			  LEFT JOIN
-				(SELECT u.order_id, u.product_id, sum(u.present) AS present, sum(u.taken) AS taken
-				 FROM (SELECT i.order_id, coalesce(i.replacement_product_id, i.product_id) AS product_id,
+				(SELECT u.order_id, u.line, u.product_id, sum(u.present) AS present, sum(u.taken) AS taken
+				 FROM (SELECT i.order_id, i.line, coalesce(i.replacement_product_id, i.product_id) AS product_id,
 							  CASE WHEN i.status IN ('CANCELLED', 'RETURNED') THEN 0 ELSE i.quantity END AS present, 0::bigint AS taken
 					   FROM commerce.order_items i
 					   UNION ALL
-					   SELECT i.order_id, e.product_id, 0, -e.delta
+					   SELECT i.order_id, i.line, e.product_id, 0, -e.delta
 					   FROM commerce.stock_entries e JOIN commerce.order_items i ON i.id = e.order_item_id) u
-				 GROUP BY 1, 2) p ON p.order_id = r.id
-			  WHERE NOT r.imported
-			  GROUP BY 1, 2) o
+				 GROUP BY 1, 2, 3) p ON p.order_id = l.order_id AND p.line = l.line
+			  GROUP BY 1, 2, 3) o
 			 WHERE o.off OR o.beside <> o.gone)
+		UNION ALL SELECT 'rows of a line add up to what was ordered',
+			(SELECT count(*) FROM commerce.order_items i
+			 LEFT JOIN (SELECT p.split_from, sum(p.quantity + p.split_quantity) AS units,
+							   sum(p.line_total - p.order_discount_share + p.split_net) AS net,
+							   bool_and((p.order_id, p.line) = (w.order_id, w.line)) AS same
+						FROM commerce.order_items p JOIN commerce.order_items w ON w.id = p.split_from GROUP BY 1) p ON p.split_from = i.id
+			 WHERE (i.split_quantity, i.split_net) IS DISTINCT FROM (coalesce(p.units, 0), coalesce(p.net, 0)) OR NOT p.same)
 		UNION ALL SELECT 'a coupon is not issued more often than its quantity',
 			(SELECT count(*) FROM commerce.coupons c
 			 WHERE c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
