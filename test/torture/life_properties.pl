@@ -30,6 +30,7 @@ sub by_id { return sort { $a->{id} <=> $b->{id} } @_ }
 # ---------------------------------------------------------------------------
 # The shop: products in pairs of the same price, so that one can be exchanged for the other.
 
+my @reported = (undef);
 my (@sellers, %products, %stock, $balance, %ways);
 
 sub make_shop
@@ -40,6 +41,7 @@ sub make_shop
 	{
 		my $user = one(q{SELECT commerce.create_user($1, $2, role => 'SELLER')}, "seller $run $n", "seller$run-$n\@example.com");
 		push @sellers, one('SELECT commerce.create_seller($1, $2, $3)', $user, "seller $n", "$run-$n");
+		push @reported, $sellers[-1];
 		row('SELECT * FROM commerce.update_seller($1, shipping_fee => $2, free_shipping_from => $3)', $sellers[-1],
 			between(1, 5000), pick(undef, 50_000));
 	}
@@ -584,6 +586,15 @@ sub item_step
 	return step($model, $item, $to);
 }
 
+# What the reports of all sellers and the shop come to, with what earlier runs sold
+my $earlier = 0;
+
+sub sales
+{
+	my (@models) = @_;
+	return $earlier += sum0 map { $_->{amount} - $_->{refunded} } grep { $_->{state} eq 'PAID' } @models;
+}
+
 sub life
 {
 	my ($seed) = @_;
@@ -619,6 +630,8 @@ sub life
 		is_deeply([ grep { !$ways{$_} } keys %next_steps, qw(CANCELLED lost exchange return carry dispatch) ], [], 'and items');
 	}
 	is_deeply([ map { $_ + 0 } map { one('SELECT commerce.available_stock($1)', $_) } sort keys %products ], [ map { $stock{$_} } sort keys %products ], 'the stock is what the orders left');
+	is(one(q{SELECT coalesce(sum(r.net), 0) FROM unnest($1::bigint[]) s (id),
+			 commerce.sales_report(s.id, current_date - 1, current_date + 1) r}, \@reported), sales(@models), 'the reports too');
 	$db->do('RESET enable_seqscan');
 	is_deeply([ rows(q{SELECT aggregateid FROM commerce.outbox WHERE aggregatetype = 'CouponIssue' GROUP BY 1
 					   HAVING count(*) FILTER (WHERE type = 'CouponRestored') > count(*) FILTER (WHERE type = 'CouponUsed')}) ], [], 'no coupon comes back twice');
