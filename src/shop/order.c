@@ -1,6 +1,6 @@
 /*
  * order.c
- *	  Orders that are there: locking, reading and changing rows of commerce.orders and order_items.
+ *	  Orders: locking, reading, inserting and changing them with their items; owns commerce.orders.
  *
  * An order is changed under the locks of its user's row and its own, taken in this order, after the
  * gate and before coupons and products.  Whoever changes an item saves its order, which derives the

@@ -1,5 +1,5 @@
 -- Escrow: what keeps stock and coupon quota exact. The journals and the narrow rows they are folded
--- into belong to their domains (stock: 05_products.sql, quota: 06_coupons.sql).
+-- into belong to their domains (stock: shop/stock.sql, quota: shop/quota.sql).
 
 CREATE TABLE commerce_private.gate ();
 COMMENT ON TABLE commerce_private.gate IS
