@@ -181,6 +181,10 @@ sub item { my ($status) = @_; my $order = made('BALANCE'); my $item = ask("SELEC
 	ask("SELECT commerce.change_item_status($item, '$_', 'ADMIN')") for @{ $status // [] }; return $item }
 sub overdue { my ($order) = @_; ask("UPDATE commerce.orders SET expires_at = now() - interval '1 minute' WHERE id = $order RETURNING id"); return $order }
 
+# Money that was not asked for: the id of its payment
+sub unexpected { my $order = made('BALANCE'); ask("SELECT commerce.confirm_payment($order, true, " . key() . ')');
+	return ask("SELECT id FROM commerce.payments WHERE order_id = $order AND status = 'UNEXPECTED'") }
+
 my %scenario = (
 	place_order => sub { my ($u, $c1, $c2) = ask('SELECT * FROM inject.buyer()');
 		return "SELECT id FROM commerce.place_order($u, '[{\"product_id\": 11, \"quantity\": 2}, {\"product_id\": 12, \"quantity\": 1, \"coupon_issue_id\": $c2}, {\"product_id\": 14, \"quantity\": 3}]', ARRAY[$c1], " . key() . ')' },
@@ -199,6 +203,15 @@ my %scenario = (
 	'confirm_payment, failed' => sub { return 'SELECT id FROM commerce.confirm_payment(' . made('EXTERNAL') . ', false, ' . key() . ')' },
 	'confirm_payment, late' => sub { my $order = overdue(made('EXTERNAL')); ask('SELECT commerce.expire_pending_orders()');
 		return "SELECT id FROM commerce.confirm_payment($order, true, " . key() . ')' },
+	retry_payment => sub { my $order = made('EXTERNAL'); ask("SELECT commerce.confirm_payment($order, false, " . key() . ')');
+		return "SELECT id FROM commerce.retry_payment($order, NULL, " . key() . ')' },
+	refund_order => sub { return 'SELECT id FROM commerce.refund_order(' . made('BALANCE') . ", 100, NULL, 'n', " . key() . ')' },
+	return_payment => sub { return 'SELECT id FROM commerce.return_payment(' . unexpected() . ", NULL, 'n', " . key() . ')' },
+	report_refund => sub { my $refund = ask('SELECT id FROM commerce.return_payment(' . unexpected() . ')');
+		return "SELECT id FROM commerce.report_refund($refund, false, " . key() . ')' },
+	request_charge => sub { return 'SELECT id FROM commerce.request_charge(11, 100, NULL, NULL, ' . key() . ')' },
+	confirm_charge => sub { my $charge = ask('SELECT id FROM commerce.request_charge(11, 100)');
+		return "SELECT id FROM commerce.confirm_charge($charge, true, " . key() . ')' },
 	cancel_order => sub { return 'SELECT id FROM commerce.cancel_order(' . made('BALANCE') . ", 'ADMIN')" },
 	cancel_order_item => sub { return 'SELECT id FROM commerce.cancel_order_item(' . item() . ", 1, 'ADMIN')" },
 	change_item_status => sub { return 'SELECT id FROM commerce.change_item_status(' . item() . ", 'DISPATCHED', 'ADMIN', NULL, 'n', 1)" },
