@@ -50,6 +50,7 @@ sub open_shop
 	$ENV{INJECT_DIR} = $crashes;
 	$node->init;
 	$node->append_conf('postgresql.conf', q{
+		commerce.max_pending_orders = 1000000
 		shared_preload_libraries = 'commerce'
 		restart_after_crash = on
 		max_prepared_transactions = 5
