@@ -75,6 +75,13 @@ commerce_complete_return(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row);
 }
 
+/* What a product costs now, without coupons. */
+static int64
+price_now(const Product *product)
+{
+	return product->price - Min(product->reduction, product->price);
+}
+
 /* The replacement for an item, beside what is replaced; by ascending id, as product_read() wants them. */
 static const Product *
 judge_replacement(const Order *order, const OrderItem *item, int64 replacement_id)
@@ -94,8 +101,9 @@ judge_replacement(const Order *order, const OrderItem *item, int64 replacement_i
 		raise_invalid("replacement_product_id", "must be a product of the same seller");
 	if (!replacement->on_sale || !replacement->seller_active)
 		raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", replacement->id));
-	if (replacement->price != replaced->price)
-		raise_invalid("replacement_product_id", "must cost what the replaced product costs, " INT64_FORMAT, replaced->price);
+	if (price_now(replacement) != price_now(replaced))
+		raise_invalid("replacement_product_id", "must cost what the replaced product costs now, " INT64_FORMAT,
+					  price_now(replaced));
 	if (replacement->max_per_user > 0)
 		order_items_require_limit(order->user_id, replacement->id, item->line.quantity, replacement->max_per_user);
 	return replacement;
