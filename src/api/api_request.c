@@ -456,17 +456,24 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 	{
 		const ApiArgument *argument = &endpoint->args[i];
 
-		if (!is_given(request, i))
+		if (is_given(request, i))
+			continue;
+		if (argument->required)
+			raise_invalid(argument->name, "is missing");
+		if (argument->needs_null)
 		{
-			if (argument->required)
-				raise_invalid(argument->name, "is missing");
-			if (argument->needs_null)
-			{
-				give(request, i, (Datum) 0);
-				request->nulls[i] = true;
-			}
+			give(request, i, (Datum) 0);
+			request->nulls[i] = true;
 		}
-		else if (!endpoint->judges_actor && argument->source == API_FROM_BODY && names_own_thing(argument->name, request->caller.role))
+	}
+
+	/* the form of a request comes first, then whose the things are */
+	for (int i = 0; i < endpoint->nargs; i++)
+	{
+		const ApiArgument *argument = &endpoint->args[i];
+
+		if (is_given(request, i) && !endpoint->judges_actor && argument->source == API_FROM_BODY &&
+			names_own_thing(argument->name, request->caller.role))
 			require_own(request, i);
 	}
 }

@@ -133,6 +133,21 @@ test('a charge that a provider is to pay', async () => {
   assert.deepEqual((await http(asked.headers.get('location'), { who: buyer.who })).json.map((p) => [p.kind, p.status]), [['CHARGE', 'COMPLETED']]);
 });
 
+test('a coupon that a seller gives, and the seller\'s report', async () => {
+  const [buyer, seller] = [await newBuyer(), await newSeller()];
+  const product = await newProduct({ seller_id: seller.sellerId });
+  const coupon_id = (await call(seller.who, 'create_coupon', { name: 'sorry', kind: 'FIXED', value: 1000, quantity: 1, valid_days: 7, claimable: false })).data.coupon_id;
+  assert.equal((await call(buyer.who, 'claim_coupon', { coupon_id })).code, 'COUPON_NOT_CLAIMABLE');
+  const given = await call(seller.who, 'issue_coupon', { coupon_id, user_id: buyer.id });
+  assert.equal((await call(seller.who, 'update_coupon', { coupon_id, quantity: 3 })).data.quantity, 3);
+  assert.deepEqual((await client(seller.who).from('quota_entries').select('delta').eq('coupon_id', coupon_id).order('delta')).data, [{ delta: 1 }, { delta: 2 }]);
+  assert.equal((await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 2 }], coupon_issue_ids: [given.data.id] })).data.payment_amount, 19000);
+  const report = await http('/rpc/sales_report?from_date=2020-01-01&to_date=2099-01-01', { who: seller.who });
+  assert.deepEqual(report.data.map((r) => [r.product_id, r.fact, r.units, r.gross, r.own_discounts, r.net]), [[product, 'SALE', 2, 20000, 1000, 19000]]);
+  assert.equal((await http(`/rpc/sales_report?from_date=2020-01-01&to_date=2099-01-01&seller_id=${seller.sellerId}`, { who: seller.who })).code, 'INVALID_REQUEST');
+  assert.equal((await http('/rpc/sales_report?from_date=x&to_date=2099-01-01', { who: admin })).code, 'INVALID_REQUEST');
+});
+
 test('a parcel, an exchange, and half a return', async () => {
   const [buyer, seller] = [await newBuyer(), await newSeller()];
   const [product, larger] = [await newProduct({ seller_id: seller.sellerId, sku: 'S' }), await newProduct({ seller_id: seller.sellerId, sku: 'L' })];

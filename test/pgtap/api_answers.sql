@@ -109,6 +109,11 @@ seller 3|update_promotion|{"promotion_id": :promotion, "value": 2, "note": "more
 admin 5|end_promotion|{"promotion_id": :promotion}||
 seller 3|set_product_status|{"product_id": :product, "status": "DISCONTINUED"}||
 seller 3|create_coupon|{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1}|coupon|data,coupon_id
+seller 3|update_coupon|{"coupon_id": :coupon, "quantity": 2, "clear": ["description"]}||
+seller 3|issue_coupon|{"coupon_id": :coupon, "user_id": 2}|given|data,id
+seller 3|revoke_coupon|{"coupon_issue_id": :given, "note": "abuse"}||
+seller 3|sales_report|{"from_date": "2000-01-01", "to_date": "2090-01-01"}||
+admin 5|sales_report|{"from_date": "2000-01-01", "to_date": "2090-01-01"}||
 seller 3|stop_coupon|{"coupon_id": :coupon}||
 buyer 1|update_user|{"phone": "010-2222-2222", "clear": ["address"]}||
 seller 3|update_user|{"phone": "010-2222-3333"}||
@@ -194,7 +199,7 @@ SELECT is(array(SELECT h FROM jsonb_object_keys((a.response).headers - 'Access-C
 		  format('%s, %s, has its headers', a.called, (a.response).status)) FROM tap.answers a ORDER BY a.n;
 -- what could have been left empty above
 SELECT ok(jsonb_array_length((a.response).data #> string_to_array(f.path, ',')) > 0, format('%s of %s', f.path, f.called))
-FROM (VALUES ('usable_coupons', ''), ('balance_statement', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
+FROM (VALUES ('usable_coupons', ''), ('sales_report', ''), ('balance_statement', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),
 	('shop_status', 'jobs'), ('shop_status', 'subscriptions'), ('shop_status', 'popular_products')) f (called, path)
 JOIN LATERAL (SELECT x.response FROM tap.answers x WHERE x.called = f.called ORDER BY n LIMIT 1) a ON true;
 

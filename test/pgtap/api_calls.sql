@@ -112,7 +112,7 @@ SELECT is(r.body->>'message', 'the request succeeded', 'English') FROM tap.http(
 -- somebody else's things are not found
 SELECT is(r.status, 404, f.called || ' of another seller''s: ' || r.details)
 FROM (VALUES ('update_product', '{"product_id": 3, "price": 1}'::jsonb), ('set_product_status', '{"product_id": 3, "status": "DISCONTINUED"}'),
-	('adjust_stock', '{"product_id": 3, "delta": 1}'), ('adjust_stock', '{"product_id": 4, "delta": 1}'), ('update_promotion', '{"promotion_id": 2, "value": 1}'), ('end_promotion', '{"promotion_id": 2}'), ('stop_coupon', '{"coupon_id": 4}'), ('stop_coupon', '{"coupon_id": 1}'),
+	('adjust_stock', '{"product_id": 3, "delta": 1}'), ('adjust_stock', '{"product_id": 4, "delta": 1}'), ('update_promotion', '{"promotion_id": 2, "value": 1}'), ('end_promotion', '{"promotion_id": 2}'), ('stop_coupon', '{"coupon_id": 4}'), ('update_coupon', '{"coupon_id": 4, "quantity": 200}'), ('issue_coupon', '{"coupon_id": 1, "user_id": 2}'), ('revoke_coupon', '{"coupon_issue_id": 1}'), ('stop_coupon', '{"coupon_id": 1}'),
 	('create_promotion', '{"product_id": 3, "kind": "FIXED", "value": 1, "starts_at": "2030-01-01", "ends_at": "2030-02-01"}'),
 	('create_coupon', '{"name": "x", "kind": "FIXED", "value": 1, "quantity": 1, "valid_days": 1, "product_id": 3}')) f (called, body)
 CROSS JOIN LATERAL tap.http('seller 3', f.called, f.body) r;
@@ -205,6 +205,16 @@ FROM (VALUES ('seller 3', '{"name": "keyed", "price": 1, "stock": 0}'::jsonb, 20
 	('seller 4', '{"name": "other", "price": 1, "stock": 0}', 201), ('admin 5', '{"name": "shop", "price": 1, "stock": 0}', 201)) s (caller, body, status)
 CROSS JOIN LATERAL tap.http(s.caller, 'create_product', s.body, '{"idempotency-key": "p"}') r;
 SELECT is((SELECT o.payload->>'actor' FROM commerce.outbox o WHERE o.type = 'ProductCreated' AND o.payload->>'name' = 'keyed'), '3', 'the user of the seller made it');
+
+-- a seller's coupon is given to somebody and taken back by its seller alone
+CREATE TABLE tap.given AS SELECT r.* FROM tap.http('seller 4', 'issue_coupon', '{"coupon_id": 4, "user_id": 1, "note": "sorry"}') r;
+SELECT is(g.data->>'status', 'ACTIVE', 'it is given') FROM tap.given g;
+SELECT is(r.status, 404, 'another seller does not find it') FROM tap.given g, tap.http('seller 3', 'revoke_coupon', jsonb_build_object('coupon_issue_id', g.data->'id')) r;
+SELECT is(r.data->>'status', 'REVOKED', 'its own takes it back') FROM tap.given g, tap.http('seller 4', 'revoke_coupon', jsonb_build_object('coupon_issue_id', g.data->'id')) r;
+-- a seller reads of its own sales
+SELECT is((SELECT count(*) FROM jsonb_array_elements(r.data) e JOIN commerce.products p ON p.id = (e->>'product_id')::bigint WHERE p.seller_id <> 1), 0::bigint, 'a seller''s report is of the own products'),
+	   ok(jsonb_array_length(r.data) > 0, 'which were sold') FROM tap.http('seller 3', 'sales_report', '{"from_date": "2000-01-01", "to_date": "2090-01-01"}') r;
+SELECT is(r.code, 'INVALID_REQUEST', 'and no other''s') FROM tap.http('seller 3', 'sales_report', '{"seller_id": "2", "from_date": "2000-01-01", "to_date": "2090-01-01"}') r;
 
 -- users that are not active
 SELECT commerce.set_user_status(2, 'SUSPENDED') \g /dev/null

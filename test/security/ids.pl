@@ -29,7 +29,7 @@ my %sellers = (
 	order_item_id => ids(map { "SELECT id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2),
 	order_id => ids(map { "SELECT order_id FROM commerce.order_items WHERE seller_id = $_ AND status = 'PREPARING' LIMIT 1" } 1, 2));
 # what everybody may name
-my %common = map { $_ => 1 } ('buyer coupon_id', 'buyer product_id');
+my %common = map { $_ => 1 } ('buyer coupon_id', 'buyer product_id', 'seller user_id');
 
 sub call
 {

@@ -23,6 +23,8 @@ my %value = (bigint => '1', integer => '1', text => q{'x'}, 'text[]' => q{'{x}'}
 
 # and of arguments that are more than their type
 my %named = ('commerce.request_charge.amount' => 1000, metadata => q{'{}'}, email => q{'x@example.com'}, payment_method => q{'EXTERNAL'}, delivery => q{'{}'}, ends_at => q{now() + interval '1 day'},
+	issue_until => q{now() + interval '1 day'}, 'commerce.create_coupon.valid_until' => 'NULL',
+	'commerce.import_coupon_issue.imported' => q{'{"user_id":1,"coupon_id":1}'},
 	'commerce.import_user.imported' => q{'{"name":"x"}'},
 	'commerce.import_order.imported' => q{'{"user_id":1,"items":[{"product_id":1,"quantity":1,"unit_price":1}],"payment_amount":1,"paid_at":"2020-01-01"}'});
 

@@ -129,7 +129,8 @@ CREATE FUNCTION commerce_private.api_result_properties(function regproc)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_object_agg(a.name, commerce_private.api_schema_of(a.type::regtype, false))
+	-- refunds that no item accounts for are of no product
+	SELECT pg_catalog.jsonb_object_agg(a.name, commerce_private.api_schema_of(a.type::regtype, f.proname = 'sales_report' AND a.name = 'product_id'))
 	FROM pg_catalog.pg_proc f
 	CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) AS a (name, type, mode)
 	WHERE f.oid = api_result_properties.function AND a.mode <> 'i'
