@@ -211,8 +211,10 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'not found, or not active' USING ERRCODE = 'SH404';
 	END IF;
-	INSERT INTO plain.coupon_issues (user_id, coupon_id, name, description, kind, value, expires_at, event_key)
-	SELECT claim_coupon.user_id, c.id, c.name, c.description, c.kind, c.value,
+	INSERT INTO plain.coupon_issues (user_id, coupon_id, name, description, kind, value, max_discount, round_unit,
+		min_order_amount, max_units, scope, seller_id, product_id, expires_at, event_key)
+	SELECT claim_coupon.user_id, c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit,
+		   c.min_order_amount, c.max_units, c.scope, c.seller_id, c.product_id,
 		   coalesce(c.valid_until, now() + make_interval(days => c.valid_days)), commerce_private.to_key(pg_current_xact_id())
 	FROM plain.coupons c
 	WHERE c.id = claim_coupon.coupon_id AND c.stopped_at IS NULL AND c.issue_from <= now()
