@@ -213,6 +213,17 @@ my %scenario = (
 	request_charge => sub { return 'SELECT id FROM commerce.request_charge(11, 100, NULL, NULL, ' . key() . ')' },
 	confirm_charge => sub { my $charge = ask('SELECT id FROM commerce.request_charge(11, 100)');
 		return "SELECT id FROM commerce.confirm_charge($charge, true, " . key() . ')' },
+	import_user => sub { return q{SELECT commerce.import_user('{"name": "n", "balance": 5}', } . key() . ')' },
+	import_order => sub { return q{SELECT commerce.import_order('{"user_id": 11, "items": [{"product_id": 11, "quantity": 2, "unit_price": 100}],
+		"payment_amount": 150, "difference": "order_discount", "paid_at": "2020-01-01"}', } . key() . ')' },
+	import_coupon_issue => sub { my $u = ask(q{SELECT commerce.create_user('n')});
+		my $c = ask(q{SELECT commerce.create_coupon('c', 'FIXED', 5, 5, valid_days => 5)});
+		return qq{SELECT commerce.import_coupon_issue('{"user_id": $u, "coupon_id": $c}', } . key() . ')' },
+	sales_report => sub { return 'SELECT * FROM commerce.sales_report(NULL, current_date - 1, current_date + 1)' },
+	dispatch_items => sub { return 'SELECT id FROM commerce.dispatch_items(ARRAY[' . item() . "], 'c', 't', '{1}', 'ADMIN')" },
+	complete_return => sub { return 'SELECT id FROM commerce.complete_return(' . item(['DISPATCHED']) . ", false, 1, 1, 'ADMIN')" },
+	complete_exchange => sub { return 'SELECT id FROM commerce.complete_exchange('
+		. item([ 'DISPATCHED', 'IN_TRANSIT', 'DELIVERED', 'EXCHANGE_REQUESTED', 'EXCHANGE_PROCESSING' ]) . ", false, NULL, 1, 'ADMIN')" },
 	cancel_order => sub { return 'SELECT id FROM commerce.cancel_order(' . made('BALANCE') . ", 'ADMIN')" },
 	cancel_order_item => sub { return 'SELECT id FROM commerce.cancel_order_item(' . item() . ", 1, 'ADMIN')" },
 	change_item_status => sub { return 'SELECT id FROM commerce.change_item_status(' . item() . ", 'DISPATCHED', 'ADMIN', NULL, 'n', 1)" },
