@@ -24,6 +24,28 @@ SELECT is_empty(
 	  WHERE e.reads AND p.provolatile = 'v'$$,
 	'what only reads calls nothing that is VOLATILE');
 
+-- The third column of the contract: who has which function over REST. It changes only with the domain.
+CREATE TABLE tap.promised (name text, roles text);
+INSERT INTO tap.promised
+SELECT n, p.roles FROM (VALUES
+	('BUYER', 'charge_balance request_charge claim_coupon usable_coupons create_order_sheet place_order place_sheet_order retry_payment'),
+	('BUYER,SELLER,ADMIN', 'update_user change_item_status cancel_order_item'),
+	('BUYER,ADMIN', 'export_user get_balance balance_statement update_delivery cancel_order'),
+	('SELLER,ADMIN', 'update_seller create_product update_product set_product_status create_promotion update_promotion end_promotion adjust_stock
+		create_coupon update_coupon stop_coupon issue_coupon revoke_coupon dispatch_items change_shipment_status update_shipment complete_return
+		complete_exchange sales_report'),
+	('ADMIN', 'create_user find_user set_user_status erase_user create_seller confirm_charge adjust_balance expire_coupons confirm_payment
+		return_payment report_refund expire_pending_orders refund_order refresh_popular_products import_user import_order import_coupon_issue
+		schedule_jobs unschedule_jobs check_invariants')) p (roles, names)
+CROSS JOIN LATERAL regexp_split_to_table(p.names, '\s+') n;
+SELECT is((SELECT array_to_string(e.roles, ',') FROM commerce_private.api_endpoints e WHERE e.name = p.name), p.roles, format('%s is for %s', p.name, p.roles))
+FROM tap.promised p;
+-- those with a key take the header, and no key in the request
+SELECT is_empty(
+	$$SELECT e.name FROM commerce_private.api_endpoints e JOIN pg_proc f ON f.oid = e.function::regproc
+	  WHERE ('idempotency_key' = ANY (f.proargnames)) <> EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY' AND NOT a.asked)$$,
+	'a function with a key has it from the header');
+
 -- who is let in
 SELECT is((tap.http(c.caller, e.name, e.example)).code, 'UNAUTHENTICATED', format('%s as %s', e.name, c.caller))
 FROM commerce_private.api_endpoints e CROSS JOIN (VALUES ('anon'), ('anon 1'), ('buyer'), ('admin 999'), ('buyer x')) c (caller)
