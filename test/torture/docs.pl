@@ -33,7 +33,7 @@ my %written;
 for my $file (glob('src/*.c src/*/*.c'), glob('sql/install/*/*.sql'))
 {
 	my $text = slurp($file);
-	$written{$_} = 1 for $text =~ /["']((?:User|Balance|Order|Payment|Refund|Delivery|Coupon|Conversion|Stock)\w*(?:ed|Alert))["']/g;
+	$written{$_} = 1 for $text =~ /["']((?:User|Seller|Balance|Charge|Product|Promotion|Order|Shipment|Payment|Refund|Delivery|Coupon|Conversion|Stock)\w*(?:ed|Alert))["']/g;
 }
 cmp_ok(scalar keys %written, '>', 15, 'the sources write events');
 my $events = slurp('docs/events.md');
