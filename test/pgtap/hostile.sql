@@ -25,6 +25,7 @@ CREATE FUNCTION pg_temp.values_of(type oid) RETURNS text[] LANGUAGE sql AS $$
 		WHEN type = 'text[]'::regtype THEN ARRAY['''{OrderCreated}''', 'NULL', '''{}''', '''{NULL}''', '''{"",x}''', '''{{a},{b}}''']
 		WHEN type = 'timestamptz'::regtype THEN ARRAY['now()', 'NULL', '''infinity''', '''-infinity''', '''4713-01-01 BC''', '''294276-12-31''']
 		WHEN type = 'interval'::regtype THEN ARRAY['''1 day''', 'NULL', '''-1 day''', '''178000000 years''']
+		WHEN type = 'date'::regtype THEN ARRAY['current_date', 'NULL', '''infinity''', '''-infinity''', '''4713-01-01 BC''', '''5874897-12-31''']
 		WHEN type = 'bytea'::regtype THEN ARRAY['''{"order_id": 1, "succeeded": true, "provider_event_id": "x"}''', 'NULL', '''''', '''\x00ff''', '''{}''', '''[]''',
 			'''{"data": null}''', '''{"order_id": 1e99}''', 'convert_to(repeat(''['', 60000), ''UTF8'')']
 		WHEN type = 'uuid'::regtype THEN ARRAY['''00000000-0000-0000-0000-000000000000''', 'NULL']
