@@ -45,6 +45,13 @@ sub waits
 		'SELECT cardinality(pg_blocking_pids($1)) > 0', undef, $pid);
 }
 
+# An order of so many units by this user
+sub order
+{
+	my ($user, $product, $units) = @_;
+	return qq{SELECT commerce.place_order($user, '[{"product_id":$product,"quantity":$units}]')};
+}
+
 # ---------------------------------------------------------------------------
 # N units and many more takers, some of which roll back: exactly N are sold.
 {
@@ -88,24 +95,26 @@ sub waits
 	my $db = new_shop(stock => [10]);
 	my ($idle, $bulk, $small, $late) = map { connect_to($node) } 1 .. 4;
 	$idle->begin_work;
-	$idle->do('SELECT commerce.adjust_stock(1, -1)');
+	$idle->do(order(1, 1, 1));
 
 	# ten are wanted and nine are there: this waits for the idle one
-	$bulk->do('SELECT commerce.adjust_stock(1, -10)', { pg_async => 1 });
+	$bulk->do(order(2, 1, 10), { pg_async => 1 });
 	wait_until(sub { waits($db, $bulk->{pg_pid}) }, 'the bulk order to wait');
 	pass('holder: a bulk order waits for the unit that may come back');
 	is($db->selectrow_array('SELECT waiters FROM commerce.escrow'), 1, 'holder: the view escrow counts it');
-	is($db->selectrow_array('SELECT commerce.adjust_stock(1, -1)'), 9, 'holder: small buyers pass it by');
+	$db->do(order(5, 1, 1));
+	is($db->selectrow_array('SELECT commerce.available_stock(1)'), 9, 'holder: small buyers pass it by');
 	wait_until(sub { $bulk->pg_ready }, 'the bulk order to be told');
 	ok(!eval { $bulk->pg_result; 1 }, 'holder: which makes ten impossible');
 	is($bulk->state, 'SH001', 'holder: and the bulk order is told so, while the holder is idle still');
 
 	# all are held: by the idle one, and by one that gives back
 	$bulk->begin_work;
-	$bulk->do('SELECT commerce.adjust_stock(1, -8)');
-	for my $waiter ($small, $late)
+	$bulk->do(order(2, 1, 8));
+	for ([ $small, 3 ], [ $late, 4 ])
 	{
-		$waiter->do('SELECT commerce.adjust_stock(1, -1)', { pg_async => 1 });
+		my ($waiter, $user) = @$_;
+		$waiter->do(order($user, 1, 1), { pg_async => 1 });
 		wait_until(sub { waits($db, $waiter->{pg_pid}) }, 'a small buyer to wait');
 	}
 	# long enough that each waits for one of the two
@@ -117,16 +126,16 @@ sub waits
 
 	# limits on waiting
 	$idle->begin_work;
-	$idle->do('SELECT commerce.adjust_stock(1, -7)');
+	$idle->do(order(1, 1, 7));
 	for (['lock_timeout', '55P03'], ['statement_timeout', '57014'])
 	{
 		my ($setting, $state) = @$_;
 		$small->do("SET $setting = '300ms'");
-		eval { $small->do('SELECT commerce.adjust_stock(1, -1)') };
+		eval { $small->do(order(3, 1, 1)) };
 		is($small->state, $state, "holder: $setting ends the wait");
 		$small->do("RESET $setting");
 	}
-	$small->do('SELECT commerce.adjust_stock(1, -1)', { pg_async => 1 });
+	$small->do(order(3, 1, 1), { pg_async => 1 });
 	wait_until(sub { waits($db, $small->{pg_pid}) }, 'a buyer to wait');
 	$db->do('SELECT pg_terminate_backend($1)', undef, $small->{pg_pid});
 	wait_until(sub { !$db->selectrow_array('SELECT waiters FROM commerce.escrow') }, 'the waiter to go');
@@ -141,10 +150,10 @@ sub waits
 	my $db = new_shop(stock => [ 1, 1 ]);
 	my @both = map { connect_to($node) } 1 .. 2;
 	$_->begin_work for @both;
-	$both[0]->do('SELECT commerce.adjust_stock(1, -1)');
-	$both[1]->do('SELECT commerce.adjust_stock(2, -1)');
-	$both[0]->do('SELECT commerce.adjust_stock(2, -1)', { pg_async => 1 });
-	$both[1]->do('SELECT commerce.adjust_stock(1, -1)', { pg_async => 1 });
+	$both[0]->do(order(1, 1, 1));
+	$both[1]->do(order(2, 2, 1));
+	$both[0]->do(order(1, 2, 1), { pg_async => 1 });
+	$both[1]->do(order(2, 1, 1), { pg_async => 1 });
 	my %states;
 	my @left = @both;
 	wait_until(sub {
