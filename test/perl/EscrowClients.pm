@@ -252,8 +252,9 @@ sub check_history
 		my @done = @{ $record->{done} };
 		if (!defined $record->{committed})
 		{
-			# all or nothing; a claim that is there may be another transaction's
-			my @own = grep { $_->[0] ne 'claim' } @done;
+			# All or nothing: one thing that is nobody else's tells. A claim that is there may be another transaction's,
+			# and so may an order: a crash may lose that a sequence was moved.
+			my @own = grep { $_->[0] eq 'stock' } @done;
 			my @sample = @own ? $own[0] : @done;
 			$record->{committed} = @sample && !grep({ !$present->($_) } @sample) ? 1 : 0;
 			$count{unknown}++;
@@ -261,7 +262,7 @@ sub check_history
 		$count{ $record->{committed} ? 'committed' : 'undone' }++;
 	}
 
-	# a crash may lose that a sequence was moved: the id of an order that was undone is then given again
+	# the id of an order that was undone may be given again
 	my %ordered = map { $_->[1] => 1 } grep { $_->[0] eq 'order' } map { @{ $_->{done} } } grep { $_->{committed} } @$records;
 	for my $record (@$records)
 	{
