@@ -26,6 +26,8 @@ COMMIT;
 -- a request waits so long for a lock, and in all; a function is then 429 SERVICE_BUSY
 ALTER ROLE authenticator SET lock_timeout = '2s';
 ALTER ROLE authenticator SET statement_timeout = '10s';
+-- no code is compiled for a query that anybody can make as wide as he likes: LLVM does not look at timeouts
+ALTER ROLE authenticator SET jit = off;
 -- JSON as deep as a body of 80 kB can be; what is deeper is 500. Needs the usual 8 MB of `ulimit -s`
 ALTER ROLE authenticator SET max_stack_depth = '7MB';
 -- over REST a charge is what a payment provider has taken, not what a buyer says
