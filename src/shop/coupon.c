@@ -46,6 +46,27 @@ PG_FUNCTION_INFO_V1(commerce_give_coupon);
 	"i.seller_id, i.product_id, i.status, i.expires_at FROM commerce.coupon_issues i " \
 	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
 
+/*
+ * Raises COUPON_NOT_USABLE for a coupon of the user that is not ACTIVE.  Who holds it by an unpaid order of his own is
+ * told which: he can pay it, or cancel it.
+ */
+pg_noreturn static void
+refuse_status(int64 issue_id, CouponIssueStatus status)
+{
+	static SqlStatement find = {
+		"SELECT o.id FROM commerce.coupon_issues i JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) i.used_order_id "
+		"WHERE i.id OPERATOR(pg_catalog.=) $1 AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT'",
+		1, {INT8OID}
+	};
+	char	   *reason = psprintf("the coupon is %s", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, status));
+	int64		own_order_id;
+
+	if (status == COUPON_ISSUE_STATUS_USED && sql_get_int64(&find, SQL_ARGS(Int64GetDatum(issue_id)), &own_order_id))
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_TEXT("reason", reason),
+					D_INT("own_order_id", own_order_id));
+	raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_TEXT("reason", reason));
+}
+
 Coupon *
 coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 {
@@ -76,8 +97,7 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 		coupon->product_id = result_int64(&issues, "product_id");
 		status = result_label(&issues, "status", TYPE_COUPON_ISSUE_STATUS);
 		if (status != COUPON_ISSUE_STATUS_ACTIVE)
-			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", psprintf("the coupon is %s", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, status))));
+			refuse_status(coupon->issue_id, status);
 		/* it may have expired while its row was waited for */
 		if (result_time(&issues, "expires_at") <= GetCurrentTimestamp())
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),

@@ -278,4 +278,21 @@ ROLLBACK;
 SELECT is(books(), :'before'::jsonb, 'a rollback leaves nothing of it');
 
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
+-- Who is short because of an unpaid order of his own is told which.
+SELECT commerce.create_user('Own', 'own@example.com') AS own_buyer \gset
+SELECT commerce.create_product(NULL, 'Last', 1000, 1) AS last \gset
+SELECT commerce.create_product(NULL, 'Beside it', 1000, 10) AS beside \gset
+SELECT commerce.create_coupon('own', 'FIXED', 100, 10, valid_days => 1) AS c \gset
+SELECT id AS own_coupon FROM commerce.claim_coupon(:own_buyer, :c) \gset
+SELECT id AS unpaid FROM commerce.place_order(:own_buyer, pg_temp.items(:last, 1), ARRAY[:own_coupon], payment_method => 'EXTERNAL') \gset
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 1)))::jsonb,
+	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0, 'own_order_id', :unpaid), 'the units are in an unpaid order of his own');
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :own_buyer, pg_temp.items(:beside, 1), :own_coupon))::jsonb,
+	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'the coupon is USED', 'own_order_id', :unpaid), 'the coupon is in an unpaid order of his own');
+SELECT commerce.confirm_payment(:unpaid, true, 'own') \g /dev/null
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :own_buyer, pg_temp.items(:beside, 1), :own_coupon))::jsonb,
+	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'the coupon is USED'), 'a coupon of a paid order is used');
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 1)))::jsonb,
+	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0), 'and its units are sold');
+
 SELECT * FROM finish();
