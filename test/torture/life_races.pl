@@ -21,9 +21,9 @@ my $seed = $ENV{RACES_SEED} || 1;
 my $dir = File::Temp->newdir;
 note "$clients clients, $rounds rounds each, seed $seed";
 
-# not enough stock or balance, coupon gone, a step that somebody else has made impossible, a price of
+# not enough stock or balance, more than one user may have, coupon gone, a step that somebody else has made impossible, a price of
 # yesterday, a sheet that is used, an event id of another order
-my %expected = map { $_ => 1 } qw(SH001 SH002 SH007 SH008 SH009 SH010 SH011 SH012 SH014);
+my %expected = map { $_ => 1 } qw(SH001 SH002 SH007 SH008 SH009 SH010 SH011 SH012 SH014 SH016);
 
 sub connect_to_shop { return DBI->connect('dbi:Pg:', undef, undef, { RaiseError => 1, PrintError => 0, AutoCommit => 1 }) }
 sub pick { return $_[ rand @_ ] }
@@ -35,7 +35,8 @@ my (@users, @products, @issues);
 my $kiln = one(q{SELECT commerce.create_seller(commerce.create_user('seller', 'seller@example.com', role => 'SELLER'), 'Kiln', '1')});
 push @users, one('SELECT commerce.create_user($1, $2)', "user $_", "user$_\@example.com") for 1 .. 4;
 one('SELECT balance FROM commerce.charge_balance($1, 90000000)', $_) for @users;
-push @products, one('SELECT commerce.create_product($1, $2, $3, $4, shipping_fee => 10)', $_ % 2 ? $kiln : undef, "product $_", 100 * $_, $_ < 5 ? 3 : 300) for 1 .. 8;
+push @products, one('SELECT commerce.create_product($1, $2, $3, $4, shipping_fee => 10, max_per_user => $5)', $_ % 2 ? $kiln : undef, "product $_", 100 * $_,
+	$_ < 5 ? 3 : 300, $_ > 6 ? 5 : undef) for 1 .. 8;
 for my $n (1 .. 3)
 {
 	my $coupon = one(q{SELECT commerce.create_coupon('coupon', 'FIXED', 50, 100, valid_days => 1, seller_id => $1)}, $n == 3 ? $kiln : undef);
@@ -181,6 +182,7 @@ $db = connect_to_shop();
 note 'orders: ', join ', ', map { "@$_" } @{ $db->selectall_arrayref('SELECT status, count(*) FROM commerce.orders GROUP BY 1 ORDER BY 1') };
 is_deeply([ @surprises[ 0 .. ($#surprises > 9 ? 9 : $#surprises) ] ], [], 'no deadlock, and no error that the rules do not have');
 is_deeply([ sort grep { !$done{$_} } keys %deeds ], [], 'everything was done');
+cmp_ok($errors{SH016} // 0, '>', 0, 'limits per user were reached');
 is_deeply($db->selectall_arrayref('SELECT * FROM commerce.check_invariants()'), [], 'the books are right');
 is(one(q{SELECT count(*) FROM (SELECT aggregateid FROM commerce.outbox WHERE type IN ('PaymentCompleted') GROUP BY 1 HAVING count(*) > 1) o}), 0, 'no order is paid twice');
 is(one(q{SELECT count(*) FROM (SELECT order_id FROM commerce.payments WHERE kind = 'PAYMENT' AND status = 'COMPLETED' GROUP BY 1 HAVING count(*) > 1) o}), 0, 'nor has two payments');
