@@ -15,6 +15,7 @@ $node->init;
 $node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'commerce'
 commerce.escrow_max_resources = 16
+commerce.max_pending_orders = 100
 });
 $node->start;
 
@@ -77,9 +78,16 @@ make_shop($node, stock => [5]);
 wait_until(sub { worker('postgres') }, 'a worker');
 wait_until(sub { !worker('postgres') }, 'the worker to go');
 my $locker = connect_to($node);
+# who takes the last units writes an event, too: the lock waits for him, and the worker behind it
+my $taker = connect_to($node);
+$taker->begin_work;
+$taker->do('SELECT commerce.adjust_stock(1, -5)');
 $locker->begin_work;
-$locker->do('LOCK TABLE commerce.outbox IN SHARE MODE');
-value('SELECT commerce.adjust_stock(1, -5)');
+$locker->do('LOCK TABLE commerce.outbox IN SHARE MODE', { pg_async => 1 });
+wait_until(sub { value("SELECT cardinality(pg_blocking_pids($locker->{pg_pid})) > 0") eq 't' }, 'the lock to wait');
+$taker->commit;
+$locker->pg_result;
+$taker->disconnect;
 terminate('postgres', q{wait_event_type = 'Lock'});
 $locker->rollback;
 wait_until(sub { value(q{SELECT depleted FROM commerce_private.stock}) eq 't' }, 'the product to be depleted');
