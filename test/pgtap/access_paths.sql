@@ -40,6 +40,8 @@ BEGIN
 	PERFORM commerce.update_product(product, price => 1100), commerce.set_product_status(product, 'ON_SALE');
 	PERFORM commerce.end_promotion((commerce.update_promotion(commerce.create_promotion(product, 'PERCENT', 5, now(), now() + interval '1 day'), value => 6)).id);
 	PERFORM commerce.update_user(buyer, phone => '010'), commerce.adjust_balance(buyer, 1, 'sorry'), commerce.set_user_status(buyer, 'ACTIVE');
+	PERFORM commerce.issue_coupon(coupon, commerce.create_user('b'));
+	PERFORM commerce.update_coupon(coupon, name => 'd'), commerce.stop_coupon(coupon);
 	PERFORM commerce.balance_statement(buyer), commerce.find_user(email);
 	PERFORM commerce.update_seller(commerce.create_seller(commerce.create_user('s', NULL, role => 'SELLER'), 's', gen_random_uuid()::text), address => 'x');
 	made := (commerce.place_order(buyer, items)).id;
