@@ -92,7 +92,7 @@ DECLARE
 BEGIN
 	DELETE FROM commerce_private.api_roles r WHERE r.role = revoke_api.role;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', coalesce(revoke_api.role, 'NULL')));
+		PERFORM commerce_private.raise_not_found('role', coalesce(revoke_api.role, 'NULL'));
 	END IF;
 	-- a role that was dropped since has nothing left
 	IF own_policy IS NOT NULL THEN

@@ -25,14 +25,14 @@ $$;
 COMMENT ON FUNCTION commerce_private.raise_invalid(text, text, text) IS
 	'raises INVALID_REQUEST: what is wrong with an argument, as a fragment that goes on from its name';
 
-CREATE FUNCTION commerce_private.raise_not_found(entity text, id bigint)
+CREATE FUNCTION commerce_private.raise_not_found(entity text, id anyelement)
 RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT commerce_private.raise_error('ENTITY_NOT_FOUND',
 		pg_catalog.jsonb_build_object('entity', entity, 'id', id))
 $$;
-COMMENT ON FUNCTION commerce_private.raise_not_found(text, bigint) IS 'raises ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.raise_not_found(text, anyelement) IS 'raises ENTITY_NOT_FOUND; id: a number, or a name';
 
 CREATE FUNCTION commerce_private.request_header(name text)
 RETURNS text

@@ -10,7 +10,7 @@ BEGIN
 	END IF;
 	-- a number is a regrole whether or not there is such a role
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = require_role.role) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', require_role.role::oid));
+		PERFORM commerce_private.raise_not_found('role', require_role.role::oid);
 	END IF;
 END
 $$;

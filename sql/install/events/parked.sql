@@ -87,7 +87,7 @@ BEGIN
 	  AND (redeliver.event_position IS NULL OR (e.era = p.era AND e.key = p.key AND e.position = p.number));
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver.event_position IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver.event_position));
+		PERFORM commerce_private.raise_not_found('dead_letter', redeliver.event_position);
 	END IF;
 	PERFORM commerce_private.wake_relay();
 	RETURN revived;

@@ -19,7 +19,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('subscription', 'must not be null');
 	END IF;
 	IF NOT EXISTS (SELECT FROM commerce.subscriptions s WHERE s.name = lock_subscription.subscription) THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'subscription', 'id', lock_subscription.subscription));
+		PERFORM commerce_private.raise_not_found('subscription', lock_subscription.subscription);
 	END IF;
 	RETURN commerce_private.try_lock_subscription(lock_subscription.subscription, true);
 END

@@ -120,7 +120,7 @@ BEGIN
 	SELECT * INTO found_row FROM commerce.subscriptions s
 	WHERE s.name = lock_subscription_row.subscription FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'subscription', 'id', lock_subscription_row.subscription));
+		PERFORM commerce_private.raise_not_found('subscription', lock_subscription_row.subscription);
 	END IF;
 	RETURN found_row;
 END

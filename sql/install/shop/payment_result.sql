@@ -203,7 +203,7 @@ BEGIN
 	WHERE p.died_at IS NOT NULL AND (redeliver_payment_results.id IS NULL OR p.id = redeliver_payment_results.id);
 	GET DIAGNOSTICS revived = ROW_COUNT;
 	IF revived = 0 AND redeliver_payment_results.id IS NOT NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'dead_letter', 'id', redeliver_payment_results.id));
+		PERFORM commerce_private.raise_not_found('dead_letter', redeliver_payment_results.id);
 	END IF;
 	RETURN revived;
 END

@@ -273,8 +273,7 @@ BEGIN
 		SELECT u.* INTO found FROM commerce.users u WHERE u.external_id = find_user.external_id;
 	END IF;
 	IF found.id IS NULL THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'user',
-			'id', coalesce(find_user.email, find_user.external_id)));
+		PERFORM commerce_private.raise_not_found('user', coalesce(find_user.email, find_user.external_id));
 	END IF;
 	RETURN found;
 END

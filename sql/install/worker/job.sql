@@ -64,7 +64,7 @@ BEGIN
 	END IF;
 	SELECT * INTO job FROM commerce_private.jobs j WHERE j.name = run_job.name;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'job', 'id', run_job.name));
+		PERFORM commerce_private.raise_not_found('job', run_job.name);
 	END IF;
 	IF NOT commerce_private.try_lock_job(job.name) THEN
 		RETURN NULL;
