@@ -145,6 +145,28 @@ sub order
 }
 
 # ---------------------------------------------------------------------------
+# A limit per user keeps nobody but the user waiting
+{
+	my $db = new_shop(stock => [10]);
+	$db->do(q{SELECT commerce.update_product(1, max_per_user => 4)});
+	my ($first, $second) = map { connect_to($node) } 1 .. 2;
+	$first->begin_work;
+	$first->do(order(1, 1, 2));
+	$second->do(order(1, 1, 2), { pg_async => 1 });
+	wait_until(sub { waits($db, $second->{pg_pid}) }, 'the same user to wait');
+	$db->do(q{SET lock_timeout = '1s'});
+	$db->do(order(2, 1, 4));
+	pass('limit: another user passes the order that the same user waits for');
+	$first->commit;
+	wait_until(sub { $second->pg_ready }, 'the same user to be served');
+	ok(eval { $second->pg_result; 1 }, 'limit: within it, the same user goes on');
+	is($db->selectrow_array('SELECT commerce.available_stock(1)'), 2, 'limit: all is accounted for');
+	ok(!eval { $first->do(order(1, 1, 1)); 1 } && $first->state eq 'SH016', 'limit: and beyond it, not');
+	check_books($node, 'limit');
+	$_->disconnect for $first, $second;
+}
+
+# ---------------------------------------------------------------------------
 # Two transactions that take twice in opposite order
 {
 	my $db = new_shop(stock => [ 1, 1 ]);
