@@ -61,6 +61,7 @@ keep_unexpected(Order *order, Payment *payment)
 	Datum		row;
 
 	payment->status = PAYMENT_STATUS_UNEXPECTED;
+	payment->tax_free_amount = TAX_FREE_UNKNOWN;
 	payment_insert(payment);
 	row = order_save(order);
 	order_write_payment_event(order, "PaymentUnexpected", "payment", payment, NULL);
@@ -82,8 +83,7 @@ pay_late(Order *order, Payment *payment)
 	payment_insert(payment);
 	order->refunded_amount += payment->amount;
 	row = order_save(order);
-	refund_payment(order, payment, payment->amount,
-				   pricing_share_of(order->totals.tax_free_amount, payment->amount, order->totals.payment_amount), NULL);
+	refund_pay(order, payment->amount, payment->tax_free_amount, NULL);
 	return row;
 }
 
@@ -155,6 +155,7 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 		.method = PAYMENT_METHOD_EXTERNAL, .channel = asked.channel,
 		.amount = amount < 0 || !succeeded ? asked.amount : amount, .provider_event_id = provider_event_id
 	};
+	payment.tax_free_amount = order_tax_free_part(order, payment.method, asked.amount);
 	PG_RETURN_DATUM(succeeded ? take_success(order, &payment, asked.amount) : take_failure(order, &payment));
 }
 
@@ -226,7 +227,7 @@ commerce_return_payment(PG_FUNCTION_ARGS)
 	refund_id = payment_find_refund(payment_id);
 	if (refund_id == 0)
 	{
-		Payment		refund = payment_refund(payment, payment->amount);
+		Payment		refund = payment_refund(payment, payment->amount, TAX_FREE_UNKNOWN);
 
 		payment_insert(&refund);
 		refund_id = refund.id;
@@ -292,6 +293,9 @@ commerce_report_refund(PG_FUNCTION_ARGS)
 	event = judge_refund(refund, paid, succeeded, &status);
 	if (event)
 	{
+		/* one that is done after all counts as far as what other refunds have left of either part */
+		if (former == PAYMENT_STATUS_FAILED && status == PAYMENT_STATUS_COMPLETED)
+			refund->tax_free_amount = payment_refund_tax_free(paid, refund->amount, refund->tax_free_amount);
 		payment_set_status(refund, status, provider_event_id);
 		refund->paid_event_id = paid->provider_event_id;
 		if (order && paid->status == PAYMENT_STATUS_COMPLETED)

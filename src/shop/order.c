@@ -314,6 +314,18 @@ order_row(int64 order_id)
 }
 
 int64
+order_tax_free_part(const Order *order, PaymentMethod method, int64 amount)
+{
+	const Totals *totals = &order->totals;
+	int64		by_provider = method == PAYMENT_METHOD_EXTERNAL ? amount : totals->payment_amount - amount;
+	int64		part = 0;
+
+	if (totals->payment_amount > 0)
+		part = pricing_share_of(totals->tax_free_amount, by_provider, totals->payment_amount);
+	return method == PAYMENT_METHOD_EXTERNAL ? part : totals->tax_free_amount - part;
+}
+
+int64
 order_row_id(Datum row)
 {
 	bool		isnull;

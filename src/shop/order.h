@@ -67,6 +67,12 @@ extern int64 order_find_unpaid(int64 user_id, int64 product_id);
 /* Stores the recipient, with the order's next event key, and returns the row as a composite datum. */
 extern Datum order_store_recipient(Order *order);
 
+/*
+ * What of a payment of an order is for tax-exempt lines: of a provider's its share, rounded down, and of the balance's
+ * the rest.
+ */
+extern int64 order_tax_free_part(const Order *order, PaymentMethod method, int64 amount);
+
 /* The id in an orders row. */
 extern int64 order_row_id(Datum row);
 

@@ -194,13 +194,9 @@ static Event
 payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment,
 			  const Who *who)
 {
-	const Totals *totals = &order->totals;
 	JsonWriter	json = json_fork(begun);
-	Payment		told = *payment;
 
-	if (told.kind == PAYMENT_KIND_PAYMENT && told.status != PAYMENT_STATUS_UNEXPECTED && totals->payment_amount > 0)
-		told.tax_free_amount = pricing_share_of(totals->tax_free_amount, told.amount, totals->payment_amount);
-	payment_put(&json, member, &told);
+	payment_put(&json, member, payment);
 	if (who)
 	{
 		json_put_id(&json, "actor", who->user_id);

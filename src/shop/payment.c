@@ -4,7 +4,7 @@
  *
  * An order has one payment that is REQUESTED while it waits to be paid.  A paid one has at most one COMPLETED payment
  * of each method, together what it costs.  A refund names the payment that it goes back to, and what goes back to a
- * payment is at most its amount.
+ * payment is at most its amount; nor is its tax-free part, or its taxed one, above that of the payment.
  *
  * A payment of an order is read and changed under the lock of the order's row; one of a charge, and its refund, under
  * the lock of the user's.
@@ -31,11 +31,11 @@
 /* What is read of a payment, with what is not refunded of it. */
 #define READ_PAYMENT \
 	"SELECT p.id, p.order_id, p.user_id, p.kind, p.method, p.status, p.amount, p.provider_event_id, p.channel, " \
-	"p.expires_at, p.refund_of, p.charge_id, " \
-	"p.amount OPERATOR(pg_catalog.-) coalesce((SELECT pg_catalog.sum(r.amount) FROM commerce.payments r " \
-	"  WHERE r.refund_of OPERATOR(pg_catalog.=) p.id AND r.status IN ('REQUESTED', 'COMPLETED')), 0)::pg_catalog.int8 " \
-	"  AS left " \
-	"FROM commerce.payments p "
+	"p.expires_at, p.refund_of, p.charge_id, p.tax_free_amount, " \
+	"p.amount OPERATOR(pg_catalog.-) r.amount AS left, p.tax_free_amount OPERATOR(pg_catalog.-) r.tax_free AS tax_free_left " \
+	"FROM commerce.payments p CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(r.amount), 0)::pg_catalog.int8 AS amount, " \
+	"  coalesce(pg_catalog.sum(r.tax_free_amount), 0)::pg_catalog.int8 AS tax_free FROM commerce.payments r " \
+	"  WHERE r.refund_of OPERATOR(pg_catalog.=) p.id AND r.status IN ('REQUESTED', 'COMPLETED')) r "
 
 void
 payment_insert(Payment *payment)
@@ -58,6 +58,8 @@ payment_insert(Payment *payment)
 	row_put_id(&row, PAYMENTS_REFUND_OF, payment->refund_of);
 	row_put_id(&row, PAYMENTS_CHARGE_ID, payment->charge_id);
 	row_put_varlena(&row, PAYMENTS_IDEMPOTENCY_KEY, payment->idempotency_key);
+	if (payment->tax_free_amount != TAX_FREE_UNKNOWN)
+		row_put_int64(&row, PAYMENTS_TAX_FREE_AMOUNT, payment->tax_free_amount);
 	row_insert(TABLE_PAYMENTS, PAYMENTS_COLUMNS, &row);
 }
 
@@ -68,6 +70,12 @@ result_text_value(SqlResult *row, const char *column)
 	char	   *value = result_text(row, column);
 
 	return value ? cstring_to_text(value) : NULL;
+}
+
+static int64
+result_tax_free(SqlResult *row)
+{
+	return result_is_null(row, "tax_free_amount") ? TAX_FREE_UNKNOWN : result_int64(row, "tax_free_amount");
 }
 
 static Payment
@@ -87,8 +95,9 @@ read_row(SqlResult *row)
 	payment.expires_at = result_time(row, "expires_at");
 	payment.refund_of = result_int64(row, "refund_of");
 	payment.charge_id = result_int64(row, "charge_id");
+	payment.tax_free_amount = result_tax_free(row);
 	payment.left = result_int64(row, "left");
-	payment.tax_free_amount = TAX_FREE_UNKNOWN;
+	payment.tax_free_left = result_int64(row, "tax_free_left");
 	return payment;
 }
 
@@ -152,15 +161,20 @@ payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
 		"provider_event_id = coalesce($3, p.provider_event_id), at = pg_catalog.now(), "
-		"requested_at = coalesce(p.requested_at, p.at) "
+		"requested_at = coalesce(p.requested_at, p.at), tax_free_amount = $4 "
 		"WHERE p.id OPERATOR(pg_catalog.=) $1",
-		3, {INT8OID, TEXTOID, TEXTOID}
+		4, {INT8OID, TEXTOID, TEXTOID, INT8OID}
 	};
+	char		nulls[] = "    ";
 
+	if (provider_event_id == NULL)
+		nulls[2] = 'n';
+	if (payment->tax_free_amount == TAX_FREE_UNKNOWN)
+		nulls[3] = 'n';
 	(void) sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(payment->id),
 												  catalog_label_text(TYPE_PAYMENT_STATUS, status),
-												  PointerGetDatum(provider_event_id)),
-								provider_event_id ? NULL : "  n");
+												  PointerGetDatum(provider_event_id),
+												  Int64GetDatum(payment->tax_free_amount)), nulls);
 	payment->status = status;
 	if (provider_event_id)
 		payment->provider_event_id = provider_event_id;
@@ -180,14 +194,24 @@ payment_find_refund(int64 payment_id)
 	return id;
 }
 
+int64
+payment_refund_tax_free(const Payment *payment, int64 amount, int64 wanted)
+{
+	int64		taxed_left = payment->left - payment->tax_free_left;
+
+	if (payment->tax_free_amount == TAX_FREE_UNKNOWN)
+		return TAX_FREE_UNKNOWN;
+	return Max(amount - taxed_left, Min(wanted, Min(amount, payment->tax_free_left)));
+}
+
 Payment
-payment_refund(const Payment *payment, int64 amount)
+payment_refund(const Payment *payment, int64 amount, int64 tax_free_amount)
 {
 	return (Payment) {
 		.order_id = payment->order_id, .user_id = payment->user_id, .kind = PAYMENT_KIND_REFUND,
 		.method = payment->method, .amount = amount, .channel = payment->channel,
 		.status = payment->method == PAYMENT_METHOD_BALANCE ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
-		.tax_free_amount = TAX_FREE_UNKNOWN,
+		.tax_free_amount = payment_refund_tax_free(payment, amount, tax_free_amount),
 		.refund_of = payment->id, .paid_event_id = payment->provider_event_id
 	};
 }
@@ -351,7 +375,8 @@ payment_end_requested(Payment *payment, PaymentStatus status, text *provider_eve
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
 		"provider_event_id = $3, at = pg_catalog.now() "
 		"WHERE p.order_id OPERATOR(pg_catalog.=) $1 AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id, p.amount, p.channel",
+		"AND p.kind OPERATOR(pg_catalog.=) 'PAYMENT' RETURNING p.id, p.amount, p.channel, "
+		"p.tax_free_amount",
 		3, {INT8OID, TEXTOID, TEXTOID}
 	};
 	SqlResult	ended = sql_query_with_nulls(&update, SQL_ARGS(Int64GetDatum(payment->order_id),
@@ -364,6 +389,7 @@ payment_end_requested(Payment *payment, PaymentStatus status, text *provider_eve
 	payment->id = result_int64(&ended, "id");
 	payment->amount = result_int64(&ended, "amount");
 	payment->channel = result_text_value(&ended, "channel");
+	payment->tax_free_amount = result_tax_free(&ended);
 	payment->status = status;
 	payment->provider_event_id = provider_event_id;
 }

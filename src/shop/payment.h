@@ -21,8 +21,8 @@ typedef struct Payment
 	PaymentMethod method;
 	PaymentStatus status;
 	int64		amount;
-	int64		tax_free_amount;	/* what of amount is told to be for tax-exempt lines; not stored */
-#define TAX_FREE_UNKNOWN	(-1)	/* it is not told */
+	int64		tax_free_amount;	/* what of amount is for tax-exempt lines */
+#define TAX_FREE_UNKNOWN	(-1)	/* it is not for an order's lines */
 	text	   *provider_event_id;	/* NULL: none */
 	text	   *channel;		/* NULL: none */
 	TimestampTz expires_at;		/* of a charge that is REQUESTED; 0: none */
@@ -31,6 +31,7 @@ typedef struct Payment
 	int64		charge_id;		/* charge that an UNEXPECTED payment answers; 0: none */
 	text	   *idempotency_key;	/* of a charge; NULL: none */
 	int64		left;			/* of a payment that is read: what is not refunded */
+	int64		tax_free_left;	/* the part of left that is for tax-exempt lines */
 } Payment;
 
 extern void payment_insert(Payment *payment);
@@ -44,7 +45,7 @@ extern Datum payment_row(int64 id);
 /* The payments row that a call with the same idempotency key returned (jsonb). */
 extern Datum payment_stored(Datum stored);
 
-/* Gives a payment another status, with the provider's event (NULL: it keeps its own). */
+/* Gives a payment another status, with the provider's event (NULL: it keeps its own), and stores its tax-free part. */
 extern void payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_id);
 
 /* What has paid a locked order, the provider's payment first. */
@@ -53,8 +54,17 @@ extern Payment *payments_read_completed(int64 order_id, int *n);
 /* The refund of a payment that is REQUESTED or COMPLETED; 0: there is none.  For payments that are refunded whole. */
 extern int64 payment_find_refund(int64 payment_id);
 
-/* A refund of amount of a payment: REQUESTED of a provider, COMPLETED where it goes to the balance. */
-extern Payment payment_refund(const Payment *payment, int64 amount);
+/*
+ * What of a refund (amount, at most what is left) of a payment that was read is for tax-exempt lines: what is wanted,
+ * or as near to it as what is left of the payment, its tax-free and its taxed part, allows.
+ */
+extern int64 payment_refund_tax_free(const Payment *payment, int64 amount, int64 wanted);
+
+/*
+ * A refund of amount of a payment that was read, with its tax-free part as above: REQUESTED of a provider, COMPLETED
+ * where it goes to the balance.
+ */
+extern Payment payment_refund(const Payment *payment, int64 amount, int64 tax_free_amount);
 
 /* Writes what events say of a payment, as a member of the object that is open. */
 extern void payment_put(JsonWriter *json, const char *member, const Payment *payment);
@@ -98,7 +108,7 @@ extern bool payment_read_asked(int64 order_id, Payment *asked);
 
 /*
  * Gives the payment that a pending order waits for another status, with the provider's event (NULL: none), and
- * fills in its id, amount and channel.
+ * fills in its id, amount, tax-free part and channel.
  */
 extern void payment_end_requested(Payment *payment, PaymentStatus status, text *provider_event_id);
 

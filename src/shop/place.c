@@ -155,6 +155,8 @@ fill_payments(const Order *order, const Terms *terms, int64 from_balance, Paymen
 			.method = PAYMENT_METHOD_EXTERNAL, .channel = terms->channel, .amount = rest,
 			.status = rest > 0 ? PAYMENT_STATUS_REQUESTED : PAYMENT_STATUS_COMPLETED
 		};
+	for (int i = 0; i < n; i++)
+		payments[i].tax_free_amount = order_tax_free_part(order, payments[i].method, payments[i].amount);
 	return n;
 }
 

@@ -87,12 +87,12 @@ refund_tax_free(OrderItem *const *items, int n)
 	return amount;
 }
 
-void
-refund_payment(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount, const Who *who)
+/* Pays an amount of one payment back, or asks for it; returns what of it is for tax-exempt lines. */
+static int64
+pay_back(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount, const Who *who)
 {
-	Payment		refund = payment_refund(payment, amount);
+	Payment		refund = payment_refund(payment, amount, tax_free_amount);
 
-	refund.tax_free_amount = tax_free_amount;
 	payment_insert(&refund);
 	if (refund.status == PAYMENT_STATUS_COMPLETED)
 	{
@@ -102,6 +102,7 @@ refund_payment(const Order *order, const Payment *payment, int64 amount, int64 t
 	}
 	order_write_payment_event(order, refund.status == PAYMENT_STATUS_COMPLETED ? "RefundCompleted" : "RefundRequested",
 							  "refund", &refund, who);
+	return refund.tax_free_amount;
 }
 
 void
@@ -113,13 +114,11 @@ refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *w
 	for (int i = 0; i < n && amount > 0; i++)
 	{
 		int64		part = Min(payments[i].left, amount);
-		int64		tax_free = pricing_share_of(tax_free_amount, part, amount);
 
 		if (part == 0)
 			continue;
-		refund_payment(order, &payments[i], part, tax_free, who);
+		tax_free_amount -= pay_back(order, &payments[i], part, pricing_share_of(tax_free_amount, part, amount), who);
 		amount -= part;
-		tax_free_amount -= tax_free;
 	}
 	if (amount > 0)
 		elog(ERROR, "order " INT64_FORMAT " has less left to refund than it says", order->id);

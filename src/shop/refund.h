@@ -19,13 +19,9 @@ extern int64 refund_tax_free(OrderItem *const *items, int n);
 /*
  * Pays an amount (won, above 0, at most refund_left()) back, or asks for it to be paid back, with the events; the
  * order is saved already, with the amount in its refunded_amount.  tax_free_amount: what of it is for tax-exempt
- * items; who: as in order_write_payment_event().
+ * items, as far as what is left of the payments has it; who: as in order_write_payment_event().
  */
 extern void refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *who);
-
-/* The same of one payment, which may be an UNEXPECTED one. */
-extern void refund_payment(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount,
-						   const Who *who);
 
 /* Gives back the coupons of which everything that they applied to is cancelled. */
 extern void refund_coupons(const Order *order);

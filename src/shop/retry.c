@@ -71,7 +71,7 @@ enter_pending(Order *order, const Payment *asked, int64 time)
 	Payment		payment = {
 		.order_id = order->id, .user_id = order->user_id, .kind = PAYMENT_KIND_PAYMENT,
 		.method = PAYMENT_METHOD_EXTERNAL, .status = PAYMENT_STATUS_REQUESTED, .amount = asked->amount,
-		.channel = asked->channel
+		.channel = asked->channel, .tax_free_amount = asked->tax_free_amount
 	};
 	Datum		row;
 

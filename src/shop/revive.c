@@ -116,7 +116,8 @@ take_balance(const Revival *revival)
 	BalanceChange change;
 	Payment		payment = {
 		.order_id = order->id, .user_id = order->user_id, .kind = PAYMENT_KIND_PAYMENT,
-		.method = PAYMENT_METHOD_BALANCE, .status = PAYMENT_STATUS_COMPLETED, .amount = amount
+		.method = PAYMENT_METHOD_BALANCE, .status = PAYMENT_STATUS_COMPLETED, .amount = amount,
+		.tax_free_amount = order_tax_free_part(order, PAYMENT_METHOD_BALANCE, amount)
 	};
 
 	if (amount == 0)

@@ -156,6 +156,49 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are righ
 SELECT results_eq(format('SELECT refunded_amount FROM commerce.refund_order(%s, 18000, %s, ''anew'')', :o, :boss), $$VALUES (18000::bigint)$$, 'and it is asked for anew');
 SELECT * FROM commerce.cancel_order(:all, 'BUYER') \g /dev/null
 
+-- The part that is for tax-exempt lines: of no payment more comes back than it was told to have, nor of the taxed part
+SELECT commerce.create_product(NULL, 'Book', 3000, 100, tax_exempt => true) AS book \gset
+CREATE FUNCTION pg_temp.book_and_pot() RETURNS jsonb LANGUAGE sql
+AS $$SELECT jsonb_agg(jsonb_build_object('product_id', id, 'quantity', 1) ORDER BY name) FROM commerce.products WHERE name IN ('Book', 'Pot')$$;
+CREATE FUNCTION pg_temp.parts(o bigint) RETURNS text LANGUAGE sql
+AS $$SELECT string_agg(format('%s %s %s:%s', kind, method, amount, tax_free_amount), ', ' ORDER BY id) FROM commerce.payments WHERE order_id = o$$;
+CREATE FUNCTION pg_temp.told(o bigint) RETURNS text LANGUAGE sql
+AS $$SELECT string_agg(format('%s %s:%s', type, r ->> 'amount', r ->> 'tax_free_amount'), ', ' ORDER BY position)
+	FROM (SELECT type, position, coalesce(payload -> 'refund', payload -> 'payment') AS r FROM commerce.outbox
+		  WHERE aggregateid = o::text AND (type LIKE 'Refund%' OR type LIKE 'Payment%')) e$$;
+SELECT id AS o FROM commerce.place_order(:kim, pg_temp.book_and_pot(), payment_method => 'EXTERNAL', balance_part => 6000) \gset
+SELECT * FROM commerce.confirm_payment(:o, true, 't1') \g /dev/null
+SELECT is(pg_temp.parts(:o), 'PAYMENT BALANCE 6000:1385, PAYMENT EXTERNAL 7000:1615', 'two payments share what is tax-free');
+SELECT id AS i FROM commerce.order_items WHERE order_id = :o AND tax_exempt \gset
+SELECT * FROM commerce.cancel_order_item(:i, 1, 'BUYER') \g /dev/null
+SELECT * FROM commerce.cancel_order(:o, 'BUYER') \g /dev/null
+SELECT is(pg_temp.told(:o), 'PaymentRequested 7000:1615, PaymentCompleted 7000:1615, RefundRequested 3000:1615, RefundRequested 4000:0, RefundCompleted 6000:1385',
+	'a refund has at most what its payment was told');
+SELECT is(pg_temp.parts(:o), 'PAYMENT BALANCE 6000:1385, PAYMENT EXTERNAL 7000:1615, REFUND EXTERNAL 3000:1615, REFUND EXTERNAL 4000:0, REFUND BALANCE 6000:1385', 'and it is kept');
+SELECT id AS o FROM commerce.place_order(:lee, pg_temp.book_and_pot(), payment_method => 'EXTERNAL') \gset
+SELECT * FROM commerce.confirm_payment(:o, true, 't2') \g /dev/null
+SELECT * FROM commerce.refund_order(:o, 2600, NULL, 'sorry') \g /dev/null
+SELECT id AS i FROM commerce.order_items WHERE order_id = :o AND tax_exempt \gset
+SELECT * FROM commerce.cancel_order_item(:i, 1, 'BUYER') \g /dev/null
+SELECT is(pg_temp.told(:o), 'PaymentRequested 13000:3000, PaymentCompleted 13000:3000, RefundRequested 2600:600, RefundRequested 3000:2400', 'goodwill had some of it');
+SELECT id AS r FROM commerce.payments WHERE order_id = :o AND amount = 2600 \gset
+SELECT * FROM commerce.report_refund(:r, false, 't3') \g /dev/null
+SELECT * FROM commerce.refund_order(:o, 6500, NULL, 'sorry') \g /dev/null
+SELECT * FROM commerce.report_refund(:r, true, 't4') \g /dev/null
+SELECT is(pg_temp.told(:o), 'PaymentRequested 13000:3000, PaymentCompleted 13000:3000, RefundRequested 2600:600, RefundRequested 3000:2400, RefundFailed 2600:600, RefundRequested 6500:600, RefundCompleted 2600:0',
+	'one that is done after all counts as far as the others have left it');
+SELECT * FROM commerce.confirm_payment(:o, true, 't5', 1234) \g /dev/null
+SELECT id AS u FROM commerce.payments WHERE order_id = :o AND status = 'UNEXPECTED' \gset
+SELECT results_eq(format('SELECT tax_free_amount FROM commerce.return_payment(%s)', :u), 'VALUES (NULL::bigint)', 'money that nobody asked for has no such part');
+SELECT is(event_payload('Order', :o, 'RefundRequested') -> 'refund' ? 'tax_free_amount', false, 'nor is one told');
+SELECT id AS o FROM commerce.place_order(:lee, pg_temp.book_and_pot(), payment_method => 'EXTERNAL', payment_channel => 'card') \gset
+SELECT * FROM commerce.confirm_payment(:o, false, 't6') \g /dev/null
+SELECT * FROM commerce.retry_payment(:o) \g /dev/null
+SELECT * FROM commerce.cancel_order(:o, 'BUYER') \g /dev/null
+SELECT * FROM commerce.confirm_payment(:o, true, 't7') \g /dev/null
+SELECT is(pg_temp.parts(:o), 'PAYMENT EXTERNAL 13000:3000, PAYMENT EXTERNAL 13000:3000, PAYMENT EXTERNAL 13000:3000, REFUND EXTERNAL 13000:3000', 'each try has it, and a late success that is given back');
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are right');
+
 -- Late, and the world has changed
 SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.one(:cup), payment_method => 'EXTERNAL') \gset
 SELECT id AS o2 FROM commerce.place_order(:lee, pg_temp.one(:cup), payment_method => 'EXTERNAL') \gset

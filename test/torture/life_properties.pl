@@ -84,20 +84,50 @@ sub paid { my ($model) = @_; return sum0 map { $_->{amount} } completed($model, 
 sub left { my ($model) = @_; return paid($model) - $model->{refunded} }
 
 # Rows of payments that the model expects and does not know the ids of yet
-sub expect_payment { my ($model, %payment) = @_; push @{ $model->{new} }, \%payment; return }
+sub expect_payment
+{
+	my ($model, %payment) = @_;
+	$payment{tax_free} = tax_free_of($model, @payment{qw(method amount)}) if $payment{kind} eq 'PAYMENT' && $payment{status} ne 'UNEXPECTED';
+	push @{ $model->{new} }, \%payment;
+	return;
+}
 
-# Gives money back: by the provider as far as its payment goes, the rest to the balance.
+# What of a payment of the order is for tax-exempt lines: a provider's share is rounded down, the balance has the rest.
+sub tax_free_of
+{
+	my ($model, $method, $amount) = @_;
+	return 0 if $model->{amount} == 0;
+	return floor_div($model->{tax_free}, $amount, $model->{amount}) if $method eq 'EXTERNAL';
+	return $model->{tax_free} - floor_div($model->{tax_free}, $model->{amount} - $amount, $model->{amount});
+}
+
+# What of a refund is for them: as many of the wanted won as the payment has left, and the more where it has no others.
+sub tax_free_back
+{
+	my ($model, $payment, $amount, $wanted) = @_;
+	my @live = grep { $_->{kind} eq 'REFUND' && ($_->{of} // 0) == $payment->{id} && $_->{status} =~ /REQUESTED|COMPLETED/ } values %{ $model->{payments} };
+	my $tax_free = $payment->{tax_free} - sum0 map { $_->{tax_free} } @live;
+	my $taxed = $payment->{amount} - $payment->{tax_free} - sum0 map { $_->{amount} - $_->{tax_free} } @live;
+	my $part = min($wanted, $tax_free, $amount);
+	$part = $amount - $taxed if $amount - $part > $taxed;
+	return $part;
+}
+
+# Gives money back, of which some is wanted for tax-exempt lines: by the provider as far as its payment goes, the rest
+# to the balance.
 sub expect_refund
 {
-	my ($model, $amount) = @_;
+	my ($model, $amount, $tax_free) = @_;
 	$model->{refunded} += $amount;
 	for my $payment (completed($model, 'EXTERNAL'), completed($model, 'BALANCE'))
 	{
 		my $part = min($amount, $payment->{amount} - live_refunds($model, $payment));
 		next if $part <= 0;
+		my $part_free = tax_free_back($model, $payment, $part, floor_div($tax_free, $part, $amount));
 		$amount -= $part;
+		$tax_free -= $part_free;
 		my $external = $payment->{method} eq 'EXTERNAL';
-		expect_payment($model, kind => 'REFUND', method => $payment->{method}, status => $external ? 'REQUESTED' : 'COMPLETED', amount => $part, of => $payment->{id});
+		expect_payment($model, kind => 'REFUND', method => $payment->{method}, status => $external ? 'REQUESTED' : 'COMPLETED', amount => $part, of => $payment->{id}, tax_free => $part_free);
 		$balance += $part unless $external;
 	}
 	$model->{broken} = "$amount could go nowhere" if $amount > 0;
@@ -120,6 +150,9 @@ sub settle
 	push @wrong, map { "order $model->{id}: no $_->{kind} of $_->{amount} by $_->{method}" } @{ $model->{new} };
 	$model->{new} = [];
 	my %status = map { $_->{id} => $_->{status} } @found;
+	my %tax_free = map { $_->{id} => $_->{tax_free_amount} // 'none' } @found;
+	push @wrong, map { "payment $_->{id} ($_->{kind}) has $tax_free{ $_->{id} } tax-free, not " . ($_->{tax_free} // 'none') }
+	  grep { $tax_free{ $_->{id} } ne ($_->{tax_free} // 'none') } by_id(values %{ $model->{payments} });
 	push @wrong, map { "payment $_->{id} is " . ($status{ $_->{id} } // 'gone') . ", not $_->{status}" }
 	  grep { ($status{ $_->{id} } // '') ne $_->{status} } by_id(values %{ $model->{payments} });
 	return @wrong;
@@ -150,7 +183,7 @@ sub read_items
 			id => $row->{id}, status => $row->{status}, seller => $row->{seller_id} // 0, product => $row->{product_id}, line => $row->{line},
 			quantity => $row->{quantity}, net => $net, coupon => $row->{coupon_issue_id}, own_fee => $products{ $row->{product_id} }{own_fee},
 			shipping => $row->{shipping_fee} - $row->{shipping_discount}, fee_discount => $row->{shipping_discount},
-			deduction => 0, lost => 0, whole => $row->{quantity}, whole_net => $net };
+			tax_exempt => $row->{tax_exempt}, deduction => 0, lost => 0, whole => $row->{quantity}, whole_net => $net };
 		$sums += $net + $row->{shipping_fee} - $row->{shipping_discount};
 		$discount += $row->{order_discount_share};
 		$tax_free += $net if $row->{tax_exempt};
@@ -185,7 +218,8 @@ sub expect_end
 		my %concerned = map { $_->{id} => 1 } map { sharers($model, $_) } @never;
 		$share += sum0 map { $_->{shipping} } grep { $concerned{ $_->{id} } && fee_is_back($model, $_) } values %{ $model->{items} };
 	}
-	expect_refund($model, min($share, left($model)));
+	my $back = min($share, left($model));
+	expect_refund($model, $back, min($back, sum0 map { $_->{tax_exempt} ? $_->{net} : 0 } @items));
 	return;
 }
 
@@ -270,7 +304,7 @@ sub place
 		return;
 	}
 	my $amount = $order->{payment_amount};
-	my $model = { id => $order->{id}, user => $user, amount => $amount, part => $method eq 'BALANCE' ? $amount : $part, refunded => 0,
+	my $model = { id => $order->{id}, user => $user, amount => $amount, tax_free => $order->{tax_free_amount}, part => $method eq 'BALANCE' ? $amount : $part, refunded => 0,
 		state => $method eq 'BALANCE' || $amount == $part ? 'PAID' : 'PENDING', items => {}, payments => {}, new => [], answers => 0 };
 	read_items($model);
 	move_all($model, -1);
@@ -367,7 +401,7 @@ sub settle_late
 	my ($row) = rows(q{SELECT * FROM commerce.payments WHERE order_id = $1 AND kind = 'PAYMENT' AND method = 'EXTERNAL' AND status = 'COMPLETED'}, $model->{id});
 	return "order $model->{id}: its late success is no payment" unless $row;
 	$model->{payments}{ $row->{id} } = { %{ shift @{ $model->{new} } }, id => $row->{id} };
-	expect_refund($model, $row->{amount});
+	expect_refund($model, $row->{amount}, $row->{tax_free_amount});
 	return ();
 }
 
@@ -409,6 +443,7 @@ sub report
 	{
 		if ($payment->{amount} - live_refunds($model, $payment) >= $refund->{amount})
 		{
+			$refund->{tax_free} = tax_free_back($model, $payment, @$refund{qw(amount tax_free)}) if $expected;
 			$refund->{status} = 'COMPLETED';
 			$model->{refunded} += $refund->{amount} if $expected;
 		}
@@ -444,7 +479,7 @@ sub money_step
 	push @ways, sub {
 		my $amount = between(1, left($model));
 		one(q{SELECT id FROM commerce.refund_order($1, $2, NULL, 'sorry')}, $model->{id}, $amount);
-		expect_refund($model, $amount);
+		expect_refund($model, $amount, floor_div($model->{tax_free}, $amount, $model->{amount}));
 	} if left($model) > 0 && rand() < 0.3 && $model->{state} ne 'PENDING';
 	my $way = pick(@ways) or return ();
 	$way->();

@@ -139,7 +139,7 @@ CREATE VIEW commerce_api.order_coupons WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s orders used; for an administrator all';
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
-	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.expires_at, p.refund_of,
+	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at, p.refund_of,
 		   p.charge_id, p.provider_event_id, p.at
 	FROM commerce.payments p;
 COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';

@@ -267,10 +267,11 @@ BEGIN
 				 (3, 'DELIVERED', 'CONFIRMED', delivered)) e (ordinal, from_status, event, at)
 	WHERE i.order_id = made
 	ORDER BY i.id, e.ordinal;
-	INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount, provider_event_id, at, channel)
-	VALUES (made, buyer.id, 'PAYMENT', 'EXTERNAL', 'COMPLETED', totals.payment_amount,
-			commerce_private.imported_text(imported, '', 'provider_event_id'), paid,
-			commerce_private.imported_text(imported, '', 'payment_channel'));
+	INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount, provider_event_id, at, channel, tax_free_amount)
+	SELECT made, buyer.id, 'PAYMENT', 'EXTERNAL', 'COMPLETED', o.payment_amount,
+			commerce_private.imported_text(insert_imported.imported, '', 'provider_event_id'), paid,
+			commerce_private.imported_text(insert_imported.imported, '', 'payment_channel'), o.tax_free_amount
+	FROM commerce.orders o WHERE o.id = made;
 	RETURN made;
 END
 $$;

@@ -159,6 +159,20 @@ AS $$
 				OR EXISTS (SELECT FROM commerce.payments r
 						   WHERE r.refund_of = p.id AND r.kind = 'REFUND'
 							 AND (r.order_id, r.user_id, r.method) IS DISTINCT FROM (p.order_id, p.user_id, p.method)))
+		UNION ALL SELECT 'what is tax-free of the payments is what is tax-free of the order',
+			(SELECT count(*) FROM commerce.orders o
+			 LEFT JOIN (SELECT p.order_id, sum(p.tax_free_amount) FILTER (WHERE p.status IN ('COMPLETED', 'REQUESTED')) AS tax_free,
+							   bool_or((p.tax_free_amount IS NULL) <> (p.status = 'UNEXPECTED')) AS off
+						FROM commerce.payments p WHERE p.kind = 'PAYMENT' GROUP BY 1) p ON p.order_id = o.id
+			 WHERE p.off OR (o.paid_at IS NOT NULL OR o.status = 'PENDING_PAYMENT') AND p.tax_free IS DISTINCT FROM o.tax_free_amount)
+		UNION ALL SELECT 'refunds have no more of the tax-free or taxed part of a payment than it had',
+			(SELECT count(*) FROM commerce.payments p
+			 JOIN (SELECT r.refund_of, count(r.tax_free_amount) AS told, count(*) AS refunds,
+						  coalesce(sum(r.amount) FILTER (WHERE r.status IN ('REQUESTED', 'COMPLETED')), 0) AS amount,
+						  coalesce(sum(r.tax_free_amount) FILTER (WHERE r.status IN ('REQUESTED', 'COMPLETED')), 0) AS tax_free
+				   FROM commerce.payments r WHERE r.kind = 'REFUND' GROUP BY 1) r ON r.refund_of = p.id
+			 WHERE r.tax_free > p.tax_free_amount OR r.amount - r.tax_free > p.amount - p.tax_free_amount
+				OR r.told <> CASE WHEN p.tax_free_amount IS NULL THEN 0 ELSE r.refunds END)
 		UNION ALL SELECT 'balance payments and refunds are in the balance entries',
 			(SELECT count(*) FROM
 			 (SELECT p.order_id, sum(CASE p.kind WHEN 'PAYMENT' THEN -p.amount ELSE p.amount END) AS amount
