@@ -24,6 +24,7 @@
 #include "shop/order_event.h"
 #include "shop/step.h"
 #include "shop/terms.h"
+#include "shop/user.h"
 
 #define MAX_ITEMS	1000		/* of a parcel */
 
@@ -433,6 +434,9 @@ commerce_update_delivery(PG_FUNCTION_ARGS)
 	order_id = arg_int64(fcinfo, 0, "order_id");
 	terms_read_delivery(&delivery, DatumGetJsonbP(arg_datum(fcinfo, 1, "delivery")));
 	actor = actor_get(fcinfo, 2);
+	/* who is suspended cancels, and sends goods nowhere else */
+	if (actor.kind == ACTOR_KIND_BUYER && actor.id != 0)
+		user_require_active(actor.id, false);
 	order = step_lock_order(order_id, &actor);
 	if (actor.kind != ACTOR_KIND_BUYER && actor.kind != ACTOR_KIND_ADMIN)
 		raise_error(ERROR_FORBIDDEN, D_TEXT("role", catalog_label_name(TYPE_ACTOR_KIND, actor.kind)),

@@ -334,6 +334,20 @@ test('a seller finds its own business', async () => {
   assert.deepEqual(data, [{ id: seller.id, sellers: { id: seller.sellerId, business_name: 'Mugs' } }]);
 });
 
+test('a seller buys with a buyer\'s token of the same person', async () => {
+  const [seller, other] = [await newSeller(), await newSeller()];
+  const product = await newProduct({ seller_id: other.sellerId });
+  const asBuyer = `buyer ${seller.id}`;
+  assert.equal((await call(seller.who, 'charge_balance', { amount: 20000 })).code, 'FORBIDDEN');
+  assert.equal((await call(asBuyer, 'charge_balance', { amount: 20000 })).status, 200);
+  const order = await call(asBuyer, 'place_order', { items: [{ product_id: product, quantity: 1 }] });
+  assert.equal(order.status, 201, order.text);
+  assert.deepEqual((await http('/orders?select=id', { who: asBuyer })).json, [{ id: order.data.id }]);
+  assert.equal((await http('/orders?select=id', { who: seller.who })).status, 403);
+  assert.equal((await http('/rpc/get_balance', { who: asBuyer })).data.balance, 10000);
+  assert.equal((await call(asBuyer, 'update_seller', { category: 'x' })).code, 'FORBIDDEN');
+});
+
 test('an administrator: users, subscriptions, jobs, books', async () => {
   const buyer = await newBuyer(0);
   assert.equal((await call(admin, 'set_user_status', { user_id: buyer.id, status: 'SUSPENDED' })).data.status, 'SUSPENDED');

@@ -44,11 +44,11 @@ RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT s.id FROM commerce.users u JOIN commerce.sellers s ON s.user_id = u.id
-	WHERE u.id = commerce_private.current_user_id() AND u.role = 'SELLER' AND u.status = 'ACTIVE'
+	WHERE u.id = commerce_private.current_user_id() AND u.role = 'SELLER'
 	  AND commerce_private.current_api_role() = 'SELLER'
 $$;
 COMMENT ON FUNCTION commerce_private.current_seller_id() IS
-	'seller id of a caller whose database role and user are both a seller''s; else NULL';
+	'seller id of a caller whose database role and user are both a seller''s, active or not; else NULL';
 
 CREATE FUNCTION commerce_private.current_admin()
 RETURNS boolean
