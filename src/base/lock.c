@@ -41,6 +41,14 @@ lock_take(LockKind kind, uint64 key)
 	(void) take(kind, key, false, true);
 }
 
+void
+lock_take_shared(LockKind kind, uint64 key)
+{
+	LOCKTAG		tag = lock_tag(kind, key);
+
+	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
 bool
 lock_try(LockKind kind, uint64 key)
 {

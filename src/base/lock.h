@@ -19,6 +19,7 @@ typedef enum LockKind
 	COMMERCE_LOCK_SUBSCRIPTION,
 	COMMERCE_LOCK_LOAD_STOCK,
 	COMMERCE_LOCK_LOAD_QUOTA,
+	COMMERCE_LOCK_USER,
 } LockKind;
 
 /*
@@ -27,7 +28,10 @@ typedef enum LockKind
  */
 extern void lock_take(LockKind kind, uint64 key);
 
-/* The same without waiting; false when another session has it. */
+/* The same, beside others who take it so; who has it alone keeps them out, and they him. */
+extern void lock_take_shared(LockKind kind, uint64 key);
+
+/* lock_take() without waiting; false when another session has it. */
 extern bool lock_try(LockKind kind, uint64 key);
 
 extern void lock_release(LockKind kind, uint64 key);

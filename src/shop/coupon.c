@@ -415,7 +415,7 @@ issue_coupon(Issue *issue)
 	int64		available;
 	Datum		row;
 
-	user_require_active(issue->user_id, false);
+	user_require_kept(issue->user_id);
 	read_coupon(issue);
 	if (escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available))
 		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));

@@ -147,7 +147,7 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 	gate_enter("create_order_sheet()");
 	sheet.user_id = arg_int64(fcinfo, 0, "user_id");
 	request = quote_parse(arg_jsonb_or_null(fcinfo, 1), arg_array_or_null(fcinfo, 2));
-	user_require_active(sheet.user_id, false);
+	user_require_kept(sheet.user_id);
 	sheet.request = request;
 	sheet.quote = quote_make(sheet.user_id, request, false);
 	sheet.id = DirectFunctionCall1(gen_random_uuid, (Datum) 0);

@@ -4,6 +4,11 @@
  *
  * A user's row is locked FOR NO KEY UPDATE, after the gate and the idempotency key, before orders, coupons and
  * products.
+ *
+ * What is made for a user without that lock, since many make it at once and write nothing of the row (claims, order
+ * sheets), takes a lock beside it, and erase_user() takes it alone, before the row: so nothing is made for a user
+ * beside the erasing.  It costs no write.  Users share LOCKS of them: one transaction may give a coupon to everybody,
+ * and PostgreSQL's table of locks is small.
  */
 #include "postgres.h"
 
@@ -13,21 +18,25 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/args.h"
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/row_reader.h"
 #include "base/sql.h"
 #include "shop/user.h"
 
-User
-user_read_active(int64 user_id, bool lock)
+#define LOCKS	1024
+
+PG_FUNCTION_INFO_V1(commerce_close_user);
+
+/* Reads a user, who must be ACTIVE, under the active snapshot. */
+static User
+read_active(int64 user_id)
 {
 	User		user = {.id = user_id};
 	RowReader	reader;
 	UserStatus	status;
 
-	if (lock)
-		(void) user_lock(user_id, false);
-	row_push_snapshot();
 	row_reader_open(&reader, TABLE_USERS, INDEX_USERS_PKEY, 1);
 	row_reader_seek(&reader, &user_id);
 	if (!row_reader_next(&reader))
@@ -40,6 +49,18 @@ user_read_active(int64 user_id, bool lock)
 	user.phone = row_text(&reader, USERS_PHONE);
 	user.address = row_text(&reader, USERS_ADDRESS);
 	row_reader_close(&reader);
+	return user;
+}
+
+User
+user_read_active(int64 user_id, bool lock)
+{
+	User		user;
+
+	if (lock)
+		(void) user_lock(user_id, false);
+	row_push_snapshot();
+	user = read_active(user_id);
 	PopActiveSnapshot();
 	return user;
 }
@@ -48,6 +69,30 @@ void
 user_require_active(int64 user_id, bool lock)
 {
 	(void) user_read_active(user_id, lock);
+}
+
+void
+user_require_kept(int64 user_id)
+{
+	lock_take_shared(COMMERCE_LOCK_USER, (uint64) user_id % LOCKS);
+
+	/* what was committed while we waited, whatever the isolation level */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) read_active(user_id);
+	PopActiveSnapshot();
+}
+
+/*
+ * close_user(user_id bigint)
+ *
+ * Waits for those who make something for the user, and keeps others from it until the transaction ends.
+ */
+Datum
+commerce_close_user(PG_FUNCTION_ARGS)
+{
+	lock_take(COMMERCE_LOCK_USER, (uint64) arg_int64(fcinfo, 0, "user_id") % LOCKS);
+	PG_RETURN_VOID();
 }
 
 int64

@@ -23,6 +23,12 @@ extern User user_read_active(int64 user_id, bool lock);
  */
 extern void user_require_active(int64 user_id, bool lock);
 
+/*
+ * Raises ENTITY_NOT_FOUND or FORBIDDEN unless the user exists and is ACTIVE, for what is made for the user without a
+ * lock on the row: until the transaction ends nobody erases the user (close_user()).
+ */
+extern void user_require_kept(int64 user_id);
+
 /* Moves the event key of a user, whose row is locked, for an event of his, and answers it. */
 extern int64 user_move_event_key(int64 user_id);
 

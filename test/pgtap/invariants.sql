@@ -53,6 +53,7 @@ FROM (VALUES
 	('balance entries are numbered without gaps', 'UPDATE commerce.balance_entries SET number = number + 1000 WHERE user_id = :kim; UPDATE commerce.users SET last_entry = last_entry + 1000 WHERE id = :kim'),
 	('nothing personal is left of an erased user', 'UPDATE commerce.users SET erased_at = now() WHERE id = :lee'),
 	('nothing personal is left of an erased user', 'UPDATE commerce.users SET erased_at = now(), name = ''erased'', email = NULL, status = ''WITHDRAWN'' WHERE id = :kim'),
+	('an erased user has no coupon to use', 'UPDATE commerce.users SET erased_at = now(), name = ''erased'', email = NULL, status = ''WITHDRAWN''; UPDATE commerce.coupon_issues SET status = ''ACTIVE'', used_at = NULL, used_order_id = NULL'),
 	('a seller is active when the user is', 'UPDATE commerce.sellers SET active = false'),
 	('a seller is active when the user is', 'UPDATE commerce.users SET status = ''SUSPENDED'' WHERE role = ''SELLER'''),
 	('stock is never negative', 'INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (:cup, -1000, ''ADJUST'')'),

@@ -32,6 +32,9 @@ AS $$
 							   WHERE o.user_id = u.id
 								 AND pg_catalog.num_nonnulls(o.recipient_name, o.recipient_phone, o.recipient_address,
 									o.recipient_memo, o.metadata) > 0)))
+		UNION ALL SELECT 'an erased user has no coupon to use',
+			(SELECT count(*) FROM commerce.users u JOIN commerce.coupon_issues i ON i.user_id = u.id
+			 WHERE u.erased_at IS NOT NULL AND i.status = 'ACTIVE')
 		UNION ALL SELECT 'stock is never negative',
 			(SELECT count(*) FROM (SELECT e.product_id FROM commerce.stock_entries e GROUP BY 1 HAVING sum(e.delta) < 0) n)
 		UNION ALL SELECT 'folded and unfolded stock is the sum of all entries',

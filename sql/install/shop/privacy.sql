@@ -136,6 +136,7 @@ BEGIN
 			USING ERRCODE = 'active_sql_transaction',
 				  DETAIL = 'After it has waited for the user''s row it must see what was committed meanwhile.';
 	END IF;
+	PERFORM commerce_private.close_user(erase_user.user_id);
 	u := commerce_private.lock_user(erase_user.user_id);
 	IF u.erased_at IS NOT NULL THEN
 		RETURN u;

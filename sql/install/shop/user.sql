@@ -132,6 +132,13 @@ $$;
 COMMENT ON FUNCTION commerce_private.lock_user(bigint) IS
 	'locks a user''s row until the transaction ends. Errors: ENTITY_NOT_FOUND';
 
+CREATE FUNCTION commerce_private.close_user(user_id bigint)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_close_user';
+COMMENT ON FUNCTION commerce_private.close_user(bigint) IS
+	'waits for those who claim a coupon or make an order sheet for a user, and keeps others from it until the transaction ends';
+
 CREATE FUNCTION commerce_private.require_not_erased(u commerce.users)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
