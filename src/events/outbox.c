@@ -72,7 +72,7 @@ outbox_write(const Event *events, int nevents)
 		row_put_time(&row, OUTBOX_CREATED_AT, now);
 		row_put_int64(&row, OUTBOX_ERA, gate_era());
 		row_put_int64(&row, OUTBOX_KEY, event->key);
-		row_put_int64(&row, OUTBOX_POSITION, catalog_nextval(SEQUENCE_OUTBOX_POSITION));
+		row_put_int64(&row, OUTBOX_POSITION, event->position ? event->position : catalog_nextval(SEQUENCE_OUTBOX_POSITION));
 		row_put(&row, OUTBOX_SEGMENT, Int16GetDatum(segment));
 		row_writer_insert(&writer, &row);
 	}
@@ -80,7 +80,7 @@ outbox_write(const Event *events, int nevents)
 }
 
 /*
- * write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key bigint)
+ * write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key bigint, position bigint)
  *
  * outbox_write() of one event, for the functions that are written in SQL.
  */
@@ -94,6 +94,7 @@ commerce_write_event(PG_FUNCTION_ARGS)
 	event.type = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	event.payload = PG_GETARG_JSONB_P(3);
 	event.key = PG_GETARG_INT64(4);
+	event.position = PG_GETARG_INT64(5);
 	outbox_write(&event, 1);
 	PG_RETURN_VOID();
 }

@@ -14,6 +14,7 @@ typedef struct Event
 	const char *type;
 	Jsonb	   *payload;
 	int64		key;			/* the aggregate's event_key; of its first event: current_key() */
+	int64		position;		/* drawn with the change it tells of; 0: it is drawn with the event */
 } Event;
 
 /*

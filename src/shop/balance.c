@@ -164,7 +164,7 @@ balance_arg_charge(FunctionCallInfo fcinfo, int i)
 }
 
 static void
-write_event(int64 user_id, int64 amount, int64 balance, uint64 key)
+write_event(int64 user_id, int64 amount, int64 balance, int64 key, int64 position)
 {
 	Event		event = {"User", psprintf(INT64_FORMAT, user_id), "BalanceCharged"};
 	JsonWriter	json = {0};
@@ -176,10 +176,15 @@ write_event(int64 user_id, int64 amount, int64 balance, uint64 key)
 	json_put_time(&json, "charged_at", GetCurrentTransactionStartTimestamp());
 	json_close_object(&json);
 	event.key = key;
+	event.position = position;
 	event.payload = json_finish(&json);
 	outbox_write(&event, 1);
 }
 
+/*
+ * The event's position is drawn by the statement that draws the entry's number: a trigger may charge the same user
+ * before the entry is written, and the event after it.
+ */
 bool
 balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, BalanceChange *change)
 {
@@ -188,7 +193,8 @@ balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, B
 		NEXT_ENTRY ", event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
 		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
 		"AND u.balance OPERATOR(pg_catalog.<=) (" MAX_BALANCE " OPERATOR(pg_catalog.-) $2) "
-		"RETURNING u.balance, u.last_entry, u.event_key",
+		"RETURNING u.balance, u.last_entry, u.event_key, "
+		"pg_catalog.nextval('commerce_private.outbox_position_seq') AS position",
 		2, {INT8OID, INT8OID}
 	};
 	SqlResult	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
@@ -197,7 +203,7 @@ balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, B
 		return false;
 	*change = change_of(&charged);
 	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, change, 0, payment_id, reference);
-	write_event(user_id, amount, change->balance, (uint64) result_int64(&charged, "event_key"));
+	write_event(user_id, amount, change->balance, result_int64(&charged, "event_key"), result_int64(&charged, "position"));
 	return true;
 }
 

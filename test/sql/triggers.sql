@@ -46,7 +46,14 @@ CREATE TRIGGER pay_back AFTER UPDATE OF balance ON commerce.users
 SELECT id AS o FROM commerce.place_order(:buyer, jsonb_build_array(jsonb_build_object('product_id', :cup, 'quantity', 3))) \gset
 SELECT balance FROM commerce.charge_balance(:buyer, 5000);
 SELECT refunded_amount FROM commerce.cancel_order(:o, 'ADMIN');
-SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY number DESC LIMIT 7;
+SELECT balance FROM commerce.adjust_balance(:buyer, -1000, 'corrected');
+SELECT kind, amount, balance_after FROM commerce.balance_entries WHERE user_id = :buyer ORDER BY number DESC LIMIT 9;
+
+-- the events are in the order of the entries, also of the charge above that had another within
+SELECT array_agg(balance_after ORDER BY number) = (
+	SELECT array_agg((payload->>'balance')::bigint ORDER BY era, key, position) FROM commerce.outbox
+	WHERE aggregatetype = 'User' AND aggregateid = :'buyer' AND type IN ('BalanceCharged', 'BalanceAdjusted')) AS in_order, count(*)
+FROM commerce.balance_entries WHERE user_id = :buyer AND kind IN ('CHARGE', 'ADJUST');
 SELECT * FROM commerce.check_invariants();
 
 DROP TABLE public.audit;

@@ -49,12 +49,13 @@ AS 'MODULE_PATHNAME', 'commerce_begin_write';
 COMMENT ON FUNCTION commerce_private.begin_write() IS
 	'what every writing operation does first: refuses a read-only transaction, checks the origin, takes the gate';
 
-CREATE FUNCTION commerce_private.write_event(aggregatetype text, aggregateid text, type text, payload jsonb, key bigint)
+CREATE FUNCTION commerce_private.write_event(
+	aggregatetype text, aggregateid text, type text, payload jsonb, key bigint, "position" bigint DEFAULT 0)
 RETURNS void
 LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_write_event';
-COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, bigint) IS
-	'appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row';
+COMMENT ON FUNCTION commerce_private.write_event(text, text, text, jsonb, bigint, bigint) IS
+	'appends an event; key is the aggregate''s event_key, set by the caller under the lock of its row; position: drawn before what else changes the aggregate could write an event, 0: it is drawn now';
 
 CREATE TABLE commerce.event_types (
 	type          text PRIMARY KEY,

@@ -45,6 +45,7 @@ DECLARE
 		'actor_id', adjust_balance.actor_id);
 	stored jsonb;
 	u commerce.users;
+	event_position bigint;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF adjust_balance.user_id IS NULL THEN
@@ -72,6 +73,8 @@ BEGIN
 	IF u.balance + adjust_balance.amount > most_balance THEN
 		PERFORM commerce_private.raise_invalid('amount', 'would take the balance out of range');
 	END IF;
+	-- before the change: a trigger may change the balance, too
+	event_position := pg_catalog.nextval('commerce_private.outbox_position_seq');
 	UPDATE commerce.users c
 	SET balance = c.balance + adjust_balance.amount, last_entry = c.last_entry + 1, updated_at = pg_catalog.now(),
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
@@ -82,7 +85,7 @@ BEGIN
 	PERFORM commerce_private.write_event('User', u.id::text, 'BalanceAdjusted',
 		pg_catalog.jsonb_build_object('user_id', u.id, 'amount', adjust_balance.amount, 'balance', u.balance,
 			'adjusted_at', pg_catalog.now(), 'actor', adjust_balance.actor_id, 'note', adjust_balance.note),
-		u.event_key);
+		u.event_key, event_position);
 	adjust_balance.balance := u.balance;
 	PERFORM commerce_private.end_key(scope, 'adjust_balance', adjust_balance.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('user_id', u.id, 'balance', u.balance));
