@@ -4,7 +4,8 @@
  *
  * Something that cannot be changed (a DBA's trigger or constraint refuses it, it needs more than there is)
  * must not keep the rest from being done, nor be tried in vain together with it for ever.  So all is tried
- * together, which costs one subtransaction, and when that fails, each by itself.
+ * together, which costs one subtransaction, and when that fails, each by itself.  The rest may be behind more
+ * of such than were to be tried: then as many from somewhere behind are tried, too, each time from somewhere else.
  */
 #include "postgres.h"
 
@@ -32,7 +33,7 @@ do_work(void *arg)
 
 /*
  * Tries all or nothing, and answers the error that is the reason for nothing; NULL: there was none.  An error
- * that is not about what is tried is thrown.
+ * that is not about what is tried is thrown: the server may be in no state to go on in this transaction.
  */
 static ErrorData *
 try_to(Attempt *attempt)
@@ -47,6 +48,8 @@ try_to(Attempt *attempt)
 	{
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
 			ReThrowError(error);
 		default:
 			return error;
@@ -63,37 +66,61 @@ warn(const Sweep *sweep, int64 id, const ErrorData *error)
 			 error->hint ? errhint("%s", error->hint) : 0));
 }
 
-int
-sweep(const Sweep *sweep, const int64 *ids, int n)
+/* Appends some that are due behind all of these. */
+static int64 *
+with_some_behind(const Sweep *sweep, const int64 *ids, int *n)
+{
+	int			nbehind;
+	int64	   *behind = sweep->find(*n, *n, &nbehind);
+	int64	   *all = palloc((*n + nbehind) * sizeof(int64));
+
+	memcpy(all, ids, *n * sizeof(int64));
+	memcpy(all + *n, behind, nbehind * sizeof(int64));
+	*n += nbehind;
+	return all;
+}
+
+/* Tries each by itself, until it was done to `max` of them. */
+static int
+try_each(const Sweep *sweep, const int64 *ids, int n, int64 max)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "commerce sweep", ALLOCSET_DEFAULT_SIZES);
-	Attempt		all = {sweep, ids, n};
-	int			done;
+	int			done = 0;
+	int64		changed = 0;
 
-	if (n == 0)
-		return 0;
-	MemoryContextSwitchTo(context);
-	if (try_to(&all) == NULL)
-		done = all.done;
-	else
+	if (sweep->lock)
+		sweep->lock(ids, n);
+	for (int i = 0; i < n && changed < max; i++)
 	{
-		done = 0;
-		if (sweep->lock)
-			sweep->lock(ids, n);
-		for (int i = 0; i < n; i++)
-		{
-			Attempt		one = {sweep, &ids[i], 1};
-			ErrorData  *error;
+		Attempt		one = {sweep, &ids[i], 1};
+		ErrorData  *error;
 
-			MemoryContextReset(context);
-			error = try_to(&one);
-			if (error != NULL)
-				warn(sweep, ids[i], error);
-			done += one.done;
-		}
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		error = try_to(&one);
+		if (error != NULL)
+			warn(sweep, ids[i], error);
+		done += one.done;
+		changed += (one.done > 0);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return done;
+}
+
+int
+sweep(const Sweep *sweep, int64 max)
+{
+	int			n;
+	int64	   *ids = sweep->find(max, 0, &n);
+	Attempt		all = {sweep, ids, n};
+
+	if (n == 0)
+		return 0;
+	if (try_to(&all) == NULL)
+		return all.done;
+	if (n == max)
+		ids = with_some_behind(sweep, ids, &n);
+	return try_each(sweep, ids, n, max);
 }

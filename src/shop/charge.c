@@ -80,11 +80,9 @@ end_overdue(const int64 *ids, int n)
 int
 charge_end_overdue(int max_rows)
 {
-	static const Sweep end = {"overdue charge", "ended", end_overdue, NULL};
-	int			n;
-	int64	   *ids = payment_find_overdue_charges(max_rows, &n);
+	static const Sweep end = {"overdue charge", "ended", payment_find_overdue_charges, end_overdue, NULL};
 
-	return sweep(&end, ids, n);
+	return sweep(&end, max_rows);
 }
 
 void

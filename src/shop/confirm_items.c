@@ -63,6 +63,12 @@ confirm_orders(const int64 *order_ids, int n)
 	return confirmed;
 }
 
+static int64 *
+find_delivered(int64 max, int64 skipped, int *n)
+{
+	return order_items_find_delivered(confirmed_from(), max, skipped, n);
+}
+
 /*
  * confirm_delivered_items(max_rows int)
  *
@@ -72,13 +78,8 @@ confirm_orders(const int64 *order_ids, int n)
 Datum
 commerce_confirm_delivered_items(PG_FUNCTION_ARGS)
 {
-	static const Sweep confirm = {"delivered order", "confirmed", confirm_orders, NULL};
-	int32		max_rows;
-	int64	   *ids;
-	int			n;
+	static const Sweep confirm = {"delivered order", "confirmed", find_delivered, confirm_orders, NULL};
 
 	gate_enter("confirm_delivered_items()");
-	max_rows = arg_max_rows(fcinfo, 0);
-	ids = order_items_find_delivered(confirmed_from(), max_rows, &n);
-	PG_RETURN_INT32(sweep(&confirm, ids, n));
+	PG_RETURN_INT32(sweep(&confirm, arg_max_rows(fcinfo, 0)));
 }

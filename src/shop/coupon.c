@@ -483,6 +483,19 @@ expire_issues(const int64 *issue_ids, int n)
 	return (int) sql_do(&expire, SQL_ARGS(sql_int8_array(issue_ids, n), TimestampTzGetDatum(GetCurrentTimestamp())));
 }
 
+static int64 *
+find_overdue_issues(int64 max, int64 skipped, int *n)
+{
+	static SqlStatement find = {
+		SWEEP_DUE("SELECT i.id, i.expires_at AS at FROM commerce.coupon_issues i "
+				  "WHERE i.status OPERATOR(pg_catalog.=) 'ACTIVE' AND i.expires_at OPERATOR(pg_catalog.<=) $3"),
+		3, {INT8OID, INT8OID, TIMESTAMPTZOID}
+	};
+
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max), Int64GetDatum(skipped),
+								   TimestampTzGetDatum(GetCurrentTimestamp())), n);
+}
+
 /*
  * expire_coupons(max_rows int)
  *
@@ -491,18 +504,8 @@ expire_issues(const int64 *issue_ids, int n)
 Datum
 commerce_expire_coupons(PG_FUNCTION_ARGS)
 {
-	static const Sweep expire = {"overdue coupon issue", "marked expired", expire_issues, NULL};
-	static SqlStatement find = {
-		"SELECT i.id FROM commerce.coupon_issues i WHERE i.status OPERATOR(pg_catalog.=) 'ACTIVE' "
-		"AND i.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY i.expires_at LIMIT $2",
-		2, {TIMESTAMPTZOID, INT8OID}
-	};
-	int32		max_rows;
-	int64	   *ids;
-	int			n;
+	static const Sweep expire = {"overdue coupon issue", "marked expired", find_overdue_issues, expire_issues, NULL};
 
 	gate_enter("expire_coupons()");
-	max_rows = arg_max_rows(fcinfo, 0);
-	ids = sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_rows)), &n);
-	PG_RETURN_INT32(sweep(&expire, ids, n));
+	PG_RETURN_INT32(sweep(&expire, arg_max_rows(fcinfo, 0)));
 }

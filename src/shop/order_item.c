@@ -20,6 +20,7 @@
 #include "base/key.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
+#include "base/sweep.h"
 #include "shop/order_item.h"
 
 #define NO_STATUS	(-1)		/* of an item that has just been made */
@@ -401,17 +402,16 @@ order_items_given_up(int64 order_id)
 }
 
 int64 *
-order_items_find_delivered(TimestampTz delivered_until, int64 max_orders, int *n)
+order_items_find_delivered(TimestampTz delivered_until, int64 max, int64 skipped, int *n)
 {
 	static SqlStatement find = {
-		"SELECT i.order_id, pg_catalog.min(i.delivered_at) FROM commerce.order_items i "
-		"WHERE (i.status OPERATOR(pg_catalog.=) 'DELIVERED' OR i.status OPERATOR(pg_catalog.=) 'EXCHANGED') "
-		"AND i.delivered_at OPERATOR(pg_catalog.<=) $1 "
-		"GROUP BY i.order_id ORDER BY 2 LIMIT $2",
-		2, {TIMESTAMPTZOID, INT8OID}
+		SWEEP_DUE("SELECT i.order_id AS id, pg_catalog.min(i.delivered_at) AS at FROM commerce.order_items i "
+				  "WHERE (i.status OPERATOR(pg_catalog.=) 'DELIVERED' OR i.status OPERATOR(pg_catalog.=) 'EXCHANGED') "
+				  "AND i.delivered_at OPERATOR(pg_catalog.<=) $3 GROUP BY i.order_id"),
+		3, {INT8OID, INT8OID, TIMESTAMPTZOID}
 	};
 
-	return sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(delivered_until), Int64GetDatum(max_orders)), n);
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max), Int64GetDatum(skipped), TimestampTzGetDatum(delivered_until)), n);
 }
 
 static int

@@ -106,11 +106,8 @@ extern bool order_item_never_came(const OrderItem *item);
 /* Whether the items of an order that was never paid were cancelled last by the system, and not by a person. */
 extern bool order_items_given_up(int64 order_id);
 
-/*
- * Finds at most max_orders orders with items that were delivered up to a moment and are not confirmed, those
- * that wait longest first.
- */
-extern int64 *order_items_find_delivered(TimestampTz delivered_until, int64 max_orders, int *n);
+/* Finds orders with items that were delivered up to a moment and are not confirmed, for a sweep. */
+extern int64 *order_items_find_delivered(TimestampTz delivered_until, int64 max, int64 skipped, int *n);
 
 /* The stock that n items are about, by ascending product, as stock_give() and stock_take() want it. */
 extern StockMove *order_items_stock_moves(OrderItem *const *items, int n);

@@ -152,19 +152,17 @@ lock_products(const int64 *order_ids, int n)
 	stock_lock(ids, nids);
 }
 
-static int
-end_all_overdue(int max_orders)
+static int64 *
+find_overdue(int64 max, int64 skipped, int *n)
 {
-	static const Sweep end = {"overdue order", "ended", end_overdue, lock_products};
 	static SqlStatement find = {
-		"SELECT o.id FROM commerce.orders o WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.expires_at OPERATOR(pg_catalog.<=) $1 ORDER BY o.expires_at LIMIT $2",
-		2, {TIMESTAMPTZOID, INT8OID}
+		SWEEP_DUE("SELECT o.id, o.expires_at AS at FROM commerce.orders o "
+				  "WHERE o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' AND o.expires_at OPERATOR(pg_catalog.<=) $3"),
+		3, {INT8OID, INT8OID, TIMESTAMPTZOID}
 	};
-	int			n;
-	int64	   *ids = sql_ids(&find, SQL_ARGS(TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(max_orders)), &n);
 
-	return sweep(&end, ids, n);
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max), Int64GetDatum(skipped),
+								   TimestampTzGetDatum(GetCurrentTimestamp())), n);
 }
 
 /* Whether any order at all is overdue; where these are ended in time, mostly none is. */
@@ -260,12 +258,13 @@ commerce_end_unpaid_orders(PG_FUNCTION_ARGS)
 Datum
 commerce_expire_pending_orders(PG_FUNCTION_ARGS)
 {
+	static const Sweep end = {"overdue order", "ended", find_overdue, end_overdue, lock_products};
 	int32		max_rows;
 	int			ended;
 
 	gate_enter("expire_pending_orders()");
 	max_rows = arg_max_rows(fcinfo, 0);
-	ended = end_all_overdue(max_rows);
+	ended = sweep(&end, max_rows);
 	if (ended < max_rows)
 		ended += charge_end_overdue(max_rows - ended);
 	PG_RETURN_INT32(ended);

@@ -24,6 +24,7 @@
 #include "base/guc.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
+#include "base/sweep.h"
 #include "shop/payment.h"
 
 #define MAX_AMOUNT	INT64CONST(1000000000000)
@@ -340,16 +341,17 @@ payment_find_requested_charges(int64 user_id, int *n)
 }
 
 int64 *
-payment_find_overdue_charges(int64 max_rows, int *n)
+payment_find_overdue_charges(int64 max, int64 skipped, int *n)
 {
 	static SqlStatement find = {
-		"SELECT p.id FROM commerce.payments p WHERE p.kind OPERATOR(pg_catalog.=) 'CHARGE' "
-		"AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
-		"AND p.expires_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() ORDER BY p.expires_at LIMIT $1",
-		1, {INT8OID}
+		SWEEP_DUE("SELECT p.id, p.expires_at AS at FROM commerce.payments p "
+				  "WHERE p.kind OPERATOR(pg_catalog.=) 'CHARGE' AND p.status OPERATOR(pg_catalog.=) 'REQUESTED' "
+				  "AND p.expires_at OPERATOR(pg_catalog.<=) $3"),
+		3, {INT8OID, INT8OID, TIMESTAMPTZOID}
 	};
 
-	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max_rows)), n);
+	return sql_ids(&find, SQL_ARGS(Int64GetDatum(max), Int64GetDatum(skipped),
+								   TimestampTzGetDatum(GetCurrentTimestamp())), n);
 }
 
 bool

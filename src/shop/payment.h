@@ -96,9 +96,9 @@ extern Payment *payment_find_charge(int64 user_id, text *key);
 /* How many charges of a user, whose row is locked, wait for their payment and are not overdue. */
 extern int64 payment_count_requested_charges(int64 user_id);
 
-/* The charges that are REQUESTED: of a user, or at most max_rows that are overdue, the oldest first. */
+/* The charges that are REQUESTED: of a user; those that are overdue, for a sweep. */
 extern int64 *payment_find_requested_charges(int64 user_id, int *n);
-extern int64 *payment_find_overdue_charges(int64 max_rows, int *n);
+extern int64 *payment_find_overdue_charges(int64 max, int64 skipped, int *n);
 
 /*
  * What the provider is, or was, asked to pay for an order, by any of the tries to pay it (amount, channel); false: the

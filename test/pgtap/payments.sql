@@ -186,11 +186,39 @@ SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id IN (
 	$$VALUES ('CANCELLED'), ('PENDING_PAYMENT'), ('CANCELLED')$$, 'which are ended');
 SELECT is(commerce.available_stock(:cup), :left + 2::bigint, 'with their stock');
 SELECT is(events('Order', :o2), 'OrderCreated PaymentRequested', 'nothing is told of it');
+-- more of them than are tried at once, and one behind that can be ended: it is tried by and by
+SELECT id AS o4 FROM commerce.place_order(:kim, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
+SELECT id AS o5 FROM commerce.place_order(:kim, pg_temp.items(:pot, 1), payment_method => 'EXTERNAL') \gset
 RESET ROLE;
-RESET client_min_messages;
+DROP TRIGGER refuse ON commerce.payments;
+CREATE TRIGGER refuse BEFORE UPDATE ON commerce.payments FOR EACH ROW WHEN (OLD.order_id < :o5) EXECUTE FUNCTION refuse();
+UPDATE commerce.orders SET expires_at = now() - interval '1 hour' WHERE id IN (:o2, :o4);
+SET ROLE shop;
+SELECT pg_temp.overdue(:o5);
+SELECT is(max(ended), 1, 'orders that cannot be ended do not hide the others, however few are tried at once')
+FROM (SELECT commerce.expire_pending_orders(1) AS ended FROM generate_series(1, 100)) e;
+SELECT is(status, 'CANCELLED', 'which are ended') FROM commerce.orders WHERE id = :o5;
+
+-- an error that says that something is wrong with the server goes up
+RESET ROLE;
+CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'broken' USING ERRCODE = current_setting('break.code'); END$$;
+CREATE TRIGGER refuse_too BEFORE UPDATE ON commerce.payments FOR EACH ROW WHEN (OLD.order_id = :o4) EXECUTE FUNCTION break();
 DROP TRIGGER refuse ON commerce.payments;
 SET ROLE shop;
-SELECT is(commerce.expire_pending_orders(), 1, 'it is ended when it can be');
+SET break.code = '53100';
+SELECT throws_ok('SELECT commerce.expire_pending_orders()', '53100', NULL, 'want of resources goes up');
+SET break.code = '57P02';
+SELECT throws_ok('SELECT commerce.expire_pending_orders()', '57P02', NULL, 'so does an operator''s intervention');
+SET break.code = '58030';
+SELECT throws_ok('SELECT commerce.expire_pending_orders()', '58030', NULL, 'and an error of the system');
+SET break.code = 'XX002';
+SELECT throws_ok('SELECT commerce.expire_pending_orders()', 'XX002', NULL, 'and an internal one');
+SELECT throws_ok($$SELECT commerce_private.run_job('expire-pending-orders')$$, 'XX002', NULL, 'also out of a job');
+RESET ROLE;
+RESET client_min_messages;
+DROP TRIGGER refuse_too ON commerce.payments;
+SET ROLE shop;
+SELECT is(commerce.expire_pending_orders(), 2, 'they are ended when they can be');
 
 -- payment_ttl
 RESET ROLE;

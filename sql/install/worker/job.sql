@@ -77,6 +77,10 @@ BEGIN
 		EXECUTE pg_catalog.format(CASE WHEN job.max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, job.function)
 			INTO written USING job.max_rows;
 	EXCEPTION WHEN OTHERS THEN
+		-- the server may be in no state to go on in this transaction
+		IF pg_catalog.left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') THEN
+			RAISE;
+		END IF;
 		failure := pg_catalog.format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
 	END;
 	INSERT INTO commerce_private.job_runs AS r (name, started_at, finished_at, rows, failures, last_error, last_error_at)
@@ -95,7 +99,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce_private.run_job(text) IS
-	'runs a job of commerce_private.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'runs a job of commerce_private.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. What says that the server is in trouble (SQLSTATE 53, 57, 58, XX) is raised and not recorded. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.try_lock_job(name text)
 RETURNS boolean
