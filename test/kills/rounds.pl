@@ -40,7 +40,7 @@ sub open_shop
 	$sink = HttpSink->new(folder => $node->basedir)->start;
 	$sink->{start} = $node->safe_psql('postgres', q{SELECT cursor FROM commerce.subscription_status WHERE name = 'kills'});
 	$node->safe_psql('postgres', sprintf q{SELECT commerce.set_http_sink('kills', '%s', batch_size => 20)}, $sink->url);
-	$relay = Relay->new(node => $node, user => 'relay', arguments => [ '-s' => 'kills' ])->start;
+	$relay = Relay->new(node => $node, user => 'relay', arguments => [ '-s' => 'kills', '-o' => 'timeout=10min' ])->start;
 	return;
 }
 
@@ -51,7 +51,7 @@ sub close_shop
 	if ($has_relay)
 	{
 		ok(Relay::wait_until(sub {
-			($node->psql('postgres', q{SELECT lag_events + parked FROM commerce.subscription_status WHERE name = 'kills'}))[1] eq '0' }, 120),
+			($node->psql('postgres', q{SELECT lag_events + parked FROM commerce.subscription_status WHERE name = 'kills'}))[1] eq '0' }, 600),
 			"$what: every event is delivered");
 		is(complaints($node, $sink), '', "$what: in order, and nothing is missing");
 		$relay->stop;
