@@ -22,6 +22,95 @@ test('filters, ordering and pages are PostgREST\'s', async () => {
   assert.equal((await http(`/products?seller_id=eq.${seller.sellerId}&limit=2`)).headers.get('content-range'), '0-1/*');
 });
 
+test('promotions that run: the price, and until when', async () => {
+  const seller = await newSeller();
+  const id = await newProduct({ name: 'promoted', price: 10000, discount: 500, seller_id: seller.sellerId });
+  const promote = async (value, starts_at, ends_at, kind = 'PERCENT') => (await call(admin, 'create_promotion', { product_id: id, kind, value, starts_at, ends_at })).data.promotion_id;
+  const running = await promote(10, '2020-01-01T00:00:00Z', '2099-01-01T00:00:00Z');
+  const small = await promote(100, '2020-01-01T00:00:00Z', '2098-01-01T00:00:00Z', 'FIXED');
+  const later = await promote(20, '2097-01-01T00:00:00Z', '2098-01-01T00:00:00Z');
+  const ended = await promote(30, '2020-01-01T00:00:00Z', '2099-01-01T00:00:00Z');
+  assert.equal((await call(seller.who, 'end_promotion', { promotion_id: ended })).status, 200);
+  const read = async (who) => (await client(who).from('promotions').select('id,price,ends_at,products(name,price_now)').eq('product_id', id).order('id')).data;
+  assert.deepEqual((await read()).map((p) => [p.id, p.price, p.products]), [[running, 9000, { name: 'promoted', price_now: 9000 }], [small, 9500, { name: 'promoted', price_now: 9000 }]]);
+  assert.ok((await read())[0].ends_at.startsWith('2099-01-01'));
+  const product = await client().from('products').select('name,price_now,promotions(id,value)').eq('id', id).single();
+  assert.deepEqual(product.data, { name: 'promoted', price_now: 9000, promotions: [{ id: running, value: 10 }, { id: small, value: 100 }] });
+  assert.deepEqual((await read(seller.who)).map((p) => p.id), [running, small, later, ended]);
+  assert.deepEqual((await read((await newSeller()).who)).map((p) => p.id), []);
+  await call(admin, 'set_product_status', { product_id: id, status: 'DISCONTINUED' });
+  assert.deepEqual(await read(), []);
+  assert.equal((await read(seller.who)).length, 4);
+});
+
+test('categories, and how many products each has', async () => {
+  const seller = await newSeller();
+  const category = `category ${seller.id}`;
+  const [one, two] = [await newProduct({ category }), await newProduct({ category, stock: 0 })];
+  await newProduct({ category, seller_id: seller.sellerId });
+  const count = async (who) => (await client(who).from('categories').select('category,products').eq('category', category)).data;
+  for (const who of [undefined, seller.who, admin]) assert.deepEqual(await count(who), [{ category, products: 3 }]);
+  assert.equal((await http(`/products?category=eq.${encodeURIComponent(category)}`)).json.length, 3);
+  await call(admin, 'set_user_status', { user_id: seller.id, status: 'SUSPENDED' });
+  await call(admin, 'set_product_status', { product_id: two, status: 'DISCONTINUED' });
+  assert.deepEqual(await count(), [{ category, products: 1 }]);
+  assert.deepEqual((await http(`/products?category=eq.${encodeURIComponent(category)}&select=id`)).json, [{ id: one }]);
+});
+
+test('the variants of a product', async () => {
+  const small = await newProduct({ name: 'small' });
+  const medium = await newProduct({ name: 'medium', group_id: small });
+  const large = await newProduct({ name: 'large', group_id: small, stock: 0 });
+  const gone = await newProduct({ name: 'gone', group_id: small });
+  await call(admin, 'set_product_status', { product_id: gone, status: 'DISCONTINUED' });
+  const { data, error } = await client().from('products').select('id,variants(name,status)').in('id', [small, medium, large]).order('id');
+  assert.equal(error, null);
+  const on = (name) => ({ name, status: name === 'large' ? 'SOLD_OUT' : 'ON_SALE' });
+  const sorted = data.map((p) => [p.id, p.variants.sort((a, b) => (a.name < b.name ? -1 : 1))]);
+  assert.deepEqual(sorted, [[small, [on('large'), on('medium')]], [medium, [on('large'), on('small')]], [large, [on('medium'), on('small')]]]);
+  const alone = await newProduct();
+  assert.deepEqual((await client().from('products').select('variants(id)').eq('id', alone).single()).data, { variants: [] });
+});
+
+test('what a shop keeps of its own with a product is its seller\'s to see', async () => {
+  const [seller, other] = [await newSeller(), await newSeller()];
+  const id = await newProduct({ metadata: { cost: 3000 }, seller_id: seller.sellerId });
+  for (const [who, metadata] of [[undefined, null], [other.who, null], [seller.who, { cost: 3000 }], [admin, { cost: 3000 }]]) {
+    assert.deepEqual((await client(who).from('products').select('metadata').eq('id', id).single()).data, { metadata }, `${who}`);
+    assert.deepEqual((await http(`/rpc/get_product?product_id=${id}`, { who })).data.metadata, metadata, `${who}`);
+  }
+});
+
+test('a parcel is found by its number, with what is in it', async () => {
+  const [buyer, stranger, seller] = [await newBuyer(), await newBuyer(0), await newSeller()];
+  const product = await newProduct({ seller_id: seller.sellerId, name: 'sent' });
+  const { data: order } = await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 2 }] });
+  const tracking_number = `track-${order.id}`;
+  const sent = await call(seller.who, 'dispatch_items', { order_item_ids: [order.items[0].id], carrier: 'CJ', tracking_number });
+  const find = async (who, more = '') => (await client(who).from('shipments').select(`id,carrier,order_items(product_name,quantity,status)${more}`).eq('tracking_number', tracking_number)).data;
+  const parcel = { id: sent.data.id, carrier: 'CJ', order_items: [{ product_name: 'sent', quantity: 2, status: 'DISPATCHED' }] };
+  for (const who of [buyer.who, seller.who, admin]) assert.deepEqual(await find(who), [parcel], who);
+  assert.deepEqual(await find(admin, ',orders(id,user_id,status)'), [{ ...parcel, orders: { id: order.id, user_id: buyer.id, status: 'PAID' } }]);
+  assert.deepEqual(await find(stranger.who), []);
+});
+
+test('users and sellers change what is their own', async () => {
+  const [buyer, seller] = [await newBuyer(0), await newSeller()];
+  const changed = await call(buyer.who, 'update_user', { name: 'Kim', phone: '010-1', address: 'Seoul', email: `new-${buyer.id}@example.com`, metadata: { size: 'M' } });
+  assert.deepEqual([changed.status, changed.data.name, changed.data.metadata], [200, 'Kim', { size: 'M' }]);
+  assert.equal((await call(buyer.who, 'update_user', { clear: ['address', 'email'] })).data.address, null);
+  assert.deepEqual((await http('/users?select=name,phone,address,email', { who: buyer.who })).json, [{ name: 'Kim', phone: '010-1', address: null, email: null }]);
+  for (const body of [{ external_id: 'x' }, { clear: ['external_id'] }]) assert.equal((await call(buyer.who, 'update_user', body)).code, 'FORBIDDEN');
+  for (const body of [{ role: 'ADMIN' }, { balance: 5 }, { status: 'ACTIVE' }, { user_id: buyer.id }]) assert.equal((await call(buyer.who, 'update_user', body)).code, 'INVALID_REQUEST');
+  const business = await call(seller.who, 'update_seller', { business_name: 'Cups', cs_phone: '02-1', category: 'kitchen', shipping_fee: 3000, free_shipping_from: 50000, metadata: { bank: 'x' } });
+  assert.deepEqual([business.status, business.data.business_name, business.data.shipping_fee], [200, 'Cups', 3000]);
+  assert.deepEqual((await http(`/sellers?id=eq.${seller.sellerId}&select=business_name,metadata`, { who: seller.who })).json, [{ business_name: 'Cups', metadata: { bank: 'x' } }]);
+  assert.deepEqual((await http(`/sellers?id=eq.${seller.sellerId}&select=business_name,metadata`)).json, [{ business_name: 'Cups', metadata: null }]);
+  assert.equal((await call(seller.who, 'update_seller', { registration_number: 'mine' })).code, 'FORBIDDEN');
+  assert.equal((await call(seller.who, 'update_seller', { active: true })).code, 'INVALID_REQUEST');
+  assert.equal((await call(seller.who, 'update_user', { phone: '010-2' })).data.phone, '010-2');
+});
+
 test('a product by itself', async () => {
   const id = await newProduct({ name: 'alone' });
   const answer = await http(`/rpc/get_product?product_id=${id}`);

@@ -228,6 +228,40 @@ $$;
 SELECT is_empty(format($$SELECT tap.differences(%L, r, '$') FROM tap.rows_of(%L) r$$, commerce_private.openapi()->'components'->'schemas'->v.relname, v.relname), v.relname || ' has the rows that are documented')
 FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v' ORDER BY v.relname;
 
+-- A row has the same fields whichever way it is read: what functions answer (a singular) and what views show (its plural);
+-- what is in another row names that row no more.
+CREATE FUNCTION tap.fields(schema jsonb, more text[] DEFAULT '{}', less text[] DEFAULT '{}') RETURNS text[] LANGUAGE sql AS $$
+	SELECT array_agg(DISTINCT k ORDER BY k) FROM (SELECT jsonb_object_keys(schema->'properties') UNION SELECT unnest(more)) f (k) WHERE k <> ALL (less)
+$$;
+CREATE TABLE tap.same (what text, view text, found text[]);
+INSERT INTO tap.same
+	SELECT s.key, v.relname, tap.fields(s.value, '{}', CASE WHEN d.schemas->v.relname->'properties' ? 'items' THEN '{}' ELSE '{items}' END::text[])
+	FROM (SELECT commerce_private.openapi()->'components'->'schemas') d (schemas)
+	CROSS JOIN pg_class v JOIN jsonb_each(d.schemas) s ON s.key = commerce_private.api_singular(v.relname)
+	WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
+	UNION ALL
+	SELECT 'an order in full: ' || m.what, m.view, tap.fields(jsonb_path_query_first(d.schema, m.path::jsonpath), m.parent, m.own)
+	FROM (SELECT commerce_private.openapi()->'components'->'schemas'->'order_in_full') d (schema)
+	CROSS JOIN (VALUES ('order', 'orders', '$', '{}'::text[], '{items,coupons,payments}'::text[]), ('items', 'order_items', '$.properties.items.items', '{order_id}', '{history}'),
+		('history', 'order_item_events', '$.properties.items.items.properties.history.items', '{order_item_id}', '{}'),
+		('coupons', 'order_coupons', '$.properties.coupons.items', '{order_id}', '{}'), ('payments', 'payments', '$.properties.payments.items', '{order_id}', '{}')) m (what, view, path, parent, own)
+	UNION ALL
+	SELECT m.what, m.view, array_agg(a.attname::text ORDER BY a.attname COLLATE "default")
+	FROM (VALUES ('product_list', 'products', 'commerce.product_list'), ('my_products', 'products', 'commerce_api.my_products'), ('coupon_list', 'coupons', 'commerce.coupon_list'),
+		('order_list', 'orders', 'commerce.order_list'), ('variants and best sellers', 'products', (SELECT max(t.typrelid::regclass::text) FROM pg_proc f JOIN pg_type t ON t.oid = f.prorettype
+		WHERE f.pronamespace = 'commerce_api'::regnamespace AND f.proname IN ('variants', 'product')))) m (what, view, relation)
+	JOIN pg_attribute a ON a.attrelid = m.relation::regclass AND a.attnum > 0 AND (m.what, a.attname) <> ('order_list', 'items')
+	GROUP BY 1, 2;
+SELECT is(s.found, tap.fields(commerce_private.openapi()->'components'->'schemas'->s.view), format('%s has the fields of %s', s.what, s.view)) FROM tap.same s ORDER BY 1;
+SELECT is_empty($$SELECT w.what FROM unnest('{product,order,seller_order,coupon,coupon_issue,order_item,payment,shipment,user,seller,promotion,order_sheet}'::text[]) AS w (what)
+	WHERE w.what NOT IN (SELECT s.what FROM tap.same s)$$, 'all that functions answer is compared');
+SELECT is_empty(
+	$$SELECT v.relname, a.attname FROM pg_class v JOIN pg_class t ON t.relname = v.relname AND t.relnamespace = 'commerce'::regnamespace AND t.relkind IN ('r', 'p')
+	  JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (commerce_private.api_internal())
+	  WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relname NOT IN ('subscriptions', 'popular_products')
+		AND NOT EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = v.oid AND s.attname = a.attname)$$,
+	'a view shows every column of its table that is not ours alone');
+
 -- every answer has an example, which is as its schema says; and functions promise what they answer
 CREATE TABLE tap.contents AS
 	SELECT p.key AS path, r.key AS status, c.key AS type, c.value AS content

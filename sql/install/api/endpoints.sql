@@ -6,7 +6,7 @@ CREATE FUNCTION commerce_private.api_internal()
 RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit,idempotency_key}'::text[]
+	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit,idempotency_key,own_shipping,lost,split_quantity,split_net,last_event}'::text[]
 $$;
 COMMENT ON FUNCTION commerce_private.api_internal() IS 'columns that only the extension uses: no answer has them';
 
@@ -18,7 +18,7 @@ AS $$
 DECLARE
 	product jsonb;
 BEGIN
-	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce.product_list p
+	SELECT pg_catalog.to_jsonb(p) INTO product FROM commerce_api.products p
 	WHERE p.id = api_get_product.product_id;
 	IF product IS NULL THEN
 		PERFORM commerce_private.raise_not_found('product', api_get_product.product_id);
@@ -39,7 +39,7 @@ BEGIN
 		|| pg_catalog.jsonb_build_object(
 			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
 						|| pg_catalog.jsonb_build_object('history',
-							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{ordinal,order_item_id,xid}'::text[] ORDER BY e.ordinal)
+							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - 'order_item_id' - commerce_private.api_internal() ORDER BY e.ordinal)
 							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
 					  FROM commerce.order_items i WHERE i.order_id = o.id),
 			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id)
@@ -163,7 +163,7 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint) IS
 	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
--- An order and a sheet are answered with their lines, an order to a seller as seller_orders shows it. VOLATILE: to see
+-- What is shown with more than its own columns is answered so too. An order and a sheet come with their lines, an order to a seller as seller_orders shows it. VOLATILE: to see
 -- what the call has written.
 CREATE FUNCTION commerce_private.api_complete_order(answer jsonb)
 RETURNS jsonb
@@ -179,6 +179,36 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce_private.api_complete_order(jsonb) IS 'an order with its items; to a seller, what is the seller''s of it';
+
+CREATE FUNCTION commerce_private.api_complete_product(answer jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.my_products p WHERE p.id = (answer ->> 'id')::bigint);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_complete_product(jsonb) IS 'a product as my_products shows it';
+
+CREATE FUNCTION commerce_private.api_complete_coupon(answer jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT pg_catalog.to_jsonb(c) FROM commerce_api.coupons c WHERE c.id = (answer ->> 'id')::bigint);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_complete_coupon(jsonb) IS 'a coupon as coupons shows it';
+
+CREATE FUNCTION commerce_private.api_complete_promotion(answer jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.promotions p WHERE p.id = (answer ->> 'id')::bigint);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_complete_promotion(jsonb) IS 'a promotion as promotions shows it';
 
 CREATE FUNCTION commerce_private.api_complete_order_sheet(answer jsonb)
 RETURNS jsonb
@@ -255,27 +285,27 @@ FROM (VALUES
 	 'changes what is given of a seller; registration_number is for administrators', '{"shipping_fee": 3000, "free_shipping_from": 50000, "clear": ["category"]}'),
 	('create_product', NULL, '{SELLER,ADMIN}', false, false, '{seller_id}', 'product_id', NULL, '/rpc/get_product?product_id={product_id}',
 	 'puts a product on sale', '{"name": "Mug", "price": 12000, "stock": 100, "description": "350 ml", "category": "kitchen", "discount": 1000, "shipping_fee": 3000, "max_per_order": 10, "sku": "MUG-350", "image_urls": ["https://shop.example/mug.jpg"]}'),
-	('update_product', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('update_product', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'product', NULL,
 	 'changes what is given of a product', '{"product_id": 1, "price": 11000}'),
-	('set_product_status', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('set_product_status', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'product', NULL,
 	 'puts a product on sale or discontinues it', '{"product_id": 1, "status": "DISCONTINUED"}'),
 	('adjust_stock', NULL, '{SELLER,ADMIN}', false, false, '{}', 'available', NULL, NULL,
 	 'adds units to a product''s stock, or takes them off', '{"product_id": 1, "delta": 50, "note": "delivery"}'),
 	('create_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', 'promotion_id', NULL, '/promotions?id=eq.{promotion_id}',
 	 'discounts a product for a time', '{"product_id": 1, "kind": "PERCENT", "value": 10, "starts_at": "2026-12-01T00:00:00+09:00", "ends_at": "2026-12-08T00:00:00+09:00"}'),
-	('update_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('update_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'promotion', NULL,
 	 'changes what is given of a promotion', '{"promotion_id": 1, "ends_at": "2026-12-10T00:00:00+09:00"}'),
-	('end_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('end_promotion', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'promotion', NULL,
 	 'ends a promotion at once', '{"promotion_id": 1}'),
 	('create_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', 'coupon_id', NULL, '/coupons?id=eq.{coupon_id}',
 	 'offers a coupon', '{"name": "Welcome", "kind": "PERCENT", "value": 10, "quantity": 100, "valid_days": 30, "min_order_amount": 10000, "max_discount": 5000, "round_unit": 100}'),
 	('sales_report', NULL, '{SELLER,ADMIN}', true, false, '{seller_id}', NULL, NULL, NULL,
 	 'what the seller has sold, by day, product and kind of fact; for an administrator any seller''s, or the shop''s own', '{"from_date": "2026-11-01", "to_date": "2026-11-30"}'),
-	('update_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('update_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'coupon', NULL,
 	 'changes what is given of a coupon; what was issued keeps its terms', '{"coupon_id": 1, "quantity": 200, "clear": ["description"]}'),
 	('issue_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'gives a coupon to a chosen user, out of its quantity', '{"coupon_id": 1, "user_id": 2, "note": "sorry"}'),
-	('stop_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
+	('stop_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, 'coupon', NULL,
 	 'ends claiming of a coupon; what was issued stays', '{"coupon_id": 1}'),
 	('revoke_coupon', NULL, '{SELLER,ADMIN}', false, false, '{}', NULL, NULL, NULL,
 	 'takes an unused coupon from a user', '{"coupon_issue_id": 1, "note": "abuse"}'),

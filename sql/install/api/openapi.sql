@@ -90,13 +90,14 @@ CREATE FUNCTION commerce_private.api_columns(relation oid)
 RETURNS TABLE (name text, type regtype, nullable boolean, description text, ordinal int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT a.attname, a.atttypid::regtype, NOT coalesce(b.attnotnull, a.attnotnull), coalesce(b.description, s.description), a.attnum::int
+	SELECT a.attname, a.atttypid::regtype, NOT coalesce(b.attnotnull, a.attnotnull),
+		   coalesce(pg_catalog.col_description(a.attrelid, a.attnum), b.description, s.description), a.attnum::int
 	FROM pg_catalog.pg_attribute a
 	JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 	LEFT JOIN LATERAL (
 		SELECT o.attnotnull, pg_catalog.col_description(o.attrelid, o.attnum) AS description
 		FROM pg_catalog.pg_attribute o JOIN pg_catalog.pg_class t ON t.oid = o.attrelid
-		WHERE t.relname = CASE WHEN c.relname IN ('my_products', 'product_list') THEN 'products'
+		WHERE t.relname = CASE WHEN c.relname = 'my_products' THEN 'products'
 							   WHEN c.relname = 'seller_orders' THEN 'orders' ELSE c.relname END
 		  AND t.relnamespace = 'commerce'::regnamespace AND t.relkind IN ('r', 'p')
 		  AND o.attname = a.attname AND NOT o.attisdropped AND o.attnum > 0) b ON true
@@ -167,13 +168,15 @@ AS $$
 			"product_id": {"type": "integer", "format": "int64", "minimum": 1},
 			"quantity": {"type": "integer", "format": "int64", "minimum": 1},
 			"coupon_issue_id": {"type": ["integer", "null"], "format": "int64", "minimum": 1, "description": "a coupon of the caller for that product"}}}}'::jsonb,
-		'listed_product', commerce_private.api_object(commerce_private.api_row_properties('commerce.product_list')),
+		'product', commerce_private.api_object(commerce_private.api_row_properties('commerce_api.products')),
+		'coupon', commerce_private.api_object(commerce_private.api_row_properties('commerce_api.coupons')),
+		'promotion', commerce_private.api_object(commerce_private.api_row_properties('commerce_api.promotions')),
 		'order', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object('items', commerce_private.api_array(commerce_private.api_object(o.item)))),
 		'seller_order', commerce_private.api_object(commerce_private.api_row_properties('commerce_api.seller_orders')
 			|| pg_catalog.jsonb_build_object('items', commerce_private.api_array(commerce_private.api_object(o.item)))),
 		'order_in_full', commerce_private.api_object(o.properties || pg_catalog.jsonb_build_object(
 			'items', commerce_private.api_array(commerce_private.api_object(o.item || pg_catalog.jsonb_build_object('history',
-				commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_item_events') - '{ordinal,order_item_id}'::text[]))))),
+				commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_item_events') - 'order_item_id'))))),
 			'coupons', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_coupons') - 'order_id')),
 			'payments', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.payments') - 'order_id')))),
 		'order_sheet', commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
@@ -199,7 +202,7 @@ AS $$
 				'{name,schedule,last_finished_at,last_rows,failures,last_error}'))))))
 		|| (SELECT pg_catalog.jsonb_object_agg(commerce_private.api_singular(c.relname), commerce_private.api_object(commerce_private.api_row_properties(c.oid)))
 			FROM pg_catalog.pg_class c
-			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets')
+			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets', 'products', 'coupons', 'promotions')
 			  AND c.reltype IN (SELECT f.prorettype FROM commerce_private.api_endpoints e JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc))
 		|| (SELECT pg_catalog.jsonb_object_agg(t.typname, pg_catalog.jsonb_build_object('type', 'string',
 						'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
@@ -230,7 +233,7 @@ AS $$
 				WHEN f.prorettype = 'record'::regtype THEN commerce_private.api_object(commerce_private.api_result_properties(f.oid))
 				WHEN f.proname = 'api_charge_balance' THEN commerce_private.api_object(commerce_private.api_result_properties('commerce.charge_balance'))
 				ELSE pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || CASE f.proname
-					WHEN 'api_get_product' THEN 'listed_product'
+					WHEN 'api_get_product' THEN 'product'
 					WHEN 'api_get_order' THEN 'order_in_full'
 					WHEN 'api_shop_status' THEN 'shop_status'
 					WHEN 'export_user' THEN 'exported_user'

@@ -14,18 +14,38 @@ COMMENT ON COLUMN commerce_private.api_offers.discount_now IS 'won per unit: the
 COMMENT ON COLUMN commerce_private.api_offers.stock IS 'units that can be ordered';
 
 CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
-	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, l.discount_now,
+	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
 		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
-		   p.image_urls, p.created_at, p.updated_at
+		   p.image_urls, CASE WHEN p.metadata IS NOT NULL
+			   AND (p.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
+			   THEN p.metadata END AS metadata, p.created_at, p.updated_at
 	FROM commerce.products p
 	-- OFFSET 0 keeps it one look-up for each product
 	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
 				  FROM commerce_private.api_offers o WHERE o.id = p.id OFFSET 0) l ON true
 	WHERE p.status = 'ON_SALE';
-COMMENT ON VIEW commerce_api.products IS 'the catalogue: products on sale or sold out';
+COMMENT ON VIEW commerce_api.products IS 'the catalogue: products on sale or sold out; metadata is for their sellers and administrators';
+
+CREATE VIEW commerce_api.categories WITH (security_invoker = true) AS
+	SELECT p.category, count(*) AS products
+	FROM commerce.products p
+	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
+	WHERE p.status = 'ON_SALE' AND coalesce(s.active, true) AND p.category IS NOT NULL
+	GROUP BY p.category;
+COMMENT ON VIEW commerce_api.categories IS 'the categories of the catalogue, with how many products each has';
+COMMENT ON COLUMN commerce_api.categories.products IS 'products on sale or sold out';
+
+CREATE FUNCTION commerce_api.variants(commerce_api.products)
+RETURNS SETOF commerce_api.products
+LANGUAGE sql STABLE ROWS 10
+BEGIN ATOMIC
+	SELECT v.* FROM commerce_api.products v
+	WHERE (v.group_id = coalesce($1.group_id, $1.id) OR v.id = $1.group_id) AND v.id <> $1.id;
+END;
+COMMENT ON FUNCTION commerce_api.variants(commerce_api.products) IS 'the other products of its group, such as other sizes, for embedding: products?id=eq.1&select=*,variants(*)';
 
 CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
-	SELECT p.id, p.seller_id, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
+	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
 		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
 		   p.image_urls, p.metadata, p.created_at, p.updated_at
 	FROM commerce.products p
@@ -36,8 +56,15 @@ CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.my_products IS 'a seller''s own products, discontinued ones too; for an administrator all';
 
 CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
-	SELECT m.id, m.product_id, m.kind, m.value, m.starts_at, m.ends_at FROM commerce.promotions m;
-COMMENT ON VIEW commerce_api.promotions IS 'promotions of a seller''s own products; for an administrator all';
+	SELECT m.id, m.product_id, m.kind, m.value,
+		   -- as commerce_private.reductions has it
+		   p.price - least(p.price, greatest(p.discount, CASE m.kind WHEN 'FIXED' THEN m.value
+															ELSE p.price / 100 * m.value + p.price % 100 * m.value / 100 END)) AS price,
+		   m.starts_at, m.ends_at
+	FROM commerce.promotions m
+	JOIN commerce.products p ON p.id = m.product_id;
+COMMENT ON VIEW commerce_api.promotions IS 'the promotions that run, of products of the catalogue; for a seller all of its own products, for an administrator all';
+COMMENT ON COLUMN commerce_api.promotions.price IS 'won per unit while it runs, where no larger one runs';
 
 CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
 	SELECT e.product_id, e.delta, e.reason, e.order_item_id, e.actor_id, e.note, e.at FROM commerce.stock_entries e;
@@ -45,9 +72,12 @@ COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or 
 
 CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
 	SELECT s.id, s.user_id, s.business_name, s.registration_number, s.cs_phone, s.address, s.category,
-		   s.shipping_fee, s.free_shipping_from
+		   s.active, s.shipping_fee, s.free_shipping_from,
+		   CASE WHEN s.metadata IS NOT NULL
+			   AND (s.id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
+			   THEN s.metadata END AS metadata, s.created_at, s.updated_at
 	FROM commerce.sellers s;
-COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell';
+COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell; metadata is for the seller itself and administrators';
 
 CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS
 	SELECT p.rank, p.product_id, p.name, p.price, p.price_now, p.units_sold, p.as_of FROM commerce.popular_products() p;
@@ -64,10 +94,13 @@ COMMENT ON FUNCTION commerce_api.product(commerce_api.popular_products) IS 'the 
 CREATE VIEW commerce_api.coupons WITH (security_invoker = true) AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
 		   c.seller_id, c.product_id, c.quantity, l.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, c.max_units, c.claimable, l.status, c.created_at
+		   c.valid_until, c.stopped_at, c.max_units, c.claimable,
+		   CASE WHEN c.metadata IS NOT NULL
+			   AND (c.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
+			   THEN c.metadata END AS metadata, l.status, c.created_at, c.updated_at
 	FROM commerce.coupons c
 	JOIN commerce.coupon_list l ON l.id = c.id;
-COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those that are claimable, with status ACTIVE, can be claimed';
+COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those that are claimable, with status ACTIVE, can be claimed; metadata is for their sellers and administrators';
 
 CREATE VIEW commerce_api.quota_entries WITH (security_invoker = true) AS
 	SELECT e.coupon_id, e.delta, e.reason, e.actor_id, e.note, e.at FROM commerce.quota_entries e;
@@ -87,7 +120,7 @@ CREATE VIEW commerce_api.users WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.users IS 'the caller; for an administrator everybody';
 
 CREATE VIEW commerce_api.balance_entries WITH (security_invoker = true) AS
-	SELECT e.user_id, e.number, e.kind, e.amount, e.balance_after, e.order_id, e.reference, e.at
+	SELECT e.user_id, e.number, e.kind, e.amount, e.balance_after, e.order_id, e.payment_id, e.reference, e.at
 	FROM commerce.balance_entries e;
 COMMENT ON VIEW commerce_api.balance_entries IS 'what came into the caller''s balance and went out; for an administrator everybody''s';
 
@@ -95,7 +128,7 @@ CREATE VIEW commerce_api.orders WITH (security_invoker = true) AS
 	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
 		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
 		   o.payment_amount, o.tax_free_amount, o.refunded_amount,
-		   o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata
+		   o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata, o.imported
 	FROM commerce.orders o;
 COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrator all';
 
@@ -126,7 +159,7 @@ CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
-	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.at, e.actor, e.actor_id, e.note
+	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at, e.actor, e.actor_id, e.note
 	FROM commerce.order_item_events e;
 COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
 
@@ -140,7 +173,7 @@ COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s or
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
 	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at, p.refund_of,
-		   p.charge_id, p.provider_event_id, p.at
+		   p.charge_id, p.provider_event_id, p.requested_at, p.at
 	FROM commerce.payments p;
 COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';
 
@@ -151,7 +184,7 @@ CREATE VIEW commerce_api.order_sheets WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.order_sheets IS 'the caller''s order sheets; for an administrator all';
 
 CREATE VIEW commerce_api.order_sheet_items WITH (security_invoker = true) AS
-	SELECT i.order_sheet_id, i.seq, i.product_id, i.seller_id, i.product_name, i.quantity, i.unit_price,
+	SELECT i.order_sheet_id, i.seq, i.line, i.product_id, i.seller_id, i.product_name, i.quantity, i.unit_price,
 		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
 		   i.coupon_issue_id
 	FROM commerce.order_sheet_items i;
@@ -244,12 +277,15 @@ WITH catalogue (relation) AS (VALUES ('coupon_list'), ('sellers'), ('coupons'), 
 	('payments', 'order_id = ANY (ARRAY(SELECT o.id FROM commerce.orders o)) OR order_id IS NULL AND user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheets', 'user_id = (SELECT commerce_private.current_user_id())', NULL),
 	('order_sheet_items', 'order_sheet_id = ANY (ARRAY(SELECT s.id FROM commerce.order_sheets s))', NULL),
-	('promotions', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
+	('promotions', 'starts_at <= pg_catalog.statement_timestamp() AND ends_at > pg_catalog.statement_timestamp() AND EXISTS ('
+				   'SELECT FROM commerce.products p LEFT JOIN commerce.sellers s ON s.id = p.seller_id WHERE p.id = product_id AND coalesce(s.active, true))',
+				   'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
 	('stock_entries', NULL, 'EXISTS (SELECT FROM commerce.products p WHERE p.id = product_id AND p.seller_id = (SELECT commerce_private.current_seller_id()))'),
 	('quota_entries', NULL, 'EXISTS (SELECT FROM commerce.coupons c WHERE c.id = coupon_id AND c.seller_id = (SELECT commerce_private.current_seller_id()))'))
 SELECT c.relation, r.api_role, NULL AS condition FROM catalogue c
 CROSS JOIN pg_catalog.unnest(pg_catalog.enum_range(NULL::commerce_private.api_role)) AS r (api_role)
 UNION ALL SELECT s.relation, 'BUYER', s.buyer FROM shop s WHERE s.buyer IS NOT NULL
+UNION ALL SELECT s.relation, 'ANONYMOUS', s.buyer FROM shop s WHERE s.relation = 'promotions'
 UNION ALL SELECT s.relation, 'SELLER', s.seller FROM shop s WHERE s.seller IS NOT NULL
 UNION ALL SELECT s.relation, 'ADMIN', '(SELECT commerce_private.current_admin())' FROM shop s
 UNION ALL SELECT v.relation, 'ADMIN', NULL FROM (VALUES ('job_status'), ('subscription_status'), ('outbox_segments'), ('dead_letters'), ('conversion_by_hour'), ('conversion_by_minute')) AS v (relation)

@@ -24,6 +24,7 @@ CREATE TABLE commerce.products (
 CREATE UNIQUE INDEX products_sku_key ON commerce.products (coalesce(seller_id, 0), sku) WHERE sku IS NOT NULL;
 CREATE INDEX products_group_id_idx ON commerce.products (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX products_seller_id_idx ON commerce.products (seller_id);
+CREATE INDEX products_category_idx ON commerce.products (category, id) INCLUDE (seller_id) WHERE status = 'ON_SALE';
 COMMENT ON TABLE commerce.products IS 'what is sold; a product is discontinued, not deleted. Its stock is in stock and stock_entries: available_stock()';
 COMMENT ON COLUMN commerce.products.seller_id IS 'NULL: the shop''s own';
 COMMENT ON COLUMN commerce.products.price IS 'won per unit, before discounts';

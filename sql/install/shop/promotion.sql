@@ -11,6 +11,7 @@ CREATE TABLE commerce.promotions (
 	CHECK (starts_at <= ends_at)
 );
 CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
+CREATE INDEX promotions_ends_at_idx ON commerce.promotions (ends_at);
 COMMENT ON TABLE commerce.promotions IS 'discounts of a product for a time: from starts_at until just before ends_at';
 COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 1–100 (PERCENT)';
 COMMENT ON COLUMN commerce.promotions.ends_at IS 'not after starts_at: ended before it began';

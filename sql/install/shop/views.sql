@@ -2,11 +2,11 @@
 
 CREATE VIEW commerce_private.product_offers AS
 	SELECT p.id, p.seller_id, s.business_name AS seller_name, coalesce(s.active, true) AS seller_active, p.name, p.description,
-		   p.category, p.price, m.reduction AS discount_now, p.price - m.reduction AS price_now, p.shipping_fee, p.max_per_order,
-		   p.max_per_user, p.sku, p.group_id, p.tax_exempt, p.image_urls, k.available AS stock,
+		   p.category, p.price, p.discount, m.reduction AS discount_now, p.price - m.reduction AS price_now, p.shipping_fee,
+		   p.max_per_order, p.max_per_user, k.available AS stock,
 		   CASE WHEN p.status = 'ON_SALE' AND k.available <= 0 THEN 'SOLD_OUT'::commerce.product_status
 				ELSE p.status END AS status,
-		   p.created_at, p.updated_at
+		   p.sku, p.group_id, p.tax_exempt, p.image_urls, p.metadata, p.created_at, p.updated_at
 	FROM commerce.products p
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
 	JOIN LATERAL (SELECT greatest(t.units, 0) AS available
@@ -15,9 +15,9 @@ CREATE VIEW commerce_private.product_offers AS
 COMMENT ON VIEW commerce_private.product_offers IS 'every product with what is off its price now, remaining stock, and status';
 
 CREATE VIEW commerce.product_list AS
-	SELECT o.id, o.seller_id, o.seller_name, o.name, o.description, o.category, o.price, o.discount_now, o.price_now,
-		   o.shipping_fee, o.max_per_order, o.max_per_user, o.sku, o.group_id, o.tax_exempt, o.image_urls, o.stock,
-		   o.status, o.created_at, o.updated_at
+	SELECT o.id, o.seller_id, o.seller_name, o.name, o.description, o.category, o.price, o.discount, o.discount_now,
+		   o.price_now, o.shipping_fee, o.max_per_order, o.max_per_user, o.stock, o.status, o.sku, o.group_id,
+		   o.tax_exempt, o.image_urls, o.metadata, o.created_at, o.updated_at
 	FROM commerce_private.product_offers o
 	WHERE o.status <> 'DISCONTINUED' AND o.seller_active;
 COMMENT ON VIEW commerce.product_list IS 'the catalogue: products with what is off their price now, remaining stock, and status (SOLD_OUT when nothing is left); without those that are discontinued, or of a seller who is not active';
@@ -27,8 +27,8 @@ COMMENT ON COLUMN commerce.product_list.stock IS 'units that can be ordered';
 CREATE VIEW commerce.order_list AS
 	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
 		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
-		   o.payment_amount, o.refunded_amount, o.tax_free_amount, o.recipient_name, o.recipient_phone,
-		   o.recipient_address, o.recipient_memo, o.metadata, i.items
+		   o.payment_amount, o.tax_free_amount, o.refunded_amount, o.recipient_name, o.recipient_phone,
+		   o.recipient_address, o.recipient_memo, o.metadata, o.imported, i.items
 	FROM commerce.orders o
 	JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t)
 					- '{order_id,own_shipping,lost,split_quantity,split_net,last_event,limited_user_id,user_limit}'::text[] ORDER BY t.seq) AS items
@@ -38,7 +38,7 @@ COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array
 CREATE VIEW commerce.coupon_list AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
 		   c.seller_id, c.product_id, c.quantity, q.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, c.stopped_at, c.max_units, c.claimable,
+		   c.valid_until, c.stopped_at, c.max_units, c.claimable, c.metadata,
 		   CASE WHEN c.stopped_at IS NOT NULL THEN 'STOPPED'
 				WHEN c.issue_until <= pg_catalog.statement_timestamp()
 				  OR c.valid_until <= pg_catalog.statement_timestamp() THEN 'EXPIRED'
