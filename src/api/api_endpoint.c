@@ -143,6 +143,7 @@ read_arguments(ApiEndpoint *endpoint)
 		endpoint->args[i].type = (Oid) result_int64(&result, "type");
 		endpoint->args[i].source = source_of(result_text(&result, "source"));
 		endpoint->judges_actor |= (endpoint->args[i].source == API_FROM_ACTOR);
+		endpoint->for_newcomers |= (endpoint->args[i].source == API_FROM_SUBJECT);
 		endpoint->args[i].asked = result_bool(&result, "asked");
 		endpoint->args[i].required = result_bool(&result, "required");
 		endpoint->args[i].needs_null = result_bool(&result, "needs_null");

@@ -9,17 +9,9 @@
 
 #define API_ROLES	(API_ROLE_ADMIN + 1)
 
-/* Who makes a request. */
-typedef struct ApiCaller
-{
-	ApiRole		role;
-	int64		user_id;		/* 0: anonymous */
-	int64		seller_id;		/* 0: no seller */
-} ApiCaller;
-
 /* Where an argument's value comes from: see commerce_private.api_arguments. */
 #define API_SOURCES(SOURCE) SOURCE(BODY) SOURCE(USER) SOURCE(KEY) SOURCE(ACTOR) SOURCE(ACTOR_ID) \
-	SOURCE(OWNER) SOURCE(SELLER)
+	SOURCE(OWNER) SOURCE(SELLER) SOURCE(SUBJECT)
 #define API_SOURCE_CONSTANT(source) API_FROM_##source,
 
 typedef enum ApiSource {API_SOURCES(API_SOURCE_CONSTANT)} ApiSource;
@@ -52,6 +44,7 @@ typedef struct ApiEndpoint
 	bool		roles[API_ROLES];	/* who may call it */
 	bool		reads;
 	bool		judges_actor;	/* the function finds what is not its actor's by itself */
+	bool		for_newcomers;	/* the token's subject need not be a user yet */
 	int			nargs;
 	ApiArgument *args;
 	MemoryContext call_context; /* of the calls, or NULL */

@@ -30,8 +30,6 @@
 
 #define MAX_ELEMENTS	1000	/* of any array of a request */
 
-PG_FUNCTION_INFO_V1(commerce_current_user_id);
-
 static const char *parsing = NULL;
 
 const char *
@@ -54,87 +52,6 @@ parse_integer(const char *digits, int64 *number)
 	errno = 0;
 	*number = strtoi64(digits, &end, 10);
 	return errno == 0 && *end == '\0';
-}
-
-/* The claim "sub" of the token as a user id; 0 when there is none. */
-static int64
-token_user_id(void)
-{
-	const char *subject = request_member("request.jwt.claims", "sub");
-	int64		user_id;
-
-	if (subject == NULL || !parse_integer(subject, &user_id) || user_id < 1)
-		return 0;
-	return user_id;
-}
-
-/*
- * current_user_id()
- *
- * The user that the request's token names, or NULL.
- */
-Datum
-commerce_current_user_id(PG_FUNCTION_ARGS)
-{
-	int64		user_id = token_user_id();
-
-	if (user_id == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(user_id);
-}
-
-ApiCaller
-api_caller(const ApiEndpoint *endpoint)
-{
-	static SqlStatement read_caller = {
-		"SELECT r.api_role, u.role, u.status, "
-		"CASE r.api_role WHEN 'SELLER' THEN (SELECT s.id FROM commerce.sellers s WHERE s.user_id = u.id) END AS seller_id "
-		"FROM commerce_private.api_roles r LEFT JOIN commerce.users u ON u.id = $2 WHERE r.role = $1",
-		2, {NAMEOID, INT8OID}
-	};
-	ApiCaller	caller = {API_ROLE_ANONYMOUS, token_user_id(), 0};
-	NameData	role;
-	SqlResult	result;
-	const char *role_name;
-	const char *user_role;
-	UserStatus	status;
-
-	if (endpoint->roles[API_ROLE_ANONYMOUS])
-		return caller;
-
-	/* a definer function runs as its owner; this is whom PostgREST's SET ROLE chose */
-	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
-	result = sql_query(&read_caller, SQL_ARGS(NameGetDatum(&role), Int64GetDatum(caller.user_id)));
-	if (result_next(&result))
-		caller.role = result_label(&result, "api_role", TYPE_API_ROLE);
-	if (caller.role == API_ROLE_ANONYMOUS || caller.user_id == 0)
-		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "there is no token"));
-	if (result_is_null(&result, "role"))
-		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "the token's user does not exist"));
-	user_role = catalog_label_name(TYPE_USER_ROLE, result_label(&result, "role", TYPE_USER_ROLE));
-	status = result_label(&result, "status", TYPE_USER_STATUS);
-	role_name = catalog_label_name(TYPE_API_ROLE, caller.role);
-	if (!endpoint->roles[caller.role])
-		raise_error(ERROR_FORBIDDEN, D_TEXT("role", role_name),
-					D_TEXT("reason", "the endpoint is not for this role"));
-
-	/* sellers and administrators buy too, with a buyer's token */
-	if (caller.role != API_ROLE_BUYER && strcmp(user_role, role_name) != 0)
-		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id), D_TEXT("role", user_role),
-					D_TEXT("reason", "the token is of another role"));
-
-	/* what a buyer or seller who is not active may do is for each function to say */
-	if (caller.role == API_ROLE_ADMIN && status != USER_STATUS_ACTIVE)
-		raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
-					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)));
-	if (caller.role == API_ROLE_SELLER)
-	{
-		caller.seller_id = result_int64(&result, "seller_id");
-		if (caller.seller_id == 0)
-			raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
-						D_TEXT("reason", "the user has no business on record"));
-	}
-	return caller;
 }
 
 static void
@@ -405,6 +322,10 @@ fill_from_caller(ApiRequest *request)
 			case API_FROM_SELLER:
 				if (caller->role == API_ROLE_SELLER)
 					give(request, i, Int64GetDatum(caller->seller_id));
+				break;
+			case API_FROM_SUBJECT:
+				give(request, i, CStringGetTextDatum(caller->subject));
+				text_check(argument->name, request->values[i]);
 				break;
 			case API_FROM_BODY:
 				break;

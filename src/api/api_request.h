@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 
+#include "api/api_caller.h"
 #include "api/api_endpoint.h"
 
 typedef struct ApiRequest
@@ -18,11 +19,6 @@ typedef struct ApiRequest
 	uint32		given;			/* bit n: argument n is passed to the function behind */
 	bool		has_key;		/* an Idempotency-Key */
 } ApiRequest;
-
-/*
- * Finds out who calls and whether they may.  Raises UNAUTHENTICATED, FORBIDDEN.
- */
-extern ApiCaller api_caller(const ApiEndpoint *endpoint);
 
 /*
  * Checks a call's arguments, one jsonb or the named texts of a reading function, and fills the rest in

@@ -29,6 +29,8 @@ bool		commerce_auto_prepare = true;
 int			commerce_charge_max = 99999999;
 int			commerce_charge_unit = 100;
 int			commerce_escrow_max_resources = 65536;
+int			commerce_jwt_subject = JWT_SUBJECT_ID;
+char	   *commerce_jwt_user_claim = NULL;
 bool		commerce_maintenance = true;
 int			commerce_maintenance_databases = 64;
 int			commerce_maintenance_interval = 1000;
@@ -121,6 +123,12 @@ static const struct config_enum_entry language_options[] = {
 	{NULL, 0, false}
 };
 
+static const struct config_enum_entry subject_options[] = {
+	{"id", JWT_SUBJECT_ID, false},
+	{"external_id", JWT_SUBJECT_EXTERNAL_ID, false},
+	{NULL, 0, false}
+};
+
 PG_FUNCTION_INFO_V1(commerce_setting);
 
 /* Whether a setting is ours already, and not just a name that somebody has given a value to. */
@@ -169,6 +177,28 @@ define_currency(const char *name, const char *description, const char *more)
 	if (!is_defined(name))
 		DefineCustomStringVariable(name, description, more, &commerce_currency, "KRW", PGC_SUSET, 0,
 								   currency_check, NULL, NULL);
+}
+
+static void
+define_subject(const char *name, const char *description, const char *more)
+{
+	if (!is_defined(name))
+		DefineCustomEnumVariable(name, description, more, &commerce_jwt_subject, commerce_jwt_subject, subject_options,
+								 PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+static bool
+check_user_claim(char **newval, void **extra, GucSource source)
+{
+	return (*newval)[0] != '\0';
+}
+
+static void
+define_user_claim(const char *name, const char *description)
+{
+	if (!is_defined(name))
+		DefineCustomStringVariable(name, description, NULL, &commerce_jwt_user_claim, "sub", PGC_SUSET, 0,
+								   check_user_claim, NULL, NULL);
 }
 
 static void
@@ -223,6 +253,11 @@ guc_define(void)
 			   "Amount of goods from which the shop's own lines without a fee of their own are sent free.",
 			   "0: none is sent free.",
 			   &commerce_free_shipping_from, 0, INT_MAX, PGC_SUSET, 0);
+	define_subject("commerce.jwt_subject",
+				   "Whom the subject of a request's token names: the user with this id, or with this external_id.",
+				   "The one or the other: with external_id a subject \"42\" is not user 42. sign_up over REST needs external_id.");
+	define_user_claim("commerce.jwt_user_claim",
+					  "Claim of a request's token that is its subject.");
 	define_language("commerce.language",
 					"Language of error messages.",
 					"Over HTTP the request's Accept-Language comes first.");

@@ -5,11 +5,20 @@
 #ifndef COMMERCE_GUC_H
 #define COMMERCE_GUC_H
 
+/* Whom the subject of a token names (commerce.jwt_subject). */
+typedef enum JwtSubject
+{
+	JWT_SUBJECT_ID,				/* a user's id */
+	JWT_SUBJECT_EXTERNAL_ID,	/* a user's external_id */
+} JwtSubject;
+
 extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
 extern int	commerce_charge_max;
 extern int	commerce_charge_unit;
 extern int	commerce_escrow_max_resources;
+extern int	commerce_jwt_subject;
+extern char *commerce_jwt_user_claim;
 extern bool commerce_maintenance;
 extern int	commerce_maintenance_databases;
 extern int	commerce_maintenance_interval;

@@ -72,13 +72,32 @@ row_reader_seek(RowReader *reader, const int64 *keys)
 	index_rescan(reader->scan, scan_keys, reader->nkeys, NULL, 0);
 }
 
-void
-row_reader_seek_until(RowReader *reader, TimestampTz until)
+/* Goes before the first row whose first column of the index compares so with a value. */
+static void
+seek_by(RowReader *reader, StrategyNumber strategy, RegProcedure comparison, Datum value)
 {
 	ScanKeyData scan_key;
 
-	ScanKeyInit(&scan_key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
+	ScanKeyEntryInitialize(&scan_key, 0, 1, strategy, InvalidOid, reader->index->rd_indcollation[0], comparison, value);
 	index_rescan(reader->scan, &scan_key, 1, NULL, 0);
+}
+
+void
+row_reader_seek_text(RowReader *reader, Datum value)
+{
+	seek_by(reader, BTEqualStrategyNumber, F_TEXTEQ, value);
+}
+
+void
+row_reader_seek_name(RowReader *reader, const char *name)
+{
+	seek_by(reader, BTEqualStrategyNumber, F_NAMEEQ, DirectFunctionCall1(namein, CStringGetDatum(name)));
+}
+
+void
+row_reader_seek_until(RowReader *reader, TimestampTz until)
+{
+	seek_by(reader, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
 }
 
 bool

@@ -32,6 +32,10 @@ extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRel
 /* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);
 
+/* The same by one column that is text, or name. */
+extern void row_reader_seek_text(RowReader *reader, Datum value);
+extern void row_reader_seek_name(RowReader *reader, const char *name);
+
 /* Goes before the first row of those up to a moment, by a column that is timestamptz. */
 extern void row_reader_seek_until(RowReader *reader, TimestampTz until);
 

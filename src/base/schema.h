@@ -12,6 +12,7 @@
  * Relations: RELATION(constant, schema, name).
  */
 #define COMMERCE_RELATIONS(RELATION) \
+	RELATION(TABLE_API_ROLES, PRIVATE, "api_roles") \
 	RELATION(TABLE_BALANCE_ENTRIES, COMMERCE, "balance_entries") \
 	RELATION(TABLE_COUPON_ISSUES, COMMERCE, "coupon_issues") \
 	RELATION(TABLE_COUPON_QUOTA, PRIVATE, "coupon_quota") \
@@ -47,12 +48,15 @@
 	RELATION(TABLE_OUTBOX_13, PRIVATE, "outbox_13") \
 	RELATION(TABLE_OUTBOX_14, PRIVATE, "outbox_14") \
 	RELATION(TABLE_OUTBOX_15, PRIVATE, "outbox_15") \
+	RELATION(INDEX_API_ROLES_PKEY, PRIVATE, "api_roles_pkey") \
 	RELATION(INDEX_COUPON_ISSUES_USER_COUPON_KEY, COMMERCE, "coupon_issues_user_coupon_key") \
 	RELATION(INDEX_COUPONS_PKEY, COMMERCE, "coupons_pkey") \
 	RELATION(INDEX_ORDERS_EXPIRES_AT_IDX, COMMERCE, "orders_expires_at_idx") \
 	RELATION(INDEX_PRODUCTS_PKEY, COMMERCE, "products_pkey") \
 	RELATION(INDEX_PROMOTIONS_PRODUCT_ID_IDX, COMMERCE, "promotions_product_id_idx") \
 	RELATION(INDEX_SELLERS_PKEY, COMMERCE, "sellers_pkey") \
+	RELATION(INDEX_SELLERS_USER_ID_KEY, COMMERCE, "sellers_user_id_key") \
+	RELATION(INDEX_USERS_EXTERNAL_ID_KEY, COMMERCE, "users_external_id_key") \
 	RELATION(INDEX_USERS_PKEY, COMMERCE, "users_pkey") \
 	RELATION(SEQUENCE_COUPON_ISSUES_ID, COMMERCE, "coupon_issues_id_seq") \
 	RELATION(SEQUENCE_ORDERS_ID, COMMERCE, "orders_id_seq") \
@@ -64,6 +68,11 @@
 /*
  * Columns: numbers as in the catalog.  A table's last constant says how many there are.
  */
+enum api_roles_columns
+{
+	API_ROLES_ROLE = 1, API_ROLES_API_ROLE, API_ROLES_COLUMNS = API_ROLES_API_ROLE
+};
+
 enum balance_entries_columns
 {
 	BALANCE_ENTRIES_USER_ID = 1, BALANCE_ENTRIES_NUMBER, BALANCE_ENTRIES_KIND, BALANCE_ENTRIES_AMOUNT,

@@ -8,7 +8,7 @@ use warnings;
 use DBI;
 use Exporter qw(import);
 
-our @EXPORT_OK = qw(as_caller connect_as load_shop state_of value);
+our @EXPORT_OK = qw(as_caller claims_of connect_as load_shop state_of value);
 
 # A session of a role, in a database.
 sub connect_as
@@ -43,6 +43,14 @@ sub load_shop
 		q{SELECT commerce.place_order(u, '[{"product_id":2,"quantity":1}]', payment_method => 'EXTERNAL') FROM generate_series(1, 2) u},
 		q{SELECT commerce.create_order_sheet(u, '[{"product_id":4,"quantity":1}]') FROM generate_series(1, 2) u});
 	return $db;
+}
+
+# The claims of a token of a caller ('buyer 1', 'anon'), as load_shop() has set up who is named how.
+sub claims_of
+{
+	my ($db, $caller) = @_;
+	return value($db, q{SELECT jsonb_strip_nulls(jsonb_build_object('role', 'api_' || split_part(caller, ' ', 1), 'sub', tap.subject(nullif(split_part(caller, ' ', 2), ''))))
+		FROM CAST(? AS text) AS caller}, $caller);
 }
 
 # Does something in a transaction of a caller of REST ('buyer 1', 'anon'), which is rolled back.

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use lib 'test/perl';
-use Attack qw(as_caller connect_as load_shop state_of value);
+use Attack qw(as_caller claims_of connect_as load_shop state_of value);
 use Test::More;
 
 my $db = load_shop();
@@ -52,7 +52,7 @@ is(value(connect_as('rows_subscriber'), 'SELECT count(*) FROM commerce.orders'),
 # the roles of grant_api()
 is(as_caller($db, 'buyer 1', sub { value($db, 'SELECT count(*) FROM commerce_api.orders') }), 2, 'a buyer sees its own orders');
 my $member = connect_as('rows_member');
-$member->do(q{SET request.jwt.claims = '{"sub": "2"}'});
+$member->do(q{SELECT set_config('request.jwt.claims', ?, false)}, undef, claims_of($db, 'buyer 2'));
 is(value($member, 'SELECT count(*) FROM commerce_api.orders'), 2, 'a member of the role too');
 my %left = map { $_ => 1 } @guarded;
 for my $policy (@{ $db->selectall_arrayref(q{SELECT p.polname, p.polrelid::regclass FROM pg_policy p WHERE 'api_buyer'::regrole = ANY (p.polroles)}) })

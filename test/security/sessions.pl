@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use lib 'test/perl';
-use Attack qw(connect_as load_shop state_of value);
+use Attack qw(claims_of connect_as load_shop state_of value);
 use List::Util qw(shuffle);
 use Test::More;
 
@@ -21,11 +21,10 @@ my $moving = qr/^(lag_seconds|last_\w+)$/;
 sub begin
 {
 	my ($session, $caller) = @_;
-	my ($role, $user) = split / /, $caller;
+	my $claims = claims_of($db, $caller);
 	$session->begin_work;
-	$session->do("SET LOCAL ROLE api_$role");
-	$session->do(q{SELECT set_config('request.jwt.claims', ?, true), set_config('request.method', 'GET', true)}, undef,
-		defined $user ? qq({"role":"api_$role","sub":"$user"}) : qq({"role":"api_$role"}));
+	$session->do('SET LOCAL ROLE api_' . $caller =~ s/ .*//r);
+	$session->do(q{SELECT set_config('request.jwt.claims', ?, true), set_config('request.method', 'GET', true)}, undef, $claims);
 }
 
 sub sees
@@ -85,8 +84,42 @@ for my $round (1 .. 300)
 }
 is_deeply(\@wrong, [], "$seen looks in one session, as many callers (SECURITY_SEED=$seed)");
 
+# What another session makes of a caller is so for the next request of this one.
+sub found
+{
+	my ($caller, $claims) = @_;
+	begin($pooled, $caller);
+	$pooled->do(q{SELECT set_config('request.jwt.claims', ?, true)}, undef, $claims) if $claims;
+	# not by HTTP: for the SQLSTATE
+	$pooled->do(q{SET LOCAL request.method = ''});
+	my $rows = value($pooled, 'SELECT count(*) FROM commerce_api.' . ($caller =~ /^seller/ ? 'my_products' : 'users'));
+	my $call = $caller =~ /^seller/ ? q{sales_report(NULL, '2026-01-01', '2026-01-02')} : $caller =~ /^admin/ ? q{get_balance('1')} : 'get_balance()';
+	my $state = state_of($pooled, "SELECT commerce_api.$call");
+	$pooled->rollback;
+	return "$state $rows";
+}
+my $new = value($db, q{SELECT commerce.create_user('new', 'new@example.com', external_id => 'new')});
+is(found("buyer $new"), ' 1', 'a user that was made');
+my $old = claims_of($db, "buyer $new");
+$db->do('SELECT commerce.update_user(?, external_id => ?)', undef, $new, 'newer');
+is(found("buyer $new"), ' 1', 'by another external_id');
+is(found("buyer $new", $old), $ENV{JWT_SUBJECT} ? '28000 0' : ' 1', 'and by the first no more');
+is(found("seller $new"), '42501 0', 'who is no seller');
+$db->do("SELECT commerce.create_seller(?, 'New', 'new')", undef, $new);
+is(found("seller $new"), ' 0', 'until he is one');
+$db->do("UPDATE commerce.users SET role = 'ADMIN' WHERE id = ?", undef, $new);
+my $all = value($db, 'SELECT count(*) FROM commerce.users');
+is(found("admin $new"), " $all", 'an administrator');
+$db->do("SELECT commerce.set_user_status(?, 'SUSPENDED')", undef, $new);
+is(found("admin $new"), '42501 0', 'who is suspended');
+my $buyer = value($db, q{SELECT commerce.create_user('gone', external_id => 'gone')});
+my $claims = claims_of($db, "buyer $buyer");
+is(found("buyer $buyer", $claims), ' 1', 'a buyer');
+$db->do('SELECT commerce.erase_user(?)', undef, $buyer);
+is(found("buyer $buyer", $claims), $ENV{JWT_SUBJECT} ? '28000 0' : ' 1', 'who was erased: the external_id is nobody\'s');
+
 # The control: claims that a session keeps show the next caller's transaction the wrong things.
-$pooled->do(q{SELECT set_config('request.jwt.claims', '{"sub":"2"}', false)});
+$pooled->do(q{SELECT set_config('request.jwt.claims', ?, false)}, undef, claims_of($db, 'buyer 2'));
 $pooled->begin_work;
 $pooled->do('SET LOCAL ROLE api_buyer');
 isnt(sees($pooled, 'commerce_api.orders'), $model{'buyer 1'}{'commerce_api.orders'}, 'control: claims left in the session are seen');

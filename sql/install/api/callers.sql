@@ -1,5 +1,8 @@
--- REST: who calls. PostgREST checks the token, takes a database role from its claim `role`, and hands its
--- claims over as the setting request.jwt.claims; the user is the claim `sub`.
+-- REST: who calls. PostgREST checks the token, takes a database role from one of its claims, and hands its
+-- claims over as the setting request.jwt.claims. commerce.jwt_user_claim says which of them names the user, and
+-- commerce.jwt_subject whether by id or by external_id.
+--
+-- These are functions in C, which read users, sellers and api_roles for a caller who may not.
 
 CREATE TYPE commerce_private.api_role AS ENUM ('ANONYMOUS', 'BUYER', 'SELLER', 'ADMIN');
 COMMENT ON TYPE commerce_private.api_role IS 'what a database role may do over REST';
@@ -16,18 +19,14 @@ RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'commerce_current_user_id';
 COMMENT ON FUNCTION commerce_private.current_user_id() IS
-	'user id in the claim "sub" of the request''s token; NULL without one';
+	'the user that the request''s token names; NULL without a token, or when there is no such external_id';
 
--- The role that SET ROLE chose: in a definer function current_user is the owner.
 CREATE FUNCTION commerce_private.current_api_role()
 RETURNS commerce_private.api_role
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT r.api_role FROM commerce_private.api_roles r
-	WHERE r.role = CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user::name
-					ELSE pg_catalog.current_setting('role')::name END
-$$;
-COMMENT ON FUNCTION commerce_private.current_api_role() IS 'what the calling database role may do over REST; NULL: nothing';
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_current_api_role';
+COMMENT ON FUNCTION commerce_private.current_api_role() IS
+	'what the calling database role, which SET ROLE chose, may do over REST; NULL: nothing';
 
 CREATE FUNCTION commerce_private.shop_scope()
 RETURNS text
@@ -41,23 +40,14 @@ COMMENT ON FUNCTION commerce_private.shop_scope() IS
 
 CREATE FUNCTION commerce_private.current_seller_id()
 RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT s.id FROM commerce.users u JOIN commerce.sellers s ON s.user_id = u.id
-	WHERE u.id = commerce_private.current_user_id() AND u.role = 'SELLER'
-	  AND commerce_private.current_api_role() = 'SELLER'
-$$;
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_current_seller_id';
 COMMENT ON FUNCTION commerce_private.current_seller_id() IS
 	'seller id of a caller whose database role and user are both a seller''s, active or not; else NULL';
 
 CREATE FUNCTION commerce_private.current_admin()
 RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM commerce.users u
-				   WHERE u.id = commerce_private.current_user_id() AND u.role = 'ADMIN' AND u.status = 'ACTIVE'
-					 AND commerce_private.current_api_role() = 'ADMIN')
-$$;
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_current_admin';
 COMMENT ON FUNCTION commerce_private.current_admin() IS
 	'whether the caller''s database role and active user are both an administrator''s';
-

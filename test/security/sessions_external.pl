@@ -1,0 +1,7 @@
+# sessions.pl once more, with tokens that name users by external_id.
+
+use strict;
+use warnings;
+
+$ENV{JWT_SUBJECT} = 'external_id';
+do './test/security/sessions.pl' or die $@ || $!;
