@@ -26,6 +26,8 @@ COMMIT;
 -- a request waits so long for a lock, and in all; a function is then 429 SERVICE_BUSY
 ALTER ROLE authenticator SET lock_timeout = '2s';
 ALTER ROLE authenticator SET statement_timeout = '10s';
+-- what everybody may read is read quickly, or was asked to be slow
+ALTER ROLE web_anon SET statement_timeout = '3s';
 -- no code is compiled for a query that anybody can make as wide as he likes: LLVM does not look at timeouts
 ALTER ROLE authenticator SET jit = off;
 -- JSON as deep as a body of 80 kB can be; what is deeper is 500. Needs the usual 8 MB of `ulimit -s`

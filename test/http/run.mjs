@@ -65,7 +65,7 @@ try {
   const files = process.argv.slice(2);
   if (!files.length) files.push(...readdirSync(here).filter((name) => name.endsWith('.test.mjs')).map((name) => join(here, name)));
   const tests = spawn(process.execPath, ['--test', '--test-reporter=tap', '--test-concurrency=1', ...files], {
-    env: { ...process.env, COMMERCE_URL: `http://127.0.0.1:${proxy}`, COMMERCE_DIRECT_URL: direct, COMMERCE_JWT_SECRET: secret },
+    env: { ...process.env, COMMERCE_URL: `http://127.0.0.1:${proxy}`, COMMERCE_DIRECT_URL: direct, COMMERCE_ADMIN_URL: `http://127.0.0.1:${admin}`, COMMERCE_JWT_SECRET: secret },
     stdio: 'inherit',
   });
   [status] = await once(tests, 'exit');

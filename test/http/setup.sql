@@ -1,5 +1,7 @@
 -- The database of the HTTP tests: the roles of test/pgtap/setup.sql are let in, and one administrator is there.
 SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin');
--- as in deploy/roles.sql
-ALTER ROLE authenticator SET max_stack_depth = '7MB';
 SELECT commerce.create_user('Ann', 'ann@example.com', role => 'ADMIN');
+-- more than a page
+SELECT count(commerce.create_user('Page ' || i)) FROM generate_series(1, 1000) i;
+-- all would be compiled, if it were not for jit = off in deploy/roles.sql
+ALTER ROLE authenticator SET jit_above_cost = 0;

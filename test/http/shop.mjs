@@ -6,6 +6,7 @@ import { PostgrestClient } from '@supabase/postgrest-js';
 
 export const base = process.env.COMMERCE_URL;
 export const direct = process.env.COMMERCE_DIRECT_URL;
+export const adminUrl = process.env.COMMERCE_ADMIN_URL;
 const secret = process.env.COMMERCE_JWT_SECRET;
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
