@@ -26,6 +26,8 @@
 #include "api/api_request.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/text_limit.h"
+#include "escrow/gate.h"
 #include "shop/idempotency.h"
 
 #define SUCCESS_MESSAGE		"the request succeeded"
@@ -155,36 +157,24 @@ fill_location(const char *location, const ApiRequest *request, Jsonb *data)
 	return url.data;
 }
 
+/* The status of a new answer, and where what was made can be read. */
 static void
-set_response(const ApiRequest *request, Jsonb *data)
+set_status(const ApiRequest *request, Jsonb *data, StoredAnswer *answer)
 {
 	const char *location = request->endpoint->location;
-	StringInfoData headers;
+	char	   *status;
 
-	/* status and headers are those of the outermost call */
-	if (!request_is_http() || depth > 1)
+	answer->status = 200;
+	answer->location = location ? fill_location(location, request, data) : NULL;
+	if (answer->location == NULL)
 		return;
-	initStringInfo(&headers);
-	append_present_headers(&headers);
-	append_header(&headers, "Vary", "Accept-Language");
-	append_header(&headers, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
-	if (request->has_key && idempotency_replayed())
-		append_header(&headers, "Idempotent-Replayed", "true");
-	else if (location != NULL && (location = fill_location(location, request, data)) != NULL)
-	{
-		char	   *status = member_text(data, "status", strlen("status"));
-		bool		pending = status != NULL &&
-			(strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0 ||
-			 strcmp(status, catalog_label_name(TYPE_PAYMENT_STATUS, PAYMENT_STATUS_REQUESTED)) == 0);
-
-		append_header(&headers, "Location", location);
-		set_local("response.status", pending ? "202" : "201");
-	}
-	appendStringInfoChar(&headers, ']');
-	set_local("response.headers", headers.data);
+	status = member_text(data, "status", strlen("status"));
+	answer->status = status != NULL &&
+		(strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0 ||
+		 strcmp(status, catalog_label_name(TYPE_PAYMENT_STATUS, PAYMENT_STATUS_REQUESTED)) == 0) ? 202 : 201;
 }
 
-static Datum
+static text *
 envelope(Jsonb *data)
 {
 	const char *message = SUCCESS_MESSAGE;
@@ -201,23 +191,124 @@ envelope(Jsonb *data)
 	else
 		appendStringInfoString(&body, "null");
 	appendStringInfoChar(&body, '}');
-	return PointerGetDatum(cstring_to_text_with_len(body.data, body.len));
+	return cstring_to_text_with_len(body.data, body.len);
+}
+
+/* Status and headers are those of the outermost call. */
+static bool
+is_outermost_http(void)
+{
+	return request_is_http() && depth == 1;
+}
+
+static void
+set_response(const StoredAnswer *answer, bool replayed)
+{
+	StringInfoData headers;
+
+	if (!is_outermost_http())
+		return;
+	initStringInfo(&headers);
+	append_present_headers(&headers);
+	append_header(&headers, "Vary", "Accept-Language");
+	append_header(&headers, "Access-Control-Expose-Headers", EXPOSED_HEADERS);
+	if (replayed)
+		append_header(&headers, "Idempotent-Replayed", "true");
+	if (answer->location)
+		append_header(&headers, "Location", answer->location);
+	if (answer->status != 200)
+		set_local("response.status", psprintf("%d", answer->status));
+	appendStringInfoChar(&headers, ']');
+	set_local("response.headers", headers.data);
+}
+
+/* The request's Idempotency-Key, or NULL where it has none or the function ignores it. */
+static text *
+find_key(const ApiRequest *request)
+{
+	char	   *header;
+	text	   *key;
+
+	/* of a call that a trigger makes meanwhile it is not */
+	if (!request->endpoint->keyed || request->caller.user_id == 0 || !is_outermost_http())
+		return NULL;
+	header = request_header("idempotency-key");
+	if (header == NULL)
+		return NULL;
+	key = cstring_to_text(header);
+	text_check("idempotency_key", PointerGetDatum(key));
+	return key;
+}
+
+/*
+ * A key is its caller's own.  That of a buyer has the scope that functions in SQL have for users, so that a
+ * key which was used there is refused here; all else is told apart by who calls.
+ */
+static const char *
+key_scope(const ApiCaller *caller)
+{
+	const char *kind = caller->role == API_ROLE_ADMIN ? "admin" : caller->role == API_ROLE_SELLER ? "seller" : "user";
+
+	return idempotency_scope(kind, caller->user_id);
+}
+
+/* Takes the key until the transaction ends; true when it has its answer already. */
+static bool
+begin_key(ApiRequest *request, FunctionCallInfo fcinfo, IdempotentCall *call, StoredAnswer *stored)
+{
+	Jsonb	   *body;
+
+	call->key = request->key;
+	if (call->key == NULL)
+		return false;
+	body = PG_GETARG_JSONB_P(0);
+	gate_enter(psprintf("%s()", request->endpoint->name));
+	idempotency_init(call, key_scope(&request->caller), request->endpoint->name, request->key,
+					 psprintf("REST %s", JsonbToCString(NULL, &body->root, VARSIZE(body))));
+	return idempotency_begin_answer(call, stored);
+}
+
+/* Whose data an answer to a seller or administrator has in it; 0: nobody's.  A buyer's is about the buyer. */
+static int64
+person_of(const ApiRequest *request, Datum body, Jsonb *data)
+{
+	static SqlStatement find_person = {"SELECT commerce_private.api_person($1, $2)", 2, {JSONBOID, JSONBOID}};
+	int64		person = 0;
+
+	if (request->caller.role != API_ROLE_BUYER && data != NULL)
+		(void) sql_get_int64(&find_person, SQL_ARGS(body, JsonbPGetDatum(data)), &person);
+	return person;
 }
 
 static Datum
 answer(FunctionCallInfo fcinfo)
 {
 	ApiRequest	request = {0};
+	IdempotentCall call;
+	StoredAnswer stored;
 	Jsonb	   *data;
+	bool		replayed;
 
 	request.endpoint = api_endpoint(fcinfo->flinfo->fn_oid);
 	if (!request.endpoint->reads)
 		PreventCommandIfReadOnly(psprintf("%s()", request.endpoint->name));
 	request.caller = api_caller(request.endpoint);
+	request.key = find_key(&request);
 	api_request_fill(&request, fcinfo);
-	data = call_function(&request);
-	set_response(&request, data);
-	return envelope(data);
+	replayed = begin_key(&request, fcinfo, &call, &stored);
+	if (!replayed)
+	{
+		api_request_require_own(&request);
+		data = call_function(&request);
+		/* a function that keeps its keys longer */
+		replayed = request.key_given && idempotency_replayed();
+		set_status(&request, data, &stored);
+		stored.body = envelope(data);
+		if (request.key != NULL)
+			idempotency_end_answer(&call, &stored, person_of(&request, PG_GETARG_DATUM(0), data));
+	}
+	set_response(&stored, replayed);
+	return PointerGetDatum(stored.body);
 }
 
 /* Whether an error is to reach PostgREST as it is. */

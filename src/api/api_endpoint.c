@@ -167,7 +167,7 @@ static ApiEndpoint *
 read_endpoint(Oid oid)
 {
 	static SqlStatement read = {
-		"SELECT c.name, c.function, c.answer, c.location, c.reads, c.roles "
+		"SELECT c.name, c.function, c.answer, c.location, c.reads, c.keyed, c.roles "
 		"FROM commerce_private.api_calls c WHERE c.called = $1",
 		1, {OIDOID}
 	};
@@ -183,6 +183,7 @@ read_endpoint(Oid oid)
 	endpoint->answer = copy_text(context, &result, "answer");
 	endpoint->location = copy_text(context, &result, "location");
 	endpoint->reads = result_bool(&result, "reads");
+	endpoint->keyed = result_bool(&result, "keyed");
 	read_roles(endpoint, result_varlena(&result, "roles"));
 	read_arguments(endpoint);
 	return endpoint;

@@ -43,6 +43,7 @@ typedef struct ApiEndpoint
 	const char *location;		/* template, or NULL */
 	bool		roles[API_ROLES];	/* who may call it */
 	bool		reads;
+	bool		keyed;			/* an Idempotency-Key makes a repeated call harmless */
 	bool		judges_actor;	/* the function finds what is not its actor's by itself */
 	bool		for_newcomers;	/* the token's subject need not be a user yet */
 	int			nargs;

@@ -289,7 +289,6 @@ fill_from_caller(ApiRequest *request)
 	const ApiEndpoint *endpoint = request->endpoint;
 	const ApiCaller *caller = &request->caller;
 	int64		actor_id = caller->role == API_ROLE_SELLER ? caller->seller_id : caller->user_id;
-	char	   *key;
 
 	for (int i = 0; i < endpoint->nargs; i++)
 	{
@@ -301,13 +300,9 @@ fill_from_caller(ApiRequest *request)
 				give(request, i, Int64GetDatum(caller->user_id));
 				break;
 			case API_FROM_KEY:
-				key = request_header("idempotency-key");
-				if (key != NULL)
-				{
-					give(request, i, CStringGetTextDatum(key));
-					text_check(argument->name, request->values[i]);
-					request->has_key = true;
-				}
+				request->key_given = (request->key != NULL);
+				if (request->key_given)
+					give(request, i, PointerGetDatum(request->key));
 				break;
 			case API_FROM_ACTOR:
 				give(request, i, catalog_label(TYPE_ACTOR_KIND, actor_kind_of(caller->role)));
@@ -393,8 +388,13 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 			request->nulls[i] = true;
 		}
 	}
+}
 
-	/* the form of a request comes first, then whose the things are */
+void
+api_request_require_own(ApiRequest *request)
+{
+	const ApiEndpoint *endpoint = request->endpoint;
+
 	for (int i = 0; i < endpoint->nargs; i++)
 	{
 		const ApiArgument *argument = &endpoint->args[i];

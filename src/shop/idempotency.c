@@ -5,7 +5,7 @@
  * A key is committed with the effect it names, so there is no state between: a call takes an advisory
  * lock on (user, operation, key), looks for the record under a fresh snapshot, and writes it at its
  * end.  A call that fails leaves no record.  A record older than KEPT counts as absent, whether or not
- * it was purged.
+ * it was purged.  A call in SQL leaves the row that it returned, one over REST the whole answer.
  *
  * Lock order: after the gate, before the user's row.
  */
@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(commerce_end_key);
 static bool replayed = false;	/* the call that ended last answered a stored result */
 
 static SqlStatement find_key = {
-	"SELECT k.request_hash, k.result FROM commerce_private.idempotency_keys k "
+	"SELECT k.request_hash, k.result, k.status, k.location, k.body FROM commerce_private.idempotency_keys k "
 	"WHERE k.scope OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
 	"AND k.key OPERATOR(pg_catalog.=) $3 "
 	"AND k.created_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) " KEPT ")",
@@ -84,46 +84,110 @@ idempotency_lock(const IdempotentCall *call)
 	lock_take(COMMERCE_LOCK_IDEMPOTENCY, hash);
 }
 
-bool
-idempotency_begin(IdempotentCall *call, Datum *result)
+/* Takes a call's key, and goes to its record; false when there is none. */
+static bool
+find_record(IdempotentCall *call, SqlResult *found)
 {
-	SqlResult	found;
 	bytea	   *hash;
 
 	if (call->key == NULL)
 		return false;
 	idempotency_lock(call);
 
-	found = sql_query(&find_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
-										  PointerGetDatum(call->key)));
-	if (!result_next(&found))
+	*found = sql_query(&find_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
+										   PointerGetDatum(call->key)));
+	if (!result_next(found))
 		return false;
-	hash = DatumGetByteaPP(result_varlena(&found, "request_hash"));
+	hash = DatumGetByteaPP(result_varlena(found, "request_hash"));
 	if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
 		memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
 		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
+	return true;
+}
+
+bool
+idempotency_begin(IdempotentCall *call, Datum *result)
+{
+	SqlResult	found;
+
+	if (!find_record(call, &found))
+		return false;
 	*result = result_varlena(&found, "result");
 	replayed = true;
 	return true;
+}
+
+bool
+idempotency_begin_answer(IdempotentCall *call, StoredAnswer *answer)
+{
+	SqlResult	found;
+
+	if (!find_record(call, &found))
+		return false;
+	answer->status = result_int32(&found, "status");
+	answer->location = result_text(&found, "location");
+	answer->body = DatumGetTextPP(result_varlena(&found, "body"));
+	return true;
+}
+
+typedef enum RecordColumn
+{
+	RECORD_RESULT = 4, RECORD_STATUS, RECORD_LOCATION, RECORD_BODY, RECORD_USER_ID, RECORD_COLUMNS
+} RecordColumn;
+
+/* Stores what a call that has a key has answered: columns from RECORD_RESULT on, nulls marked with 'n'. */
+static void
+store_record(const IdempotentCall *call, Datum *values, const char *nulls)
+{
+	static SqlStatement store = {
+		"INSERT INTO commerce_private.idempotency_keys AS k "
+		"(scope, operation, key, request_hash, result, status, location, body, user_id) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+		"ON CONFLICT (scope, operation, key) DO UPDATE "
+		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, status = EXCLUDED.status, "
+		"location = EXCLUDED.location, body = EXCLUDED.body, user_id = EXCLUDED.user_id, created_at = EXCLUDED.created_at",
+		RECORD_COLUMNS, {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID, INT4OID, TEXTOID, TEXTOID, INT8OID}
+	};
+	bytea	   *hash = palloc(VARHDRSZ + sizeof(call->hash));
+
+	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
+	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
+	values[0] = CStringGetTextDatum(call->scope);
+	values[1] = CStringGetTextDatum(call->operation);
+	values[2] = PointerGetDatum(call->key);
+	values[3] = PointerGetDatum(hash);
+	(void) sql_query_with_nulls(&store, values, nulls);
 }
 
 /* Stores the result of a call that has a key (jsonb). */
 static void
 store_result(const IdempotentCall *call, Datum result)
 {
-	static SqlStatement store_key = {
-		"INSERT INTO commerce_private.idempotency_keys AS k (scope, operation, key, request_hash, result) "
-		"VALUES ($1, $2, $3, $4, $5) "
-		"ON CONFLICT (scope, operation, key) DO UPDATE "
-		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, created_at = EXCLUDED.created_at",
-		5, {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID}
-	};
-	bytea	   *hash = palloc(VARHDRSZ + sizeof(call->hash));
+	Datum		values[RECORD_COLUMNS] = {[RECORD_RESULT] = result};
 
-	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
-	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
-	sql_do(&store_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
-								PointerGetDatum(call->key), PointerGetDatum(hash), result));
+	store_record(call, values, "     nnnn");
+}
+
+void
+idempotency_end_answer(IdempotentCall *call, const StoredAnswer *answer, int64 person)
+{
+	Datum		values[RECORD_COLUMNS] = {
+		[RECORD_STATUS] = Int32GetDatum(answer->status),
+		[RECORD_BODY] = PointerGetDatum(answer->body),
+		[RECORD_USER_ID] = Int64GetDatum(person)
+	};
+	char		nulls[] = "    n n n";
+
+	if (call->key == NULL)
+		return;
+	if (answer->location)
+	{
+		values[RECORD_LOCATION] = CStringGetTextDatum(answer->location);
+		nulls[RECORD_LOCATION] = ' ';
+	}
+	if (person != 0)
+		nulls[RECORD_USER_ID] = ' ';
+	store_record(call, values, nulls);
 }
 
 void

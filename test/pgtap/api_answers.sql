@@ -162,27 +162,36 @@ CREATE TABLE cron.job (jobid bigint GENERATED ALWAYS AS IDENTITY, jobname text, 
 CREATE FUNCTION cron.schedule(text, text, text) RETURNS bigint LANGUAGE sql AS 'INSERT INTO cron.job (jobname) VALUES ($1) RETURNING jobid';
 CREATE FUNCTION cron.unschedule(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
 
-CREATE TABLE tap.answers (n int, called text, response tap.response);
+CREATE TABLE tap.answers (n int, called text, response tap.response, again tap.response, changed text[]);
 -- not one transaction: events can be fetched when what wrote them has been committed
 CREATE PROCEDURE tap.live() LANGUAGE plpgsql AS $$
 DECLARE
 	step record;
 	known record;
 	r tap.response;
+	again tap.response;
+	books jsonb;
 	kept jsonb := '{}';
 BEGIN
-	FOR step IN SELECT * FROM tap.steps ORDER BY n LOOP
+	FOR step IN SELECT s.*, NOT e.reads AS writes FROM tap.steps s JOIN commerce_private.api_endpoints e ON e.name = s.called ORDER BY s.n LOOP
 		FOR known IN SELECT * FROM jsonb_each_text(kept) LOOP
 			step.body := replace(step.body, ':' || known.key, known.value);
 		END LOOP;
 		IF step.called = 'fetch_events' THEN
 			PERFORM tap.settle();
 		END IF;
-		r := tap.http(step.caller, step.called, step.body::jsonb, CASE step.called WHEN 'place_order' THEN jsonb_build_object('idempotency-key', md5(step.body)) ELSE '{}' END);
+		r := tap.http(step.caller, step.called, step.body::jsonb, jsonb_build_object('idempotency-key', md5(step.body), 'accept-language', CASE step.n % 2 WHEN 0 THEN 'ko' ELSE 'en' END));
 		IF step.keep <> '' THEN
 			kept := kept || jsonb_build_object(step.keep, r.body #> string_to_array(step.path, ','));
 		END IF;
-		INSERT INTO tap.answers VALUES (step.n, step.called, r);
+		COMMIT;
+		again := NULL;
+		IF step.writes THEN
+			books := tap.books();
+			again := tap.http(step.caller, step.called, step.body::jsonb, jsonb_build_object('idempotency-key', md5(step.body), 'accept-language', 'de'));
+		END IF;
+		INSERT INTO tap.answers VALUES (step.n, step.called, r, again,
+			array(SELECT b.key FROM jsonb_each(tap.books()) b WHERE step.writes AND b.value <> books->b.key ORDER BY 1));
 		COMMIT;
 	END LOOP;
 END
@@ -197,6 +206,15 @@ FROM tap.answers a CROSS JOIN LATERAL (SELECT tap.documented(a.called, (a.respon
 SELECT is(array(SELECT h FROM jsonb_object_keys((a.response).headers - 'Access-Control-Expose-Headers') h ORDER BY 1),
 		  array(SELECT h FROM jsonb_object_keys(tap.documented(a.called, (a.response).status)->'headers') h WHERE h <> 'Idempotent-Replayed' OR (a.response).headers ? h ORDER BY 1),
 		  format('%s, %s, has its headers', a.called, (a.response).status)) FROM tap.answers a ORDER BY a.n;
+-- a repeated key: the answer that was stored, of whatever language, and nothing done
+SELECT is(row((a.again).told, (a.again).status, (a.again).headers->>'Location'), row((a.response).told, (a.response).status, (a.response).headers->>'Location'), a.called || ': again with its key, the answer is the first'),
+	   is((a.again).headers->>'Idempotent-Replayed', 'true', 'and says so'), is(a.changed, '{}', 'and changes nothing')
+FROM tap.answers a JOIN commerce_private.api_endpoints e ON e.name = a.called AND e.keyed ORDER BY a.n;
+-- or a call that finds its work done; what a job notes of its run, and as of when, is no work
+SELECT ok(coalesce((a.again).code = 'SUCCESS' OR (a.again).status IN (404, 409), false), format('%s: again it is %s %s', a.called, (a.again).code, (a.again).details)),
+	   is((a.again).headers->'Idempotent-Replayed', NULL, 'no replay'),
+	   is(array(SELECT c FROM unnest(a.changed) c WHERE c NOT IN ('commerce.popular_products', 'commerce_private.sales_fold', 'commerce_private.job_runs')), '{}', 'and changes nothing')
+FROM tap.answers a JOIN commerce_private.api_endpoints e ON e.name = a.called AND NOT e.keyed AND NOT e.reads ORDER BY a.n;
 -- what could have been left empty above
 SELECT ok(jsonb_array_length((a.response).data #> string_to_array(f.path, ',')) > 0, format('%s of %s', f.path, f.called))
 FROM (VALUES ('usable_coupons', ''), ('sales_report', ''), ('balance_statement', ''), ('fetch_events', ''), ('get_order', 'items'), ('get_order', 'items,0,history'), ('get_order', 'coupons'), ('get_order', 'payments'),

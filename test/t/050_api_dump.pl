@@ -35,6 +35,20 @@ sub as_buyer
 		COMMIT});
 }
 
+# An order with a key, once more
+sub keyed_order
+{
+	my ($database) = @_;
+	return $node->safe_psql($database, q{
+		BEGIN;
+		SET LOCAL ROLE web_buyer;
+		SET LOCAL request.jwt.claims = '{"sub": "1"}';
+		SET LOCAL request.method = 'POST';
+		SET LOCAL request.headers = '{"idempotency-key": "k"}';
+		SELECT commerce_api.place_order('{"items": [{"product_id": 1, "quantity": 1}], "payment_method": "EXTERNAL"}');
+		COMMIT});
+}
+
 my $privileges = q{
 	SELECT 'policy', polrelid::regclass::text, polname::text, pg_get_expr(polqual, polrelid), polroles::regrole[]::text FROM pg_policy WHERE polname LIKE 'commerce_api%'
 	UNION ALL SELECT 'table', c.oid::regclass::text, a.grantee::regrole::text, a.privilege_type, NULL
@@ -44,6 +58,11 @@ my $privileges = q{
 	ORDER BY 1, 2, 3, 4, 5};
 
 is(as_buyer('shop'), "1|1\n{\"balance\": 9000, \"user_id\": 1}", 'a buyer sees its own');
+my $order = keyed_order('shop');
+like($order, qr/"PENDING_PAYMENT"/, 'an order with a key');
+$node->stop('immediate');
+$node->start;
+is(keyed_order('shop'), $order, 'after a crash the same answer');
 my $file = "$PostgreSQL::Test::Utils::tmp_check/shop.dump";
 command_ok([ 'pg_dump', '-Fc', '-f', $file, '-d', $node->connstr('shop') ], 'dump');
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $file ], 'restore, without an error');
@@ -51,6 +70,7 @@ is(as_buyer('restored'), "0|\n{\"balance\": 9000, \"user_id\": 1}", 'a buyer see
 $node->safe_psql('restored', "SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin')");
 is($node->safe_psql('restored', $privileges), $node->safe_psql('shop', $privileges), 'after grant_api(): the same grants and policies');
 is(as_buyer('restored'), as_buyer('shop'), 'and a buyer sees the same');
+is(keyed_order('restored'), $order, 'and has the same answer to a key');
 is($node->safe_psql('restored', 'SELECT commerce_private.openapi() = commerce_private.build_openapi()'), 't', 'the OpenAPI document is that of the installation');
 
 for my $database (qw(shop restored))
@@ -58,7 +78,7 @@ for my $database (qw(shop restored))
 	$node->safe_psql($database, "SELECT commerce.revoke_api('$_')") for @roles;
 	is($node->safe_psql($database, $privileges), '', "$database: all is taken back");
 	$node->safe_psql($database, "SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin')");
-	is(as_buyer($database), "1|1\n{\"balance\": 9000, \"user_id\": 1}", "$database: and given again");
+	is(as_buyer($database), "2|1\n{\"balance\": 9000, \"user_id\": 1}", "$database: and given again");
 	$node->safe_psql($database, 'DROP EXTENSION commerce');
 	is($node->safe_psql($database, q{SELECT count(*) FROM pg_namespace WHERE nspname = 'commerce_api'}), '0', "$database: dropped");
 }

@@ -28,16 +28,6 @@ AS 'MODULE_PATHNAME', 'commerce_current_api_role';
 COMMENT ON FUNCTION commerce_private.current_api_role() IS
 	'what the calling database role, which SET ROLE chose, may do over REST; NULL: nothing';
 
-CREATE FUNCTION commerce_private.shop_scope()
-RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE commerce_private.current_api_role() WHEN 'ADMIN' THEN 'admin:' || commerce_private.current_user_id()
-				WHEN 'SELLER' THEN 'seller:' || commerce_private.current_user_id() ELSE 'shop' END
-$$;
-COMMENT ON FUNCTION commerce_private.shop_scope() IS
-	'scope of the keys of what is created in the shop: over REST the caller''s own, so that nobody meets another''s key';
-
 CREATE FUNCTION commerce_private.current_seller_id()
 RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE

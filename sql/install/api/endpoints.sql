@@ -163,6 +163,28 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint) IS
 	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
+-- What is found by the answer, by the request, or by the order that either names.
+CREATE FUNCTION commerce_private.api_person(request jsonb, answer jsonb)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	user_id bigint := coalesce((answer ->> 'user_id')::bigint, (request ->> 'user_id')::numeric,
+							   (request -> 'imported' ->> 'user_id')::numeric);
+	order_id bigint := coalesce((answer ->> 'order_id')::bigint, (request ->> 'order_id')::numeric);
+BEGIN
+	IF user_id IS NULL AND order_id IS NULL THEN
+		SELECT i.order_id INTO order_id FROM commerce.order_items i WHERE i.id = (request ->> 'order_item_id')::numeric::bigint;
+	END IF;
+	IF user_id IS NULL THEN
+		SELECT o.user_id INTO user_id FROM commerce.orders o WHERE o.id = order_id;
+	END IF;
+	RETURN coalesce(user_id, 0);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_person(jsonb, jsonb) IS
+	'whose data the answer to a seller or administrator has in it; 0: nobody''s';
+
 -- What is shown with more than its own columns is answered so too. An order and a sheet come with their lines, an order to a seller as seller_orders shows it. VOLATILE: to see
 -- what the call has written.
 CREATE FUNCTION commerce_private.api_complete_order(answer jsonb)
@@ -226,7 +248,12 @@ COMMENT ON FUNCTION commerce_private.api_complete_order_sheet(jsonb) IS 'an orde
 CREATE VIEW commerce_private.api_endpoints AS
 SELECT e.name, coalesce(e.function, 'commerce.' || e.name) AS function, e.roles::commerce_private.api_role[] AS roles,
 	   e.reads, e.as_caller, e.optional::text[] AS optional, e.result, 'api_complete_' || e.completion AS completion,
-	   e.location, e.summary, e.example::jsonb AS example
+	   e.location, e.summary, e.example::jsonb AS example,
+	   -- left out are those that find their work done when they are called again: they change nothing, or answer 409
+	   NOT e.reads AND e.name <> ALL ('{sign_up,claim_coupon,cancel_order,set_product_status,set_user_status,stop_coupon,end_promotion,'
+		   'revoke_coupon,change_shipment_status,erase_user,confirm_payment,confirm_charge,report_refund,expire_coupons,'
+		   'expire_pending_orders,refresh_popular_products,run_job,schedule_jobs,unschedule_jobs,subscribe,unsubscribe,'
+		   'ack_events,pause_subscription,resume_subscription,set_http_sink,set_kafka_sink,remove_sink,discard_dead_letters}'::text[]) AS keyed
 FROM (VALUES
 	-- the catalogue
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
@@ -390,6 +417,7 @@ COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result
 COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
 COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
 COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
+COMMENT ON COLUMN commerce_private.api_endpoints.keyed IS 'an Idempotency-Key has the first answer come again; else the header is ignored';
 
 CREATE TABLE commerce_private.api_notes (
 	argument    text PRIMARY KEY,
@@ -514,11 +542,13 @@ CREATE VIEW commerce_private.api_arguments AS
 				pg_catalog.unnest(coalesce(f.proallargtypes, f.proargtypes::oid[])),
 				pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY a (argument, type, mode, ordinality)
 			WHERE a.type IS NOT NULL AND coalesce(a.mode, 'i') IN ('i', 'b')) i
-		WHERE i.argument <> 'pay_within') a;
+		WHERE i.argument <> 'pay_within'
+		  -- a call's answer is kept here; the key of a charge is known for good there
+		  AND (i.argument <> 'idempotency_key' OR e.name IN ('charge_balance', 'request_charge'))) a;
 COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; asked: a request can have it; one that needs_null is passed as NULL when it is left out';
 
 CREATE VIEW commerce_private.api_calls AS
-	SELECT g.oid AS called, e.name, e.roles, e.reads, e.location, e.function,
+	SELECT g.oid AS called, e.name, e.roles, e.reads, e.keyed, e.location, e.function,
 		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value)
 				WHEN e.completion IS NOT NULL THEN pg_catalog.format('commerce_private.%I(%s)', e.completion, v.value)
 				ELSE v.value END AS answer

@@ -291,6 +291,8 @@ AS $$
 	WHERE c.code = ANY ('{INVALID_REQUEST,SERVICE_BUSY,INTERNAL_SERVER_ERROR}')
 	   OR (c.code = ANY ('{UNAUTHENTICATED,FORBIDDEN}')
 		   AND (SELECT 'ANONYMOUS' <> ALL (e.roles) FROM commerce_private.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint))
+	   OR (c.code = 'IDEMPOTENCY_KEY_REUSED'
+		   AND (SELECT e.keyed FROM commerce_private.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint))
 	   OR (c.code = 'ENTITY_NOT_FOUND' AND api_endpoint_errors.endpoint IN ('get_product', 'get_order'))
 	   OR EXISTS (SELECT FROM mentioned m WHERE pg_catalog.substring(m.comment, 'Errors: .*') ~ ('\m' || c.code || '\M'))
 $$;
@@ -331,7 +333,7 @@ AS $$
 		WHERE a.endpoint = api_rpc_path.endpoint AND a.asked),
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
-			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.source = 'KEY') AS key,
+			   e.keyed AS key,
 			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
 			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
@@ -340,8 +342,8 @@ AS $$
 		SELECT pg_catalog.jsonb_object_agg(r.status, pg_catalog.jsonb_build_object(
 			'description', r.description,
 			'headers', '{"Vary": {"$ref": "#/components/headers/Vary"}}'::jsonb
-				|| CASE WHEN r.status > 200 THEN '{"Location": {"$ref": "#/components/headers/Location"}}'
-						WHEN has.key THEN '{"Idempotent-Replayed": {"$ref": "#/components/headers/Idempotent-Replayed"}}' ELSE '{}' END::jsonb,
+				|| CASE WHEN r.status > 200 THEN '{"Location": {"$ref": "#/components/headers/Location"}}' ELSE '{}' END::jsonb
+				|| CASE WHEN has.key THEN '{"Idempotent-Replayed": {"$ref": "#/components/headers/Idempotent-Replayed"}}' ELSE '{}' END::jsonb,
 			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
 				'schema', commerce_private.api_object(pg_catalog.jsonb_build_object(
 					'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
@@ -355,7 +357,7 @@ AS $$
 						ELSE has.example END))))) AS responses
 		FROM has
 		CROSS JOIN LATERAL (VALUES
-			(200, CASE WHEN has.charge THEN 'done; a repeated Idempotency-Key: what was answered first' WHEN has.location THEN 'a repeated Idempotency-Key: what was answered first' ELSE 'done' END, NOT has.location OR has.key),
+			(200, 'done', NOT has.location OR has.charge),
 			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending AND NOT has.charge),
 			(202, 'made, and waiting for its payment', has.payment OR has.always_pending OR has.charge)) AS r (status, description, there)
 		WHERE r.there),
@@ -366,6 +368,9 @@ AS $$
 			'summary', e.summary,
 			'description', pg_catalog.format('%s.%s', e.summary, CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '' ELSE
 				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is the token''s `sub`.' END
+				|| CASE WHEN e.reads THEN ''
+						WHEN e.keyed THEN ' A repeated `Idempotency-Key` has the first answer come again, and nothing done.'
+						ELSE ' A repeated call finds the work done, so an `Idempotency-Key` is ignored.' END
 				|| ' `limit`, `offset` and `Range` are for views: here they can make the answer `null`, after all was done.'),
 			'security', CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '[{}, {"bearer": []}]' ELSE '[{"bearer": []}]' END::jsonb,
 			-- nothing of a function can be embedded
@@ -437,7 +442,7 @@ AS $$
 	SELECT pg_catalog.jsonb_build_object(
 		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id)"}}'::jsonb,
 		'parameters', '{
-			"Idempotency-Key": {"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 255}, "description": "makes a repeated request harmless: the first answer comes again. Kept 24 hours"},
+			"Idempotency-Key": {"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 255}, "description": "makes a repeated request harmless: the first answer comes again, with its status and Location. The caller''s own, per function; kept 24 hours, of charges for good"},
 			"Accept-Language": {"name": "Accept-Language", "in": "header", "required": false, "schema": {"type": "string"}, "description": "language of messages: ko or en"},
 			"Prefer": {"name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "description": "`tx=rollback` answers what would happen, and does nothing: a free quote"},
 			"Prefer-count": {"name": "Prefer", "in": "header", "required": false, "schema": {"type": "string"}, "description": "`count=exact` counts all rows into Content-Range"},

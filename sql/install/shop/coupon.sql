@@ -200,7 +200,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	scope text := commerce_private.shop_scope();
 	missing text;
 	terms jsonb;
 	arguments jsonb;
@@ -237,7 +236,7 @@ BEGIN
 	c.valid_until := create_coupon.valid_until;
 	PERFORM commerce_private.check_new_coupon(c);
 	PERFORM commerce_private.check_coupon_row(c);
-	stored := commerce_private.begin_key(scope, 'create_coupon', create_coupon.idempotency_key, arguments);
+	stored := commerce_private.begin_key('shop', 'create_coupon', create_coupon.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -254,7 +253,7 @@ BEGIN
 	RETURNING * INTO c;
 	PERFORM commerce_private.open_quota(c.id, c.quantity, create_coupon.actor_id, create_coupon.note);
 	PERFORM commerce_private.offer_event(c, 'CouponCreated', create_coupon.actor_id, create_coupon.note);
-	PERFORM commerce_private.end_key(scope, 'create_coupon', create_coupon.idempotency_key, arguments,
+	PERFORM commerce_private.end_key('shop', 'create_coupon', create_coupon.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', c.id));
 	RETURN c.id;
 END

@@ -5,15 +5,25 @@ CREATE TABLE commerce_private.idempotency_keys (
 	operation    text NOT NULL,
 	key          text NOT NULL CHECK (pg_catalog.char_length(key) BETWEEN 1 AND 255),
 	request_hash bytea NOT NULL,
-	result       jsonb NOT NULL,
+	result       jsonb,
 	created_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (scope, operation, key)
+	status       int,
+	location     text,
+	body         text,
+	user_id      bigint,
+	PRIMARY KEY (scope, operation, key),
+	CONSTRAINT idempotency_keys_answer_check CHECK (pg_catalog.num_nonnulls(result, body) = 1 AND (body IS NULL) = (status IS NULL))
 );
 CREATE INDEX idempotency_keys_created_at_idx ON commerce_private.idempotency_keys (created_at);
+CREATE INDEX idempotency_keys_user_id_idx ON commerce_private.idempotency_keys (user_id) WHERE user_id IS NOT NULL;
 COMMENT ON TABLE commerce_private.idempotency_keys IS 'keys of the last 24 hours with the result that a repeated call gets';
-COMMENT ON COLUMN commerce_private.idempotency_keys.scope IS 'what is acted on: user:7, product:3, order:5, item:9, payment:4, or shop';
+COMMENT ON COLUMN commerce_private.idempotency_keys.scope IS 'what is acted on: user:7, product:3, order:5, item:9, payment:4, or shop; over REST who calls: user:7, seller:3 or admin:5, with the user''s id';
 COMMENT ON COLUMN commerce_private.idempotency_keys.request_hash IS 'SHA-256 of the canonical arguments';
-COMMENT ON COLUMN commerce_private.idempotency_keys.result IS 'the row that the first call returned';
+COMMENT ON COLUMN commerce_private.idempotency_keys.result IS 'the row that the first call returned; NULL: it came over REST';
+COMMENT ON COLUMN commerce_private.idempotency_keys.status IS 'over REST: the first answer''s HTTP status';
+COMMENT ON COLUMN commerce_private.idempotency_keys.location IS 'over REST: where what was made can be read; NULL: nothing was';
+COMMENT ON COLUMN commerce_private.idempotency_keys.body IS 'over REST: the first answer, in its language';
+COMMENT ON COLUMN commerce_private.idempotency_keys.user_id IS 'over REST: whose data is in the answer to a seller or administrator; NULL: nobody''s';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.idempotency_keys', '');
 
 CREATE FUNCTION commerce_private.begin_key(scope text, operation text, idempotency_key text, arguments jsonb)

@@ -84,7 +84,6 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	scope text := commerce_private.shop_scope();
 	stored jsonb;
 	opening bigint;
 	created_at timestamptz;
@@ -98,7 +97,7 @@ BEGIN
 		nullif(imported->'metadata', 'null'));
 	opening := commerce_private.imported_number(imported, '', 'balance', 0, 9007199254740991, 0);
 	created_at := commerce_private.imported_time(imported, 'created_at', pg_catalog.now());
-	stored := commerce_private.begin_key(scope, 'import_user', idempotency_key, imported);
+	stored := commerce_private.begin_key('shop', 'import_user', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -118,7 +117,7 @@ BEGIN
 		VALUES (u.id, 1, 'OPENING', opening, opening);
 	END IF;
 	PERFORM commerce_private.user_event(u, 'UserCreated', '{"imported": true}');
-	PERFORM commerce_private.end_key(scope, 'import_user', idempotency_key, imported, pg_catalog.jsonb_build_object('id', u.id));
+	PERFORM commerce_private.end_key('shop', 'import_user', idempotency_key, imported, pg_catalog.jsonb_build_object('id', u.id));
 	RETURN u.id;
 END
 $$;
@@ -283,7 +282,6 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	scope text := commerce_private.shop_scope();
 	stored jsonb;
 	paid timestamptz;
 	delivered timestamptz;
@@ -303,7 +301,7 @@ BEGIN
 	IF commerce_private.imported_time(imported, 'created_at', paid) > paid OR paid > delivered OR delivered > pg_catalog.now() THEN
 		PERFORM commerce_private.raise_invalid('imported', 'created_at, paid_at and delivered_at must be in this order, and past');
 	END IF;
-	stored := commerce_private.begin_key(scope, 'import_order', idempotency_key, imported);
+	stored := commerce_private.begin_key('shop', 'import_order', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -313,7 +311,7 @@ BEGIN
 	lines := ARRAY(SELECT i FROM commerce_private.imported_items(imported->'items') i);
 	order_id := commerce_private.insert_imported(buyer, imported, commerce_private.imported_totals(imported, lines), lines, paid, delivered);
 	PERFORM commerce_private.write_imported(order_id);
-	PERFORM commerce_private.end_key(scope, 'import_order', idempotency_key, imported, pg_catalog.jsonb_build_object('id', order_id));
+	PERFORM commerce_private.end_key('shop', 'import_order', idempotency_key, imported, pg_catalog.jsonb_build_object('id', order_id));
 	RETURN order_id;
 END
 $$;
@@ -351,7 +349,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 <<given>>
 DECLARE
-	scope text := commerce_private.shop_scope();
 	stored jsonb;
 	status text;
 	issued timestamptz;
@@ -372,7 +369,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.imported_number(imported, '', 'user_id', 1, 999999999999999999),
 		commerce_private.imported_number(imported, '', 'coupon_id', 1, 999999999999999999);
-	stored := commerce_private.begin_key(scope, 'import_coupon_issue', idempotency_key, imported);
+	stored := commerce_private.begin_key('shop', 'import_coupon_issue', idempotency_key, imported);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -406,7 +403,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponIssued',
 		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[]) || '{"imported": true}', issue.event_key);
-	PERFORM commerce_private.end_key(scope, 'import_coupon_issue', idempotency_key, imported, pg_catalog.jsonb_build_object('id', issue.id));
+	PERFORM commerce_private.end_key('shop', 'import_coupon_issue', idempotency_key, imported, pg_catalog.jsonb_build_object('id', issue.id));
 	RETURN issue.id;
 END
 $$;

@@ -105,16 +105,17 @@ CREATE FUNCTION commerce_private.forget_keys(user_id bigint)
 RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
+	DELETE FROM commerce_private.idempotency_keys k WHERE k.user_id = forget_keys.user_id;
 	DELETE FROM commerce_private.idempotency_keys k
 	WHERE k.scope IN (
-		SELECT 'user:' || forget_keys.user_id
+		SELECT r.role || ':' || forget_keys.user_id FROM pg_catalog.unnest('{user,seller,admin}'::text[]) AS r (role)
 		UNION ALL SELECT 'order:' || o.id FROM commerce.orders o WHERE o.user_id = forget_keys.user_id
 		UNION ALL SELECT 'item:' || i.id FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
 				  WHERE o.user_id = forget_keys.user_id
 		UNION ALL SELECT 'payment:' || p.id FROM commerce_private.payments_of(forget_keys.user_id) p)
 $$;
 COMMENT ON FUNCTION commerce_private.forget_keys(bigint) IS
-	'deletes the idempotency keys of a user, and of the user''s orders, items and payments: their results have personal data in them';
+	'deletes the idempotency keys of a user, of the user''s orders, items and payments, and those of sellers and administrators whose answers are about the user: there is personal data in them';
 
 CREATE FUNCTION commerce.erase_user(user_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.users

@@ -155,7 +155,6 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-	scope text := commerce_private.shop_scope();
 	arguments jsonb;
 	missing text;
 	stored jsonb;
@@ -179,7 +178,7 @@ BEGIN
 		'image_urls', create_product.image_urls, 'sku', create_product.sku, 'group_id', create_product.group_id,
 		'tax_exempt', create_product.tax_exempt, 'metadata', create_product.metadata,
 		'stock', create_product.stock, 'actor_id', create_product.actor_id, 'note', create_product.note);
-	stored := commerce_private.begin_key(scope, 'create_product', create_product.idempotency_key, arguments);
+	stored := commerce_private.begin_key('shop', 'create_product', create_product.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -204,7 +203,7 @@ BEGIN
 	PERFORM commerce_private.product_event(p, 'ProductCreated', pg_catalog.jsonb_build_object(
 		'stock', create_product.stock, 'actor', create_product.actor_id, 'note', create_product.note),
 		commerce_private.to_key(pg_catalog.pg_current_xact_id()));
-	PERFORM commerce_private.end_key(scope, 'create_product', create_product.idempotency_key, arguments,
+	PERFORM commerce_private.end_key('shop', 'create_product', create_product.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', p.id));
 	RETURN p.id;
 END

@@ -161,7 +161,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	scope text := commerce_private.shop_scope();
 	arguments jsonb;
 	stored jsonb;
 	created commerce.users;
@@ -178,7 +177,7 @@ BEGIN
 	arguments := pg_catalog.jsonb_build_object('name', create_user.name, 'email', create_user.email,
 		'phone', create_user.phone, 'address', create_user.address, 'role', create_user.role,
 		'external_id', create_user.external_id, 'metadata', create_user.metadata);
-	stored := commerce_private.begin_key(scope, 'create_user', create_user.idempotency_key, arguments);
+	stored := commerce_private.begin_key('shop', 'create_user', create_user.idempotency_key, arguments);
 	IF stored IS NOT NULL THEN
 		RETURN (stored->'id')::bigint;
 	END IF;
@@ -196,7 +195,7 @@ BEGIN
 	END IF;
 
 	PERFORM commerce_private.user_event(created, 'UserCreated', '{}');
-	PERFORM commerce_private.end_key(scope, 'create_user', create_user.idempotency_key, arguments,
+	PERFORM commerce_private.end_key('shop', 'create_user', create_user.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', created.id));
 	RETURN created.id;
 END
