@@ -140,6 +140,17 @@ SELECT commerce.grant_relay('4294967295');
 SELECT commerce.grant_relay('"regress App"', NULL);
 SELECT commerce.grant_api(NULL, 'regress_nobody', 'regress_nobody', 'regress_nobody');
 SELECT commerce.revoke_api(NULL);
+-- who lets REST in is told that charges are not paid, where they are not
+CREATE ROLE regress_api_anon;
+CREATE ROLE regress_api_buyer;
+CREATE ROLE regress_api_seller;
+CREATE ROLE regress_api_admin;
+BEGIN;
+SELECT commerce.grant_api('regress_api_anon', 'regress_api_buyer', 'regress_api_seller', 'regress_api_admin', 'regress_nobody');
+SET LOCAL commerce.direct_charge = off;
+SELECT commerce.grant_api('regress_api_anon', 'regress_api_buyer', 'regress_api_seller', 'regress_api_admin', 'regress_nobody');
+ROLLBACK;
+DROP ROLE regress_api_anon, regress_api_buyer, regress_api_seller, regress_api_admin;
 
 DROP OWNED BY "regress App";
 DROP ROLE "regress App", regress_nobody;

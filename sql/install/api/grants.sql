@@ -19,11 +19,18 @@ DECLARE
 	missing name;
 	granted record;
 BEGIN
+	SELECT a.name INTO missing
+	FROM (VALUES ('anon', grant_api.anon), ('buyer', grant_api.buyer), ('seller', grant_api.seller), ('admin', grant_api.admin),
+				 ('authenticator', grant_api.authenticator)) a (name, role)
+	WHERE a.role IS NULL LIMIT 1;
+	IF FOUND THEN
+		PERFORM commerce_private.raise_invalid(missing, 'must not be null');
+	END IF;
 	SELECT r.name INTO missing
 	FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = r.name);
 	IF FOUND THEN
-		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', coalesce(missing, 'NULL')), 'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
+		PERFORM commerce_private.raise_error('ENTITY_NOT_FOUND', pg_catalog.jsonb_build_object('entity', 'role', 'id', missing), 'Create the database roles first: anonymous, buyer, seller and admin without LOGIN, and the one that PostgREST connects as.');
 	END IF;
 	IF (SELECT count(DISTINCT r.name) FROM pg_catalog.unnest(everybody || grant_api.authenticator) AS r (name)) < 5 THEN
 		PERFORM commerce_private.raise_invalid('roles', 'must be five different ones');
@@ -90,9 +97,12 @@ DECLARE
 	own_policy name := commerce_private.api_policy(revoke_api.role);
 	policy record;
 BEGIN
+	IF revoke_api.role IS NULL THEN
+		PERFORM commerce_private.raise_invalid('role', 'must not be null');
+	END IF;
 	DELETE FROM commerce_private.api_roles r WHERE r.role = revoke_api.role;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('role', coalesce(revoke_api.role, 'NULL'));
+		PERFORM commerce_private.raise_not_found('role', revoke_api.role);
 	END IF;
 	-- a role that was dropped since has nothing left
 	IF own_policy IS NOT NULL THEN

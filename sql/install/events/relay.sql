@@ -29,10 +29,10 @@ COMMENT ON FUNCTION commerce.lock_subscription(text) IS
 
 CREATE FUNCTION commerce.unlock_subscription(subscription text)
 RETURNS boolean
-LANGUAGE C VOLATILE STRICT
+LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_unlock_subscription';
 COMMENT ON FUNCTION commerce.unlock_subscription(text) IS
-	'gives back what lock_subscription() took, as often as it was taken; false when this session does not have it';
+	'gives back what lock_subscription() took, as often as it was taken; false when this session does not have it. Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce_private.start_delivering(subscription text)
 RETURNS boolean

@@ -10,7 +10,6 @@ BEGIN
 	PERFORM commerce_private.check_text('subscription', set_http_sink.subscription),
 		commerce_private.check_text('url', set_http_sink.url),
 		commerce_private.check_text('secret_name', set_http_sink.secret_name);
-	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
 	IF set_http_sink.url IS NULL OR set_http_sink.url !~ '^https?://[^/?#@\s]+([/?#]\S*)?$' THEN
 		PERFORM commerce_private.raise_invalid('url', 'must begin with http:// or https:// and name a host, without a user or password', 'Credentials belong into the relay''s file.');
 	END IF;
@@ -20,6 +19,7 @@ BEGIN
 	IF set_http_sink.max_attempts IS NULL OR set_http_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
 		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
 	END IF;
+	PERFORM commerce_private.lock_subscription_row(set_http_sink.subscription);
 	UPDATE commerce.subscriptions s
 	SET sink = 'HTTP', url = set_http_sink.url, brokers = NULL, topic = NULL, secret_name = set_http_sink.secret_name,
 		batch_size = set_http_sink.batch_size, max_attempts = set_http_sink.max_attempts
@@ -41,7 +41,6 @@ BEGIN
 		commerce_private.check_text('brokers', set_kafka_sink.brokers),
 		commerce_private.check_text('topic', set_kafka_sink.topic),
 		commerce_private.check_text('secret_name', set_kafka_sink.secret_name);
-	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
 	IF pg_catalog.btrim(coalesce(set_kafka_sink.brokers, '')) = '' THEN
 		PERFORM commerce_private.raise_invalid('brokers', 'must name the bootstrap servers, such as kafka1:9092,kafka2:9092');
 	END IF;
@@ -51,6 +50,7 @@ BEGIN
 	IF set_kafka_sink.max_attempts IS NULL OR set_kafka_sink.max_attempts NOT BETWEEN 1 AND 100 THEN
 		PERFORM commerce_private.raise_invalid('max_attempts', 'must be from 1 to 100');
 	END IF;
+	PERFORM commerce_private.lock_subscription_row(set_kafka_sink.subscription);
 	UPDATE commerce.subscriptions s
 	SET sink = 'KAFKA', url = NULL, brokers = set_kafka_sink.brokers, topic = set_kafka_sink.topic,
 		secret_name = set_kafka_sink.secret_name, batch_size = 1, max_attempts = set_kafka_sink.max_attempts

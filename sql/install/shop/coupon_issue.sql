@@ -63,6 +63,9 @@ DECLARE
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	IF issue_coupon.coupon_id IS NULL OR issue_coupon.user_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid(CASE WHEN issue_coupon.coupon_id IS NULL THEN 'coupon_id' ELSE 'user_id' END, 'must not be null');
+	END IF;
 	PERFORM commerce_private.check_text('note', issue_coupon.note);
 	PERFORM commerce_private.require_who(issue_coupon.actor_id, commerce_private.coupon_seller(issue_coupon.coupon_id));
 	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, issue_coupon.actor_id, issue_coupon.note);
