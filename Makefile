@@ -54,6 +54,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	events/relay \
 	events/retention \
 	api/callers \
+	api/moment \
 	api/endpoints \
 	api/views \
 	api/grants \

@@ -22,8 +22,10 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "api/api_request.h"
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/text_limit.h"
@@ -68,7 +70,21 @@ read_text(const ApiArgument *argument, Oid type, char *string)
 	Oid			input;
 	Oid			parameter;
 	Datum		value;
+	TimestampTz at;
+	DateADT		day;
 
+	if (type == TIMESTAMPTZOID)
+	{
+		if (!calendar_read_time(string, &at))
+			raise_invalid(argument->name, NO_TIME);
+		return TimestampTzGetDatum(at);
+	}
+	if (type == DATEOID)
+	{
+		if (!calendar_read_day(string, &day))
+			raise_invalid(argument->name, NO_DAY);
+		return DateADTGetDatum(day);
+	}
 	if (type == TEXTOID)
 	{
 		value = CStringGetTextDatum(string);

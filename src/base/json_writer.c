@@ -8,12 +8,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/datetime.h"
-#include "utils/json.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/json_writer.h"
 
@@ -211,14 +209,7 @@ json_put_jsonb(JsonWriter *writer, const char *key, Jsonb *jsonb)
 void
 json_put_time(JsonWriter *writer, const char *key, TimestampTz at)
 {
-	char	   *text = NULL;
-
-	if (at != 0)
-	{
-		text = palloc(MAXDATELEN + 1);
-		JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
-	}
-	json_put_text(writer, key, text);
+	json_put_text(writer, key, at == 0 ? NULL : calendar_time_text(at));
 }
 
 Jsonb *

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -61,7 +62,7 @@ require_payable(const Order *order)
 					D_TEXT("from", catalog_label_name(TYPE_ORDER_STATUS, order->status)),
 					D_TEXT("to", catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)));
 	if (GetCurrentTransactionStartTimestamp() > until)
-		raise_error(ERROR_RESERVATION_EXPIRED, D_INT("order_id", order->id), D_TEXT("until", timestamptz_to_str(until)));
+		raise_error(ERROR_RESERVATION_EXPIRED, D_INT("order_id", order->id), D_TEXT("until", calendar_time_text(until)));
 }
 
 /* Gives a locked order that has taken again what it had its pending state, with its payment and event. */

@@ -5,3 +5,6 @@ SELECT commerce.create_user('Ann', 'ann@example.com', role => 'ADMIN');
 SELECT count(commerce.create_user('Page ' || i)) FROM generate_series(1, 1000) i;
 -- all would be compiled, if it were not for jit = off in deploy/roles.sql
 ALTER ROLE authenticator SET jit_above_cost = 0;
+-- a server of another place: no answer shows it
+ALTER ROLE authenticator SET TimeZone = 'America/St_Johns';
+ALTER ROLE authenticator SET DateStyle = 'German';

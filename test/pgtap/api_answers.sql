@@ -3,7 +3,16 @@
 -- is not declared, none that is declared and not there.
 
 \ir api_helpers.psql
+-- no answer's time depends on any of these
+SET TimeZone = 'Asia/Kathmandu';
+SET DateStyle = 'German';
+SET IntervalStyle = 'sql_standard';
 SELECT no_plan();
+
+-- The one form of times in answers and events.
+CREATE FUNCTION tap.moment_form() RETURNS text LANGUAGE sql AS $$
+	SELECT '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00$'
+$$;
 
 -- Where a value is not as its schema says.
 CREATE FUNCTION tap.differences(schema jsonb, given jsonb, path text) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -25,8 +34,8 @@ BEGIN
 	IF given <> schema->'const' OR NOT schema->'enum' @> given THEN
 		RETURN NEXT format('%s cannot be %s', path, given);
 	END IF;
-	IF schema->>'format' = 'date-time' AND kind = 'string' THEN
-		PERFORM (given #>> '{}')::timestamptz;
+	IF schema->>'format' = 'date-time' AND kind = 'string' AND given #>> '{}' !~ tap.moment_form() THEN
+		RETURN NEXT format('%s has a time of another form: %s', path, given);
 	END IF;
 	IF kind = 'array' THEN
 		FOR m IN SELECT * FROM jsonb_array_elements(given) LOOP
@@ -239,7 +248,11 @@ CROSS JOIN LATERAL tap.http(e.caller, e.called, CASE e.called WHEN 'cancel_order
 CREATE FUNCTION tap.rows_of(view name) RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tap.become(CASE view WHEN 'seller_orders' THEN 'seller 3' ELSE 'admin 5' END, 'GET', '/' || view, '{}');
-	RETURN QUERY EXECUTE format('SELECT to_jsonb(v) FROM commerce_api.%I v', view);
+	-- times by the cast of their domain, as PostgREST does it
+	RETURN QUERY EXECUTE (SELECT format('SELECT to_jsonb(v) %s FROM commerce_api.%I v',
+			string_agg(format('|| jsonb_build_object(%L, commerce_api.moment_to_json(v.%I))', a.attname, a.attname), ' ')
+				FILTER (WHERE a.atttypid = 'commerce_api.moment'::regtype), view)
+		FROM pg_attribute a WHERE a.attrelid = format('commerce_api.%I', view)::regclass AND a.attnum > 0);
 	PERFORM tap.unbecome();
 END
 $$;
@@ -279,6 +292,15 @@ SELECT is_empty(
 	  WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relname NOT IN ('subscriptions', 'popular_products')
 		AND NOT EXISTS (SELECT FROM pg_attribute s WHERE s.attrelid = v.oid AND s.attname = a.attname)$$,
 	'a view shows every column of its table that is not ours alone');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute a JOIN pg_class v ON v.oid = a.attrelid
+	WHERE v.relnamespace = 'commerce_api'::regnamespace AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)$$, 'every time of a view is a moment');
+
+-- events
+CREATE TABLE tap.event_times AS
+	SELECT o.type, t #>> '{}' AS text FROM commerce.outbox o, jsonb_path_query(o.payload, '$.** ? (@.type() == "string")') t
+	WHERE t #>> '{}' ~ '^(\d{4}-\d\d-\d\d|\d\d[./]\d\d[./]\d{4})';
+SELECT cmp_ok(count(DISTINCT type), '>', 10::bigint, 'there are times in events') FROM tap.event_times;
+SELECT is_empty($$SELECT * FROM tap.event_times WHERE text !~ tap.moment_form()$$, 'they have the same form');
 
 -- every answer has an example, which is as its schema says; and functions promise what they answer
 CREATE TABLE tap.contents AS

@@ -574,7 +574,7 @@ BEGIN
 	LOOP
 		EXECUTE pg_catalog.format(
 			'CREATE FUNCTION commerce_api.%I(%s) RETURNS json LANGUAGE C %s SECURITY DEFINER '
-			'SET search_path = pg_catalog, pg_temp AS ''MODULE_PATHNAME'', ''commerce_api_call''',
+			'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' AS ''MODULE_PATHNAME'', ''commerce_api_call''',
 			endpoint.name, CASE WHEN endpoint.reads THEN endpoint.named ELSE 'jsonb' END,
 			CASE WHEN endpoint.reads THEN 'STABLE' ELSE 'VOLATILE' END);
 		EXECUTE pg_catalog.format('COMMENT ON FUNCTION commerce_api.%I IS %L', endpoint.name,

@@ -44,6 +44,9 @@ BEGIN
 	INSERT INTO commerce_private.api_roles (role, api_role)
 	VALUES (grant_api.anon, 'ANONYMOUS'), (grant_api.buyer, 'BUYER'), (grant_api.seller, 'SELLER'), (grant_api.admin, 'ADMIN');
 
+	-- PostgREST uses the casts that its own role may
+	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION commerce_api.moment_to_json(commerce_api.moment), '
+		'commerce_api.moment_from_text(text) TO %I', grant_api.authenticator);
 	FOR granted IN SELECT r.role, r.api_role FROM commerce_private.api_roles r WHERE r.role = ANY (everybody) LOOP
 		IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
 					   WHERE m.roleid = pg_catalog.quote_ident(granted.role)::regrole AND m.member = pg_catalog.quote_ident(grant_api.authenticator)::regrole) THEN

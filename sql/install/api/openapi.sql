@@ -10,6 +10,7 @@ AS $$
 			pg_catalog.jsonb_build_object('anyOf', pg_catalog.jsonb_build_array(
 				pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || t.typname), '{"type": "null"}'::jsonb))
 		WHEN t.typtype = 'e' THEN pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || t.typname)
+		WHEN t.typtype = 'd' THEN commerce_private.api_schema_of(t.typbasetype::regtype, nullable)
 		WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN
 			pg_catalog.jsonb_build_object('type', b.type, 'items', commerce_private.api_schema_of(t.typelem::regtype, false))
 		WHEN api_schema_of.type = 'jsonb'::regtype THEN '{}'
@@ -55,7 +56,7 @@ AS $$
 				ELSE '1' END)::jsonb
 			WHEN 'number' THEN (CASE WHEN name ~ 'lag' THEN '0' ELSE '1' END)::jsonb
 			WHEN 'string' THEN (CASE
-				WHEN schema ->> 'format' = 'date-time' THEN '"2026-12-01T09:00:00+09:00"'
+				WHEN schema ->> 'format' = 'date-time' THEN '"2026-12-01T00:00:00+00:00"'
 				WHEN schema ->> 'format' = 'date' THEN '"2026-12-01"'
 				WHEN schema ->> 'format' = 'uuid' THEN '"7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e"'
 				WHEN name = 'email' THEN '"kim@example.com"'

@@ -18,7 +18,7 @@ CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
 		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
 		   p.image_urls, CASE WHEN p.metadata IS NOT NULL
 			   AND (p.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
-			   THEN p.metadata END AS metadata, p.created_at, p.updated_at
+			   THEN p.metadata END AS metadata, p.created_at::commerce_api.moment AS created_at, p.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.products p
 	-- OFFSET 0 keeps it one look-up for each product
 	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
@@ -47,7 +47,7 @@ COMMENT ON FUNCTION commerce_api.variants(commerce_api.products) IS 'the other p
 CREATE VIEW commerce_api.my_products WITH (security_invoker = true) AS
 	SELECT p.id, p.seller_id, l.seller_name, p.name, p.description, p.category, p.price, p.discount, l.discount_now,
 		   l.price_now, p.shipping_fee, p.max_per_order, p.max_per_user, l.stock, l.status, p.sku, p.group_id, p.tax_exempt,
-		   p.image_urls, p.metadata, p.created_at, p.updated_at
+		   p.image_urls, p.metadata, p.created_at::commerce_api.moment AS created_at, p.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.products p
 	-- OFFSET 0 keeps it one look-up for each product
 	JOIN LATERAL (SELECT o.seller_name, o.discount_now, o.price_now, o.stock, o.status
@@ -60,14 +60,14 @@ CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
 		   -- as commerce_private.reductions has it
 		   p.price - least(p.price, greatest(p.discount, CASE m.kind WHEN 'FIXED' THEN m.value
 															ELSE p.price / 100 * m.value + p.price % 100 * m.value / 100 END)) AS price,
-		   m.starts_at, m.ends_at
+		   m.starts_at::commerce_api.moment AS starts_at, m.ends_at::commerce_api.moment AS ends_at
 	FROM commerce.promotions m
 	JOIN commerce.products p ON p.id = m.product_id;
 COMMENT ON VIEW commerce_api.promotions IS 'the promotions that run, of products of the catalogue; for a seller all of its own products, for an administrator all';
 COMMENT ON COLUMN commerce_api.promotions.price IS 'won per unit while it runs, where no larger one runs';
 
 CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
-	SELECT e.product_id, e.delta, e.reason, e.order_item_id, e.actor_id, e.note, e.at FROM commerce.stock_entries e;
+	SELECT e.product_id, e.delta, e.reason, e.order_item_id, e.actor_id, e.note, e.at::commerce_api.moment AS at FROM commerce.stock_entries e;
 COMMENT ON VIEW commerce_api.stock_entries IS 'every unit of stock that came or went, of a seller''s own products; for an administrator all';
 
 CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
@@ -75,12 +75,12 @@ CREATE VIEW commerce_api.sellers WITH (security_invoker = true) AS
 		   s.active, s.shipping_fee, s.free_shipping_from,
 		   CASE WHEN s.metadata IS NOT NULL
 			   AND (s.id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
-			   THEN s.metadata END AS metadata, s.created_at, s.updated_at
+			   THEN s.metadata END AS metadata, s.created_at::commerce_api.moment AS created_at, s.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.sellers s;
 COMMENT ON VIEW commerce_api.sellers IS 'the businesses that sell; metadata is for the seller itself and administrators';
 
 CREATE VIEW commerce_api.popular_products WITH (security_invoker = true) AS
-	SELECT p.rank, p.product_id, p.name, p.price, p.price_now, p.units_sold, p.as_of FROM commerce.popular_products() p;
+	SELECT p.rank, p.product_id, p.name, p.price, p.price_now, p.units_sold, p.as_of::commerce_api.moment AS as_of FROM commerce.popular_products() p;
 COMMENT ON VIEW commerce_api.popular_products IS 'the five products of which most units were sold today and on the two days before';
 
 CREATE FUNCTION commerce_api.product(commerce_api.popular_products)
@@ -93,39 +93,39 @@ COMMENT ON FUNCTION commerce_api.product(commerce_api.popular_products) IS 'the 
 
 CREATE VIEW commerce_api.coupons WITH (security_invoker = true) AS
 	SELECT c.id, c.name, c.description, c.kind, c.value, c.max_discount, c.round_unit, c.min_order_amount, c.scope,
-		   c.seller_id, c.product_id, c.quantity, l.remaining, c.issue_from, c.issue_until, c.valid_days,
-		   c.valid_until, c.stopped_at, c.max_units, c.claimable,
+		   c.seller_id, c.product_id, c.quantity, l.remaining, c.issue_from::commerce_api.moment AS issue_from, c.issue_until::commerce_api.moment AS issue_until, c.valid_days,
+		   c.valid_until::commerce_api.moment AS valid_until, c.stopped_at::commerce_api.moment AS stopped_at, c.max_units, c.claimable,
 		   CASE WHEN c.metadata IS NOT NULL
 			   AND (c.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin()))
-			   THEN c.metadata END AS metadata, l.status, c.created_at, c.updated_at
+			   THEN c.metadata END AS metadata, l.status, c.created_at::commerce_api.moment AS created_at, c.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.coupons c
 	JOIN commerce.coupon_list l ON l.id = c.id;
 COMMENT ON VIEW commerce_api.coupons IS 'the coupons of the shop; those that are claimable, with status ACTIVE, can be claimed; metadata is for their sellers and administrators';
 
 CREATE VIEW commerce_api.quota_entries WITH (security_invoker = true) AS
-	SELECT e.coupon_id, e.delta, e.reason, e.actor_id, e.note, e.at FROM commerce.quota_entries e;
+	SELECT e.coupon_id, e.delta, e.reason, e.actor_id, e.note, e.at::commerce_api.moment AS at FROM commerce.quota_entries e;
 COMMENT ON VIEW commerce_api.quota_entries IS 'how the quantity of a seller''s own coupons came about and changed; for an administrator of all';
 
 CREATE VIEW commerce_api.coupon_issues WITH (security_invoker = true) AS
 	SELECT i.id, i.user_id, i.coupon_id, i.name, i.description, i.kind, i.value, i.max_discount, i.round_unit,
-		   i.min_order_amount, i.max_units, i.scope, i.seller_id, i.product_id, i.status, i.issued_at, i.expires_at,
-		   i.used_at, i.used_order_id
+		   i.min_order_amount, i.max_units, i.scope, i.seller_id, i.product_id, i.status, i.issued_at::commerce_api.moment AS issued_at, i.expires_at::commerce_api.moment AS expires_at,
+		   i.used_at::commerce_api.moment AS used_at, i.used_order_id
 	FROM commerce.coupon_issues i;
 COMMENT ON VIEW commerce_api.coupon_issues IS 'the caller''s coupons; for an administrator all';
 
 CREATE VIEW commerce_api.users WITH (security_invoker = true) AS
-	SELECT u.id, u.external_id, u.name, u.email, u.phone, u.balance, u.address, u.role, u.status, u.erased_at, u.metadata,
-		   u.created_at, u.updated_at
+	SELECT u.id, u.external_id, u.name, u.email, u.phone, u.balance, u.address, u.role, u.status, u.erased_at::commerce_api.moment AS erased_at, u.metadata,
+		   u.created_at::commerce_api.moment AS created_at, u.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.users u;
 COMMENT ON VIEW commerce_api.users IS 'the caller; for an administrator everybody';
 
 CREATE VIEW commerce_api.balance_entries WITH (security_invoker = true) AS
-	SELECT e.user_id, e.number, e.kind, e.amount, e.balance_after, e.order_id, e.payment_id, e.reference, e.at
+	SELECT e.user_id, e.number, e.kind, e.amount, e.balance_after, e.order_id, e.payment_id, e.reference, e.at::commerce_api.moment AS at
 	FROM commerce.balance_entries e;
 COMMENT ON VIEW commerce_api.balance_entries IS 'what came into the caller''s balance and went out; for an administrator everybody''s';
 
 CREATE VIEW commerce_api.orders WITH (security_invoker = true) AS
-	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at, o.updated_at, o.paid_at, o.expires_at,
+	SELECT o.id, o.user_id, o.status, o.payment_method, o.created_at::commerce_api.moment AS created_at, o.updated_at::commerce_api.moment AS updated_at, o.paid_at::commerce_api.moment AS paid_at, o.expires_at::commerce_api.moment AS expires_at,
 		   o.items_total, o.item_discount_total, o.order_discount, o.shipping_discount, o.shipping_total,
 		   o.payment_amount, o.tax_free_amount, o.refunded_amount,
 		   o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata, o.imported
@@ -135,7 +135,7 @@ COMMENT ON VIEW commerce_api.orders IS 'the caller''s orders; for an administrat
 CREATE VIEW commerce_api.order_items WITH (security_invoker = true) AS
 	SELECT i.id, i.order_id, i.seq, i.product_id, i.seller_id, i.product_name, i.status, i.quantity, i.unit_price,
 		   i.unit_discount, i.unit_final, i.line_total, i.order_discount_share, i.shipping_fee, i.shipping_discount,
-		   i.coupon_issue_id, i.split_from, i.delivered_at, i.line, i.tax_exempt, i.deduction,
+		   i.coupon_issue_id, i.split_from, i.delivered_at::commerce_api.moment AS delivered_at, i.line, i.tax_exempt, i.deduction,
 		   -- not plainly: a second way from an item to a product would make order_items(products(*)) ambiguous
 		   coalesce(i.replacement_product_id) AS replacement_product_id, i.shipment_id
 	FROM commerce.order_items i;
@@ -146,7 +146,9 @@ COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a sell
 CREATE VIEW commerce_private.api_seller_orders WITH (security_barrier = true) AS
 	SELECT o.id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, t.items
 	FROM commerce.orders o
-	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq) AS items
+	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal()
+							-- a jsonb's times would be in the session's TimeZone
+							|| pg_catalog.jsonb_build_object('delivered_at', commerce_api.moment_to_json(i.delivered_at)) ORDER BY i.seq) AS items
 						FROM commerce.order_items i
 						WHERE i.order_id = o.id AND i.seller_id = (SELECT commerce_private.current_seller_id())) t
 	WHERE o.id IN (SELECT i.order_id FROM commerce.order_items i WHERE i.seller_id = (SELECT commerce_private.current_seller_id()));
@@ -154,32 +156,32 @@ COMMENT ON VIEW commerce_private.api_seller_orders IS 'orders as the seller of s
 COMMENT ON COLUMN commerce_private.api_seller_orders.items IS 'the seller''s lines of the order';
 
 CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
-	SELECT o.id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.items
+	SELECT o.id, o.created_at::commerce_api.moment AS created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.items
 	FROM commerce_private.api_seller_orders o;
 COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
-	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at, e.actor, e.actor_id, e.note
+	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at::commerce_api.moment AS at, e.actor, e.actor_id, e.note
 	FROM commerce.order_item_events e;
 COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
 
 CREATE VIEW commerce_api.shipments WITH (security_invoker = true) AS
-	SELECT s.id, s.order_id, s.seller_id, s.carrier, s.tracking_number, s.at FROM commerce.shipments s;
+	SELECT s.id, s.order_id, s.seller_id, s.carrier, s.tracking_number, s.at::commerce_api.moment AS at FROM commerce.shipments s;
 COMMENT ON VIEW commerce_api.shipments IS 'parcels of the caller''s orders; for a seller those it sent; for an administrator all';
 
 CREATE VIEW commerce_api.order_coupons WITH (security_invoker = true) AS
-	SELECT c.order_id, c.coupon_issue_id, c.discount, c.restored_at FROM commerce.order_coupons c;
+	SELECT c.order_id, c.coupon_issue_id, c.discount, c.restored_at::commerce_api.moment AS restored_at FROM commerce.order_coupons c;
 COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s orders used; for an administrator all';
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
-	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at, p.refund_of,
-		   p.charge_id, p.provider_event_id, p.requested_at, p.at
+	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at::commerce_api.moment AS expires_at, p.refund_of,
+		   p.charge_id, p.provider_event_id, p.requested_at::commerce_api.moment AS requested_at, p.at::commerce_api.moment AS at
 	FROM commerce.payments p;
 COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';
 
 CREATE VIEW commerce_api.order_sheets WITH (security_invoker = true) AS
 	SELECT s.id, s.user_id, s.coupon_issue_ids, s.items_total, s.item_discount_total, s.order_discount,
-		   s.shipping_discount, s.shipping_total, s.payment_amount, s.created_at, s.expires_at, s.consumed_order_id
+		   s.shipping_discount, s.shipping_total, s.payment_amount, s.created_at::commerce_api.moment AS created_at, s.expires_at::commerce_api.moment AS expires_at, s.consumed_order_id
 	FROM commerce.order_sheets s;
 COMMENT ON VIEW commerce_api.order_sheets IS 'the caller''s order sheets; for an administrator all';
 
@@ -191,8 +193,8 @@ CREATE VIEW commerce_api.order_sheet_items WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.order_sheet_items IS 'priced lines of the caller''s order sheets; for an administrator all';
 
 CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
-	SELECT j.name, j.purpose, j.schedule, j.last_started_at, j.last_finished_at, j.last_rows, j.failures,
-		   j.last_error, j.last_error_at
+	SELECT j.name, j.purpose, j.schedule, j.last_started_at::commerce_api.moment AS last_started_at, j.last_finished_at::commerce_api.moment AS last_finished_at, j.last_rows, j.failures,
+		   j.last_error, j.last_error_at::commerce_api.moment AS last_error_at
 	FROM commerce.job_status j
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.job_status IS 'the periodic jobs, when each ran last, and its last error; for administrators';
@@ -202,34 +204,34 @@ CREATE VIEW commerce_api.order_item_transitions WITH (security_invoker = true) A
 COMMENT ON VIEW commerce_api.order_item_transitions IS 'every step that an order item can take, and who may make it';
 
 CREATE VIEW commerce_api.subscriptions WITH (security_invoker = true) AS
-	SELECT s.name, s.state, s.paused_at, s.pause_reason, s.sink, s.destination, s.event_types, s.cursor, s.lag_events,
-		   s.lag_seconds, s.parked, s.dead_letters, s.attempts, s.delivered, s.failures, s.last_success_at,
-		   s.last_error, s.last_error_at
+	SELECT s.name, s.state, s.paused_at::commerce_api.moment AS paused_at, s.pause_reason, s.sink, s.destination, s.event_types, s.cursor, s.lag_events,
+		   s.lag_seconds, s.parked, s.dead_letters, s.attempts, s.delivered, s.failures, s.last_success_at::commerce_api.moment AS last_success_at,
+		   s.last_error, s.last_error_at::commerce_api.moment AS last_error_at
 	FROM commerce.subscription_status s
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.subscriptions IS 'every subscription to events: how far it is behind, and how its deliveries go; for administrators';
 
 CREATE VIEW commerce_api.dead_letters WITH (security_invoker = true) AS
-	SELECT d.subscription, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload, d.created_at, d.attempts,
-		   d.last_error, d.died_at
+	SELECT d.subscription, d.position, d.id, d.type, d.aggregatetype, d.aggregateid, d.payload, d.created_at::commerce_api.moment AS created_at, d.attempts,
+		   d.last_error, d.died_at::commerce_api.moment AS died_at
 	FROM commerce.dead_letters d
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.dead_letters IS 'events that the relay has given up; for administrators';
 
 CREATE VIEW commerce_api.outbox_segments WITH (security_invoker = true) AS
-	SELECT s.segment, s.newest_event_at, s.bytes, s.retained_until, s.held_by
+	SELECT s.segment, s.newest_event_at::commerce_api.moment AS newest_event_at, s.bytes, s.retained_until::commerce_api.moment AS retained_until, s.held_by
 	FROM commerce.outbox_segments s
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.outbox_segments IS 'the daily segments of the outbox that have events in them; for administrators';
 
 CREATE VIEW commerce_api.conversion_by_hour WITH (security_invoker = true) AS
-	SELECT c.hour, c.sheets, c.matured, c.paid, c.percent
+	SELECT c.hour::commerce_api.moment AS hour, c.sheets, c.matured, c.paid, c.percent
 	FROM commerce.conversion_by_hour c
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.conversion_by_hour IS 'order sheets by the hour in which they were made, and how many became paid orders; for administrators';
 
 CREATE VIEW commerce_api.conversion_by_minute WITH (security_invoker = true) AS
-	SELECT c.minute, c.sheets, c.matured, c.paid, c.percent
+	SELECT c.minute::commerce_api.moment AS minute, c.sheets, c.matured, c.paid, c.percent
 	FROM commerce.conversion_by_minute c
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.conversion_by_minute IS 'order sheets by the minute in which they were made, and how many became paid orders; for administrators';

@@ -20,18 +20,32 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_amount(text, bigint) IS
 	'raises INVALID_REQUEST when money is negative or above 1 000 000 000 000. NULL passes';
 
+CREATE FUNCTION commerce_private.is_time(at timestamptz)
+RETURNS boolean
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_is_time';
+COMMENT ON FUNCTION commerce_private.is_time(timestamptz) IS
+	'whether a time can be kept: finite, and of a year from 1 to 9999, as RFC 3339 has them';
+
+CREATE FUNCTION commerce_private.read_time(given text)
+RETURNS timestamptz
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_read_time';
+COMMENT ON FUNCTION commerce_private.read_time(text) IS
+	'a time as requests write it, 2026-12-01T09:00:00+09:00; without an offset it is in commerce.timezone, and a day alone is its midnight. NULL: it is none';
+
 CREATE FUNCTION commerce_private.check_time(argument text, value timestamptz)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT pg_catalog.isfinite(check_time.value) THEN
-		PERFORM commerce_private.raise_invalid(check_time.argument, 'must be finite');
+	IF NOT commerce_private.is_time(check_time.value) THEN
+		PERFORM commerce_private.raise_invalid(check_time.argument, 'must be finite, and of a year from 1 to 9999');
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_time(text, timestamptz) IS
-	'raises INVALID_REQUEST for infinity. NULL passes';
+	'raises INVALID_REQUEST for what is_time() refuses. NULL passes';
 
 CREATE FUNCTION commerce_private.check_end(argument text, value timestamptz, start timestamptz)
 RETURNS void

@@ -344,7 +344,7 @@ BEGIN
 		END IF;
 		IF EXISTS (SELECT FROM commerce_private.outbox_purged p
 				   WHERE ROW (p.era, p.key, p.position) > ROW (wanted.era, wanted.key, wanted.position)) THEN
-			PERFORM commerce_private.raise_invalid('to_position', 'must not be before events that retention has removed', 'to_time => ''-infinity'' goes to the oldest event that is left.');
+			PERFORM commerce_private.raise_invalid('to_position', 'must not be before events that retention has removed', 'An earlier to_time goes to the oldest event that is left.');
 		END IF;
 	ELSE
 		SELECT e.era, e.key, e.position INTO wanted

@@ -72,7 +72,7 @@ COMMENT ON FUNCTION commerce_private.usual_conversion(timestamptz) IS
 
 CREATE FUNCTION commerce_private.judge_window(window_start timestamptz, window_end timestamptz)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
 	enough CONSTANT int := 50;

@@ -32,6 +32,8 @@ CREATE TABLE commerce.coupons (
 													ELSE value = 0 END),
 	CONSTRAINT coupons_validity_check CHECK (pg_catalog.num_nonnulls(valid_days, valid_until) = 1),
 	CONSTRAINT coupons_window_check CHECK (issue_from < issue_until),
+	CONSTRAINT coupons_times_check CHECK (commerce_private.is_time(issue_from) AND commerce_private.is_time(issue_until)
+										  AND commerce_private.is_time(valid_until)),
 	CONSTRAINT coupons_shipping_check CHECK (kind <> 'FREE_SHIPPING' OR product_id IS NULL),
 	CONSTRAINT coupons_units_check CHECK (max_units IS NULL OR product_id IS NOT NULL)
 );
@@ -130,7 +132,7 @@ COMMENT ON FUNCTION commerce_private.check_new_coupon(commerce.coupons) IS
 
 CREATE FUNCTION commerce_private.offer_event(c commerce.coupons, event_type text, actor bigint, note text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Coupon', c.id::text, event_type,

@@ -24,7 +24,8 @@ CREATE TABLE commerce.coupon_issues (
 	xid              bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
 	CONSTRAINT coupon_issues_user_coupon_key UNIQUE (user_id, coupon_id),
 	CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
-	CHECK ((status = 'USED') = (used_at IS NOT NULL))
+	CHECK ((status = 'USED') = (used_at IS NOT NULL)),
+	CONSTRAINT coupon_issues_times_check CHECK (commerce_private.is_time(expires_at))
 ) WITH (fillfactor = 90);
 CREATE INDEX coupon_issues_quota_idx ON commerce.coupon_issues (coupon_id, xid);
 CREATE INDEX coupon_issues_expires_at_idx ON commerce.coupon_issues (expires_at) WHERE status = 'ACTIVE';
@@ -107,7 +108,7 @@ COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
 
 CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
@@ -119,7 +120,7 @@ COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) 
 
 CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -62,16 +62,11 @@ RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	value timestamptz;
+	given text := commerce_private.imported_text(document, '', attribute);
+	value timestamptz := CASE WHEN given IS NULL THEN missing ELSE commerce_private.read_time(given) END;
 BEGIN
-	BEGIN
-		value := commerce_private.imported_text(document, '', attribute)::timestamptz;
-	EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR invalid_parameter_value THEN
-		value := 'infinity';
-	END;
-	value := coalesce(value, missing);
-	IF value IS NULL OR NOT pg_catalog.isfinite(value) THEN
-		PERFORM commerce_private.raise_invalid('imported', attribute || ' must be a time');
+	IF value IS NULL THEN
+		PERFORM commerce_private.raise_invalid('imported', attribute || ' must be a time such as 2026-12-01T09:00:00+09:00');
 	END IF;
 	RETURN value;
 END
@@ -345,7 +340,7 @@ COMMENT ON FUNCTION commerce_private.require_imported_use(jsonb) IS
 
 CREATE FUNCTION commerce.import_coupon_issue(imported jsonb, idempotency_key text DEFAULT NULL)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 <<given>>
 DECLARE
@@ -393,7 +388,7 @@ BEGIN
 
 	issue.id := commerce_private.insert_imported_issue(coupon.id, holder.id, issued, expires);
 	UPDATE commerce.coupon_issues i
-	SET status = given.status::commerce.coupon_issue_status, used_at = (imported->>'used_at')::timestamptz,
+	SET status = given.status::commerce.coupon_issue_status, used_at = commerce_private.read_time(imported->>'used_at'),
 		used_order_id = (imported->>'used_order_id')::bigint
 	WHERE i.id = issue.id
 	RETURNING * INTO issue;

@@ -33,7 +33,7 @@ COMMENT ON FUNCTION commerce_private.export_orders(bigint) IS
 
 CREATE FUNCTION commerce.export_user(user_id bigint)
 RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 SET enable_seqscan = off
 AS $$
 DECLARE
@@ -119,7 +119,7 @@ COMMENT ON FUNCTION commerce_private.forget_keys(bigint) IS
 
 CREATE FUNCTION commerce.erase_user(user_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.users
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE

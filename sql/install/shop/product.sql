@@ -108,7 +108,7 @@ COMMENT ON FUNCTION commerce_private.check_product_row(commerce.products) IS
 
 CREATE FUNCTION commerce_private.product_event(p commerce.products, event_type text, more jsonb, key bigint)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Product', p.id::text, event_type,

@@ -8,7 +8,8 @@ CREATE TABLE commerce.promotions (
 	starts_at  timestamptz NOT NULL,
 	ends_at    timestamptz NOT NULL,
 	event_key  bigint NOT NULL DEFAULT 0,
-	CHECK (starts_at <= ends_at)
+	CHECK (starts_at <= ends_at),
+	CONSTRAINT promotions_times_check CHECK (commerce_private.is_time(starts_at) AND commerce_private.is_time(ends_at))
 );
 CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
 CREATE INDEX promotions_ends_at_idx ON commerce.promotions (ends_at);
@@ -33,7 +34,7 @@ COMMENT ON VIEW commerce_private.reductions IS
 
 CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor bigint, note text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Promotion', p.id::text, event_type,

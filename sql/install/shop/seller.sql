@@ -27,7 +27,7 @@ COMMENT ON FUNCTION commerce_private.check_seller(text, text, text, text, text, 
 
 CREATE FUNCTION commerce_private.seller_event(s commerce.sellers, event_type text, actor bigint, note text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Seller', s.id::text, event_type,

@@ -92,7 +92,7 @@ COMMENT ON FUNCTION commerce_private.check_user(text, text, text, text, text, js
 
 CREATE FUNCTION commerce_private.user_event(u commerce.users, event_type text, more jsonb)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('User', u.id::text, event_type,
