@@ -253,7 +253,8 @@ SELECT e.name, coalesce(e.function, 'commerce.' || e.name) AS function, e.roles:
 	   NOT e.reads AND e.name <> ALL ('{sign_up,claim_coupon,cancel_order,set_product_status,set_user_status,stop_coupon,end_promotion,'
 		   'revoke_coupon,change_shipment_status,erase_user,confirm_payment,confirm_charge,report_refund,expire_coupons,'
 		   'expire_pending_orders,refresh_popular_products,run_job,schedule_jobs,unschedule_jobs,subscribe,unsubscribe,'
-		   'ack_events,pause_subscription,resume_subscription,set_http_sink,set_kafka_sink,remove_sink,discard_dead_letters}'::text[]) AS keyed
+		   'ack_events,pause_subscription,resume_subscription,set_http_sink,set_kafka_sink,remove_sink,discard_dead_letters}'::text[]) AS keyed,
+	   e.reads OR e.name = ANY ('{cancel_order,cancel_order_item,change_item_status,dispatch_items,change_shipment_status,complete_return,complete_exchange}') AS inactive
 FROM (VALUES
 	-- the catalogue
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
@@ -418,6 +419,7 @@ COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of 
 COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
 COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
 COMMENT ON COLUMN commerce_private.api_endpoints.keyed IS 'an Idempotency-Key has the first answer come again; else the header is ignored';
+COMMENT ON COLUMN commerce_private.api_endpoints.inactive IS 'a buyer or seller who is suspended or withdrawn may call it, too; the functions behind judge that';
 
 CREATE TABLE commerce_private.api_notes (
 	argument    text PRIMARY KEY,
