@@ -55,6 +55,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	events/retention \
 	api/callers \
 	api/moment \
+	api/status \
 	api/endpoints \
 	api/views \
 	api/grants \
@@ -104,9 +105,13 @@ endif
 # The library is small enough to be rebuilt whole when a header changes.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(LAYERS:%=src/%/*.h))
 
-$(DATA_built): $(INSTALL_SQL) commerce.control Makefile
+# A line that is the name of a file between two @ stands for that file.
+$(DATA_built): $(INSTALL_SQL) $(wildcard web/*) commerce.control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
-	   for file in $(INSTALL_SQL); do printf '\n-- %s\n\n' $$file; cat $$file; done; } >$@
+	   awk 'FNR == 1 { print "\n-- " FILENAME "\n" } \
+	        !/^@.*@$$/ { print; next } \
+	        { gsub(/@/, ""); while ((got = (getline line <$$0)) > 0) print line; if (got < 0) { print $$0 ": no such file" >"/dev/stderr"; exit 1 } }' \
+	     $(INSTALL_SQL); } >$@ || { rm -f $@; exit 1; }
 	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"
 
 $(EXPORTS): $(DATA_built)

@@ -81,48 +81,6 @@ $$;
 COMMENT ON FUNCTION commerce_private.api_charge_balance(bigint, bigint, text) IS
 	'charge_balance() where commerce.direct_charge is on, else request_charge(). Errors: those of charge_balance(), those of request_charge()';
 
-CREATE FUNCTION commerce_private.api_shop_status()
-RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT pg_catalog.jsonb_build_object(
-		'as_of', pg_catalog.statement_timestamp(),
-		'warnings', CASE WHEN commerce_private.setting('commerce.direct_charge')::boolean
-						 THEN '["commerce.direct_charge is on: a buyer''s charge over REST is not paid by anybody"]' ELSE '[]' END::jsonb,
-		'version', (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'commerce'),
-		'orders', (SELECT pg_catalog.jsonb_build_object(
-						'last_minute', count(*) FILTER (WHERE o.created_at > pg_catalog.statement_timestamp() - interval '1 minute'),
-						'last_hour', count(*),
-						'won_last_hour', coalesce(sum(o.payment_amount) FILTER (WHERE o.paid_at IS NOT NULL), 0),
-						'pending_payment', count(*) FILTER (WHERE o.status = 'PENDING_PAYMENT'))
-				   FROM commerce.orders o
-				   -- ids grow with time: what is recent is at the end of the primary key
-				   WHERE o.id > coalesce((SELECT max(l.id) FROM commerce.orders l), 0) - 1000000
-					 AND o.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
-		'orders_per_minute', (SELECT coalesce(pg_catalog.jsonb_agg(coalesce(c.orders, 0) ORDER BY m.n DESC), '[]')
-				   FROM pg_catalog.generate_series(0, 29) AS m (n)
-				   LEFT JOIN (SELECT pg_catalog.floor(extract(epoch FROM pg_catalog.statement_timestamp() - o.created_at) / 60)::int AS n, count(*) AS orders
-							  FROM commerce.orders o
-							  WHERE o.id > coalesce((SELECT max(l.id) FROM commerce.orders l), 0) - 1000000
-								AND o.created_at > pg_catalog.statement_timestamp() - interval '30 minutes'
-							  GROUP BY 1) c ON c.n = m.n),
-		'sheets', (SELECT pg_catalog.jsonb_build_object('last_hour', count(*), 'ordered', count(s.consumed_order_id))
-				   FROM commerce.order_sheets s WHERE s.created_at > pg_catalog.statement_timestamp() - interval '1 hour'),
-		'escrow', (SELECT pg_catalog.jsonb_build_object('counters', count(*), 'in_flight', coalesce(sum(e.in_flight), 0),
-						'waiters', coalesce(sum(e.waiters), 0)) FROM commerce.escrow e),
-		'horizon', (SELECT pg_catalog.to_jsonb(h) FROM (SELECT t.kind, t.database, t.holder, t.since, t.age FROM commerce.horizon t
-																WHERE t.holds_folding LIMIT 1) h),
-		'popular_products', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) ORDER BY p.rank), '[]')
-				   FROM commerce.popular_products() p),
-		'subscriptions', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) ORDER BY s.name), '[]')
-				   FROM (SELECT t.name, t.state, t.destination, t.lag_events, t.lag_seconds, t.dead_letters, t.last_error
-						 FROM commerce.subscription_status t) s),
-		'jobs', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(j) ORDER BY j.name), '[]')
-				 FROM (SELECT t.name, t.schedule, t.last_finished_at, t.last_rows, t.failures, t.last_error
-					   FROM commerce.job_status t) j))
-$$;
-COMMENT ON FUNCTION commerce_private.api_shop_status() IS 'what an operator looks at first';
-
 -- What is a seller's or a buyer's: somebody else's reads as not found.
 CREATE FUNCTION commerce_private.api_require_own(kind text, id text, user_id bigint, seller_id bigint)
 RETURNS void
@@ -259,9 +217,6 @@ FROM (VALUES
 	-- the catalogue
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
 	 'a product of the catalogue', '{"product_id": 1}'),
-	-- whoever comes with a token
-	('sign_up', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/users?id=eq.{id}',
-	 'makes a buyer of a person whose token names nobody yet; answers who the person is, so that it can be called at each sign-in', '{"name": "Kim Minji", "email": "minji@example.com"}'),
 	-- a buyer's own
 	('get_balance', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
 	 'the caller''s prepaid balance; for an administrator anybody''s', '{}'),
@@ -415,7 +370,7 @@ COMMENT ON VIEW commerce_private.api_endpoints IS 'the functions of commerce_api
 COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
 COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
 COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
-COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id (where there is none, external_id) is the caller, not one of the request, but for an administrator''s';
+COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request, but for an administrator''s';
 COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
 COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
 COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
@@ -522,8 +477,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 
 -- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
 -- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; OWNER, the request when the caller is an
--- administrator, else the token; SELLER, the caller when it is a seller, else the request; SUBJECT, the token's subject,
--- which need not be a user's yet. Some are not offered:
+-- administrator, else the token; SELLER, the caller when it is a seller, else the request. Some are not offered:
 -- how long stock is held without money is not a buyer's to say.
 CREATE VIEW commerce_private.api_arguments AS
 	SELECT a.endpoint, pg_catalog.row_number() OVER (PARTITION BY a.endpoint ORDER BY a.n)::int AS position, a.argument, a.type, a.source,
@@ -537,7 +491,6 @@ CREATE VIEW commerce_private.api_arguments AS
 					WHEN i.argument = 'actor_id' THEN 'USER'
 					WHEN i.argument = 'user_id' AND e.as_caller AND 'ADMIN' = ANY (e.roles) THEN 'OWNER'
 					WHEN i.argument = 'user_id' AND e.as_caller THEN 'USER'
-					WHEN i.argument = 'external_id' AND e.as_caller AND 'user_id' <> ALL (f.proargnames) THEN 'SUBJECT'
 					WHEN i.argument = 'seller_id' AND 'SELLER' = ANY (e.roles) THEN 'SELLER'
 					ELSE 'BODY' END AS source
 		FROM commerce_private.api_endpoints e

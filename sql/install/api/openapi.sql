@@ -147,6 +147,44 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.api_singular(name) IS 'what one row of a table is called';
 
+CREATE FUNCTION commerce_private.status_schema()
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.api_object(pg_catalog.jsonb_build_object(
+		'as_of', n.moment,
+		'version', n.string,
+		'timezone', n.string,
+		'currency', commerce_private.api_object(commerce_private.api_result_properties('commerce_private.shop_currency')),
+		'problems', '{"description": "what is not as it should be: code and bad say what and how urgently; the rest is null where it says nothing"}'
+			|| commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('code', n.string, 'bad', '{"type": "boolean"}'::jsonb,
+				'subject', n.string || n.nullable, 'count', n.number || '{"type": ["integer", "null"]}', 'since', n.moment || n.nullable, 'detail', n.string || n.nullable))),
+		'waiting', '{"description": "what waits for somebody, counted up to 10000, and since when the oldest"}'
+			|| commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('kind', n.string, 'count', n.number, 'oldest', n.moment || n.nullable))),
+		'orders', '{"description": "since the moment said: for 60 minutes by the clock, but at most of the last 200000 orders. won: less what was refunded"}'
+			|| commerce_private.api_object(pg_catalog.jsonb_build_object('since', n.moment, 'placed', n.number, 'paid', n.number, 'won', n.number, 'refunded', n.number,
+				'per_minute', commerce_private.api_array(n.number || '{"type": ["integer", "null"]}')
+					|| '{"minItems": 60, "maxItems": 60, "description": "placed in each minute by the clock, the latest last, which is not over; null before since"}')),
+		'units_per_day', commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('day', commerce_private.api_schema_of('date', false), 'units', n.number)))
+			|| '{"minItems": 14, "maxItems": 14, "description": "sold, less cancelled; today last"}',
+		'popular_products', commerce_private.api_array(commerce_private.api_object(commerce_private.api_result_properties('commerce.popular_products'))),
+		'running_out', '{"description": "best sellers whose stock is gone within three days if they sell on as they did"}'
+			|| commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('product_id', n.number, 'name', n.string, 'seller_name', n.string || n.nullable,
+				'stock', n.number, 'units_sold', n.number, 'lasts_days', '{"type": "number"}'::jsonb))),
+		'sheets', commerce_private.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
+		'jobs', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.job_status',
+			'{name,state,schedule,last_finished_at,last_rows,failures,last_error,last_error_at}'))),
+		'worker', n.string || n.nullable || '{"description": "state of the maintenance worker here; null: there is none"}',
+		'subscriptions', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.subscription_status',
+			'{name,state,destination,lag_events,lag_seconds,parked,dead_letters,paused_at,pause_reason,last_success_at,last_error,last_error_at}'))),
+		'horizon', pg_catalog.jsonb_build_object('description', 'what holds delivery and folding back most', 'anyOf', pg_catalog.jsonb_build_array(
+			commerce_private.api_object(commerce_private.api_row_properties('commerce.horizon', '{kind,database,holder,since,age}')), '{"type": "null"}'::jsonb)),
+		'escrow', commerce_private.api_object(pg_catalog.jsonb_build_object('counters', n.number, 'in_flight', n.number, 'waiters', n.number))))
+	FROM (SELECT commerce_private.api_schema_of('bigint', false) AS number, commerce_private.api_schema_of('text', false) AS string,
+				 commerce_private.api_schema_of('timestamptz', false) AS moment, '{"type": ["string", "null"]}'::jsonb AS nullable) n
+$$;
+COMMENT ON FUNCTION commerce_private.status_schema() IS 'JSON schema of what shop_status answers';
+
 -- Plurals are rows of views, of which a request chooses columns; singulars are what functions answer, always whole.
 CREATE FUNCTION commerce_private.api_schemas()
 RETURNS jsonb
@@ -185,22 +223,7 @@ AS $$
 		'exported_user', commerce_private.api_object('{"user": {"$ref": "#/components/schemas/user"}, "seller": {"type": ["object", "null"]}}'
 			|| (SELECT pg_catalog.jsonb_object_agg(k.key, '{"type": "array", "items": {"type": "object"}}'::jsonb)
 				FROM pg_catalog.unnest('{orders,charges,balance_entries,coupons,order_sheets}'::text[]) AS k (key))),
-		'shop_status', commerce_private.api_object(pg_catalog.jsonb_build_object(
-			'as_of', commerce_private.api_schema_of('timestamptz', false),
-			'version', commerce_private.api_schema_of('text', false),
-			'warnings', commerce_private.api_array('{"type": "string"}'),
-			'orders', commerce_private.api_object(pg_catalog.jsonb_build_object('last_minute', n.number, 'last_hour', n.number,
-																		'won_last_hour', n.number, 'pending_payment', n.number)),
-			'orders_per_minute', commerce_private.api_array(n.number) || '{"minItems": 30, "maxItems": 30, "description": "of the last 30 minutes, the latest last"}',
-			'sheets', commerce_private.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
-			'escrow', commerce_private.api_object(pg_catalog.jsonb_build_object('counters', n.number, 'in_flight', n.number, 'waiters', n.number)),
-			'horizon', pg_catalog.jsonb_build_object('description', 'what holds delivery and folding back most', 'anyOf', pg_catalog.jsonb_build_array(
-				commerce_private.api_object(commerce_private.api_row_properties('commerce.horizon', '{kind,database,holder,since,age}')), '{"type": "null"}'::jsonb)),
-			'popular_products', commerce_private.api_array(commerce_private.api_object(commerce_private.api_result_properties('commerce.popular_products'))),
-			'subscriptions', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.subscription_status',
-				'{name,state,destination,lag_events,lag_seconds,dead_letters,last_error}'))),
-			'jobs', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.job_status',
-				'{name,schedule,last_finished_at,last_rows,failures,last_error}'))))))
+		'shop_status', commerce_private.status_schema())
 		|| (SELECT pg_catalog.jsonb_object_agg(commerce_private.api_singular(c.relname), commerce_private.api_object(commerce_private.api_row_properties(c.oid)))
 			FROM pg_catalog.pg_class c
 			WHERE c.relkind = 'r' AND c.relname NOT IN ('orders', 'order_sheets', 'products', 'coupons', 'promotions')
@@ -212,9 +235,8 @@ AS $$
 		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, pg_catalog.jsonb_build_object('type', 'object', 'properties', commerce_private.api_row_properties(v.oid),
 						'description', pg_catalog.obj_description(v.oid, 'pg_class')))
 			FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')
-	FROM (SELECT commerce_private.api_schema_of('bigint', false) AS number) n
-	CROSS JOIN (SELECT commerce_private.api_row_properties('commerce.orders') AS properties,
-					   commerce_private.api_row_properties('commerce.order_items') - 'order_id' AS item) o
+	FROM (SELECT commerce_private.api_row_properties('commerce.orders') AS properties,
+				 commerce_private.api_row_properties('commerce.order_items') - 'order_id' AS item) o
 $$;
 COMMENT ON FUNCTION commerce_private.api_schemas() IS 'the schemas of the OpenAPI document, without examples';
 
@@ -335,7 +357,7 @@ AS $$
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
 			   e.keyed AS key,
-			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge, e.name = 'sign_up' AS sign_up,
+			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
 			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
 		FROM e, commerce_private.api_data_schema(e.name) AS d (schema)),
@@ -358,7 +380,7 @@ AS $$
 						ELSE has.example END))))) AS responses
 		FROM has
 		CROSS JOIN LATERAL (VALUES
-			(200, CASE WHEN has.sign_up THEN 'the user whom the token names already' ELSE 'done' END, NOT has.location OR has.charge OR has.sign_up),
+			(200, 'done', NOT has.location OR has.charge),
 			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending AND NOT has.charge),
 			(202, 'made, and waiting for its payment', has.payment OR has.always_pending OR has.charge)) AS r (status, description, there)
 		WHERE r.there),
@@ -368,7 +390,7 @@ AS $$
 						 ELSE (SELECT pg_catalog.jsonb_agg(pg_catalog.lower(r::text)) FROM pg_catalog.unnest(e.roles) r) END,
 			'summary', e.summary,
 			'description', pg_catalog.format('%s.%s', e.summary, CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '' ELSE
-				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is whom the token names.' END
+				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is the token''s `sub`.' END
 				|| CASE WHEN e.reads THEN ''
 						WHEN e.keyed THEN ' A repeated `Idempotency-Key` has the first answer come again, and nothing done.'
 						ELSE ' A repeated call finds the work done, so an `Idempotency-Key` is ignored.' END
@@ -441,7 +463,7 @@ RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.jsonb_build_object(
-		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id), or those that the shop reads in their place"}}'::jsonb,
+		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id)"}}'::jsonb,
 		'parameters', '{
 			"Idempotency-Key": {"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 255}, "description": "makes a repeated request harmless: the first answer comes again, with its status and Location. The caller''s own, per function; kept 24 hours, of charges for good"},
 			"Accept-Language": {"name": "Accept-Language", "in": "header", "required": false, "schema": {"type": "string"}, "description": "language of messages: ko or en"},

@@ -175,8 +175,7 @@ COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s or
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
 	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at::commerce_api.moment AS expires_at, p.refund_of,
-		   p.charge_id, p.provider_event_id, p.requested_at::commerce_api.moment AS requested_at, p.failed_at::commerce_api.moment AS failed_at,
-		   p.at::commerce_api.moment AS at
+		   p.charge_id, p.provider_event_id, p.requested_at::commerce_api.moment AS requested_at, p.at::commerce_api.moment AS at
 	FROM commerce.payments p;
 COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';
 
@@ -195,7 +194,7 @@ COMMENT ON VIEW commerce_api.order_sheet_items IS 'priced lines of the caller''s
 
 CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
 	SELECT j.name, j.purpose, j.schedule, j.last_started_at::commerce_api.moment AS last_started_at, j.last_finished_at::commerce_api.moment AS last_finished_at, j.last_rows, j.failures,
-		   j.last_error, j.last_error_at::commerce_api.moment AS last_error_at
+		   j.last_error, j.last_error_at::commerce_api.moment AS last_error_at, j.state
 	FROM commerce.job_status j
 	WHERE (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_api.job_status IS 'the periodic jobs, when each ran last, and its last error; for administrators';

@@ -103,22 +103,19 @@ CREATE VIEW commerce.subscription_status AS
 				WHEN commerce_private.delivering_session(s.name) IS NOT NULL THEN 'DELIVERING' ELSE 'WAITING' END AS state,
 		   s.paused_at, s.pause_reason, s.sink, coalesce(s.url, s.topic) AS destination, s.event_types,
 		   commerce_private.format_position(s.era, s.key, s.position) AS cursor,
-		   lag.events AS lag_events,
-		   coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - oldest.created_at), 0) AS lag_seconds,
+		   (SELECT count(*) FROM (SELECT FROM commerce.outbox e
+								  WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
+									AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
+								  LIMIT 1000000) e) AS lag_events,
+		   coalesce((SELECT extract(epoch FROM pg_catalog.clock_timestamp() - e.created_at) FROM commerce.outbox e
+					 WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
+					   AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
+					 ORDER BY e.era, e.key, e.position LIMIT 1), 0) AS lag_seconds,
 		   (SELECT count(*) FROM commerce_private.parked_events p WHERE p.subscription = s.name AND p.died_at IS NULL) AS parked,
 		   (SELECT count(*) FROM commerce.dead_letters d WHERE d.subscription = s.name) AS dead_letters,
 		   s.attempts, s.delivered, s.failures, s.last_success_at, s.last_error, s.last_error_at,
 		   commerce_private.delivering_session(s.name) AS delivering_pid
-	FROM commerce.subscriptions s
-	CROSS JOIN LATERAL (SELECT count(*) AS events
-						FROM (SELECT FROM commerce.outbox e
-							  WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
-								AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
-							  LIMIT 1000000) e) lag
-	LEFT JOIN LATERAL (SELECT e.created_at FROM commerce.outbox e
-					   WHERE ROW (e.era, e.key, e.position) > ROW (s.era, s.key, s.position)
-						 AND (s.event_types IS NULL OR e.type = ANY (s.event_types))
-					   ORDER BY e.era, e.key, e.position LIMIT 1) oldest ON true;
+	FROM commerce.subscriptions s;
 COMMENT ON VIEW commerce.subscription_status IS 'every subscription: how far it is behind, and how its deliveries go';
 COMMENT ON COLUMN commerce.subscription_status.state IS
 	'PAUSED; PULLED: by a client; DELIVERING: a relay works on it; WAITING: it has a sink and no relay';

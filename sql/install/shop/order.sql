@@ -94,6 +94,8 @@ CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) W
 CREATE INDEX order_items_limited_idx ON commerce.order_items (limited_user_id, (coalesce(replacement_product_id, product_id)))
 	WHERE limited_user_id IS NOT NULL;
 CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';
+CREATE INDEX order_items_requests_idx ON commerce.order_items (status)
+	WHERE status IN ('CANCEL_REQUESTED', 'CANCEL_PROCESSING', 'RETURN_REQUESTED', 'RETURN_PROCESSING', 'EXCHANGE_REQUESTED', 'EXCHANGE_PROCESSING');
 CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WHERE status = 'DELIVERED' OR status = 'EXCHANGED';
 COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
 COMMENT ON COLUMN commerce.order_items.seq IS 'position in the order, from 1; parts split off take the next';

@@ -17,7 +17,6 @@ CREATE TABLE commerce.payments (
 	requested_at      timestamptz,
 	idempotency_key   text,
 	tax_free_amount   bigint,
-	failed_at         timestamptz,
 	CONSTRAINT payments_tax_free_amount_check CHECK (tax_free_amount BETWEEN 0 AND amount),
 	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
 	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
@@ -31,6 +30,8 @@ CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, pro
 	WHERE provider_event_id IS NOT NULL AND kind = 'PAYMENT';
 CREATE UNIQUE INDEX payments_charge_key ON commerce.payments (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX payments_expires_at_idx ON commerce.payments (expires_at) WHERE kind = 'CHARGE' AND status = 'REQUESTED';
+CREATE INDEX payments_waiting_idx ON commerce.payments (status)
+	WHERE status = 'UNEXPECTED' OR (kind = 'REFUND' AND status IN ('REQUESTED', 'FAILED'));
 CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refund_of IS NOT NULL;
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
 COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
@@ -41,7 +42,6 @@ COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED
 COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
 COMMENT ON COLUMN commerce.payments.requested_at IS 'of an answered refund: when it was asked for, at being the time of the answer';
 COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
-COMMENT ON COLUMN commerce.payments.failed_at IS 'of a refund that failed: when, whatever the provider said later';
 COMMENT ON COLUMN commerce.payments.tax_free_amount IS 'what of amount, without shipping, is for tax-exempt lines, won; NULL: of what is not for an order''s lines, such as a charge or an UNEXPECTED payment';
 COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');

@@ -53,6 +53,17 @@ COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be issu
 
 CREATE VIEW commerce.job_status AS
 	SELECT j.name, j.purpose, j.schedule, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
-		   r.rows AS last_rows, r.failures, r.last_error, r.last_error_at
-	FROM commerce_private.jobs j LEFT JOIN commerce_private.job_runs r ON r.name = j.name;
+		   r.rows AS last_rows, r.failures, r.last_error, r.last_error_at,
+		   CASE WHEN r.name IS NULL THEN 'NEVER'
+				WHEN r.finished_at < pg_catalog.statement_timestamp() - 2 * p.period - interval '2 minutes' THEN 'OVERDUE'
+				WHEN r.last_error_at >= r.started_at THEN 'FAILED'
+				ELSE 'OK' END AS state
+	FROM commerce_private.jobs j
+	LEFT JOIN commerce_private.job_runs r ON r.name = j.name
+	CROSS JOIN LATERAL (SELECT CASE WHEN j.schedule LIKE '* * %' THEN interval '1 minute'
+									WHEN j.schedule LIKE '*/% * %' THEN pg_catalog.substring(j.schedule, '\d+')::int * interval '1 minute'
+									WHEN j.schedule LIKE '% * * * *' THEN interval '1 hour' ELSE interval '1 day' END AS period) p;
 COMMENT ON VIEW commerce.job_status IS 'the periodic jobs, when each ran last, and its last error';
+COMMENT ON COLUMN commerce.job_status.failures IS 'since ever; last_error stays when later runs succeed';
+COMMENT ON COLUMN commerce.job_status.state IS
+	'OK; FAILED: the last run; OVERDUE: it ended more than two periods and two minutes ago; NEVER: it has not run yet';
