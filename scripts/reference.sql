@@ -4,6 +4,11 @@
 -- [create_user]
 SELECT commerce.create_user('Kim Minji', 'minji@example.com', phone => '010-1234-5678');
 
+-- [sign_up]
+SELECT id, external_id, name, role FROM commerce.sign_up('auth0|65f1c0ffee', 'Lee Joon', 'joon@example.com');
+-- again: the same user, as it is
+SELECT id, name FROM commerce.sign_up('auth0|65f1c0ffee', 'Joon');
+
 -- [update_user]
 SELECT name, email, phone, address FROM commerce.update_user(1, address => 'Seoul', clear => '{phone}');
 

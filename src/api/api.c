@@ -161,7 +161,9 @@ fill_location(const char *location, const ApiRequest *request, Jsonb *data)
 static void
 set_status(const ApiRequest *request, Jsonb *data, StoredAnswer *answer)
 {
-	const char *location = request->endpoint->location;
+	/* who signs up a second time makes nothing */
+	bool		known = request->endpoint->for_newcomers && request->caller.user_id != 0;
+	const char *location = known ? NULL : request->endpoint->location;
 	char	   *status;
 
 	answer->status = 200;

@@ -162,7 +162,9 @@ payment_set_status(Payment *payment, PaymentStatus status, text *provider_event_
 	static SqlStatement update = {
 		"UPDATE commerce.payments AS p SET status = ($2::pg_catalog.text)::commerce.payment_status, "
 		"provider_event_id = coalesce($3, p.provider_event_id), at = pg_catalog.now(), "
-		"requested_at = coalesce(p.requested_at, p.at), tax_free_amount = $4 "
+		"requested_at = coalesce(p.requested_at, p.at), tax_free_amount = $4, "
+		"failed_at = CASE WHEN p.kind OPERATOR(pg_catalog.=) 'REFUND' AND $2 OPERATOR(pg_catalog.=) 'FAILED' "
+		"THEN pg_catalog.now() ELSE p.failed_at END "
 		"WHERE p.id OPERATOR(pg_catalog.=) $1",
 		4, {INT8OID, TEXTOID, TEXTOID, INT8OID}
 	};

@@ -270,6 +270,7 @@ sub plan_request
 	return {
 		begin => 'BEGIN',
 		steps => [
+			{ statement => 'SET LOCAL commerce.jwt_subject = ' . pick('id', 'external_id') },
 			{ statement => 'SET LOCAL ROLE ' . pick(qw(api_anon api_buyer api_buyer api_seller api_admin)) },
 			{ statement => "SELECT set_config('request.jwt.claims', " . quote($claims) . ", true), set_config('request.method', 'POST', true), set_config('request.headers', "
 				  . quote($headers) . ', true)' },

@@ -42,7 +42,7 @@ BEGIN
 	PERFORM commerce.update_user(buyer, phone => '010'), commerce.adjust_balance(buyer, 1, 'sorry'), commerce.set_user_status(buyer, 'ACTIVE');
 	PERFORM commerce.issue_coupon(coupon, commerce.create_user('b'));
 	PERFORM commerce.update_coupon(coupon, name => 'd'), commerce.stop_coupon(coupon);
-	PERFORM commerce.balance_statement(buyer), commerce.find_user(email);
+	PERFORM commerce.balance_statement(buyer), commerce.find_user(email), commerce.sign_up(gen_random_uuid()::text, 'x');
 	PERFORM commerce.update_seller(commerce.create_seller(commerce.create_user('s', NULL, role => 'SELLER'), 's', gen_random_uuid()::text), address => 'x');
 	made := (commerce.place_order(buyer, items)).id;
 	PERFORM commerce.update_delivery(made, '{"memo": "x"}', 'BUYER', buyer), commerce.refund_order(made, 100, NULL, 'x');

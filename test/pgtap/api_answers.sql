@@ -2,6 +2,7 @@
 -- What every function and view really answers, against what the OpenAPI document says of it: no member that
 -- is not declared, none that is declared and not there.
 
+\setenv JWT_SUBJECT external_id
 \ir api_helpers.psql
 -- no answer's time depends on any of these
 SET TimeZone = 'Asia/Kathmandu';
@@ -131,6 +132,7 @@ admin 5|update_seller|{"seller_id": 2, "registration_number": "444", "metadata":
 admin 5|import_user|{"imported": {"name": "Old", "balance": 5000}}|old|data,user_id
 admin 5|import_order|{"imported": {"user_id": :old, "items": [{"product_id": 1, "quantity": 1, "unit_price": 100}], "payment_amount": 100, "paid_at": "2020-05-01T09:00:00+09:00"}}||
 admin 5|import_coupon_issue|{"imported": {"user_id": :old, "coupon_id": 1}}||
+buyer new|sign_up|{"name": "New", "email": "new@example.com"}||
 admin 5|find_user|{"email": "kim@example.com"}||
 admin 5|update_user|{"user_id": 2, "external_id": "lee", "metadata": {"a": 1}}||
 admin 5|adjust_balance|{"user_id": 2, "amount": -500, "note": "paid out"}||

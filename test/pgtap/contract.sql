@@ -5,6 +5,7 @@ SELECT no_plan();
 CREATE TEMP TABLE contract (promise text, result text);
 INSERT INTO contract VALUES
 	($c$create_user(name text, email text = NULL, phone text = NULL, address text = NULL, role user_role = 'BUYER', external_id text = NULL, metadata jsonb = NULL, idempotency_key text = NULL)$c$, $c$bigint$c$),
+	($c$sign_up(external_id text, name text, email text = NULL, phone text = NULL, address text = NULL)$c$, $c$users$c$),
 	($c$update_user(user_id bigint, name text = NULL, email text = NULL, phone text = NULL, address text = NULL, external_id text = NULL, metadata jsonb = NULL, clear text[] = '{}', actor_id bigint = NULL, note text = NULL)$c$, $c$users$c$),
 	($c$find_user(email text = NULL, external_id text = NULL)$c$, $c$users$c$),
 	($c$set_user_status(user_id bigint, status user_status, actor_id bigint = NULL, note text = NULL)$c$, $c$users$c$),

@@ -19,7 +19,8 @@ CREATE FUNCTION pg_temp.sleep(days int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE commerce.orders SET paid_at = paid_at - make_interval(days => sleep.days);
 	UPDATE commerce.order_item_events SET at = at - make_interval(days => sleep.days);
-	UPDATE commerce.payments SET at = at - make_interval(days => sleep.days), requested_at = requested_at - make_interval(days => sleep.days);
+	UPDATE commerce.payments SET at = at - make_interval(days => sleep.days), requested_at = requested_at - make_interval(days => sleep.days),
+		failed_at = failed_at - make_interval(days => sleep.days);
 END
 $$;
 CREATE FUNCTION pg_temp.report(seller bigint, earliest int DEFAULT -30) RETURNS TABLE (ago int, product text, fact text, units bigint, gross bigint, own bigint, shop bigint,
@@ -94,6 +95,33 @@ SELECT pg_temp.sleep(1) \g /dev/null
 SELECT commerce.report_refund(p.id, true, 'r2') FROM commerce.payments p WHERE p.order_id = :e AND status = 'REQUESTED' AND amount = 8000 AND refund_of = (SELECT id FROM commerce.payments WHERE order_id = :e AND kind = 'PAYMENT' AND status = 'COMPLETED') \g /dev/null
 SELECT is_empty('SELECT * FROM pg_temp.report(NULL, 0)', 'the provider''s answer is no fact');
 SELECT results_eq('SELECT fact, refunds FROM pg_temp.report(NULL, -1)', $$VALUES ('REFUND', 8000::bigint)$$, 'asked anew, it is of the day of asking');
+
+-- one that failed and goes through after all, and one that does so when the money was given back otherwise
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT id AS l FROM commerce.place_order(:kim, format('[{"product_id": %s, "quantity": 1}]', :book)::jsonb, payment_method => 'EXTERNAL') \gset
+SELECT commerce.confirm_payment(:l, true, 'p3') \g /dev/null
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT commerce.refund_order(:l, 5000, NULL, 'sorry') \g /dev/null
+SELECT id AS r1 FROM commerce.payments WHERE order_id = :l AND kind = 'REFUND' \gset
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT commerce.report_refund(:r1, false, 'r3') \g /dev/null
+CREATE TEMP TABLE closed AS SELECT * FROM pg_temp.report(NULL);
+SELECT results_eq('SELECT ago, fact, refunds FROM closed WHERE ago >= -2', $$VALUES (-2, 'SALE', 0::bigint), (-1, 'REFUND', 5000::bigint), (0, 'REFUND', -5000::bigint)$$, 'a refund and its failure');
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT commerce.report_refund(:r1, true, 'r4') \g /dev/null
+SELECT results_eq('SELECT fact, refunds FROM pg_temp.report(NULL, 0)', $$VALUES ('REFUND', 5000::bigint)$$, 'a success after the failure is a fact of its day');
+SELECT results_eq('SELECT ago + 1, product, fact, refunds, net FROM pg_temp.report(NULL) WHERE ago < 0', 'SELECT ago, product, fact, refunds, net FROM closed', 'and leaves closed days as they were');
+SELECT commerce.refund_order(:l, 2000, NULL, 'sorry') \g /dev/null
+SELECT id AS r2 FROM commerce.payments WHERE order_id = :l AND amount = 2000 \gset
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT commerce.report_refund(:r2, false, 'r5') \g /dev/null
+SELECT commerce.refund_order(:l, 3000, NULL, 'again') \g /dev/null
+DROP TABLE closed;
+CREATE TEMP TABLE closed AS SELECT * FROM pg_temp.report(NULL);
+SELECT pg_temp.sleep(1) \g /dev/null
+SELECT commerce.report_refund(:r2, true, 'r6') AS late \gset
+SELECT is((SELECT status::text FROM commerce.payments WHERE id = :r2), 'UNEXPECTED', 'one that goes through beside another');
+SELECT results_eq('SELECT ago + 1, product, fact, refunds, net FROM pg_temp.report(NULL)', 'SELECT ago, product, fact, refunds, net FROM closed', 'changes no day at all');
 
 -- an unpaid order is none, an imported one is of its own day
 SELECT commerce.place_order(:kim, format('[{"product_id": %s, "quantity": 1}]', :book)::jsonb, payment_method => 'EXTERNAL') AS unpaid \gset

@@ -217,6 +217,9 @@ FROM (VALUES
 	-- the catalogue
 	('get_product', 'commerce_private.api_get_product', '{ANONYMOUS}', true, false, '{}', NULL, NULL, NULL,
 	 'a product of the catalogue', '{"product_id": 1}'),
+	-- whoever comes with a token
+	('sign_up', NULL, '{BUYER}', false, true, '{}', NULL, NULL, '/users?id=eq.{id}',
+	 'makes a buyer of a person whose token names nobody yet; answers who the person is, so that it can be called at each sign-in', '{"name": "Kim Minji", "email": "minji@example.com"}'),
 	-- a buyer's own
 	('get_balance', NULL, '{BUYER,ADMIN}', true, true, '{}', NULL, NULL, NULL,
 	 'the caller''s prepaid balance; for an administrator anybody''s', '{}'),
@@ -370,7 +373,7 @@ COMMENT ON VIEW commerce_private.api_endpoints IS 'the functions of commerce_api
 COMMENT ON COLUMN commerce_private.api_endpoints.function IS 'the function behind it, with its schema';
 COMMENT ON COLUMN commerce_private.api_endpoints.roles IS 'who may call it; ANONYMOUS: everybody';
 COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its arguments are named ones, so that it can be called with GET';
-COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id is the caller, not one of the request, but for an administrator''s';
+COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id (where there is none, external_id) is the caller, not one of the request, but for an administrator''s';
 COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
 COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
 COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
@@ -477,7 +480,8 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 
 -- Where each argument of the function behind comes from: BODY, the request; USER, the token; KEY, the
 -- header Idempotency-Key; ACTOR and ACTOR_ID, what and who the caller is; OWNER, the request when the caller is an
--- administrator, else the token; SELLER, the caller when it is a seller, else the request. Some are not offered:
+-- administrator, else the token; SELLER, the caller when it is a seller, else the request; SUBJECT, the token's subject,
+-- which need not be a user's yet. Some are not offered:
 -- how long stock is held without money is not a buyer's to say.
 CREATE VIEW commerce_private.api_arguments AS
 	SELECT a.endpoint, pg_catalog.row_number() OVER (PARTITION BY a.endpoint ORDER BY a.n)::int AS position, a.argument, a.type, a.source,
@@ -491,6 +495,7 @@ CREATE VIEW commerce_private.api_arguments AS
 					WHEN i.argument = 'actor_id' THEN 'USER'
 					WHEN i.argument = 'user_id' AND e.as_caller AND 'ADMIN' = ANY (e.roles) THEN 'OWNER'
 					WHEN i.argument = 'user_id' AND e.as_caller THEN 'USER'
+					WHEN i.argument = 'external_id' AND e.as_caller AND 'user_id' <> ALL (f.proargnames) THEN 'SUBJECT'
 					WHEN i.argument = 'seller_id' AND 'SELLER' = ANY (e.roles) THEN 'SELLER'
 					ELSE 'BODY' END AS source
 		FROM commerce_private.api_endpoints e

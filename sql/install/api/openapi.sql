@@ -357,7 +357,7 @@ AS $$
 	has AS (
 		SELECT e.location IS NOT NULL AS location,
 			   e.keyed AS key,
-			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge,
+			   e.name IN ('retry_payment', 'request_charge') AS always_pending, e.name = 'charge_balance' AS charge, e.name = 'sign_up' AS sign_up,
 			   EXISTS (SELECT FROM commerce_private.api_arguments a WHERE a.endpoint = e.name AND a.argument = 'payment_method') AS payment,
 			   d.schema AS data, commerce_private.api_example(d.schema, '', schemas) AS example
 		FROM e, commerce_private.api_data_schema(e.name) AS d (schema)),
@@ -380,7 +380,7 @@ AS $$
 						ELSE has.example END))))) AS responses
 		FROM has
 		CROSS JOIN LATERAL (VALUES
-			(200, 'done', NOT has.location OR has.charge),
+			(200, CASE WHEN has.sign_up THEN 'the user whom the token names already' ELSE 'done' END, NOT has.location OR has.charge OR has.sign_up),
 			(201, 'made; Location says where it can be read', has.location AND NOT has.always_pending AND NOT has.charge),
 			(202, 'made, and waiting for its payment', has.payment OR has.always_pending OR has.charge)) AS r (status, description, there)
 		WHERE r.there),
@@ -390,7 +390,7 @@ AS $$
 						 ELSE (SELECT pg_catalog.jsonb_agg(pg_catalog.lower(r::text)) FROM pg_catalog.unnest(e.roles) r) END,
 			'summary', e.summary,
 			'description', pg_catalog.format('%s.%s', e.summary, CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '' ELSE
-				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is the token''s `sub`.' END
+				' For the role ' || pg_catalog.lower(pg_catalog.array_to_string(e.roles, ' or ')) || '; the caller is whom the token names.' END
 				|| CASE WHEN e.reads THEN ''
 						WHEN e.keyed THEN ' A repeated `Idempotency-Key` has the first answer come again, and nothing done.'
 						ELSE ' A repeated call finds the work done, so an `Idempotency-Key` is ignored.' END
@@ -463,7 +463,7 @@ RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT pg_catalog.jsonb_build_object(
-		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id)"}}'::jsonb,
+		'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a token with the claims role (the database role) and sub (the user id), or those that the shop reads in their place"}}'::jsonb,
 		'parameters', '{
 			"Idempotency-Key": {"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 255}, "description": "makes a repeated request harmless: the first answer comes again, with its status and Location. The caller''s own, per function; kept 24 hours, of charges for good"},
 			"Accept-Language": {"name": "Accept-Language", "in": "header", "required": false, "schema": {"type": "string"}, "description": "language of messages: ko or en"},

@@ -17,6 +17,7 @@ CREATE TABLE commerce.payments (
 	requested_at      timestamptz,
 	idempotency_key   text,
 	tax_free_amount   bigint,
+	failed_at         timestamptz,
 	CONSTRAINT payments_tax_free_amount_check CHECK (tax_free_amount BETWEEN 0 AND amount),
 	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
 	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
@@ -42,6 +43,7 @@ COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED
 COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
 COMMENT ON COLUMN commerce.payments.requested_at IS 'of an answered refund: when it was asked for, at being the time of the answer';
 COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
+COMMENT ON COLUMN commerce.payments.failed_at IS 'of a refund that failed: when, whatever the provider said later';
 COMMENT ON COLUMN commerce.payments.tax_free_amount IS 'what of amount, without shipping, is for tax-exempt lines, won; NULL: of what is not for an order''s lines, such as a charge or an UNEXPECTED payment';
 COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');

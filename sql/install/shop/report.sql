@@ -96,14 +96,15 @@ AS $$
 	FROM commerce.payments r
 	JOIN commerce.orders o ON o.id = r.order_id AND o.paid_at IS NOT NULL
 	LEFT JOIN commerce.payments p ON p.id = r.refund_of
-	CROSS JOIN LATERAL (VALUES (coalesce(r.requested_at, r.at), r.amount),
-							   (r.at, CASE r.status WHEN 'FAILED' THEN -r.amount ELSE 0 END)) f (at, amount)
-	WHERE r.kind = 'REFUND' AND r.status <> 'UNEXPECTED' AND p.status IS DISTINCT FROM 'UNEXPECTED'
-	  -- asked for at most as long before
+	-- a success after the failure adds to what the failure's day says, and takes nothing from it
+	CROSS JOIN LATERAL (VALUES (coalesce(r.requested_at, r.at), r.amount), (r.failed_at, -r.amount),
+							   (CASE WHEN r.failed_at IS NOT NULL AND r.status = 'COMPLETED' THEN r.at END, r.amount)) f (at, amount)
+	WHERE r.kind = 'REFUND' AND p.status IS DISTINCT FROM 'UNEXPECTED'
+	  -- asked for, and failed, at most as long before
 	  AND r.at >= from_time AND f.at >= from_time AND f.at < until_time
 $$;
 COMMENT ON FUNCTION commerce_private.refund_facts(timestamptz, timestamptz) IS
-	'what was to go back to buyers of paid orders, and, with the opposite sign, what a provider failed to give back';
+	'what was to go back to buyers of paid orders, with the opposite sign what a provider failed to give back, and what it gave back after all';
 
 CREATE FUNCTION commerce.sales_report(seller_id bigint, from_date date, to_date date)
 RETURNS TABLE (day date, product_id bigint, fact text, units bigint, gross bigint, own_discounts bigint, shop_discounts bigint,

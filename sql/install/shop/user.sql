@@ -152,6 +152,28 @@ END
 $$;
 COMMENT ON FUNCTION commerce_private.require_not_erased(commerce.users) IS 'raises INVALID_STATE_TRANSITION for an erased user';
 
+CREATE FUNCTION commerce_private.insert_user(
+	name text, email text, phone text, address text, role commerce.user_role, external_id text, metadata jsonb)
+RETURNS commerce.users
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	created commerce.users;
+BEGIN
+	INSERT INTO commerce.users (name, email, phone, address, role, external_id, metadata, event_key)
+	VALUES (insert_user.name, insert_user.email, insert_user.phone, insert_user.address, insert_user.role,
+			insert_user.external_id, insert_user.metadata, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	ON CONFLICT DO NOTHING
+	RETURNING * INTO created;
+	IF created.id IS NOT NULL THEN
+		PERFORM commerce_private.user_event(created, 'UserCreated', '{}');
+	END IF;
+	RETURN created;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.insert_user(text, text, text, text, commerce.user_role, text, jsonb) IS
+	'writes a new user, with the event; nobody (id NULL) when the e-mail or the external_id is taken';
+
 CREATE FUNCTION commerce.create_user(
 	name text, email text DEFAULT NULL, phone text DEFAULT NULL, address text DEFAULT NULL,
 	role commerce.user_role DEFAULT 'BUYER', external_id text DEFAULT NULL, metadata jsonb DEFAULT NULL,
@@ -182,19 +204,14 @@ BEGIN
 		RETURN (stored->'id')::bigint;
 	END IF;
 
-	INSERT INTO commerce.users (name, email, phone, address, role, external_id, metadata, event_key)
-	VALUES (create_user.name, create_user.email, create_user.phone, create_user.address, create_user.role,
-			create_user.external_id, create_user.metadata, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-	ON CONFLICT DO NOTHING
-	RETURNING * INTO created;
+	created := commerce_private.insert_user(create_user.name, create_user.email, create_user.phone, create_user.address,
+		create_user.role, create_user.external_id, create_user.metadata);
 	IF created.id IS NULL THEN
 		PERFORM commerce_private.raise_taken('user',
 			CASE WHEN create_user.email IS NULL
 				   OR EXISTS (SELECT FROM commerce.users u WHERE u.external_id = create_user.external_id)
 				 THEN 'external_id' ELSE 'email' END);
 	END IF;
-
-	PERFORM commerce_private.user_event(created, 'UserCreated', '{}');
 	PERFORM commerce_private.end_key('shop', 'create_user', create_user.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', created.id));
 	RETURN created.id;
@@ -202,6 +219,42 @@ END
 $$;
 COMMENT ON FUNCTION commerce.create_user(text, text, text, text, commerce.user_role, text, jsonb, text) IS
 	'creates a user with an empty balance and returns its id. email, upper and lower case not told apart, and external_id, the subject that an identity provider knows the person by, are unique when given; metadata: an object of the shop''s own, of at most 16 384 bytes. Errors: INVALID_REQUEST, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
+
+CREATE FUNCTION commerce.sign_up(
+	external_id text, name text, email text DEFAULT NULL, phone text DEFAULT NULL, address text DEFAULT NULL)
+RETURNS commerce.users
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	u commerce.users;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	IF sign_up.external_id IS NULL THEN
+		PERFORM commerce_private.raise_invalid('external_id', 'must not be null');
+	END IF;
+	IF sign_up.name IS NULL THEN
+		PERFORM commerce_private.raise_invalid('name', 'must not be null');
+	END IF;
+	PERFORM commerce_private.check_user(sign_up.name, sign_up.email, sign_up.phone, sign_up.address, sign_up.external_id, NULL);
+	SELECT f.* INTO u FROM commerce.users f WHERE f.external_id = sign_up.external_id;
+	IF FOUND THEN
+		RETURN u;
+	END IF;
+	u := commerce_private.insert_user(sign_up.name, sign_up.email, sign_up.phone, sign_up.address, 'BUYER', sign_up.external_id, NULL);
+	IF u.id IS NULL THEN
+		-- the person may have signed up a moment ago, in another session
+		SELECT f.* INTO u FROM commerce.users f WHERE f.external_id = sign_up.external_id;
+		IF NOT FOUND THEN
+			PERFORM commerce_private.raise_taken('user', 'email');
+		END IF;
+	END IF;
+	RETURN u;
+END
+$$;
+COMMENT ON FUNCTION commerce.sign_up(text, text, text, text, text) IS
+	'the user with this external_id: the one there is, unchanged, or a new BUYER with an empty balance. So it can be called at each sign-in. An e-mail that another user has is refused, and links nothing. Errors: INVALID_REQUEST, ALREADY_EXISTS';
 
 CREATE FUNCTION commerce.update_user(
 	user_id bigint, name text DEFAULT NULL, email text DEFAULT NULL, phone text DEFAULT NULL,
