@@ -2,7 +2,7 @@
  * api.c
  *	  The functions of schema commerce_api: one entry point for all of them.
  *
- * Each is described by commerce_private.api_endpoints.  A call finds out who calls, checks the request, calls
+ * Each is described by commerce_private.api_calls.  A call finds out who calls, checks the request, calls
  * the function of schema commerce behind, and wraps its result into {"code", "message", "data"} with
  * status and headers.  Over HTTP PostgreSQL's own errors are rewritten to codes of the table here,
  * because PostgREST has other ideas about their status: caught, copied, flushed and raised anew; nothing
@@ -20,9 +20,9 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/numeric.h"
 
-#include "api/api_endpoint.h"
+#include "api/api_answer.h"
+#include "api/api_call.h"
 #include "api/api_request.h"
 #include "base/compat.h"
 #include "base/error.h"
@@ -36,44 +36,6 @@
 PG_FUNCTION_INFO_V1(commerce_api_call);
 
 static int	depth = 0;			/* of calls; a trigger may call while one is under way */
-
-/* Calls the function behind and returns its result as jsonb, in the caller's memory context. */
-static Jsonb *
-call_function(ApiRequest *request)
-{
-	ApiEndpoint *endpoint = request->endpoint;
-	Datum		values[SQL_MAX_ARGS];
-	char		nulls[SQL_MAX_ARGS];
-	int			n = 0;
-	bool		isnull;
-	Datum		data;
-
-	for (int i = 0; i < endpoint->nargs; i++)
-		if (request->given & ((uint32) 1 << i))
-		{
-			values[n] = request->values[i];
-			nulls[n++] = request->nulls[i] ? 'n' : ' ';
-		}
-
-	data = sql_get_datum(api_endpoint_call(endpoint, request->given), values, nulls, &isnull);
-	return isnull ? NULL : DatumGetJsonbP(data);
-}
-
-/* A scalar member of the answer as text, or NULL. */
-static char *
-member_text(Jsonb *data, const char *key, int length)
-{
-	JsonbValue	value;
-
-	if (data == NULL || !JB_ROOT_IS_OBJECT(data) ||
-		getKeyJsonValueFromContainer(&data->root, key, length, &value) == NULL)
-		return NULL;
-	if (value.type == jbvString)
-		return pnstrdup(value.val.string.val, value.val.string.len);
-	if (value.type == jbvNumeric)
-		return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
-	return NULL;
-}
 
 static void
 set_local(const char *name, const char *value)
@@ -105,7 +67,7 @@ append_present_headers(StringInfo headers)
 
 /* An argument of the request as text, or NULL. */
 static char *
-argument_text(const ApiRequest *request, const char *name, int length)
+argument_text(const ApiRequest *request, const char *name)
 {
 	for (int i = 0; i < request->endpoint->nargs; i++)
 	{
@@ -113,8 +75,8 @@ argument_text(const ApiRequest *request, const char *name, int length)
 		Oid			output;
 		bool		varlena;
 
-		if ((request->given & ((uint32) 1 << i)) == 0 || request->nulls[i] ||
-			strlen(argument->name) != (size_t) length || strncmp(argument->name, name, length) != 0)
+		if ((request->given & ((uint32) 1 << i)) == 0 ||
+			strcmp(argument->name, name) != 0)
 			continue;
 		getTypeOutputInfo(argument->type, &output, &varlena);
 		return OidOutputFunctionCall(output, request->values[i]);
@@ -139,15 +101,16 @@ append_percent_encoded(StringInfo url, const char *string)
 
 /* The path that a template with one {key} gives for an answer, or else for its request; or NULL. */
 static char *
-fill_location(const char *location, const ApiRequest *request, Jsonb *data)
+fill_location(const char *location, const ApiRequest *request, const ApiResult *result)
 {
 	const char *open = strchr(location, '{');
 	const char *close = strchr(location, '}');
-	char	   *value = member_text(data, open + 1, close - open - 1);
+	char	   *key = pnstrdup(open + 1, close - open - 1);
+	char	   *value = answer_member(result, request->endpoint->result, key);
 	StringInfoData url;
 
 	if (value == NULL)
-		value = argument_text(request, open + 1, close - open - 1);
+		value = argument_text(request, key);
 	if (value == NULL)
 		return NULL;
 	initStringInfo(&url);
@@ -159,7 +122,7 @@ fill_location(const char *location, const ApiRequest *request, Jsonb *data)
 
 /* The status of a new answer, and where what was made can be read. */
 static void
-set_status(const ApiRequest *request, Jsonb *data, StoredAnswer *answer)
+set_status(const ApiRequest *request, const ApiResult *result, StoredAnswer *answer)
 {
 	/* who signs up a second time makes nothing */
 	bool		known = request->endpoint->for_newcomers && request->caller.user_id != 0;
@@ -167,33 +130,30 @@ set_status(const ApiRequest *request, Jsonb *data, StoredAnswer *answer)
 	char	   *status;
 
 	answer->status = 200;
-	answer->location = location ? fill_location(location, request, data) : NULL;
+	answer->location = location ? fill_location(location, request, result) : NULL;
 	if (answer->location == NULL)
 		return;
-	status = member_text(data, "status", strlen("status"));
+	status = answer_member(result, request->endpoint->result, "status");
 	answer->status = status != NULL &&
 		(strcmp(status, catalog_label_name(TYPE_ORDER_STATUS, ORDER_STATUS_PENDING_PAYMENT)) == 0 ||
 		 strcmp(status, catalog_label_name(TYPE_PAYMENT_STATUS, PAYMENT_STATUS_REQUESTED)) == 0) ? 202 : 201;
 }
 
 static text *
-envelope(Jsonb *data)
+envelope(const ApiRequest *request, const ApiResult *result)
 {
-	const char *message = SUCCESS_MESSAGE;
 	StringInfoData body;
 
-	if (request_speaks_korean())
-		message = SUCCESS_MESSAGE_KO;
 	initStringInfo(&body);
-	appendStringInfoString(&body, "{\"code\":\"SUCCESS\",\"message\":");
-	escape_json(&body, message);
-	appendStringInfoString(&body, ",\"data\":");
-	if (data)
-		(void) JsonbToCString(&body, &data->root, VARSIZE(data));
-	else
-		appendStringInfoString(&body, "null");
+	/* room for the header of a text */
+	appendStringInfoSpaces(&body, VARHDRSZ);
+	appendStringInfoString(&body, "{\"code\":\"SUCCESS\",\"message\":\"");
+	appendStringInfoString(&body, request_speaks_korean() ? SUCCESS_MESSAGE_KO : SUCCESS_MESSAGE);
+	appendStringInfoString(&body, "\",\"data\":");
+	api_append_data(&body, request, result);
 	appendStringInfoChar(&body, '}');
-	return cstring_to_text_with_len(body.data, body.len);
+	SET_VARSIZE(body.data, body.len);
+	return (text *) body.data;
 }
 
 /* Status and headers are those of the outermost call. */
@@ -272,13 +232,13 @@ begin_key(ApiRequest *request, FunctionCallInfo fcinfo, IdempotentCall *call, St
 
 /* Whose data an answer to a seller or administrator has in it; 0: nobody's.  A buyer's is about the buyer. */
 static int64
-person_of(const ApiRequest *request, Datum body, Jsonb *data)
+person_of(const ApiRequest *request, Datum asked, text *body)
 {
-	static SqlStatement find_person = {"SELECT commerce_private.api_person($1, $2)", 2, {JSONBOID, JSONBOID}};
+	static SqlStatement find_person = {"SELECT commerce_private.api_person($1, $2)", 2, {JSONBOID, TEXTOID}};
 	int64		person = 0;
 
-	if (request->caller.role != API_ROLE_BUYER && data != NULL)
-		(void) sql_get_int64(&find_person, SQL_ARGS(body, JsonbPGetDatum(data)), &person);
+	if (request->caller.role != API_ROLE_BUYER)
+		(void) sql_get_int64(&find_person, SQL_ARGS(asked, PointerGetDatum(body)), &person);
 	return person;
 }
 
@@ -288,7 +248,7 @@ answer(FunctionCallInfo fcinfo)
 	ApiRequest	request = {0};
 	IdempotentCall call;
 	StoredAnswer stored;
-	Jsonb	   *data;
+	ApiResult	result;
 	bool		replayed;
 
 	request.endpoint = api_endpoint(fcinfo->flinfo->fn_oid);
@@ -301,13 +261,13 @@ answer(FunctionCallInfo fcinfo)
 	if (!replayed)
 	{
 		api_request_require_own(&request);
-		data = call_function(&request);
+		result = api_call(&request);
 		/* a function that keeps its keys longer */
 		replayed = request.key_given && idempotency_replayed();
-		set_status(&request, data, &stored);
-		stored.body = envelope(data);
+		set_status(&request, &result, &stored);
+		stored.body = envelope(&request, &result);
 		if (request.key != NULL)
-			idempotency_end_answer(&call, &stored, person_of(&request, PG_GETARG_DATUM(0), data));
+			idempotency_end_answer(&call, &stored, person_of(&request, PG_GETARG_DATUM(0), stored.body));
 	}
 	set_response(&stored, replayed);
 	return PointerGetDatum(stored.body);

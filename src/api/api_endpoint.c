@@ -1,30 +1,35 @@
 /*
  * api_endpoint.c
- *	  What commerce_private.api_endpoints says of a function of commerce_api, kept for the backend's life.
+ *	  What commerce_private.api_calls and the catalog say of a function of commerce_api, kept for the backend's life.
  *
  * Everything is read anew after any function of the database has changed: signatures are what requests
- * are checked against.  Prepared calls live as long as the description they were made from.
+ * are checked against.
  *
- * A call that is under way goes on with what it has.  A trigger below it may change a function, or call so
- * often that there are too many prepared calls: therefore what is given up is freed when the transaction ends.
+ * A call that is under way goes on with what it has.  A trigger below it may change a function: therefore what is
+ * given up is freed when the transaction ends.
  */
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "api/api_endpoint.h"
 #include "base/compat.h"
+#include "base/row_reader.h"
 
-#define MAX_CALLS		32		/* kept of one endpoint */
-
-#define API_SOURCE_LABEL(source) #source,
-static const char *const source_labels[] = {API_SOURCES(API_SOURCE_LABEL)};
+#define API_LABEL(name) #name,
+static const char *const source_labels[] = {API_SOURCES(API_LABEL)};
+static const char *const completion_labels[] = {API_COMPLETIONS(API_LABEL)};
 
 /* Of the hash table. */
 typedef struct KeptEndpoint
@@ -72,16 +77,6 @@ free_plan_with(MemoryContext context, SqlStatement *statement)
 }
 
 static void
-give_up_calls(ApiEndpoint *endpoint)
-{
-	if (endpoint->call_context != NULL)
-		give_up(endpoint->call_context);
-	endpoint->call_context = NULL;
-	endpoint->calls = NULL;
-	endpoint->ncalls = 0;
-}
-
-static void
 give_up_stale(void)
 {
 	HASH_SEQ_STATUS scan;
@@ -115,77 +110,218 @@ source_of(const char *label)
 	elog(ERROR, "unknown source \"%s\" of an argument", label);
 }
 
+/* A column that is text, or NULL. */
 static char *
-copy_text(MemoryContext context, SqlResult *result, const char *column)
+copy_text(MemoryContext context, RowReader *reader, int column)
 {
-	char	   *value = result_text(result, column);
+	char	   *value = row_text(reader, column);
 
 	return value ? MemoryContextStrdup(context, value) : NULL;
 }
 
-static void
-read_arguments(ApiEndpoint *endpoint)
+/* A column that is an array without nulls, of a type that is passed by reference or a boolean. */
+static Datum *
+read_array(RowReader *reader, int column, Oid type, int *n)
 {
-	static SqlStatement read = {
-		"SELECT a.argument, a.type::oid::bigint AS type, a.source, a.asked, a.required, a.needs_null "
-		"FROM commerce_private.api_arguments a WHERE a.endpoint = $1 ORDER BY a.position",
-		1, {TEXTOID}
-	};
-	SqlResult	result = sql_query(&read, SQL_ARGS(CStringGetTextDatum(endpoint->name)));
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypeP(row_datum(reader, column, &isnull));
+	Datum	   *elements;
+	int16		length;
+	bool		by_value;
+	char		align;
 
-	endpoint->nargs = (int) result.n;
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	deconstruct_array(array, type, length, by_value, align, &elements, NULL, n);
+	return elements;
+}
+
+static void
+read_arguments(ApiEndpoint *endpoint, RowReader *reader)
+{
+	int			n;
+	Datum	   *names = read_array(reader, API_CALLS_ARGUMENTS, TEXTOID, &endpoint->nargs);
+	Datum	   *sources = read_array(reader, API_CALLS_SOURCES, TEXTOID, &n);
+	Datum	   *asked = read_array(reader, API_CALLS_ASKED, BOOLOID, &n);
+	Datum	   *required = read_array(reader, API_CALLS_REQUIRED, BOOLOID, &n);
+
 	if (endpoint->nargs > SQL_MAX_ARGS)
-		elog(ERROR, "%s has too many arguments", endpoint->function);
+		elog(ERROR, "%s has too many arguments", endpoint->name);
 	endpoint->args = MemoryContextAllocZero(endpoint->context, Max(endpoint->nargs, 1) * sizeof(ApiArgument));
-	for (int i = 0; result_next(&result); i++)
+	for (int i = 0; i < endpoint->nargs; i++)
 	{
-		endpoint->args[i].name = copy_text(endpoint->context, &result, "argument");
-		endpoint->args[i].type = (Oid) result_int64(&result, "type");
-		endpoint->args[i].source = source_of(result_text(&result, "source"));
+		endpoint->args[i].name = MemoryContextStrdup(endpoint->context, TextDatumGetCString(names[i]));
+		endpoint->args[i].source = source_of(TextDatumGetCString(sources[i]));
 		endpoint->judges_actor |= (endpoint->args[i].source == API_FROM_ACTOR);
 		endpoint->for_newcomers |= (endpoint->args[i].source == API_FROM_SUBJECT);
-		endpoint->args[i].asked = result_bool(&result, "asked");
-		endpoint->args[i].required = result_bool(&result, "required");
-		endpoint->args[i].needs_null = result_bool(&result, "needs_null");
+		endpoint->args[i].asked = DatumGetBool(asked[i]);
+		endpoint->args[i].required = DatumGetBool(required[i]);
+		endpoint->args[i].param = -1;
 	}
 }
 
 /* Reads who may call it: an array of api_role. */
 static void
-read_roles(ApiEndpoint *endpoint, Datum array)
+read_roles(ApiEndpoint *endpoint, RowReader *reader)
 {
-	ArrayIterator iterator = array_create_iterator(DatumGetArrayTypeP(array), 0, NULL);
-	Datum		role;
 	bool		isnull;
+	ArrayIterator iterator = array_create_iterator(DatumGetArrayTypeP(row_datum(reader, API_CALLS_ROLES, &isnull)), 0, NULL);
+	Datum		role;
 
 	while (array_iterate(iterator, &role, &isnull))
 		endpoint->roles[catalog_label_of(TYPE_API_ROLE, role)] = true;
 	array_free_iterator(iterator);
 }
 
+static ApiCompletion
+completion_of(const char *label)
+{
+	for (int completion = 0; completion < (int) lengthof(completion_labels); completion++)
+		if (label != NULL && strcmp(completion_labels[completion], label) == 0)
+			return (ApiCompletion) completion;
+	return API_COMPLETES_none;
+}
+
+/* Reads what commerce_private.api_calls says. */
+static void
+read_call(ApiEndpoint *endpoint)
+{
+	RowReader	reader;
+	char	   *completion;
+
+	row_reader_open(&reader, TABLE_API_CALLS, INDEX_API_CALLS_PKEY, 1);
+	row_reader_seek_name(&reader, endpoint->name);
+	if (!row_reader_next(&reader))
+		elog(ERROR, "function %s is not in commerce_private.api_calls", endpoint->name);
+	read_roles(endpoint, &reader);
+	endpoint->reads = row_bool(&reader, API_CALLS_READS);
+	endpoint->keyed = row_bool(&reader, API_CALLS_KEYED);
+	endpoint->result = copy_text(endpoint->context, &reader, API_CALLS_RESULT);
+	endpoint->location = copy_text(endpoint->context, &reader, API_CALLS_LOCATION);
+	completion = row_text(&reader, API_CALLS_COMPLETION);
+	endpoint->completion = completion_of(completion);
+	read_arguments(endpoint, &reader);
+	row_reader_close(&reader);
+}
+
+/*
+ * The function behind: no table says what is executed.  REST's own has a name of its own, the others are called alike;
+ * those of commerce_private are for administrators.
+ */
+static Oid
+find_function(const char *name)
+{
+	Oid			function = LookupFuncName(list_make2(makeString("commerce_private"), makeString(psprintf("api_%s", name))),
+										  -1, NULL, true);
+
+	if (!OidIsValid(function))
+		function = LookupFuncName(list_make2(makeString("commerce"), makeString(pstrdup(name))), -1, NULL, true);
+	if (!OidIsValid(function))
+		function = LookupFuncName(list_make2(makeString("commerce_private"), makeString(pstrdup(name))), -1, NULL, false);
+	return function;
+}
+
+/* Which argument a parameter is, by its name; NULL: it is none. */
+static ApiArgument *
+find_argument(ApiEndpoint *endpoint, const char *name)
+{
+	for (int i = 0; i < endpoint->nargs; i++)
+		if (strcmp(endpoint->args[i].name, name) == 0)
+			return &endpoint->args[i];
+	return NULL;
+}
+
+/* The defaults of the last parameters; NIL: there are none. */
+static List *
+read_defaults(HeapTuple tuple)
+{
+	bool		isnull;
+	Datum		defaults = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults, &isnull);
+
+	return isnull ? NIL : castNode(List, stringToNode(TextDatumGetCString(defaults)));
+}
+
+static void
+read_params(ApiEndpoint *endpoint, HeapTuple tuple)
+{
+	Form_pg_proc function = (Form_pg_proc) GETSTRUCT(tuple);
+	MemoryContext previous = MemoryContextSwitchTo(endpoint->context);
+	List	   *defaults = read_defaults(tuple);
+	char	  **names;
+	char	   *modes;
+	Oid		   *types;
+	int			n = get_func_arg_info(tuple, &types, &names, &modes);
+
+	endpoint->nparams = function->pronargs;
+	if (endpoint->nparams > SQL_MAX_ARGS)
+		elog(ERROR, "%s has too many arguments", endpoint->name);
+	endpoint->params = palloc0(Max(endpoint->nparams, 1) * sizeof(ApiParam));
+	for (int i = 0, param = 0; i < n && param < endpoint->nparams; i++)
+	{
+		ApiArgument *argument = find_argument(endpoint, names[i]);
+		int			nth_default = param - (endpoint->nparams - list_length(defaults));
+
+		if (modes != NULL && modes[i] != PROARGMODE_IN && modes[i] != PROARGMODE_INOUT)
+			continue;
+		endpoint->params[param].type = types[i];
+		if (nth_default >= 0)
+			endpoint->params[param].default_value = list_nth(defaults, nth_default);
+		if (argument != NULL)
+		{
+			argument->param = param;
+			argument->type = types[i];
+		}
+		param++;
+	}
+	MemoryContextSwitchTo(previous);
+}
+
+/* The statement that has a set as a jsonb array. */
+static void
+make_rows(ApiEndpoint *endpoint, const char *schema, const char *function)
+{
+	MemoryContext previous = MemoryContextSwitchTo(endpoint->context);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT coalesce(jsonb_agg(to_jsonb(r) - commerce_private.api_internal()), '[]') FROM %s(",
+					 quote_qualified_identifier(schema, function));
+	for (int i = 0; i < endpoint->nparams; i++)
+	{
+		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
+		endpoint->rows.argtypes[i] = endpoint->params[i].type;
+	}
+	appendStringInfoString(&sql, ") AS r");
+	endpoint->rows.nargs = endpoint->nparams;
+	endpoint->rows.sql = sql.data;
+	free_plan_with(endpoint->context, &endpoint->rows);
+	MemoryContextSwitchTo(previous);
+}
+
 static ApiEndpoint *
 read_endpoint(Oid oid)
 {
-	static SqlStatement read = {
-		"SELECT c.name, c.function, c.answer, c.location, c.reads, c.keyed, c.roles "
-		"FROM commerce_private.api_calls c WHERE c.called = $1",
-		1, {OIDOID}
-	};
-	SqlResult	result = sql_query(&read, SQL_ARGS(ObjectIdGetDatum(oid)));
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce endpoint", ALLOCSET_SMALL_SIZES);
 	ApiEndpoint *endpoint = MemoryContextAllocZero(context, sizeof(ApiEndpoint));
+	HeapTuple	tuple;
+	Form_pg_proc function;
 
 	endpoint->context = context;
-	if (!result_next(&result))
-		elog(ERROR, "function %u is not in commerce_private.api_endpoints", oid);
-	endpoint->name = copy_text(context, &result, "name");
-	endpoint->function = copy_text(context, &result, "function");
-	endpoint->answer = copy_text(context, &result, "answer");
-	endpoint->location = copy_text(context, &result, "location");
-	endpoint->reads = result_bool(&result, "reads");
-	endpoint->keyed = result_bool(&result, "keyed");
-	read_roles(endpoint, result_varlena(&result, "roles"));
-	read_arguments(endpoint);
+	endpoint->name = MemoryContextStrdup(context, get_func_name(oid));
+	read_call(endpoint);
+	endpoint->function = find_function(endpoint->name);
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(endpoint->function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "function %u is gone", endpoint->function);
+	function = (Form_pg_proc) GETSTRUCT(tuple);
+	endpoint->returns_set = function->proretset;
+	endpoint->result_type = function->prorettype;
+	read_params(endpoint, tuple);
+	if (endpoint->returns_set)
+		make_rows(endpoint, get_namespace_name(function->pronamespace), NameStr(function->proname));
+	ReleaseSysCache(tuple);
+	for (int i = 0; i < endpoint->nargs; i++)
+		if (endpoint->args[i].param < 0)
+			elog(ERROR, "the function behind %s has no argument \"%s\"", endpoint->name, endpoint->args[i].name);
 	return endpoint;
 }
 
@@ -211,43 +347,4 @@ api_endpoint(Oid oid)
 		kept->endpoint = endpoint;
 	}
 	return kept->endpoint;
-}
-
-SqlStatement *
-api_endpoint_call(ApiEndpoint *endpoint, uint32 given)
-{
-	MemoryContext previous;
-	StringInfoData sql;
-	ApiCall    *call;
-
-	for (call = endpoint->calls; call != NULL; call = call->next)
-		if (call->given == given)
-			return &call->statement;
-
-	/* a client can leave out optional arguments in very many ways */
-	if (endpoint->ncalls == MAX_CALLS)
-		give_up_calls(endpoint);
-	if (endpoint->call_context == NULL)
-		endpoint->call_context = AllocSetContextCreate(endpoint->context, "commerce calls", ALLOCSET_SMALL_SIZES);
-
-	previous = MemoryContextSwitchTo(endpoint->call_context);
-	call = palloc0(sizeof(ApiCall));
-	free_plan_with(endpoint->call_context, &call->statement);
-	call->given = given;
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s FROM %s(", endpoint->answer, endpoint->function);
-	for (int i = 0; i < endpoint->nargs; i++)
-		if (given & ((uint32) 1 << i))
-		{
-			call->statement.argtypes[call->statement.nargs++] = endpoint->args[i].type;
-			appendStringInfo(&sql, "%s%s => $%d", call->statement.nargs == 1 ? "" : ", ",
-							 quote_identifier(endpoint->args[i].name), call->statement.nargs);
-		}
-	appendStringInfoString(&sql, ") AS r");
-	call->statement.sql = sql.data;
-	call->next = endpoint->calls;
-	endpoint->calls = call;
-	endpoint->ncalls++;
-	MemoryContextSwitchTo(previous);
-	return &call->statement;
 }

@@ -19,27 +19,36 @@ typedef enum ApiSource {API_SOURCES(API_SOURCE_CONSTANT)} ApiSource;
 typedef struct ApiArgument
 {
 	const char *name;
-	Oid			type;
 	ApiSource	source;
 	bool		asked;			/* a request can have it */
 	bool		required;
-	bool		needs_null;		/* when left out: the function has no default for it */
+	int			param;			/* which parameter of the function behind it is */
+	Oid			type;
 } ApiArgument;
 
-/* The call of the function behind with some of its arguments, prepared. */
-typedef struct ApiCall
+/* A parameter of the function behind; some are no arguments. */
+typedef struct ApiParam
 {
-	struct ApiCall *next;
-	uint32		given;			/* bit n: argument n is */
-	SqlStatement statement;
-} ApiCall;
+	Oid			type;
+	Node	   *default_value;	/* or NULL */
+} ApiParam;
+
+/* What makes the answer of a row, when it is not the row alone. */
+#define API_COMPLETIONS(COMPLETION) COMPLETION(none) COMPLETION(order) COMPLETION(order_sheet) COMPLETION(product) \
+	COMPLETION(coupon) COMPLETION(promotion)
+#define API_COMPLETION_CONSTANT(name) API_COMPLETES_##name,
+
+typedef enum ApiCompletion {API_COMPLETIONS(API_COMPLETION_CONSTANT)} ApiCompletion;
 
 typedef struct ApiEndpoint
 {
 	MemoryContext context;		/* of this and everything below */
 	const char *name;
-	const char *function;		/* behind it */
-	const char *answer;			/* SQL: the result r as jsonb */
+	Oid			function;		/* behind it */
+	bool		returns_set;
+	Oid			result_type;
+	const char *result;			/* what a scalar result is called, or NULL */
+	ApiCompletion completion;
 	const char *location;		/* template, or NULL */
 	bool		roles[API_ROLES];	/* who may call it */
 	bool		reads;
@@ -48,15 +57,12 @@ typedef struct ApiEndpoint
 	bool		for_newcomers;	/* the token's subject need not be a user yet */
 	int			nargs;
 	ApiArgument *args;
-	MemoryContext call_context; /* of the calls, or NULL */
-	int			ncalls;
-	ApiCall    *calls;
+	int			nparams;
+	ApiParam   *params;
+	SqlStatement rows;			/* of a function that returns a set: its result as a jsonb array */
 } ApiEndpoint;
 
 /* The description of a function of commerce_api; it stays until the transaction ends. */
 extern ApiEndpoint *api_endpoint(Oid oid);
-
-/* The call of the function behind an endpoint with the arguments whose bits are set, in their order. */
-extern SqlStatement *api_endpoint_call(ApiEndpoint *endpoint, uint32 given);
 
 #endif

@@ -383,7 +383,6 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 	const ApiEndpoint *endpoint = request->endpoint;
 
 	request->values = palloc0(Max(endpoint->nargs, 1) * sizeof(Datum));
-	request->nulls = palloc0(Max(endpoint->nargs, 1) * sizeof(bool));
 	if (endpoint->reads)
 		fill_from_query(request, fcinfo);
 	else
@@ -394,15 +393,8 @@ api_request_fill(ApiRequest *request, FunctionCallInfo fcinfo)
 	{
 		const ApiArgument *argument = &endpoint->args[i];
 
-		if (is_given(request, i))
-			continue;
-		if (argument->required)
+		if (argument->required && !is_given(request, i))
 			raise_invalid(argument->name, "is missing");
-		if (argument->needs_null)
-		{
-			give(request, i, (Datum) 0);
-			request->nulls[i] = true;
-		}
 	}
 }
 

@@ -15,7 +15,6 @@ typedef struct ApiRequest
 	ApiEndpoint *endpoint;
 	ApiCaller	caller;
 	Datum	   *values;			/* of the endpoint's arguments */
-	bool	   *nulls;
 	uint32		given;			/* bit n: argument n is passed to the function behind */
 	text	   *key;			/* Idempotency-Key, or NULL */
 	bool		key_given;		/* to the function behind */

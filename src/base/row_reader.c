@@ -95,6 +95,12 @@ row_reader_seek_name(RowReader *reader, const char *name)
 }
 
 void
+row_reader_seek_uuid(RowReader *reader, Datum value)
+{
+	seek_by(reader, BTEqualStrategyNumber, F_UUID_EQ, value);
+}
+
+void
 row_reader_seek_until(RowReader *reader, TimestampTz until)
 {
 	seek_by(reader, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(until));
@@ -128,6 +134,15 @@ row_int32(RowReader *reader, int column)
 	Datum		value = row_datum(reader, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
+}
+
+bool
+row_bool(RowReader *reader, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
 }
 
 int64

@@ -36,6 +36,9 @@ extern void row_reader_seek(RowReader *reader, const int64 *keys);
 extern void row_reader_seek_text(RowReader *reader, Datum value);
 extern void row_reader_seek_name(RowReader *reader, const char *name);
 
+/* Goes before the first row with a value of a column that is uuid. */
+extern void row_reader_seek_uuid(RowReader *reader, Datum value);
+
 /* Goes before the first row of those up to a moment, by a column that is timestamptz. */
 extern void row_reader_seek_until(RowReader *reader, TimestampTz until);
 
@@ -46,6 +49,7 @@ extern void row_reader_close(RowReader *reader);
 
 /* A column, as schema.h names it, of the row; what is not passed by value lives until the next row. */
 extern Datum row_datum(RowReader *reader, int column, bool *isnull);
+extern bool row_bool(RowReader *reader, int column);	/* null is false */
 extern int32 row_int32(RowReader *reader, int column);	/* null is 0 */
 extern int64 row_int64(RowReader *reader, int column);	/* null is 0 */
 extern bool row_is_null(RowReader *reader, int column);

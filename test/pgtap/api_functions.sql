@@ -45,6 +45,22 @@ FROM tap.promised p;
 SELECT is_empty($$SELECT e.name FROM commerce_private.api_endpoints e JOIN pg_proc f ON f.oid = e.function::regproc WHERE 'idempotency_key' = ANY (f.proargnames) AND NOT e.keyed$$, 'a function with a key takes it from the header');
 SELECT is_empty($$SELECT a.endpoint FROM commerce_private.api_arguments a WHERE a.argument = 'idempotency_key' AND (a.asked OR a.source <> 'KEY')$$, 'and from nowhere else');
 
+-- what is executed is found by name; the table that calls are described by says nothing else than the views, and is nobody's to write
+SELECT is_empty(
+	$$SELECT e.name, e.function FROM commerce_private.api_endpoints e
+	  WHERE e.function::regproc <> coalesce(to_regproc('commerce_private.api_' || e.name), to_regproc('commerce.' || e.name), to_regproc('commerce_private.' || e.name))$$,
+	'the function behind is found by its name');
+SELECT is_empty(
+	$$SELECT e.name FROM commerce_private.api_endpoints e LEFT JOIN commerce_private.api_calls c ON c.name = e.name
+	  WHERE (c.roles, c.reads, c.keyed, c.result, c.completion, c.location) IS DISTINCT FROM (e.roles, e.reads, e.keyed, e.result, e.completion, e.location)
+		 OR (SELECT jsonb_agg(jsonb_build_array(a.argument, a.source, a.asked, a.required) ORDER BY a.position) FROM commerce_private.api_arguments a WHERE a.endpoint = e.name)
+			IS DISTINCT FROM (SELECT jsonb_agg(jsonb_build_array(a.argument, a.source, a.asked, a.required) ORDER BY a.n)
+							  FROM ROWS FROM (unnest(c.arguments), unnest(c.sources), unnest(c.asked), unnest(c.required)) WITH ORDINALITY a (argument, source, asked, required, n))$$,
+	'calls are described as the views say');
+SELECT is((SELECT count(*) FROM commerce_private.api_calls), (SELECT count(*) FROM commerce_private.api_endpoints), 'and no more');
+SELECT refuses(statement, 'FORBIDDEN') FROM unnest(ARRAY['DELETE FROM commerce_private.api_calls', 'TRUNCATE commerce_private.api_calls', 'UPDATE commerce_private.api_calls SET roles = ''{ANONYMOUS}''',
+	'INSERT INTO commerce_private.api_calls SELECT * FROM commerce_private.api_calls WHERE false']) statement;
+
 -- who is let in
 SELECT is((tap.http(c.caller, e.name, e.example)).code, 'UNAUTHENTICATED', format('%s as %s', e.name, c.caller))
 FROM commerce_private.api_endpoints e CROSS JOIN (VALUES ('anon'), ('anon 1'), ('buyer'), ('admin 999'), ('buyer x')) c (caller)

@@ -57,7 +57,7 @@ my $privileges = q{
 		FROM pg_proc p CROSS JOIN aclexplode(p.proacl) a WHERE a.grantee::regrole::text LIKE 'web%'
 	ORDER BY 1, 2, 3, 4, 5};
 
-is(as_buyer('shop'), "1|1\n{\"balance\": 9000, \"user_id\": 1}", 'a buyer sees its own');
+is(as_buyer('shop'), "1|1\n{\"user_id\":1,\"balance\":9000}", 'a buyer sees its own');
 my $order = keyed_order('shop');
 like($order, qr/"PENDING_PAYMENT"/, 'an order with a key');
 $node->stop('immediate');
@@ -66,7 +66,7 @@ is(keyed_order('shop'), $order, 'after a crash the same answer');
 my $file = "$PostgreSQL::Test::Utils::tmp_check/shop.dump";
 command_ok([ 'pg_dump', '-Fc', '-f', $file, '-d', $node->connstr('shop') ], 'dump');
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $file ], 'restore, without an error');
-is(as_buyer('restored'), "0|\n{\"balance\": 9000, \"user_id\": 1}", 'a buyer sees no rows yet');
+is(as_buyer('restored'), "0|\n{\"user_id\":1,\"balance\":9000}", 'a buyer sees no rows yet');
 $node->safe_psql('restored', "SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin')");
 is($node->safe_psql('restored', $privileges), $node->safe_psql('shop', $privileges), 'after grant_api(): the same grants and policies');
 is(as_buyer('restored'), as_buyer('shop'), 'and a buyer sees the same');
@@ -78,7 +78,7 @@ for my $database (qw(shop restored))
 	$node->safe_psql($database, "SELECT commerce.revoke_api('$_')") for @roles;
 	is($node->safe_psql($database, $privileges), '', "$database: all is taken back");
 	$node->safe_psql($database, "SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin')");
-	is(as_buyer($database), "2|1\n{\"balance\": 9000, \"user_id\": 1}", "$database: and given again");
+	is(as_buyer($database), "2|1\n{\"user_id\":1,\"balance\":9000}", "$database: and given again");
 	$node->safe_psql($database, 'DROP EXTENSION commerce');
 	is($node->safe_psql($database, q{SELECT count(*) FROM pg_namespace WHERE nspname = 'commerce_api'}), '0', "$database: dropped");
 }

@@ -4,10 +4,8 @@
 
 CREATE FUNCTION commerce_private.api_internal()
 RETURNS text[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT '{event_key,xid,last_entry,limited_user_id,user_limit,idempotency_key,own_shipping,lost,split_quantity,split_net,last_event}'::text[]
-$$;
+LANGUAGE C IMMUTABLE
+AS 'MODULE_PATHNAME', 'commerce_api_internal';
 COMMENT ON FUNCTION commerce_private.api_internal() IS 'columns that only the extension uses: no answer has them';
 
 -- Documents that only REST answers.
@@ -122,11 +120,12 @@ COMMENT ON FUNCTION commerce_private.api_require_own(text, text, bigint, bigint)
 	'ENTITY_NOT_FOUND unless the thing that an argument names belongs to the caller';
 
 -- What is found by the answer, by the request, or by the order that either names.
-CREATE FUNCTION commerce_private.api_person(request jsonb, answer jsonb)
+CREATE FUNCTION commerce_private.api_person(request jsonb, body text)
 RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	answer jsonb := body::jsonb -> 'data';
 	user_id bigint := coalesce((answer ->> 'user_id')::bigint, (request ->> 'user_id')::numeric,
 							   (request -> 'imported' ->> 'user_id')::numeric);
 	order_id bigint := coalesce((answer ->> 'order_id')::bigint, (request ->> 'order_id')::numeric);
@@ -140,72 +139,55 @@ BEGIN
 	RETURN coalesce(user_id, 0);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_person(jsonb, jsonb) IS
+COMMENT ON FUNCTION commerce_private.api_person(jsonb, text) IS
 	'whose data the answer to a seller or administrator has in it; 0: nobody''s';
 
--- What is shown with more than its own columns is answered so too. An order and a sheet come with their lines, an order to a seller as seller_orders shows it. VOLATILE: to see
--- what the call has written.
-CREATE FUNCTION commerce_private.api_complete_order(answer jsonb)
+-- What is shown with more than its own columns is answered so too; an order to a seller as seller_orders shows it, to
+-- others, as an order sheet, with its lines (api_answer.c). VOLATILE: to see what the call has written.
+CREATE FUNCTION commerce_private.api_complete_order(id bigint)
 RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF commerce_private.current_seller_id() IS NOT NULL THEN
-		RETURN (SELECT pg_catalog.to_jsonb(s) FROM commerce_private.api_seller_orders s WHERE s.id = (answer ->> 'id')::bigint);
-	END IF;
-	RETURN answer || pg_catalog.jsonb_build_object('items',
-		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq)
-		 FROM commerce.order_items i WHERE i.order_id = (answer ->> 'id')::bigint));
+	RETURN (SELECT pg_catalog.to_jsonb(s) FROM commerce_private.api_seller_orders s WHERE s.id = api_complete_order.id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_complete_order(jsonb) IS 'an order with its items; to a seller, what is the seller''s of it';
+COMMENT ON FUNCTION commerce_private.api_complete_order(bigint) IS 'what is the seller''s of an order';
 
-CREATE FUNCTION commerce_private.api_complete_product(answer jsonb)
+CREATE FUNCTION commerce_private.api_complete_product(id bigint)
 RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.my_products p WHERE p.id = (answer ->> 'id')::bigint);
+	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.my_products p WHERE p.id = api_complete_product.id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_complete_product(jsonb) IS 'a product as my_products shows it';
+COMMENT ON FUNCTION commerce_private.api_complete_product(bigint) IS 'a product as my_products shows it';
 
-CREATE FUNCTION commerce_private.api_complete_coupon(answer jsonb)
+CREATE FUNCTION commerce_private.api_complete_coupon(id bigint)
 RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT pg_catalog.to_jsonb(c) FROM commerce_api.coupons c WHERE c.id = (answer ->> 'id')::bigint);
+	RETURN (SELECT pg_catalog.to_jsonb(c) FROM commerce_api.coupons c WHERE c.id = api_complete_coupon.id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_complete_coupon(jsonb) IS 'a coupon as coupons shows it';
+COMMENT ON FUNCTION commerce_private.api_complete_coupon(bigint) IS 'a coupon as coupons shows it';
 
-CREATE FUNCTION commerce_private.api_complete_promotion(answer jsonb)
+CREATE FUNCTION commerce_private.api_complete_promotion(id bigint)
 RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.promotions p WHERE p.id = (answer ->> 'id')::bigint);
+	RETURN (SELECT pg_catalog.to_jsonb(p) FROM commerce_api.promotions p WHERE p.id = api_complete_promotion.id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.api_complete_promotion(jsonb) IS 'a promotion as promotions shows it';
-
-CREATE FUNCTION commerce_private.api_complete_order_sheet(answer jsonb)
-RETURNS jsonb
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN answer || pg_catalog.jsonb_build_object('items',
-		(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_sheet_id' ORDER BY i.seq)
-		 FROM commerce.order_sheet_items i WHERE i.order_sheet_id = (answer ->> 'id')::uuid));
-END
-$$;
-COMMENT ON FUNCTION commerce_private.api_complete_order_sheet(jsonb) IS 'an order sheet with its items';
+COMMENT ON FUNCTION commerce_private.api_complete_promotion(bigint) IS 'a promotion as promotions shows it';
 
 -- A view of constants, not a table: what is executed is nobody's to write.
 CREATE VIEW commerce_private.api_endpoints AS
 SELECT e.name, coalesce(e.function, 'commerce.' || e.name) AS function, e.roles::commerce_private.api_role[] AS roles,
-	   e.reads, e.as_caller, e.optional::text[] AS optional, e.result, 'api_complete_' || e.completion AS completion,
+	   e.reads, e.as_caller, e.optional::text[] AS optional, e.result, e.completion,
 	   e.location, e.summary, e.example::jsonb AS example,
 	   -- left out are those that find their work done when they are called again: they change nothing, or answer 409
 	   NOT e.reads AND e.name <> ALL ('{sign_up,claim_coupon,cancel_order,set_product_status,set_user_status,stop_coupon,end_promotion,'
@@ -376,7 +358,7 @@ COMMENT ON COLUMN commerce_private.api_endpoints.reads IS 'writes nothing: its a
 COMMENT ON COLUMN commerce_private.api_endpoints.as_caller IS 'the argument user_id (where there is none, external_id) is the caller, not one of the request, but for an administrator''s';
 COMMENT ON COLUMN commerce_private.api_endpoints.optional IS 'arguments that may be left out although the function has no default for them';
 COMMENT ON COLUMN commerce_private.api_endpoints.result IS 'what a scalar result is called in the answer';
-COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'the function of schema commerce_private that makes the answer of the result';
+COMMENT ON COLUMN commerce_private.api_endpoints.completion IS 'what the answer of a row shows beside the row, or instead of it';
 COMMENT ON COLUMN commerce_private.api_endpoints.location IS 'where a thing made can be read; {key} stands for that value of the answer, or else of the request';
 COMMENT ON COLUMN commerce_private.api_endpoints.example IS 'a request';
 COMMENT ON COLUMN commerce_private.api_endpoints.keyed IS 'an Idempotency-Key has the first answer come again; else the header is ignored';
@@ -485,7 +467,7 @@ INSERT INTO commerce_private.api_notes (argument, description) VALUES
 -- how long stock is held without money is not a buyer's to say.
 CREATE VIEW commerce_private.api_arguments AS
 	SELECT a.endpoint, pg_catalog.row_number() OVER (PARTITION BY a.endpoint ORDER BY a.n)::int AS position, a.argument, a.type, a.source,
-		   a.source IN ('BODY', 'OWNER', 'SELLER') AS asked, a.needs_value AND NOT a.optional AS required, a.optional AS needs_null
+		   a.source IN ('BODY', 'OWNER', 'SELLER') AS asked, a.needs_value AND NOT a.optional AS required
 	FROM (
 		SELECT e.name AS endpoint, i.n, i.argument, i.type::regtype AS type, i.n <= f.pronargs - f.pronargdefaults AS needs_value,
 			   i.argument = ANY (e.optional) AS optional,
@@ -510,22 +492,32 @@ CREATE VIEW commerce_private.api_arguments AS
 		WHERE i.argument <> 'pay_within'
 		  -- a call's answer is kept here; the key of a charge is known for good there
 		  AND (i.argument <> 'idempotency_key' OR e.name IN ('charge_balance', 'request_charge'))) a;
-COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; asked: a request can have it; one that needs_null is passed as NULL when it is left out';
+COMMENT ON VIEW commerce_private.api_arguments IS 'the arguments of the functions behind api_endpoints, and where they come from; asked: a request can have it; what is left out has its default, or is NULL';
 
-CREATE VIEW commerce_private.api_calls AS
-	SELECT g.oid AS called, e.name, e.roles, e.reads, e.keyed, e.location, e.function,
-		   CASE WHEN f.proretset THEN pg_catalog.format('coalesce(jsonb_agg(%s), ''[]'')', v.value)
-				WHEN e.completion IS NOT NULL THEN pg_catalog.format('commerce_private.%I(%s)', e.completion, v.value)
-				ELSE v.value END AS answer
-	FROM commerce_private.api_endpoints e
-	JOIN pg_catalog.pg_proc f ON f.oid = e.function::regproc
-	JOIN pg_catalog.pg_proc g ON g.proname = e.name AND g.pronamespace = 'commerce_api'::regnamespace
-	CROSS JOIN LATERAL (
-		SELECT CASE WHEN e.result IS NOT NULL THEN pg_catalog.format('jsonb_build_object(%L, r)', e.result)
-					WHEN f.prorettype = 'jsonb'::regtype THEN 'r'
-					WHEN f.prorettype = 'void'::regtype THEN 'NULL::jsonb'
-					ELSE 'to_jsonb(r) - commerce_private.api_internal()' END AS value) v;
-COMMENT ON VIEW commerce_private.api_calls IS 'how a function of commerce_api is carried out; what only the extension uses of a row is left out';
+-- The same once more in one row, which a backend's first call reads. What is executed is not in it: the function behind
+-- is found by its name (api_endpoint.c), and what completes an answer is a constant of the code.
+CREATE TABLE commerce_private.api_calls (
+	name       name PRIMARY KEY,
+	roles      commerce_private.api_role[] NOT NULL,
+	reads      boolean NOT NULL,
+	keyed      boolean NOT NULL,
+	result     text,
+	completion text,
+	location   text,
+	arguments  text[] NOT NULL,
+	sources    text[] NOT NULL,
+	asked      boolean[] NOT NULL,
+	required   boolean[] NOT NULL
+);
+COMMENT ON TABLE commerce_private.api_calls IS 'api_endpoints with api_arguments, one row for each function of commerce_api; constant, made by the install and update scripts';
+INSERT INTO commerce_private.api_calls
+SELECT e.name, e.roles, e.reads, e.keyed, e.result, e.completion, e.location,
+	   coalesce(a.arguments, '{}'), coalesce(a.sources, '{}'), coalesce(a.asked, '{}'), coalesce(a.required, '{}')
+FROM commerce_private.api_endpoints e
+LEFT JOIN (SELECT a.endpoint, pg_catalog.array_agg(a.argument::text ORDER BY a.position) AS arguments,
+				  pg_catalog.array_agg(a.source::text ORDER BY a.position) AS sources, pg_catalog.array_agg(a.asked ORDER BY a.position) AS asked,
+				  pg_catalog.array_agg(a.required ORDER BY a.position) AS required
+		   FROM commerce_private.api_arguments a GROUP BY a.endpoint) a ON a.endpoint = e.name;
 
 DO $$
 DECLARE

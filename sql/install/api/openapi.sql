@@ -251,7 +251,7 @@ AS $$
 				WHEN e.result IS NOT NULL THEN
 					commerce_private.api_object(pg_catalog.jsonb_build_object(e.result, commerce_private.api_schema_of(f.prorettype::regtype, false)))
 				WHEN f.prorettype = 'void'::regtype THEN '{"type": "null"}'
-				WHEN e.completion = 'api_complete_order' AND 'SELLER' = ANY (e.roles) THEN
+				WHEN e.completion = 'order' AND 'SELLER' = ANY (e.roles) THEN
 					'{"anyOf": [{"$ref": "#/components/schemas/order"}, {"$ref": "#/components/schemas/seller_order"}]}'
 				WHEN f.prorettype = 'record'::regtype THEN commerce_private.api_object(commerce_private.api_result_properties(f.oid))
 				WHEN f.proname = 'api_charge_balance' THEN commerce_private.api_object(commerce_private.api_result_properties('commerce.charge_balance'))

@@ -262,6 +262,10 @@ BEGIN
 END
 $$;
 
+-- Nor what calls are described by.
+CREATE TRIGGER commerce_refuse_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON commerce_private.api_calls
+	FOR EACH STATEMENT EXECUTE FUNCTION commerce_private.api_refuse_write();
+
 -- Whose the rows are. A relation that a view of commerce_api reads is here once for each role that may read
 -- it; condition says which rows (NULL: all there are).
 CREATE VIEW commerce_private.api_relations AS
