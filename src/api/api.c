@@ -295,11 +295,20 @@ code_of(int sqlstate)
 		case ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE:
 		case ERRCODE_INVALID_TEXT_REPRESENTATION:
 		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+		case ERRCODE_STRING_DATA_RIGHT_TRUNCATION:
 		case ERRCODE_INVALID_DATETIME_FORMAT:
 		case ERRCODE_DATETIME_VALUE_OUT_OF_RANGE:
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
 		case ERRCODE_RAISE_EXCEPTION:
 			return ERROR_INVALID_REQUEST;
+		case ERRCODE_NOT_NULL_VIOLATION:
+		case ERRCODE_CHECK_VIOLATION:
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+			return ERROR_INVALID_REQUEST;
+		case ERRCODE_UNIQUE_VIOLATION:
+		case ERRCODE_EXCLUSION_VIOLATION:
+			return ERROR_ALREADY_EXISTS;
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return ERROR_FORBIDDEN;
 	}
@@ -313,15 +322,66 @@ code_of(int sqlstate)
 	return ERROR_INTERNAL_SERVER_ERROR;
 }
 
+/*
+ * Raises one of PostgreSQL's errors as one of ours.  What it says is for programmers of the database, but for texts
+ * that were written for users (of a DBA's own trigger, of a job that cannot be scheduled) and for names of what a
+ * DBA has added to our tables.
+ */
+pg_noreturn static void
+raise_translated(const ErrorData *error)
+{
+	ErrorCode	code = code_of(error->sqlerrcode);
+
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_RAISE_EXCEPTION:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			raise_error(code, D_TEXT("reason", error->message));
+		case ERRCODE_NOT_NULL_VIOLATION:
+			if (error->column_name)
+				raise_invalid(error->column_name, "is missing");
+			break;
+		case ERRCODE_CHECK_VIOLATION:
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+			raise_error(code, D_TEXT("reason", "is against a rule of the shop"),
+						D_TEXT_IF(error->constraint_name, "constraint", error->constraint_name));
+		case ERRCODE_UNIQUE_VIOLATION:
+		case ERRCODE_EXCLUSION_VIOLATION:
+			raise_error(code, D_TEXT_IF(error->constraint_name, "constraint", error->constraint_name));
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			raise_error(code, D_REASON(REASON_LOCK_TIMEOUT));
+		case ERRCODE_QUERY_CANCELED:
+			raise_error(code, D_REASON(REASON_STATEMENT_TIMEOUT));
+		case ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE:
+			raise_error(code, D_TEXT("reason", "has a number that is out of range"));
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+			raise_error(code, D_TEXT("reason", "has a character that cannot be stored"));
+		case ERRCODE_STRING_DATA_RIGHT_TRUNCATION:
+			raise_error(code, D_TEXT("reason", "has a text that is too long"));
+	}
+	if (code == ERROR_SERVICE_BUSY)
+		raise_error(code, D_REASON(REASON_CONFLICT));
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		raise_error(code, D_TEXT("reason", "is too large"));
+	raise_error(code, D_TEXT_IF(code == ERROR_INVALID_REQUEST, "reason", "has a malformed value"));
+}
+
+/* Whether the server's log is to say what happened: it is no client's doing, or a rule that we do not know refused it. */
+static bool
+belongs_in_log(int sqlstate)
+{
+	return code_of(sqlstate) == ERROR_INTERNAL_SERVER_ERROR ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+}
+
 /* Raises a caught error in the face that the caller needs; context is the memory to do it in. */
 static void
 raise_anew(MemoryContext context)
 {
 	const char *parsing = api_request_stop_parsing();
 	int			sqlstate = geterrcode();
-	const char *reason = NULL;
 	ErrorData  *error;
-	ErrorCode	code;
 
 	if (is_presentable(sqlstate))
 		PG_RE_THROW();
@@ -337,17 +397,12 @@ raise_anew(MemoryContext context)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	code = code_of(sqlstate);
-
-	/* texts that were written for users: of a DBA's own trigger, of a job that cannot be scheduled */
-	if (sqlstate == ERRCODE_RAISE_EXCEPTION || sqlstate == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
-		reason = error->message;
-	if (code == ERROR_INTERNAL_SERVER_ERROR)
+	if (belongs_in_log(sqlstate))
 	{
 		error->elevel = LOG;
 		ThrowErrorData(error);
 	}
-	raise_error(code, {reason ? "reason" : NULL, reason, 0});
+	raise_translated(error);
 }
 
 /*

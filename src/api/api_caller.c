@@ -224,10 +224,10 @@ require_role(ApiRole role, const Person *person)
 		return;
 	if (role == API_ROLE_ADMIN && person->role == USER_ROLE_ADMIN)
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", person->id),
-					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, person->status)));
+					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, person->status)), D_REASON(REASON_NOT_ACTIVE));
 	raise_error(ERROR_FORBIDDEN, D_INT("user_id", person->id),
 				D_TEXT("role", catalog_label_name(TYPE_USER_ROLE, person->role)),
-				D_TEXT("reason", "the token is of another role"));
+				D_REASON(REASON_OTHER_ROLE));
 }
 
 ApiCaller
@@ -240,17 +240,17 @@ api_caller(const ApiEndpoint *endpoint)
 		return caller;
 	caller.subject = token_subject();
 	if (!find_role(&caller.role) || caller.role == API_ROLE_ANONYMOUS || caller.subject == NULL)
-		raise_error(ERROR_UNAUTHENTICATED, D_TEXT("reason", "there is no token"));
+		raise_error(ERROR_UNAUTHENTICATED, D_REASON(REASON_NO_TOKEN));
 	person = find_person(caller.subject);
 	if (person.id == 0 && !endpoint->for_newcomers)
 		raise_error_hint(ERROR_UNAUTHENTICATED,
 						 commerce_jwt_subject == JWT_SUBJECT_EXTERNAL_ID ? "A buyer's token can sign up: sign_up." : NULL,
-						 D_TEXT("reason", "the token's user does not exist"));
+						 D_REASON(REASON_NO_SUCH_USER));
 	if (!endpoint->roles[caller.role])
 		raise_error(ERROR_FORBIDDEN, D_TEXT("role", catalog_label_name(TYPE_API_ROLE, caller.role)),
-					D_TEXT("reason", "the endpoint is not for this role"));
+					D_REASON(REASON_NOT_FOR_ROLE));
 	if (endpoint->for_newcomers && commerce_jwt_subject != JWT_SUBJECT_EXTERNAL_ID)
-		raise_error(ERROR_FORBIDDEN, D_TEXT("reason", "the subject of a token is a user's id here (commerce.jwt_subject)"));
+		raise_error(ERROR_FORBIDDEN, D_REASON(REASON_NO_SIGN_UP));
 	require_role(caller.role, &person);
 	caller.user_id = person.id;
 	if (caller.role == API_ROLE_SELLER)
@@ -258,7 +258,7 @@ api_caller(const ApiEndpoint *endpoint)
 		caller.seller_id = find_seller(caller.user_id);
 		if (caller.seller_id == 0)
 			raise_error(ERROR_FORBIDDEN, D_INT("user_id", caller.user_id),
-						D_TEXT("reason", "the user has no business on record"));
+						D_REASON(REASON_NO_BUSINESS));
 	}
 	return caller;
 }

@@ -42,9 +42,26 @@ static const ErrorInfo error_table[] = {
 #undef ERROR_CODE
 };
 
+/* A sentence in both languages. */
+typedef struct ErrorText
+{
+	const char *word;			/* NULL: it is a hint as such */
+	const char *english;
+	const char *korean;
+} ErrorText;
+
+static const ErrorText error_texts[] = {
+#define ERROR_REASON(word, en, ko) {#word, en, ko},
+#define ERROR_HINT(en, ko) {NULL, en, ko},
+#include "base/error_reasons.h"
+#undef ERROR_REASON
+#undef ERROR_HINT
+};
+
 int			error_language = LANGUAGE_ENGLISH;
 
 PG_FUNCTION_INFO_V1(commerce_error_codes);
+PG_FUNCTION_INFO_V1(commerce_error_texts);
 PG_FUNCTION_INFO_V1(commerce_raise_error);
 PG_FUNCTION_INFO_V1(commerce_request_header);
 
@@ -72,8 +89,11 @@ request_member(const char *setting, const char *name)
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[1].value = CStringGetTextDatum(name);
 	fcinfo->args[1].isnull = false;
+	value = json_object_field(fcinfo);
+	if (fcinfo->isnull || strchr("\"-0123456789", TextDatumGetCString(value)[0]) == NULL)
+		return NULL;
 	value = json_object_field_text(fcinfo);
-	return fcinfo->isnull ? NULL : TextDatumGetCString(value);
+	return TextDatumGetCString(value);
 }
 
 char *
@@ -161,13 +181,41 @@ error_headers(ErrorCode code)
 #undef HEADERS
 }
 
-/* Raises an error with a ready detail (a JSON object) and hint, each of which may be NULL. */
+const char *
+error_reason_word(ErrorReason reason)
+{
+	Assert(reason < REASON_NONE);
+	/* reasons come first, in their order */
+	return error_texts[reason].word;
+}
+
+/* The sentence to tell: a hint, or else that of a reason; NULL when there is neither. */
+static const char *
+find_sentence(const char *reason, const char *hint, bool korean)
+{
+	if (reason == NULL && hint == NULL)
+		return NULL;
+	for (int i = 0; i < (int) lengthof(error_texts); i++)
+	{
+		const ErrorText *text = &error_texts[i];
+
+		if (hint ? strcmp(text->english, hint) == 0 : text->word != NULL && strcmp(text->word, reason) == 0)
+			return korean ? text->korean : text->english;
+	}
+	elog(ERROR, "error_reasons.h does not have \"%s\"", hint ? hint : reason);
+}
+
+/* Raises an error with a ready detail (a JSON object), the reason that is in it, and hint, each of which may be NULL. */
 pg_noreturn static void
-raise(ErrorCode code, const char *detail, const char *hint)
+raise(ErrorCode code, const char *detail, const char *reason, const char *hint)
 {
 	const ErrorInfo *info = &error_table[code];
-	const char *message = request_speaks_korean() ? info->message_ko : info->message;
+	bool		korean = request_speaks_korean();
+	const char *message = korean ? info->message_ko : info->message;
 	StringInfoData body;
+
+	/* why a request is invalid is told to its programmer */
+	hint = find_sentence(code == ERROR_INVALID_REQUEST ? NULL : reason, hint, korean);
 
 	if (!request_is_http())
 		ereport(ERROR,
@@ -203,10 +251,13 @@ void
 raise_error_members(ErrorCode code, const char *hint, const DetailMember *members)
 {
 	StringInfoData detail;
+	const char *reason = NULL;
 
 	initStringInfo(&detail);
 	for (const DetailMember *member = members; member->key != NULL; member++)
 	{
+		if (strcmp(member->key, "reason") == 0)
+			reason = member->text;
 		check_key(&error_table[code], member->key, strlen(member->key));
 		appendStringInfoString(&detail, member == members ? "{" : ", ");
 		escape_json(&detail, member->key);
@@ -217,9 +268,9 @@ raise_error_members(ErrorCode code, const char *hint, const DetailMember *member
 			appendStringInfo(&detail, INT64_FORMAT, member->number);
 	}
 	if (detail.len == 0)
-		raise(code, NULL, hint);
+		raise(code, NULL, NULL, hint);
 	appendStringInfoChar(&detail, '}');
-	raise(code, detail.data, hint);
+	raise(code, detail.data, reason, hint);
 }
 
 void
@@ -263,6 +314,17 @@ detail_text(const ErrorInfo *info, Jsonb *detail)
 	return JsonbToCString(NULL, &detail->root, VARSIZE(detail));
 }
 
+/* The reason in a detail that comes from SQL, or NULL. */
+static char *
+detail_reason(Jsonb *detail)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(&detail->root, "reason", strlen("reason"), &value) == NULL || value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
 /*
  * raise_error(code text, detail jsonb, hint text)
  *
@@ -277,6 +339,7 @@ commerce_raise_error(PG_FUNCTION_ARGS)
 		if (strcmp(error_table[code].name, name) == 0)
 			raise((ErrorCode) code,
 				  PG_ARGISNULL(1) ? NULL : detail_text(&error_table[code], PG_GETARG_JSONB_P(1)),
+				  PG_ARGISNULL(1) ? NULL : detail_reason(PG_GETARG_JSONB_P(1)),
 				  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	elog(ERROR, "unknown error code \"%s\"", name);
 }
@@ -294,6 +357,13 @@ commerce_request_header(PG_FUNCTION_ARGS)
 	if (value == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(value));
+}
+
+/* Texts are kept in UTF-8. */
+static Datum
+korean_datum(const char *text)
+{
+	return PointerGetDatum(cstring_to_text(pg_any_to_server(text, strlen(text), PG_UTF8)));
 }
 
 /*
@@ -317,9 +387,32 @@ commerce_error_codes(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(info->name);
 		values[2] = CStringGetTextDatum(info->sqlstate);
 		values[3] = CStringGetTextDatum(info->message);
-		values[4] = PointerGetDatum(cstring_to_text(pg_any_to_server(info->message_ko,
-																	 strlen(info->message_ko), PG_UTF8)));
+		values[4] = korean_datum(info->message_ko);
 		values[5] = CStringGetTextDatum(info->keys);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * error_texts()
+ *
+ * What error_reasons.h has, in its order.
+ */
+Datum
+commerce_error_texts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < (int) lengthof(error_texts); i++)
+	{
+		const ErrorText *text = &error_texts[i];
+		Datum		values[3] = {(Datum) 0, CStringGetTextDatum(text->english), korean_datum(text->korean)};
+		bool		nulls[3] = {text->word == NULL};
+
+		if (text->word)
+			values[0] = CStringGetTextDatum(text->word);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -26,6 +26,19 @@ typedef enum ErrorCode
 #undef ERROR_CODE
 } ErrorCode;
 
+/* Why, in the detail of every code but INVALID_REQUEST. */
+typedef enum ErrorReason
+{
+#define ERROR_REASON(word, en, ko) REASON_##word,
+#define ERROR_HINT(en, ko)
+#include "base/error_reasons.h"
+#undef ERROR_REASON
+#undef ERROR_HINT
+	REASON_NONE
+} ErrorReason;
+
+extern const char *error_reason_word(ErrorReason reason);
+
 /* True when PostgREST made this call, and not SQL. */
 extern bool request_is_http(void);
 
@@ -33,8 +46,8 @@ extern bool request_is_http(void);
 extern bool request_speaks_korean(void);
 
 /*
- * Member of the JSON object in one of PostgREST's settings, as palloc'd text; NULL when there is none, or
- * when what is set is something else.
+ * A string or number of the JSON object in one of PostgREST's settings, as palloc'd text; NULL when there is none,
+ * or when what is set is something else.
  */
 extern char *request_member(const char *setting, const char *name);
 
@@ -51,11 +64,16 @@ typedef struct DetailMember
 
 #define D_INT(key, number)	{key, NULL, number}
 #define D_TEXT(key, text)	{key, text, 0}
+#define D_REASON(reason)	{"reason", error_reason_word(reason), 0}
+
+/* A last member, left out unless a condition holds. */
+#define D_INT_IF(condition, key, number)	{(condition) ? key : NULL, NULL, number}
+#define D_TEXT_IF(condition, key, text)		{(condition) ? key : NULL, (condition) ? (text) : NULL, 0}
 
 /* Raises an error with members of its detail: raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", 7)). */
 #define raise_error(code, ...)	raise_error_hint(code, NULL, __VA_ARGS__)
 
-/* The same with a hint, a sentence; NULL: none. */
+/* The same with a hint of error_reasons.h; NULL: the sentence of its reason, if it has one. */
 #define raise_error_hint(code, hint, ...) \
 	raise_error_members(code, hint, (const DetailMember[]) {__VA_ARGS__, {NULL, NULL, 0}})
 

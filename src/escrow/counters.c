@@ -242,7 +242,7 @@ counters_pin(const CounterKey *key, Counter **pinned)
 	LWLockRelease(table->lock);
 	if (counter == NULL)
 		raise_error_hint(ERROR_SERVICE_BUSY, "Consider raising commerce.escrow_max_resources.",
-						 D_TEXT("reason", "all counters of products and coupons are in use"));
+						 D_REASON(REASON_COUNTERS_IN_USE));
 }
 
 bool

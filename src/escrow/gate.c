@@ -186,7 +186,7 @@ gate_refuse_foreign(void)
 	raise_error_hint(ERROR_SERVICE_BUSY,
 					 "What was restored or replicated here is being made this server's own. Without the maintenance "
 					 "worker, or to wait for it: SELECT commerce.prepare_after_restore().",
-					 D_TEXT("reason", "data of another server"));
+					 D_REASON(REASON_DATA_OF_ANOTHER_SERVER));
 }
 
 /* Makes the origin ours unless somebody else does it. */

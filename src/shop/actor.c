@@ -37,7 +37,7 @@ require_actor(const Actor *actor)
 	if (!sql_exists(&find[actor->kind], SQL_ARGS(Int64GetDatum(actor->id))))
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", actor->id),
 					D_TEXT("role", catalog_label_name(TYPE_ACTOR_KIND, actor->kind)),
-					D_TEXT("reason", "there is no active actor of this kind and id"));
+					D_REASON(REASON_NO_SUCH_ACTOR));
 }
 
 Actor

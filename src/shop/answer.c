@@ -223,7 +223,7 @@ commerce_return_payment(PG_FUNCTION_ARGS)
 	if (payment->kind == PAYMENT_KIND_REFUND || payment->status != PAYMENT_STATUS_UNEXPECTED)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
 					D_TEXT("from", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status)),
-					D_TEXT("reason", "only a payment that is UNEXPECTED is given back"));
+					D_REASON(REASON_NOT_UNEXPECTED));
 	refund_id = payment_find_refund(payment_id);
 	if (refund_id == 0)
 	{
@@ -286,7 +286,7 @@ commerce_report_refund(PG_FUNCTION_ARGS)
 	refund = lock_payment(payment_id, &order);
 	if (refund->kind != PAYMENT_KIND_REFUND || refund->method != PAYMENT_METHOD_EXTERNAL)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
-					D_TEXT("reason", "it is not a refund that a provider was asked for"));
+					D_REASON(REASON_NOT_REQUESTED_REFUND));
 
 	paid = payment_read(refund->refund_of);
 	former = refund->status;

@@ -58,13 +58,14 @@ refuse_status(int64 issue_id, CouponIssueStatus status)
 		"WHERE i.id OPERATOR(pg_catalog.=) $1 AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT'",
 		1, {INT8OID}
 	};
-	char	   *reason = psprintf("the coupon is %s", catalog_label_name(TYPE_COUPON_ISSUE_STATUS, status));
+	ErrorReason reason = status == COUPON_ISSUE_STATUS_USED ? REASON_USED :
+		status == COUPON_ISSUE_STATUS_EXPIRED ? REASON_EXPIRED : REASON_REVOKED;
 	int64		own_order_id;
 
 	if (status == COUPON_ISSUE_STATUS_USED && sql_get_int64(&find, SQL_ARGS(Int64GetDatum(issue_id)), &own_order_id))
-		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_TEXT("reason", reason),
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_REASON(REASON_HELD),
 					D_INT("own_order_id", own_order_id));
-	raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_TEXT("reason", reason));
+	raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_REASON(reason));
 }
 
 Coupon *
@@ -84,7 +85,7 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 		/* somebody else's coupon is not told from one that does not exist */
 		if (!result_next(&issues) || result_int64(&issues, "id") != issue_ids[i])
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_ids[i]),
-						D_TEXT("reason", "the coupon is not the user's"));
+						D_REASON(REASON_NOT_OWN));
 		coupon->issue_id = issue_ids[i];
 		coupon->kind = result_label(&issues, "kind", TYPE_COUPON_KIND);
 		coupon->scope = result_label(&issues, "scope", TYPE_COUPON_SCOPE);
@@ -100,8 +101,8 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 			refuse_status(coupon->issue_id, status);
 		/* it may have expired while its row was waited for */
 		if (result_time(&issues, "expires_at") <= GetCurrentTimestamp())
-			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", "the coupon has expired"));
+			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id), D_REASON(REASON_EXPIRED),
+						D_TEXT("expires_at", calendar_time_text(result_time(&issues, "expires_at"))));
 	}
 	return coupons;
 }
@@ -243,7 +244,15 @@ typedef struct Issue
 static void
 refuse_second_claim(const Issue *issue)
 {
-	raise_error(ERROR_COUPON_ALREADY_CLAIMED, D_INT("coupon_id", issue->coupon_id));
+	static SqlStatement find = {
+		"SELECT i.id FROM commerce.coupon_issues i WHERE i.user_id OPERATOR(pg_catalog.=) $1 "
+		"AND i.coupon_id OPERATOR(pg_catalog.=) $2", 2, {INT8OID, INT8OID}, SQL_LATEST
+	};
+	int64		issue_id = 0;
+
+	(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(issue->user_id), Int64GetDatum(issue->coupon_id)), &issue_id);
+	raise_error(ERROR_COUPON_ALREADY_CLAIMED, D_INT("coupon_id", issue->coupon_id),
+				D_INT_IF(issue_id != 0, "coupon_issue_id", issue_id));
 }
 
 /* Inserts the row and returns it; that the user has one already is found by the unique constraint. */
@@ -349,26 +358,26 @@ has_claimed(const Issue *issue)
 	return found;
 }
 
-/* Why a coupon cannot be issued, but for its quota; NULL: it can. */
-static const char *
+/* Why a coupon cannot be issued, but for its quota; REASON_NONE: it can. */
+static ErrorReason
 find_obstacle(RowReader *coupon, bool claimed)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		isnull;
 
 	if (!row_is_null(coupon, COUPONS_STOPPED_AT))
-		return "the coupon is stopped";
+		return REASON_STOPPED;
 	if (!row_is_null(coupon, COUPONS_VALID_UNTIL) && row_int64(coupon, COUPONS_VALID_UNTIL) <= now)
-		return "the coupon would expire at once";
+		return REASON_WOULD_EXPIRE;
 	if (!claimed)
-		return NULL;
+		return REASON_NONE;
 	if (!DatumGetBool(row_datum(coupon, COUPONS_CLAIMABLE, &isnull)))
-		return "the coupon is given out, not claimed";
+		return REASON_GIVEN_OUT;
 	if (row_int64(coupon, COUPONS_ISSUE_FROM) > now)
-		return "the time for claiming has not begun";
+		return REASON_NOT_BEGUN;
 	if (!row_is_null(coupon, COUPONS_ISSUE_UNTIL) && row_int64(coupon, COUPONS_ISSUE_UNTIL) <= now)
-		return "the time for claiming is over";
-	return NULL;
+		return REASON_OVER;
+	return REASON_NONE;
 }
 
 /* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
@@ -376,7 +385,7 @@ static void
 read_coupon(Issue *issue)
 {
 	RowReader	coupon;
-	const char *obstacle;
+	ErrorReason obstacle;
 
 	row_push_snapshot();
 	row_reader_open(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, 1);
@@ -386,8 +395,12 @@ read_coupon(Issue *issue)
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
 	obstacle = find_obstacle(&coupon, issue->claimed);
-	if (obstacle)
-		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id), D_TEXT("reason", obstacle));
+	if (obstacle != REASON_NONE)
+		raise_error(ERROR_COUPON_NOT_CLAIMABLE, D_INT("coupon_id", issue->coupon_id), D_REASON(obstacle),
+					D_TEXT_IF(obstacle == REASON_NOT_BEGUN || obstacle == REASON_OVER,
+							  obstacle == REASON_NOT_BEGUN ? "issue_from" : "issue_until",
+							  calendar_time_text(row_int64(&coupon, obstacle == REASON_NOT_BEGUN ?
+														   COUPONS_ISSUE_FROM : COUPONS_ISSUE_UNTIL))));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);

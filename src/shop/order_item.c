@@ -76,7 +76,7 @@ order_items_insert(int64 order_id, int64 user_id, const OrderItem *items, int n)
 }
 
 void
-order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit)
+order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit, int index)
 {
 	static SqlStatement count = {
 		"SELECT coalesce(pg_catalog.sum(i.quantity), 0)::pg_catalog.int8 FROM commerce.order_items i "
@@ -90,7 +90,7 @@ order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 li
 	(void) sql_get_int64(&count, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &counted);
 	if (asked > limit - counted)
 		raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED, D_INT("product_id", product_id), D_INT("asked", asked),
-					D_INT("limit", limit), D_INT("counted", counted));
+					D_INT("limit", limit), D_INT("counted", counted), D_INT_IF(index >= 0, "index", index));
 }
 
 bool

@@ -45,7 +45,7 @@ extern void order_items_insert(int64 order_id, int64 user_id, const OrderItem *i
  * Raises PURCHASE_LIMIT_EXCEEDED when a user, whose row is locked, would have more units of a product than its
  * limit allows: those that were ordered while there was a limit, and are neither cancelled nor returned.
  */
-extern void order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit);
+extern void order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit, int index);
 
 /*
  * Whether a user, whose row is locked, would have more units of a product than its limit allows when an order of his

@@ -47,10 +47,9 @@ refuse_short(int64 user_id, const Product *product, int64 available)
 {
 	int64		own_order_id = order_find_unpaid(user_id, product->id);
 
-	if (own_order_id == 0)
-		stock_raise_short(product->id, product->demand, available);
-	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("product_id", product->id), D_INT("asked", product->demand),
-				D_INT("available", Max(available, 0)), D_INT("own_order_id", own_order_id));
+	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("index", product->index), D_INT("product_id", product->id),
+				D_INT("asked", product->demand), D_INT("available", Max(available, 0)),
+				D_INT_IF(own_order_id != 0, "own_order_id", own_order_id));
 }
 
 static void

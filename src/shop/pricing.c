@@ -114,7 +114,8 @@ require_minimum(const QuoteLine *row, const QuoteLine *rest)
 
 	if (amount < coupon->min_order_amount)
 		raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", coupon->issue_id),
-					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", amount));
+					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", amount),
+					D_REASON(REASON_BELOW_MINIMUM));
 }
 
 static bool
@@ -184,10 +185,11 @@ apply_order_coupon(Quote *quote, Coupon *coupon)
 	}
 	if (!counts)
 		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-					D_TEXT("reason", "the order has no product of the coupon's seller"));
+					D_REASON(REASON_OTHER_SELLER));
 	if (subtotal < coupon->min_order_amount)
 		raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", coupon->issue_id),
-					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", subtotal));
+					D_INT("min_order_amount", coupon->min_order_amount), D_INT("amount", subtotal),
+					D_REASON(REASON_BELOW_MINIMUM));
 
 	coupon->discount = coupon_amount(coupon, base);
 	if (coupon->discount > 0)
@@ -271,7 +273,7 @@ find_order_coupons(Quote *quote, Coupon **order_coupon, Coupon **shipping_coupon
 			continue;
 		if (*place != NULL)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-						D_TEXT("reason", "the coupon cannot be used together with another of the order"));
+						D_REASON(REASON_NOT_TOGETHER));
 		*place = coupon;
 	}
 }
@@ -314,7 +316,7 @@ pricing_compute(Quote *quote)
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].discount == 0)
 			raise_error(ERROR_COUPON_CONDITION_NOT_MET, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
-						D_TEXT("reason", "the coupon would take nothing off"));
+						D_REASON(REASON_NO_DISCOUNT));
 
 	totals->shipping_total = shipping - totals->shipping_discount;
 	totals->payment_amount = checked_add(totals->items_total - totals->item_discount_total - totals->order_discount,

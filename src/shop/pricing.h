@@ -24,6 +24,7 @@ typedef struct Product
 	bool		on_sale;
 	bool		seller_active;	/* true where there is no seller */
 	int64		demand;			/* units in the whole order */
+	int			index;			/* of the first line that asks for it, in the request or sheet, from 0 */
 } Product;
 
 /* A coupon that the buyer holds and wants to use. */

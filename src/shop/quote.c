@@ -231,7 +231,7 @@ list_coupons(QuoteRequest *request)
 	for (int i = 1; i < n; i++)
 		if (ids[i] == ids[i - 1])
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", ids[i]),
-						D_TEXT("reason", "the coupon is named twice"));
+						D_REASON(REASON_NAMED_TWICE));
 	request->ncoupons = n;
 	request->coupon_issue_ids = ids;
 }
@@ -272,23 +272,33 @@ find_by_id(void *array, int n, size_t size, int64 id)
 	return bsearch(&id, array, n, size, compare_int64);
 }
 
+/* Tells each product how many units are asked of it, and where in the request it is asked for first. */
+static void
+note_demand(Quote *quote, const QuoteRequest *request)
+{
+	for (int i = 0; i < quote->nproducts; i++)
+		quote->products[i].demand = request->units[i];
+	for (int i = request->nlines - 1; i >= 0; i--)
+		quote->products[quote_product_index(request, request->lines[i].product_id)].index = request->lines[i].position;
+}
+
 /* Whether each product can be ordered, and as many units as are asked of it in one order. */
 static void
-check_products(Quote *quote, const int64 *units)
+check_products(const Quote *quote)
 {
 	for (int i = 0; i < quote->nproducts; i++)
 	{
-		Product    *product = &quote->products[i];
+		const Product *product = &quote->products[i];
 
-		product->demand = units[i];
 		if (!product->on_sale)
-			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id));
+			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id), D_INT("index", product->index));
 		if (!product->seller_active)
 			raise_error(ERROR_PRODUCT_NOT_ON_SALE, D_INT("product_id", product->id),
-						D_INT("seller_id", product->seller_id));
+						D_INT("seller_id", product->seller_id), D_INT("index", product->index));
 		if (product->max_per_order > 0 && product->demand > product->max_per_order)
 			raise_error(ERROR_PURCHASE_LIMIT_EXCEEDED, D_INT("product_id", product->id),
-						D_INT("asked", product->demand), D_INT("limit", product->max_per_order));
+						D_INT("asked", product->demand), D_INT("limit", product->max_per_order),
+						D_INT("index", product->index));
 	}
 }
 
@@ -309,7 +319,7 @@ check_user_limits(int64 user_id, const Quote *quote, bool lock)
 			continue;
 		if (!locked)
 			locked = user_lock(user_id, false);
-		order_items_require_limit(user_id, product->id, product->demand, product->max_per_user);
+		order_items_require_limit(user_id, product->id, product->demand, product->max_per_user, product->index);
 	}
 }
 
@@ -324,10 +334,10 @@ line_coupon(Quote *quote, const RequestLine *line)
 	coupon = find_by_id(quote->coupons, quote->ncoupons, sizeof(Coupon), line->coupon_issue_id);
 	if (coupon->scope != COUPON_SCOPE_PRODUCT)
 		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-					D_TEXT("reason", "the coupon is not for a single product"));
+					D_REASON(REASON_FOR_THE_ORDER));
 	if (coupon->product_id != line->product_id)
 		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id),
-					D_TEXT("reason", "the coupon is for another product"));
+					D_REASON(REASON_OTHER_PRODUCT));
 	coupon->chosen = true;
 	return coupon;
 }
@@ -370,7 +380,7 @@ make_rows(Quote *quote, const QuoteRequest *request)
 	for (int i = 0; i < quote->ncoupons; i++)
 		if (quote->coupons[i].scope == COUPON_SCOPE_PRODUCT && !quote->coupons[i].chosen)
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", quote->coupons[i].issue_id),
-						D_TEXT("reason", "the coupon is for a line, not for the order"));
+						D_REASON(REASON_FOR_A_LINE));
 }
 
 Quote *
@@ -380,7 +390,8 @@ quote_make(int64 user_id, const QuoteRequest *request, bool lock)
 
 	quote->nproducts = request->nproducts;
 	quote->products = product_read(request->product_ids, request->nproducts);
-	check_products(quote, request->units);
+	note_demand(quote, request);
+	check_products(quote);
 	check_user_limits(user_id, quote, lock);
 	if (request->ncoupons > 0)
 	{

@@ -105,7 +105,7 @@ judge_replacement(const Order *order, const OrderItem *item, int64 replacement_i
 		raise_invalid("replacement_product_id", "must cost what the replaced product costs now, " INT64_FORMAT,
 					  price_now(replaced));
 	if (replacement->max_per_user > 0)
-		order_items_require_limit(order->user_id, replacement->id, item->line.quantity, replacement->max_per_user);
+		order_items_require_limit(order->user_id, replacement->id, item->line.quantity, replacement->max_per_user, -1);
 	return replacement;
 }
 

@@ -87,7 +87,7 @@ take_coupons(const Revival *revival)
 	int64		refused = coupon_use_again(revival->order->id);
 
 	if (refused != 0 && revival->raises)
-		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", refused));
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", refused), D_REASON(REASON_UNAVAILABLE));
 	return refused == 0;
 }
 

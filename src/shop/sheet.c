@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 
 #include "base/args.h"
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -207,7 +208,8 @@ lock_sheet(Datum sheet_id, StoredSheet *sheet)
 					D_INT("order_id", result_int64(&row, "consumed_order_id")));
 	/* it may have expired while its row was waited for */
 	if (result_time(&row, "expires_at") <= GetCurrentTimestamp())
-		raise_error(ERROR_ORDER_SHEET_EXPIRED, D_TEXT("order_sheet_id", uuid_text(sheet_id)));
+		raise_error(ERROR_ORDER_SHEET_EXPIRED, D_TEXT("order_sheet_id", uuid_text(sheet_id)),
+					D_TEXT("expires_at", calendar_time_text(result_time(&row, "expires_at"))));
 	sheet->coupon_issue_ids = DatumGetArrayTypeP(result_varlena(&row, "coupon_issue_ids"));
 	sheet->payment_amount = result_int64(&row, "payment_amount");
 

@@ -409,11 +409,11 @@ require_undelivered(const Order *order)
 		left = left || is_to_be_sent(status);
 		if (!is_to_be_sent(status) && status != ORDER_ITEM_STATUS_CANCELLED && status != ORDER_ITEM_STATUS_CANCEL_PROCESSING)
 			raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
-						D_TEXT("reason", "something of the order was dispatched"));
+						D_REASON(REASON_DISPATCHED));
 	}
 	if (!left)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
-					D_TEXT("reason", "nothing of the order is left to send"));
+					D_REASON(REASON_NOTHING_LEFT));
 }
 
 /*
@@ -440,7 +440,7 @@ commerce_update_delivery(PG_FUNCTION_ARGS)
 	order = step_lock_order(order_id, &actor);
 	if (actor.kind != ACTOR_KIND_BUYER && actor.kind != ACTOR_KIND_ADMIN)
 		raise_error(ERROR_FORBIDDEN, D_TEXT("role", catalog_label_name(TYPE_ACTOR_KIND, actor.kind)),
-					D_TEXT("reason", "a delivery is changed by the buyer or an administrator"));
+					D_REASON(REASON_BUYER_OR_ADMIN_ONLY));
 	require_undelivered(order);
 	if (delivery.name)
 		order->recipient.name = delivery.name;

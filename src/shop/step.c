@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/calendar.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -129,7 +130,7 @@ refuse_imported(const Order *order)
 {
 	if (order->imported)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order"), D_INT("id", order->id),
-					D_TEXT("reason", "it was imported"));
+					D_REASON(REASON_IMPORTED));
 }
 
 Order *
@@ -167,14 +168,16 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 static void
 require_time(const OrderItem *item, OrderItemStatus status, const Actor *actor)
 {
+	TimestampTz until = item->delivered_at + (int64) commerce_auto_confirm_after * USECS_PER_SEC;
+
 	if (actor->kind != ACTOR_KIND_BUYER ||
 		(status != ORDER_ITEM_STATUS_RETURN_REQUESTED && status != ORDER_ITEM_STATUS_EXCHANGE_REQUESTED) ||
-		item->delivered_at + (int64) commerce_auto_confirm_after * USECS_PER_SEC > GetCurrentTimestamp())
+		until > GetCurrentTimestamp())
 		return;
 	raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "order_item"), D_INT("id", item->id),
 				D_TEXT("from", catalog_label_name(TYPE_ORDER_ITEM_STATUS, item->status)),
 				D_TEXT("to", catalog_label_name(TYPE_ORDER_ITEM_STATUS, status)),
-				D_TEXT("reason", "the time for it is over"));
+				D_REASON(REASON_TIME_OVER), D_TEXT("until", calendar_time_text(until)));
 }
 
 OrderItem *

@@ -44,7 +44,8 @@ read_active(int64 user_id)
 	status = row_label(&reader, USERS_STATUS, TYPE_USER_STATUS);
 	if (status != USER_STATUS_ACTIVE)
 		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
-					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)));
+					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)),
+					D_REASON(REASON_NOT_ACTIVE));
 	user.name = row_text(&reader, USERS_NAME);
 	user.phone = row_text(&reader, USERS_PHONE);
 	user.address = row_text(&reader, USERS_ADDRESS);

@@ -244,7 +244,7 @@ RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.jsonb_build_object('reason', TG_TABLE_NAME || ' is for reading'));
+	PERFORM commerce_private.raise_error('FORBIDDEN', '{"reason": "READ_ONLY"}');
 	RETURN NULL;
 END
 $$;

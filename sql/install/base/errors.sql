@@ -8,6 +8,13 @@ AS 'MODULE_PATHNAME', 'commerce_error_codes';
 COMMENT ON FUNCTION commerce.error_codes() IS
 	'every error the extension raises: HTTP status, code, SQLSTATE, its message in English and Korean, and the keys that its detail, a JSON object, can have';
 
+CREATE FUNCTION commerce_private.error_texts(OUT reason text, OUT sentence text, OUT sentence_ko text)
+RETURNS SETOF record
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_error_texts';
+COMMENT ON FUNCTION commerce_private.error_texts() IS
+	'why, as the details of errors have it, with the sentence that is the hint; NULL: a hint without such a word';
+
 CREATE FUNCTION commerce_private.raise_error(code text, detail jsonb DEFAULT NULL, hint text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL SAFE

@@ -331,8 +331,7 @@ BEGIN
 	END IF;
 	sought := commerce_private.lock_subscription_row(seek_subscription.subscription);
 	IF NOT commerce_private.try_lock_subscription(sought.name, false) THEN
-		PERFORM commerce_private.raise_error('SERVICE_BUSY', pg_catalog.jsonb_build_object('reason', pg_catalog.format('process %s is delivering subscription %s',
-				commerce_private.delivering_session(sought.name), sought.name)), 'Pause the subscription first: whoever delivers it would move the cursor on.');
+		PERFORM commerce_private.raise_error('SERVICE_BUSY', '{"reason": "BEING_DELIVERED"}', 'Pause the subscription first: whoever delivers it would move the cursor on.');
 	END IF;
 	SELECT * INTO last FROM commerce_private.last_readable();
 	IF seek_subscription.to_position IS NOT NULL THEN

@@ -13,9 +13,7 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.jsonb_build_object('user_id', require_who.actor_id,
-		'reason', 'the actor is not an active administrator' ||
-			CASE WHEN require_who.seller_id IS NOT NULL THEN ', nor the active user of the seller' ELSE '' END ||
-			CASE WHEN require_who.user_id IS NOT NULL THEN ', nor the active user himself' ELSE '' END));
+		'reason', 'NOT_ENTITLED'));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.require_who(bigint, bigint, bigint) IS

@@ -139,7 +139,7 @@ BEGIN
 
 	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF issue.status <> 'ACTIVE' THEN
-		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', 'the coupon is ' || issue.status));
+		PERFORM commerce_private.raise_error('COUPON_NOT_USABLE', pg_catalog.jsonb_build_object('coupon_issue_id', issue.id, 'reason', issue.status));
 	END IF;
 	UPDATE commerce.coupon_issues i
 	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))

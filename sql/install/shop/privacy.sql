@@ -77,24 +77,24 @@ DECLARE
 	return_until timestamptz := pg_catalog.clock_timestamp() - commerce_private.setting('commerce.auto_confirm_after')::interval;
 BEGIN
 	RETURN CASE
-		WHEN u.balance <> 0 THEN 'the balance is not 0'
+		WHEN u.balance <> 0 THEN 'BALANCE_LEFT'
 		WHEN EXISTS (SELECT FROM commerce_private.payments_of(u.id) p WHERE p.status = 'REQUESTED')
-			THEN 'a payment, charge or refund is requested'
+			THEN 'PAYMENT_REQUESTED'
 		WHEN EXISTS (SELECT FROM commerce_private.payments_of(u.id) p
 					 WHERE p.status = 'UNEXPECTED' AND p.kind <> 'REFUND'
 					   AND NOT EXISTS (SELECT FROM commerce_private.payments_of(u.id) r
 									   WHERE r.refund_of = p.id AND r.kind = 'REFUND' AND r.status = 'COMPLETED'))
-			THEN 'an unexpected payment was not given back'
+			THEN 'PAYMENT_UNEXPECTED'
 		WHEN EXISTS (SELECT FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
 					 WHERE o.user_id = u.id AND i.status NOT IN ('CANCELLED', 'RETURNED', 'CONFIRMED')
 					   AND NOT (i.status IN ('DELIVERED', 'EXCHANGED') AND i.delivered_at <= return_until))
-			THEN 'an order is not over'
+			THEN 'ORDER_OPEN'
 		WHEN EXISTS (SELECT FROM commerce.products p WHERE p.seller_id = own_id AND p.status = 'ON_SALE')
-			THEN 'a product is on sale'
+			THEN 'PRODUCT_ON_SALE'
 		WHEN EXISTS (SELECT FROM commerce.order_items i
 					 WHERE i.seller_id = own_id
 					   AND i.status NOT IN ('CANCELLED', 'RETURNED', 'DELIVERED', 'CONFIRMED', 'EXCHANGED'))
-			THEN 'an item is to be delivered'
+			THEN 'ITEM_TO_DELIVER'
 	END;
 END
 $$;

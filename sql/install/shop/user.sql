@@ -146,7 +146,7 @@ AS $$
 BEGIN
 	IF u.erased_at IS NOT NULL THEN
 		PERFORM commerce_private.raise_error('INVALID_STATE_TRANSITION',
-			pg_catalog.jsonb_build_object('entity', 'user', 'id', u.id, 'reason', 'the user was erased'));
+			pg_catalog.jsonb_build_object('entity', 'user', 'id', u.id, 'reason', 'ERASED'));
 	END IF;
 END
 $$;
