@@ -73,7 +73,7 @@ FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity"
 SELECT is(r.status, 400, 'an empty key') FROM tap.http('buyer 1', 'charge_balance', '{"amount": 1000}', '{"idempotency-key": ""}') r;
 
 -- the table's errors and their headers
-SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', NULL, 'hint is null'),
+SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', 'The request has no token of a user.', 'and why'),
 	   ok(r.body ?& '{code,message,details,hint}'::text[], 'all four members are there'),
 	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%WWW-Authenticate%', 'and the headers can be read')
 FROM tap.http('anon', 'get_balance') r;
@@ -240,7 +240,7 @@ FROM tap.held h, LATERAL (VALUES ('place_order', '{"items": [{"product_id": 2, "
 	('cancel_order_item', jsonb_build_object('order_item_id', h.data#>'{items,0,id}', 'quantity', 1), 'SUCCESS'),
 	('get_order', jsonb_build_object('order_id', h.data->'id'), 'SUCCESS')) e (called, body, code)
 CROSS JOIN LATERAL tap.http('buyer 2', e.called, e.body) r;
-SELECT is(r.status, 403, 'a suspended buyer does not charge'), is(r.details::jsonb, '{"user_id": 2, "status": "SUSPENDED"}', 'and is told why') FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;
+SELECT is(r.status, 403, 'a suspended buyer does not charge'), is(r.details::jsonb, '{"user_id": 2, "status": "SUSPENDED", "reason": "NOT_ACTIVE"}', 'and is told why') FROM tap.http('buyer 2', 'charge_balance', '{"amount": 1000}') r;
 SELECT is(r.status, 200, 'but reads its balance') FROM tap.http('buyer 2', 'get_balance') r;
 SELECT commerce.set_user_status(3, 'WITHDRAWN') \g /dev/null
 SELECT is(r.code, e.code, format('a seller who has left: %s', e.called))
@@ -291,7 +291,7 @@ SELECT is(r.code, f.code, format('SQLSTATE %s is %s', f.state, f.code)),
 	   is(r.headers ? 'Retry-After', f.code = 'SERVICE_BUSY', f.state || ': Retry-After'),
 	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%Retry-After%', f.state || ': and it can be read')
 FROM (VALUES ('40001', 'SERVICE_BUSY'), ('40P01', 'SERVICE_BUSY'), ('55P03', 'SERVICE_BUSY'), ('57014', 'SERVICE_BUSY'),
-	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('22P05', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'INTERNAL_SERVER_ERROR'),
+	('22003', 'INVALID_REQUEST'), ('P0001', 'INVALID_REQUEST'), ('55000', 'INVALID_REQUEST'), ('54001', 'INVALID_REQUEST'), ('22P05', 'INVALID_REQUEST'), ('42501', 'FORBIDDEN'), ('23505', 'ALREADY_EXISTS'), ('23514', 'INVALID_REQUEST'),
 	('XX001', 'INTERNAL_SERVER_ERROR'), ('58030', 'INTERNAL_SERVER_ERROR'), ('ZZ123', 'INTERNAL_SERVER_ERROR'), ('28000', 'INTERNAL_SERVER_ERROR')) f (state, code)
 CROSS JOIN LATERAL tap.with_fault(f.state) r;
 SELECT is(r.sqlstate, 'PT418', 'a status that somebody chose is left alone') FROM tap.with_fault('PT418') r;

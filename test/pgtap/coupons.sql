@@ -94,7 +94,7 @@ SELECT refuses(statement, 'FORBIDDEN') FROM unnest(ARRAY[
 
 -- issue_coupon: to whom the seller chooses, out of the same quantity
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :given), 'COUPON_NOT_CLAIMABLE', 'to claim what is given out');
-SELECT is(detail_of(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :given))::jsonb, jsonb_build_object('coupon_id', :given, 'reason', 'the coupon is given out, not claimed'), 'and why');
+SELECT is(detail_of(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :given))::jsonb, jsonb_build_object('coupon_id', :given, 'reason', 'GIVEN_OUT'), 'and why');
 SELECT id AS gift FROM commerce.issue_coupon(:given, :kim, :potter, 'thank you') \gset
 SELECT is((SELECT to_jsonb(i) - '{id,event_key,xid,issued_at,expires_at}'::text[] FROM commerce.coupon_issues i WHERE id = :gift),
 	jsonb_build_object('user_id', :kim, 'coupon_id', :given, 'name', 'Kiln''s own', 'description', NULL, 'kind', 'FIXED', 'value', 100, 'max_discount', NULL, 'round_unit', 1,

@@ -89,7 +89,7 @@ SELECT results_eq(format('SELECT seq, product_id, quantity, shipping_fee FROM co
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(:own, 5)), 'PURCHASE_LIMIT_EXCEEDED', 'five of at most four');
 SELECT refuses(pg_temp.call(:kim, pg_temp.items(:own, 2, :teapot, 1, :own, 3)), 'PURCHASE_LIMIT_EXCEEDED', 'five in two lines');
 SELECT lives_ok(pg_temp.call(:kim, pg_temp.items(:own, 4)), 'four of at most four');
-SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 5)))::jsonb, jsonb_build_object('product_id', :own, 'asked', 5, 'limit', 4), 'the detail says how many');
+SELECT is(detail_of(pg_temp.call(:kim, pg_temp.items(:own, 5)))::jsonb, jsonb_build_object('product_id', :own, 'asked', 5, 'limit', 4, 'index', 0), 'the detail says how many');
 
 -- An order of nothing to pay
 SELECT commerce.create_product(NULL, 'Gift', 0, 10) AS gift \gset
@@ -286,13 +286,13 @@ SELECT commerce.create_coupon('own', 'FIXED', 100, 10, valid_days => 1) AS c \gs
 SELECT id AS own_coupon FROM commerce.claim_coupon(:own_buyer, :c) \gset
 SELECT id AS unpaid FROM commerce.place_order(:own_buyer, pg_temp.items(:last, 1), ARRAY[:own_coupon], payment_method => 'EXTERNAL') \gset
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 1)))::jsonb,
-	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0, 'own_order_id', :unpaid), 'the units are in an unpaid order of his own');
+	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0, 'index', 0, 'own_order_id', :unpaid), 'the units are in an unpaid order of his own');
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :own_buyer, pg_temp.items(:beside, 1), :own_coupon))::jsonb,
-	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'the coupon is USED', 'own_order_id', :unpaid), 'the coupon is in an unpaid order of his own');
+	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'HELD', 'own_order_id', :unpaid), 'the coupon is in an unpaid order of his own');
 SELECT commerce.confirm_payment(:unpaid, true, 'own') \g /dev/null
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :own_buyer, pg_temp.items(:beside, 1), :own_coupon))::jsonb,
-	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'the coupon is USED'), 'a coupon of a paid order is used');
+	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'USED'), 'a coupon of a paid order is used');
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 1)))::jsonb,
-	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0), 'and its units are sold');
+	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0, 'index', 0), 'and its units are sold');
 
 SELECT * FROM finish();

@@ -48,24 +48,24 @@ CREATE FUNCTION pg_temp.open(id bigint) RETURNS text LANGUAGE sql AS $$
 	SELECT tap.detail_of(format('SELECT commerce.erase_user(%s)', id))::jsonb->>'reason'
 $$;
 SELECT refuses(format('SELECT commerce.erase_user(%s)', :kim), 'OPEN_BUSINESS', 'a balance');
-SELECT is(pg_temp.open(:kim), 'the balance is not 0', 'which the detail names');
+SELECT is(pg_temp.open(:kim), 'BALANCE_LEFT', 'which the detail names');
 SELECT * FROM commerce.adjust_balance(:kim, -100, 'pay-out') \g /dev/null
-SELECT is(pg_temp.open(:kim), 'an order is not over', 'an order that is under way');
+SELECT is(pg_temp.open(:kim), 'ORDER_OPEN', 'an order that is under way');
 SELECT status FROM commerce.change_item_status(:item, 'DISPATCHED', 'ADMIN') \g /dev/null
 SELECT status FROM commerce.change_item_status(:item, 'IN_TRANSIT', 'ADMIN') \g /dev/null
 SELECT status FROM commerce.change_item_status(:item, 'DELIVERED', 'ADMIN', note => 'to her mother') \g /dev/null
-SELECT is(pg_temp.open(:kim), 'an order is not over', 'one that can be returned');
+SELECT is(pg_temp.open(:kim), 'ORDER_OPEN', 'one that can be returned');
 SELECT id AS p FROM commerce.place_order(:kim, :'one', payment_method => 'EXTERNAL') \gset
-SELECT is(pg_temp.open(:kim), 'a payment, charge or refund is requested', 'a payment that is requested');
+SELECT is(pg_temp.open(:kim), 'PAYMENT_REQUESTED', 'a payment that is requested');
 SELECT status FROM commerce.cancel_order(:p, 'BUYER') \g /dev/null
 RESET ROLE;
 UPDATE commerce.order_items SET delivered_at = now() - interval '8 days' WHERE id = :item;
 INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount) VALUES (:p, :kim, 'PAYMENT', 'EXTERNAL', 'UNEXPECTED', 100) RETURNING id AS unexpected \gset
 SET ROLE shop;
-SELECT is(pg_temp.open(:kim), 'an unexpected payment was not given back', 'money that was not asked for');
+SELECT is(pg_temp.open(:kim), 'PAYMENT_UNEXPECTED', 'money that was not asked for');
 RESET ROLE;
 INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount, refund_of) VALUES (:p, :kim, 'REFUND', 'EXTERNAL', 'FAILED', 100, :unexpected);
-SELECT is(pg_temp.open(:kim), 'an unexpected payment was not given back', 'of which the refund failed');
+SELECT is(pg_temp.open(:kim), 'PAYMENT_UNEXPECTED', 'of which the refund failed');
 DELETE FROM commerce.payments WHERE refund_of = :unexpected;
 DELETE FROM commerce.payments WHERE id = :unexpected;
 SET ROLE shop;
@@ -107,10 +107,10 @@ SELECT is((SELECT recipient_address FROM commerce.orders WHERE id = :lees), 'Bus
 SELECT commerce.create_user('Potter', 'potter@example.com', external_id => 'p') AS potter \gset
 SELECT commerce.create_seller(:potter, 'Kiln', '123', cs_phone => '02', address => 'Icheon') AS kiln \gset
 SELECT commerce.create_product(:kiln, 'pot', 1000, 100) AS pot \gset
-SELECT is(pg_temp.open(:potter), 'a product is on sale', 'a seller with something to sell');
+SELECT is(pg_temp.open(:potter), 'PRODUCT_ON_SALE', 'a seller with something to sell');
 SELECT id AS pots FROM commerce.place_order(:lee, format('[{"product_id":%s,"quantity":1}]', :pot)::jsonb) \gset
 SELECT commerce.set_product_status(:pot, 'DISCONTINUED') \g /dev/null
-SELECT is(pg_temp.open(:potter), 'an item is to be delivered', 'with something to deliver');
+SELECT is(pg_temp.open(:potter), 'ITEM_TO_DELIVER', 'with something to deliver');
 SELECT status FROM commerce.cancel_order(:pots, 'BUYER') \g /dev/null
 SELECT is((commerce.erase_user(:potter)).role, 'SELLER', 'and when there is nothing');
 SELECT results_eq(format('SELECT business_name, registration_number, cs_phone, address, active FROM commerce.sellers WHERE id = %s', :kiln),

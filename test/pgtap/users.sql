@@ -177,7 +177,7 @@ SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quan
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', payment_method => 'EXTERNAL')$$, :minji, :cup), 'FORBIDDEN', 'an external order of a suspended user');
 SELECT refuses(format($$SELECT commerce.place_order(%s, '[{"product_id":%s,"quantity":1}]', '{%s}')$$, :minji, :cup, :issue), 'FORBIDDEN', 'an order with a coupon of a suspended user');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :minji, :coupon2), 'FORBIDDEN', 'a claim of a suspended user');
-SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100)', :minji))::jsonb, jsonb_build_object('user_id', :minji, 'status', 'SUSPENDED'), 'the detail says why');
+SELECT is(detail_of(format('SELECT commerce.charge_balance(%s, 100)', :minji))::jsonb, jsonb_build_object('user_id', :minji, 'status', 'SUSPENDED', 'reason', 'NOT_ACTIVE'), 'the detail says why');
 SELECT is(balance, 99000::bigint, 'a suspended user''s balance can be read') FROM commerce.get_balance(:minji);
 SELECT is(status, 'WITHDRAWN', 'from here on withdrawn') FROM commerce.set_user_status(:minji, 'WITHDRAWN');
 SELECT refuses(format('SELECT commerce.charge_balance(%s, 100)', :minji), 'FORBIDDEN', 'a charge of a withdrawn user');

@@ -30,7 +30,7 @@ RESET commerce.language;
 -- every code, in both faces: what raise_error() raises is what error_codes() says
 -- (a detail that the table does not know is refused)
 CREATE FUNCTION pg_temp.detail_of(code text) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT jsonb_object_agg(k, 'd') FROM commerce.error_codes() e, string_to_table(e.detail_keys, ' ') k
+	SELECT jsonb_object_agg(k, CASE k WHEN 'reason' THEN 'EXPIRED' ELSE 'd' END) FROM commerce.error_codes() e, string_to_table(e.detail_keys, ' ') k
 	WHERE e.code = detail_of.code AND e.detail_keys <> ''
 $$;
 CREATE FUNCTION pg_temp.raised(code text, detail jsonb DEFAULT NULL, hint text DEFAULT NULL,
@@ -42,23 +42,28 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, details = PG_EXCEPTION_DETAIL, hints = PG_EXCEPTION_HINT;
 END
 $$;
-SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'h') r
+SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'It is read by clients that pull.') r
 WHERE (r.state, r.message, r.details, r.hints)
-	  IS DISTINCT FROM (e."sqlstate", e.message, coalesce(pg_temp.detail_of(e.code)::text, ''), 'h');
+	  IS DISTINCT FROM (e."sqlstate", e.message, coalesce(pg_temp.detail_of(e.code)::text, ''), 'It is read by clients that pull.');
 SELECT commerce_private.raise_error('ENTITY_NOT_FOUND', '{"entity": "user", "i": 7}');
 SELECT commerce_private.raise_error('ENTITY_NOT_FOUND', '{"entity": "user", "id": 7}');
 SELECT commerce_private.raise_not_found('user', 7);
-SELECT commerce_private.raise_invalid('items[0].quantity', 'must be "1" or more', 'Or leave the line out.');
+SELECT commerce_private.raise_invalid('items[0].quantity', 'must be "1" or more', 'It is read by clients that pull.');
+
+-- a reason is a word of error_texts(), whose sentence is the hint; so is a hint one of these
+SELECT commerce_private.raise_error('FORBIDDEN', '{"reason": "NOT_ACTIVE"}');
+SELECT commerce_private.raise_error('FORBIDDEN', '{"reason": "because"}');
+SELECT commerce_private.raise_error('FORBIDDEN', '{}', 'Try again.');
 
 -- over HTTP: PGRST, and JSON in message and detail
 SELECT set_config('request.method', 'POST', false);
 SELECT * FROM pg_temp.raised('ENTITY_NOT_FOUND', '{"entity": "user", "id": 7}');
 SELECT * FROM pg_temp.raised('UNAUTHENTICATED');
-SELECT * FROM pg_temp.raised('SERVICE_BUSY', NULL, 'Try again.');
+SELECT * FROM pg_temp.raised('SERVICE_BUSY', NULL, 'It is read by clients that pull.');
 SELECT * FROM pg_temp.raised('INVALID_REQUEST', jsonb_build_object('reason', E'a "quote", a \\, a \n and 한글'));
-SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'h') r
+SELECT e.code FROM commerce.error_codes() e, pg_temp.raised(e.code, pg_temp.detail_of(e.code), 'It is read by clients that pull.') r
 WHERE r.state <> 'PGRST'
-   OR r.message::jsonb <> jsonb_build_object('code', e.code, 'message', e.message, 'details', pg_temp.detail_of(e.code)::text, 'hint', 'h')
+   OR r.message::jsonb <> jsonb_build_object('code', e.code, 'message', e.message, 'details', pg_temp.detail_of(e.code)::text, 'hint', 'It is read by clients that pull.')
    OR r.details::jsonb ->> 'status' <> e.http_status::text
    OR jsonb_typeof(r.details::jsonb -> 'headers') IS DISTINCT FROM 'object'
    OR (r.details::jsonb) - '{status,headers}'::text[] <> '{}';

@@ -105,7 +105,8 @@ BEGIN
 	RETURNING * INTO u;
 	IF u.id IS NULL THEN
 		PERFORM commerce_private.raise_taken('user',
-			CASE WHEN EXISTS (SELECT FROM commerce.users t WHERE t.external_id = imported->>'external_id') THEN 'external_id' ELSE 'email' END);
+			CASE WHEN EXISTS (SELECT FROM commerce.users t WHERE t.external_id = imported->>'external_id') THEN 'external_id'
+				 WHEN EXISTS (SELECT FROM commerce.users t WHERE pg_catalog.lower(t.email) = pg_catalog.lower(imported->>'email')) THEN 'email' END);
 	END IF;
 	IF opening > 0 THEN
 		INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after)

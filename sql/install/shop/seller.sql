@@ -98,7 +98,9 @@ BEGIN
 	RETURNING * INTO s;
 	IF s.id IS NULL THEN
 		PERFORM commerce_private.raise_taken('seller',
-			CASE WHEN EXISTS (SELECT FROM commerce.sellers o WHERE o.user_id = u.id) THEN 'user_id' ELSE 'registration_number' END);
+			CASE WHEN EXISTS (SELECT FROM commerce.sellers o WHERE o.user_id = u.id) THEN 'user_id'
+				 WHEN EXISTS (SELECT FROM commerce.sellers o WHERE o.registration_number = create_seller.registration_number)
+				 THEN 'registration_number' END);
 	END IF;
 	PERFORM commerce_private.seller_event(s, 'SellerCreated', create_seller.actor_id, create_seller.note);
 	IF u.role <> 'SELLER' THEN

@@ -110,7 +110,8 @@ RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_build_object('entity', entity, 'attribute', attribute));
+	PERFORM commerce_private.raise_error('ALREADY_EXISTS', pg_catalog.jsonb_strip_nulls(
+		pg_catalog.jsonb_build_object('entity', entity, 'attribute', attribute)));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.raise_taken(text, text) IS 'raises ALREADY_EXISTS: somebody else has this value of an attribute';
@@ -208,9 +209,8 @@ BEGIN
 		create_user.role, create_user.external_id, create_user.metadata);
 	IF created.id IS NULL THEN
 		PERFORM commerce_private.raise_taken('user',
-			CASE WHEN create_user.email IS NULL
-				   OR EXISTS (SELECT FROM commerce.users u WHERE u.external_id = create_user.external_id)
-				 THEN 'external_id' ELSE 'email' END);
+			CASE WHEN EXISTS (SELECT FROM commerce.users u WHERE u.external_id = create_user.external_id) THEN 'external_id'
+				 WHEN EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(create_user.email)) THEN 'email' END);
 	END IF;
 	PERFORM commerce_private.end_key('shop', 'create_user', create_user.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', created.id));
