@@ -213,6 +213,7 @@ order_split_item(Order *order, OrderItem *item, int64 quantity)
 	part->id = catalog_nextval(SEQUENCE_ORDER_ITEMS_ID);
 	part->seq = part[-1].seq + 1;
 	part->split_from = item->id;
+	part->split_off = true;
 	part->split_quantity = part->split_net = 0;
 	part->last_event = 0;
 	part_line->quantity = quantity;

@@ -142,13 +142,29 @@ put_actor(JsonWriter *json, const Actor *actor)
 	json_close_object(json);
 }
 
+/* The items that a step of n items is about: these, and those that they were split off from by it. */
+static OrderItem **
+with_wholes(const Order *order, OrderItem *const *items, int n, int *nall)
+{
+	OrderItem **all = palloc(2 * n * sizeof(OrderItem *));
+
+	memcpy(all, items, n * sizeof(OrderItem *));
+	*nall = n;
+	for (int i = 0; i < n; i++)
+		if (items[i]->split_off)
+			all[(*nall)++] = order_find_item(order, items[i]->split_from);
+	return all;
+}
+
 void
 order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
 					const Actor *actor, int64 share, int64 amount)
 {
 	JsonWriter	json = {0};
+	int			nall;
+	OrderItem **all = with_wholes(order, items, n, &nall);
 
-	begin_event(&json, order, items, n);
+	begin_event(&json, order, all, nall);
 	json_open_array(&json, "changes");
 	for (int i = 0; i < n; i++)
 	{
@@ -300,6 +316,17 @@ order_write_paid(const Order *order, const Payment *payment)
 
 	begin_event(&begun, order, order_all_items(order), order->nitems);
 	outbox_write(events, add_paid_events(order, &begun, payment, events));
+}
+
+void
+order_write_requested(const Order *order, const Payment *payment)
+{
+	JsonWriter	begun = {0};
+	Event		event;
+
+	begin_event(&begun, order, order_all_items(order), order->nitems);
+	event = payment_event(order, &begun, "PaymentRequested", "payment", payment, NULL);
+	outbox_write(&event, 1);
 }
 
 void

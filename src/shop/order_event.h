@@ -20,6 +20,9 @@ extern void order_write_created(const Order *order, const Payment *payment);
 /* Writes that an order has been paid, and the requests to its sellers to deliver what is PREPARING. */
 extern void order_write_paid(const Order *order, const Payment *payment);
 
+/* Writes that an order which was given up is to be paid anew, with its items as they are again. */
+extern void order_write_requested(const Order *order, const Payment *payment);
+
 /* Writes DeliveryRequested for n items of an order, one event per seller. */
 extern void order_write_delivery(const Order *order, OrderItem *const *items, int n);
 
@@ -34,7 +37,8 @@ extern void order_write_payment_event(const Order *order, const char *type, cons
 									  const Payment *payment, const Who *who);
 
 /*
- * Writes that n items of an order have changed, each from a former status; where money comes back, with their share
+ * Writes that n items of an order have changed, each from a former status, with those that they were split off from,
+ * which have fewer units now; where money comes back, with their share
  * (won) and the amount that is refunded, which is smaller when less was left.
  */
 extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,

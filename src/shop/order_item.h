@@ -36,6 +36,7 @@ typedef struct OrderItem
 	int64		split_net;
 	int			last_event;		/* ordinal of the last row of its history */
 	Restocked	restocked;		/* of the step that is being made */
+	bool		split_off;		/* by the step that is being made */
 } OrderItem;
 
 /* Inserts the rows of n items of an order. */

@@ -204,7 +204,7 @@ payment_refund_tax_free(const Payment *payment, int64 amount, int64 wanted)
 
 	if (payment->tax_free_amount == TAX_FREE_UNKNOWN)
 		return TAX_FREE_UNKNOWN;
-	return Max(amount - taxed_left, Min(wanted, Min(amount, payment->tax_free_left)));
+	return Max(Max(amount - taxed_left, 0), Min(wanted, Min(amount, payment->tax_free_left)));
 }
 
 Payment

@@ -80,7 +80,7 @@ enter_pending(Order *order, const Payment *asked, int64 time)
 	order_items_set_status(order_all_items(order), order->nitems, ORDER_ITEM_STATUS_PENDING_PAYMENT, 0, &actor_system);
 	row = order_save(order);
 	payment_insert(&payment);
-	order_write_payment_event(order, "PaymentRequested", "payment", &payment, NULL);
+	order_write_requested(order, &payment);
 	return row;
 }
 

@@ -175,6 +175,12 @@ SELECT * FROM commerce.cancel_order(:o, 'BUYER') \g /dev/null
 SELECT is(pg_temp.told(:o), 'PaymentRequested 7000:1615, PaymentCompleted 7000:1615, RefundRequested 3000:1615, RefundRequested 4000:0, RefundCompleted 6000:1385',
 	'a refund has at most what its payment was told');
 SELECT is(pg_temp.parts(:o), 'PAYMENT BALANCE 6000:1385, PAYMENT EXTERNAL 7000:1615, REFUND EXTERNAL 3000:1615, REFUND EXTERNAL 4000:0, REFUND BALANCE 6000:1385', 'and it is kept');
+SELECT id AS o FROM commerce.place_order(:kim, pg_temp.book_and_pot(), payment_method => 'EXTERNAL', balance_part => 6000) \gset
+SELECT * FROM commerce.confirm_payment(:o, true, 't8') \g /dev/null
+SELECT id AS i FROM commerce.order_items WHERE order_id = :o AND NOT tax_exempt \gset
+SELECT * FROM commerce.cancel_order_item(:i, 1, 'BUYER') \g /dev/null
+SELECT is(pg_temp.told(:o), 'PaymentRequested 7000:1615, PaymentCompleted 7000:1615, RefundRequested 7000:1615, RefundCompleted 3000:0',
+	'one that takes all of a payment takes its tax-free part too');
 SELECT id AS o FROM commerce.place_order(:lee, pg_temp.book_and_pot(), payment_method => 'EXTERNAL') \gset
 SELECT * FROM commerce.confirm_payment(:o, true, 't2') \g /dev/null
 SELECT * FROM commerce.refund_order(:o, 2600, NULL, 'sorry') \g /dev/null
