@@ -181,7 +181,7 @@ define help_text
                         PRELOAD=on|off         only this form of the server
   make test-asserts   the same on a PostgreSQL with assertions, which is built from
                         Debian's source package: 6 minutes once, then 30
-  make test-asan      the same with AddressSanitizer and UBSan: 20, then 60 minutes
+  make test-asan      the same with AddressSanitizer and UBSan: 1 minute more once, then 40
   make fuzz           random calls of every function; SECONDS=600
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;

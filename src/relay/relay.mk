@@ -18,7 +18,7 @@ $(RELAY_OBJS): %.o: %.c $(wildcard src/client/*.h src/relay/*.h) commerce.contro
 	$(CC) $(RELAY_CFLAGS) $(COPT) $(CFLAGS_RELAY) $(RELAY_CPPFLAGS) -c -o $@ $<
 
 $(RELAY): $(RELAY_OBJS)
-	$(CC) $(RELAY_CFLAGS) $(CFLAGS_RELAY) -o $@ $^ $(RELAY_LIBS)
+	$(CC) $(RELAY_CFLAGS) $(COPT) $(CFLAGS_RELAY) -o $@ $^ $(RELAY_LIBS)
 
 ifeq ($(HAVE_RELAY),yes)
 all: relay

@@ -90,8 +90,18 @@ SELECT stock, status FROM commerce.product_list WHERE id = :p;
 -- every view, with the functions that the view calls
 SELECT format('SELECT count(v) >= 0 AS %I FROM %s AS v', c.relname, c.oid::regclass) FROM pg_class c
 WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT') ORDER BY c.relname \gexec
-SELECT count(query_to_xml(format('SELECT count(*) FROM %s', c.oid::regclass), false, false, '')) > 20 AS reads_tables
-FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p');
+DO $$
+DECLARE
+	relation regclass;
+	tables int := 0;
+BEGIN
+	FOR relation IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'commerce'::regnamespace AND c.relkind IN ('r', 'p') LOOP
+		EXECUTE format('SELECT FROM %s LIMIT 1', relation);
+		tables := tables + 1;
+	END LOOP;
+	ASSERT tables > 20;
+END
+$$;
 SELECT commerce.refresh_popular_products() >= 0 AS refreshed;
 SELECT * FROM commerce.check_invariants();
 ROLLBACK;
