@@ -15,6 +15,8 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
@@ -161,6 +163,26 @@ static bool
 is_outermost_http(void)
 {
 	return request_is_http() && depth == 1;
+}
+
+static bool
+find_offset(PlanState *node, void *context)
+{
+	if (IsA(node, LimitState) && ((LimitState *) node)->offset > 0)
+		return true;
+	return planstate_tree_walker(node, find_offset, context);
+}
+
+/*
+ * PostgREST puts a LIMIT around the call, with the request's offset, which no setting tells: all would be done, and
+ * the answer thrown away.  (With a limit of 0 nothing is called.)
+ */
+static void
+refuse_offset(void)
+{
+	if (is_outermost_http() && ActivePortal != NULL && ActivePortal->queryDesc != NULL &&
+		find_offset(ActivePortal->queryDesc->planstate, NULL))
+		raise_invalid("offset", "is for views");
 }
 
 static void
@@ -418,6 +440,7 @@ commerce_api_call(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		depth++;
+		refuse_offset();
 		result = answer(fcinfo);
 		depth = outer;
 	}
