@@ -28,6 +28,7 @@
 #include "api/api_request.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/request.h"
 #include "base/text_limit.h"
 #include "escrow/gate.h"
 #include "shop/idempotency.h"
@@ -210,7 +211,7 @@ set_response(const StoredAnswer *answer, bool replayed)
 static text *
 find_key(const ApiRequest *request)
 {
-	char	   *header;
+	const char *header;
 	text	   *key;
 
 	/* of a call that a trigger makes meanwhile it is not */

@@ -22,6 +22,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/request.h"
 #include "base/row_reader.h"
 
 PG_FUNCTION_INFO_V1(commerce_current_user_id);
@@ -38,10 +39,10 @@ typedef struct Person
 } Person;
 
 /* The subject of the request's token, or NULL. */
-static char *
+static const char *
 token_subject(void)
 {
-	return request_member("request.jwt.claims", commerce_jwt_user_claim);
+	return request_claim(commerce_jwt_user_claim);
 }
 
 /* A subject as a user's id; 0 when it cannot be one. */

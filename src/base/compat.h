@@ -67,6 +67,16 @@
 #define make_json_lexer(json) makeJsonLexContextCstringLen(json, strlen(json), GetDatabaseEncoding(), true)
 #endif
 
+/* What a parser of JSON calls; from 16 on it may say that something is wrong. */
+#if PG_VERSION_NUM >= 160000
+#include "common/jsonapi.h"
+typedef JsonParseErrorType json_action;
+#define json_action_done JSON_SUCCESS
+#else
+typedef void json_action;
+#define json_action_done
+#endif
+
 /* A wait event's name in pg_stat_activity; before 17 it is just "Extension". */
 #if PG_VERSION_NUM >= 170000
 #define new_wait_event(name) WaitEventExtensionNew(name)

@@ -11,7 +11,6 @@
 
 #include <stdarg.h>
 
-#include "common/jsonapi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -23,6 +22,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/request.h"
 
 #define ERRCODE_POSTGREST	MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T')
 
@@ -63,44 +63,6 @@ int			error_language = LANGUAGE_ENGLISH;
 PG_FUNCTION_INFO_V1(commerce_error_codes);
 PG_FUNCTION_INFO_V1(commerce_error_texts);
 PG_FUNCTION_INFO_V1(commerce_raise_error);
-PG_FUNCTION_INFO_V1(commerce_request_header);
-
-bool
-request_is_http(void)
-{
-	const char *method = GetConfigOption("request.method", true, false);
-
-	/* a session that PostgREST has used before keeps the setting, empty */
-	return method != NULL && method[0] != '\0';
-}
-
-char *
-request_member(const char *setting, const char *name)
-{
-	const char *object = GetConfigOption(setting, true, false);
-	LOCAL_FCINFO(fcinfo, 2);
-	Datum		value;
-
-	/* anybody can set it to anything */
-	if (object == NULL || pg_parse_json(make_json_lexer(pstrdup(object)), &nullSemAction) != JSON_SUCCESS)
-		return NULL;
-	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(object);
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = CStringGetTextDatum(name);
-	fcinfo->args[1].isnull = false;
-	value = json_object_field(fcinfo);
-	if (fcinfo->isnull || strchr("\"-0123456789", TextDatumGetCString(value)[0]) == NULL)
-		return NULL;
-	value = json_object_field_text(fcinfo);
-	return TextDatumGetCString(value);
-}
-
-char *
-request_header(const char *name)
-{
-	return request_member("request.headers", name);
-}
 
 /* The weight of a language range such as "ko-KR; q=0.9" (RFC 9110), 1 when it has none. */
 static double
@@ -123,11 +85,11 @@ range_weight(const char *range)
 bool
 request_speaks_korean(void)
 {
-	char	   *accepted = request_is_http() ? request_header("accept-language") : NULL;
+	const char *accepted = request_is_http() ? request_header("accept-language") : NULL;
 	double		best = 0;
 	bool		korean = (error_language == LANGUAGE_KOREAN);
 	char	   *range;
-	char	   *rest = accepted;
+	char	   *rest = accepted ? pstrdup(accepted) : NULL;
 
 	/* message texts are kept in UTF-8 */
 	if (GetDatabaseEncoding() != PG_UTF8)
@@ -342,21 +304,6 @@ commerce_raise_error(PG_FUNCTION_ARGS)
 				  PG_ARGISNULL(1) ? NULL : detail_reason(PG_GETARG_JSONB_P(1)),
 				  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	elog(ERROR, "unknown error code \"%s\"", name);
-}
-
-/*
- * request_header(name text)
- *
- * For the extension's functions that are written in SQL.
- */
-Datum
-commerce_request_header(PG_FUNCTION_ARGS)
-{
-	char	   *value = request_header(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-
-	if (value == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(value));
 }
 
 /* Texts are kept in UTF-8. */

@@ -39,20 +39,8 @@ typedef enum ErrorReason
 
 extern const char *error_reason_word(ErrorReason reason);
 
-/* True when PostgREST made this call, and not SQL. */
-extern bool request_is_http(void);
-
 /* Whether messages are to be in Korean, not English. */
 extern bool request_speaks_korean(void);
-
-/*
- * A string or number of the JSON object in one of PostgREST's settings, as palloc'd text; NULL when there is none,
- * or when what is set is something else.
- */
-extern char *request_member(const char *setting, const char *name);
-
-/* Value of a request header (name in lower case), palloc'd, or NULL. */
-extern char *request_header(const char *name);
 
 /* A member of the JSON object that is an error's detail; error_codes.h lists the keys of each code. */
 typedef struct DetailMember
