@@ -8,3 +8,7 @@ ALTER ROLE authenticator SET jit_above_cost = 0;
 -- a server of another place: no answer shows it
 ALTER ROLE authenticator SET TimeZone = 'America/St_Johns';
 ALTER ROLE authenticator SET DateStyle = 'German';
+-- identity.test.mjs has tokens that name users by external_id; its PostgREST connects as a role of its own
+CREATE ROLE authenticator_external LOGIN NOINHERIT;
+GRANT api_anon, api_buyer, api_seller, api_admin TO authenticator_external;
+ALTER ROLE authenticator_external SET commerce.jwt_subject = 'external_id';

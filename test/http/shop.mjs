@@ -12,7 +12,7 @@ const secret = process.env.COMMERCE_JWT_SECRET;
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 export function token(claims, { key = secret, alg = 'HS256' } = {}) {
-  const content = `${encode({ alg, typ: 'JWT' })}.${encode({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims })}`;
+  const content = `${encode({ alg, typ: 'JWT' })}.${encode({ exp: Math.floor(Date.now() / 1000) + 3600, aud: 'shop', ...claims })}`;
   return `${content}.${alg === 'none' ? '' : createHmac('sha256', key).update(content).digest('base64url')}`;
 }
 
