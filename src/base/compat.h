@@ -41,6 +41,29 @@
 #define init_range_table(estate, rte) ExecInitRangeTable(estate, list_make1(rte))
 #endif
 
+/* Says that a column of the one relation of an executor state is being changed. */
+#if PG_VERSION_NUM >= 160000
+#define updated_columns(estate) (linitial_node(RTEPermissionInfo, (estate)->es_rteperminfos)->updatedCols)
+#else
+#define updated_columns(estate) (linitial_node(RangeTblEntry, (estate)->es_range_table)->updatedCols)
+#endif
+#define add_updated_column(estate, column) \
+	(updated_columns(estate) = bms_add_member(updated_columns(estate), (column) - FirstLowInvalidHeapAttributeNumber))
+
+/* What row triggers need for a row that somebody changes at the same time. */
+#if PG_VERSION_NUM >= 160000
+#define init_recheck(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#else
+#define init_recheck(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#endif
+
+/* Lets an index finish what it put off while rows were inserted; before 17 it puts nothing off. */
+#if PG_VERSION_NUM >= 170000
+#define end_index_inserts(index, info) index_insert_cleanup(index, info)
+#else
+#define end_index_inserts(index, info) ((void) 0)
+#endif
+
 /* Begins to scan a table by an index. */
 #if PG_VERSION_NUM >= 180000
 #define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)

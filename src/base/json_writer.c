@@ -89,16 +89,60 @@ close_level(JsonWriter *writer)
 		writer->value = &level->value;
 }
 
+/* A pair to be sorted: what is compared is at hand, and little is moved. */
+typedef struct Place
+{
+	uint64		prefix;			/* the key's length and first bytes, as one number that sorts as they do */
+	const JsonbPair *pair;
+} Place;
+
+static uint64
+key_prefix(const JsonbValue *key)
+{
+	uint64		prefix = (uint64) Min(key->val.string.len, 255) << 56;
+
+	for (int i = 0; i < Min(key->val.string.len, 7); i++)
+		prefix |= (uint64) (unsigned char) key->val.string.val[i] << (48 - 8 * i);
+	return prefix;
+}
+
 /* The order in which jsonb keeps keys: the shorter first. */
 static int
-compare_pairs(const void *a, const void *b)
+compare_places(const Place *a, const Place *b)
 {
-	const JsonbValue *ka = &((const JsonbPair *) a)->key;
-	const JsonbValue *kb = &((const JsonbPair *) b)->key;
+	const JsonbValue *ka = &a->pair->key;
+	const JsonbValue *kb = &b->pair->key;
 
+	if (a->prefix != b->prefix)
+		return a->prefix < b->prefix ? -1 : 1;
 	if (ka->val.string.len != kb->val.string.len)
 		return ka->val.string.len < kb->val.string.len ? -1 : 1;
 	return memcmp(ka->val.string.val, kb->val.string.val, ka->val.string.len);
+}
+
+#define ST_SORT			sort_places
+#define ST_ELEMENT_TYPE Place
+#define ST_COMPARE(a, b) compare_places(a, b)
+#define ST_SCOPE		static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Sorts an object's pairs; the generic qsort() of pairs would cost a tenth of an order. */
+static void
+sort_pairs(JsonbValue *object)
+{
+	int			n = object->val.object.nPairs;
+	Place	   *places = palloc(n * sizeof(Place));
+	JsonbPair  *sorted = palloc(n * sizeof(JsonbPair));
+
+	for (int i = 0; i < n; i++)
+		places[i] = (Place) {key_prefix(&object->val.object.pairs[i].key), &object->val.object.pairs[i]};
+	sort_places(places, n);
+	for (int i = 0; i < n; i++)
+		sorted[i] = *places[i].pair;
+	pfree(places);
+	pfree(object->val.object.pairs);
+	object->val.object.pairs = sorted;
 }
 
 void
@@ -110,9 +154,7 @@ json_open_object(JsonWriter *writer, const char *key)
 void
 json_close_object(JsonWriter *writer)
 {
-	JsonbValue *object = &writer->level->value;
-
-	qsort(object->val.object.pairs, object->val.object.nPairs, sizeof(JsonbPair), compare_pairs);
+	sort_pairs(&writer->level->value);
 	close_level(writer);
 }
 

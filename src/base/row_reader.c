@@ -5,6 +5,9 @@
  *	  lookup.  Unlike a plan, a lookup stays one whatever the size of the table was at first.  (PostgreSQL's own
  *	  systable scans would do as well: 1 % of an order's instructions more, since each look-up begins a scan.)
  *
+ * The locks go when the reading ends, so that a transaction's later ones find room in its fast path; who wants to
+ * drop or truncate what was read waits for the gate.
+ *
  * Privileges are not checked and row security does not apply: the functions that read so run with the
  * rights of the extension's owner.
  */
@@ -117,8 +120,8 @@ row_reader_close(RowReader *reader)
 {
 	index_endscan(reader->scan);
 	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, NoLock);
-	table_close(reader->rel, NoLock);
+	index_close(reader->index, AccessShareLock);
+	table_close(reader->rel, AccessShareLock);
 }
 
 Datum

@@ -7,23 +7,25 @@
  *	  instructions, and an order writes some 14 rows.  Statement triggers do not fire, and there are no
  *	  transition tables.
  *
- * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: every reference that is
- * written here is to a row that the same transaction has read, locked or written, and a row that is
+ * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: no key that is referred to is
+ * changed here, and every reference that is written is to a row that the same transaction has read, locked or written, and a row that is
  * referred to cannot go away meanwhile, since deleting it takes the gate, which the transaction holds
  * (gate.h).  To check it all the same would lock the row of a popular product for each of its orders.
  * And the gate's own triggers, which are there for everybody else's writes.
  *
  * The caller has refused read-only transactions (gate_enter) before anything else.
  *
- * What a table's definition says (CHECK constraints, the bounds of a partition, defaults, which triggers are
- * left out) is compiled once per backend and kept until the definition changes: the executor reads and plans
+ * What a table's definition says (CHECK constraints, the bounds of a partition, defaults, predicates and expressions of
+ * indexes, which triggers are left out) is compiled once per backend and kept until the definition changes: the executor reads and plans
  * the stored form anew for every statement, which for our tables costs as much as the insert.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
@@ -45,6 +47,14 @@
 #include "base/compat.h"
 #include "base/row_writer.h"
 
+/* Of an index of a table, in the order of the relation's list. */
+typedef struct PreparedIndex
+{
+	Oid			oid;
+	ExprState  *predicate;		/* or NULL */
+	List	   *expressions;	/* or NIL */
+} PreparedIndex;
+
 typedef struct PreparedTable
 {
 	MemoryContext context;		/* of this, and of the executor state the expressions live in */
@@ -52,6 +62,8 @@ typedef struct PreparedTable
 	ExprState  *partition;		/* of the partition's bounds, or NULL */
 	ExprState **defaults;		/* of each column; NULL: there is none */
 	bool	   *left_out;		/* of each trigger */
+	int			nindexes;
+	PreparedIndex *indexes;
 } PreparedTable;
 
 /* Of the hash table. */
@@ -86,6 +98,14 @@ forget_all_tables(Datum arg, int cacheid, uint32 hashvalue)
 	forget_table(arg, InvalidOid);
 }
 
+/* Whether a foreign key to one of the extension's tables is of another: that one is written by the extension, too. */
+static bool
+is_referred_to_by_own(Relation rel, const Trigger *trigger)
+{
+	return getExtensionOfObject(RelationRelationId, trigger->tgconstrrelid) ==
+		getExtensionOfObject(RelationRelationId, RelationGetRelid(rel));
+}
+
 /* Whether a foreign key is the extension's own: of columns that it writes, to a table that is part of it. */
 static bool
 is_own_reference(Relation rel, const Trigger *trigger, int ncolumns)
@@ -110,21 +130,48 @@ is_own_reference(Relation rel, const Trigger *trigger, int ncolumns)
 static bool
 is_left_out(Relation rel, const Trigger *trigger, int ncolumns)
 {
-	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS)
+	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS || trigger->tgfoid == F_RI_FKEY_CHECK_UPD)
 		return is_own_reference(rel, trigger, ncolumns);
+	if (trigger->tgfoid == F_RI_FKEY_NOACTION_UPD)
+		return is_referred_to_by_own(rel, trigger);
 	return trigger->tgfoid == catalog_trigger_function("gate_foreign_write");
+}
+
+/* Compiles what a table's indexes need of a row. */
+static void
+compile_indexes(PreparedTable *table, Relation rel, EState *estate)
+{
+	List	   *oids = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	table->indexes = palloc0(list_length(oids) * sizeof(PreparedIndex));
+	foreach(cell, oids)
+	{
+		PreparedIndex *prepared = &table->indexes[table->nindexes++];
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		IndexInfo  *info = BuildIndexInfo(index);
+
+		prepared->oid = RelationGetRelid(index);
+		if (info->ii_Predicate != NIL)
+			prepared->predicate = ExecPrepareQual(info->ii_Predicate, estate);
+		if (info->ii_Expressions != NIL)
+			prepared->expressions = ExecPrepareExprList(info->ii_Expressions, estate);
+		index_close(index, AccessShareLock);
+	}
 }
 
 /*
  * Compiles in a child of the current context.  Functions that are folded to constants are called here, and
- * may do anything.  triggers: a copy of the relation's, which can go away with any look into the catalog.
+ * may do anything.  The list of triggers is target's copy; the relation's can go away with any look into the catalog.
  */
 static PreparedTable *
-compile_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
+compile_table(ResultRelInfo *target, int ncolumns)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	PreparedTable *table = palloc0(sizeof(PreparedTable));
+	Relation	rel = target->ri_RelationDesc;
+	const TriggerDesc *triggers = target->ri_TrigDesc;
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
 	EState	   *estate = CreateExecutorState();
@@ -152,15 +199,16 @@ compile_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
 	table->left_out = palloc(ntriggers * sizeof(bool));
 	for (int i = 0; i < ntriggers; i++)
 		table->left_out[i] = is_left_out(rel, &triggers->triggers[i], ncolumns);
+	compile_indexes(table, rel, estate);
 	MemoryContextSwitchTo(caller);
 	return table;
 }
 
 /* What is compiled of a table that is open and locked. */
 static PreparedTable *
-prepare_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
+prepare_table(ResultRelInfo *target, int ncolumns)
 {
-	Oid			relid = RelationGetRelid(rel);
+	Oid			relid = RelationGetRelid(target->ri_RelationDesc);
 	KeptTable  *kept;
 	PreparedTable *prepared;
 	uint64		changes_before;
@@ -184,7 +232,7 @@ prepare_table(Relation rel, const TriggerDesc *triggers, int ncolumns)
 		return kept->prepared;
 
 	changes_before = changes;
-	prepared = compile_table(rel, triggers, ncolumns);
+	prepared = compile_table(target, ncolumns);
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
 	if (kept->prepared)
 		MemoryContextSetParent(kept->prepared->context, TopTransactionContext);
@@ -205,6 +253,8 @@ drop_triggers(ResultRelInfo *target, const bool *left_out)
 		return;
 	triggers->trig_insert_before_row = false;
 	triggers->trig_insert_after_row = false;
+	triggers->trig_update_before_row = false;
+	triggers->trig_update_after_row = false;
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
@@ -215,6 +265,11 @@ drop_triggers(ResultRelInfo *target, const bool *left_out)
 		{
 			triggers->trig_insert_before_row |= TRIGGER_FOR_BEFORE(trigger->tgtype);
 			triggers->trig_insert_after_row |= TRIGGER_FOR_AFTER(trigger->tgtype);
+		}
+		if (TRIGGER_FOR_UPDATE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype))
+		{
+			triggers->trig_update_before_row |= TRIGGER_FOR_BEFORE(trigger->tgtype);
+			triggers->trig_update_after_row |= TRIGGER_FOR_AFTER(trigger->tgtype);
 		}
 		triggers->triggers[kept++] = *trigger;
 	}
@@ -228,11 +283,58 @@ row_put_text(Row *row, int column, const char *text)
 		row_put(row, column, CStringGetTextDatum(text));
 }
 
+static bool
+has_generated_columns(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	return constr && constr->has_generated_stored;
+}
+
+/*
+ * Opens those indexes that have an entry for a row, or all (NULL): a partial index that has none would cost a lock.  All
+ * where the row may change on its way.
+ */
+void
+row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot)
+{
+	ResultRelInfo *target = writer->target;
+	ExprContext *context = GetPerTupleExprContext(writer->estate);
+
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < target->ri_NumIndices; i++)
+	{
+		const PreparedIndex *prepared = &writer->indexes[i];
+		IndexInfo  *info;
+
+		if (target->ri_IndexRelationDescs[i] ||
+			(slot && prepared->predicate && !ExecQual(prepared->predicate, context)))
+			continue;
+		target->ri_IndexRelationDescs[i] = index_open(prepared->oid, RowExclusiveLock);
+		info = BuildIndexInfo(target->ri_IndexRelationDescs[i]);
+		info->ii_PredicateState = prepared->predicate;
+		info->ii_ExpressionsState = prepared->expressions;
+		target->ri_IndexRelationInfo[i] = info;
+	}
+}
+
+static void
+close_indexes(ResultRelInfo *target)
+{
+	for (int i = 0; i < target->ri_NumIndices; i++)
+		if (target->ri_IndexRelationDescs[i])
+		{
+			end_index_inserts(target->ri_IndexRelationDescs[i], target->ri_IndexRelationInfo[i]);
+			index_close(target->ri_IndexRelationDescs[i], RowExclusiveLock);
+		}
+}
+
 void
 row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	PreparedTable *prepared;
+	const TriggerDesc *triggers;
 
 	writer->rel = table_open(catalog_relation(table), RowExclusiveLock);
 	writer->ncolumns = ncolumns;
@@ -252,17 +354,34 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	prepared = prepare_table(writer->rel, writer->target->ri_TrigDesc, ncolumns);
+	prepared = prepare_table(writer->target, ncolumns);
+	writer->indexes = prepared->indexes;
+	writer->target->ri_NumIndices = prepared->nindexes;
+	writer->target->ri_IndexRelationDescs = palloc0(prepared->nindexes * sizeof(Relation));
+	writer->target->ri_IndexRelationInfo = palloc0(prepared->nindexes * sizeof(IndexInfo *));
 	result_rel_checks(writer->target) = prepared->checks;
 	writer->target->ri_PartitionCheckExpr = prepared->partition;
 	writer->defaults = prepared->defaults;
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	drop_triggers(writer->target, prepared->left_out);
-	writer->fires_after = writer->target->ri_TrigDesc && writer->target->ri_TrigDesc->trig_insert_after_row;
+	triggers = writer->target->ri_TrigDesc;
+	writer->fires_after = triggers && (triggers->trig_insert_after_row || triggers->trig_update_after_row);
 	if (writer->fires_after)
 		AfterTriggerBeginQuery();
-	ExecOpenIndices(writer->target, false);
 	writer->slot = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
+	if ((triggers && triggers->trig_insert_before_row) || has_generated_columns(writer->rel))
+		row_writer_open_indexes(writer, NULL);
+}
+
+void
+row_writer_require_written(RowWriter *writer)
+{
+	if (ItemPointerIsValid(&writer->slot->tts_tid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("a trigger has kept a row out of table \"%s\"", RelationGetRelationName(writer->rel)),
+			 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
 void
@@ -283,12 +402,9 @@ row_writer_insert(RowWriter *writer, const Row *row)
 											   &slot->tts_isnull[i]);
 	ExecStoreVirtualTuple(slot);
 	ItemPointerSetInvalid(&slot->tts_tid);
+	row_writer_open_indexes(writer, slot);
 	ExecSimpleRelationInsert(writer->target, writer->estate, slot);
-	if (!ItemPointerIsValid(&slot->tts_tid))
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger has kept a row out of table \"%s\"", RelationGetRelationName(writer->rel)),
-				 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
+	row_writer_require_written(writer);
 	ResetPerTupleExprContext(writer->estate);
 }
 
@@ -297,7 +413,7 @@ row_writer_close(RowWriter *writer)
 {
 	if (writer->fires_after)
 		AfterTriggerEndQuery(writer->estate);
-	ExecCloseIndices(writer->target);
+	close_indexes(writer->target);
 	ExecResetTupleTable(writer->estate->es_tupleTable, false);
 	FreeExecutorState(writer->estate);
 	table_close(writer->rel, NoLock);

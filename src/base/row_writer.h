@@ -1,6 +1,6 @@
 /*
  * row_writer.h
- *	  Inserting rows into the extension's tables without the executor.
+ *	  Inserting rows into the extension's tables without the executor; row_update.c changes them by it.
  */
 #ifndef COMMERCE_ROW_WRITER_H
 #define COMMERCE_ROW_WRITER_H
@@ -22,6 +22,7 @@ typedef struct RowWriter
 	TupleTableSlot *slot;
 	int			ncolumns;		/* how many the caller fills */
 	ExprState **defaults;		/* of the others; NULL: there is none */
+	const struct PreparedIndex *indexes;	/* of the table, which are opened when a row needs them */
 	bool		fires_after;	/* has triggers that fire after rows */
 } RowWriter;
 
@@ -96,6 +97,12 @@ row_put_label(Row *row, int column, CatalogType type, int label)
 
 /* Opens a table of which rows have values for the first ncolumns columns. */
 extern void row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns);
+
+/* Opens the indexes that a row has an entry in, or all (NULL). */
+extern void row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot);
+
+/* Raises an error unless the slot's row has been written: a trigger may keep it out. */
+extern void row_writer_require_written(RowWriter *writer);
 
 extern void row_writer_insert(RowWriter *writer, const Row *row);
 

@@ -3,7 +3,7 @@
  *	  Users' prepaid balances; owns commerce.balance_entries and the column users.balance.
  *
  * A balance is a column of its user's row; each change is an append-only balance_entries row with the
- * balance after it, numbered by the statement that changes the balance.
+ * balance after it, numbered when the balance changes.
  *
  * Lock order: one user's row, after the gate and the idempotency key, before coupons and products.
  */
@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/json_writer.h"
+#include "base/row_update.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
@@ -30,66 +31,66 @@
 #include "shop/idempotency.h"
 #include "shop/user.h"
 
-#define MAX_BALANCE		"9007199254740991"	/* below 2^53: no JSON client rounds it */
+#define MAX_BALANCE		INT64CONST(9007199254740991)	/* below 2^53: no JSON client rounds it */
 
 PG_FUNCTION_INFO_V1(commerce_charge_balance);
 
-/* Draws the number of an entry; an amount of 0 has none. */
-#define NEXT_ENTRY	"last_entry = CASE $2 WHEN 0 THEN u.last_entry ELSE u.last_entry OPERATOR(pg_catalog.+) 1 END"
-
+/* Changes the balance of a user's row that is open, and draws the number of the entry; an amount of 0 has none. */
 static BalanceChange
-change_of(SqlResult *result)
+put_balance(RowUpdate *user, int64 amount)
 {
 	BalanceChange change;
 
-	change.balance = result_int64(result, "balance");
-	change.number = result_int64(result, "last_entry");
+	change.balance = row_int64(&user->reader, USERS_BALANCE) + amount;
+	change.number = row_int64(&user->reader, USERS_LAST_ENTRY) + (amount != 0 ? 1 : 0);
+	row_update_put(user, USERS_BALANCE, Int64GetDatum(change.balance));
+	row_update_put(user, USERS_LAST_ENTRY, Int64GetDatum(change.number));
+	row_update_put(user, USERS_UPDATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	return change;
+}
+
+static bool
+open_user(RowUpdate *user, int64 user_id)
+{
+	return row_update_open(user, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id);
+}
+
+static bool
+is_active(RowUpdate *user)
+{
+	return row_label(&user->reader, USERS_STATUS, TYPE_USER_STATUS) == USER_STATUS_ACTIVE;
 }
 
 bool
 balance_take(int64 user_id, int64 amount, BalanceChange *change)
 {
-	static SqlStatement take = {
-		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.-) $2, updated_at = pg_catalog.now(), "
-		NEXT_ENTRY " "
-		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.balance OPERATOR(pg_catalog.>=) $2 "
-		"AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' RETURNING u.balance, u.last_entry",
-		2, {INT8OID, INT8OID}
-	};
-	static SqlStatement read_balance = {
-		"SELECT u.balance FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
-		1, {INT8OID}
-	};
-	SqlResult	taken = sql_query(&take, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
+	RowUpdate	user;
+	bool		enough;
 
-	if (result_next(&taken))
-	{
-		*change = change_of(&taken);
-		return true;
-	}
-	user_require_active(user_id, true);
+	if (!open_user(&user, user_id))
+		raise_not_found("user", user_id);
+	if (!is_active(&user))
+		user_require_active(user_id, false);
 	change->number = 0;
-	(void) sql_get_int64(&read_balance, SQL_ARGS(Int64GetDatum(user_id)), &change->balance);
-
-	/* a charge may have been committed between the two statements */
-	return change->balance >= amount && balance_take(user_id, amount, change);
+	change->balance = row_int64(&user.reader, USERS_BALANCE);
+	enough = change->balance >= amount;
+	if (enough)
+		*change = put_balance(&user, -amount);
+	row_update_close(&user);
+	return enough;
 }
 
 BalanceChange
 balance_add(int64 user_id, int64 amount)
 {
-	static SqlStatement add = {
-		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
-		NEXT_ENTRY " "
-		"WHERE u.id OPERATOR(pg_catalog.=) $1 RETURNING u.balance, u.last_entry",
-		2, {INT8OID, INT8OID}
-	};
-	SqlResult	added = sql_query(&add, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
+	RowUpdate	user;
+	BalanceChange change;
 
-	if (!result_next(&added))
+	if (!open_user(&user, user_id))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
-	return change_of(&added);
+	change = put_balance(&user, amount);
+	row_update_close(&user);
+	return change;
 }
 
 void
@@ -182,28 +183,31 @@ write_event(int64 user_id, int64 amount, int64 balance, int64 key, int64 positio
 }
 
 /*
- * The event's position is drawn by the statement that draws the entry's number: a trigger may charge the same user
+ * The event's position is drawn with the entry's number: a trigger may charge the same user
  * before the entry is written, and the event after it.
  */
 bool
 balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, BalanceChange *change)
 {
-	static SqlStatement charge = {
-		"UPDATE commerce.users AS u SET balance = u.balance OPERATOR(pg_catalog.+) $2, updated_at = pg_catalog.now(), "
-		NEXT_ENTRY ", event_key = greatest(u.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
-		"WHERE u.id OPERATOR(pg_catalog.=) $1 AND u.status OPERATOR(pg_catalog.=) 'ACTIVE' "
-		"AND u.balance OPERATOR(pg_catalog.<=) (" MAX_BALANCE " OPERATOR(pg_catalog.-) $2) "
-		"RETURNING u.balance, u.last_entry, u.event_key, "
-		"pg_catalog.nextval('commerce_private.outbox_position_seq') AS position",
-		2, {INT8OID, INT8OID}
-	};
-	SqlResult	charged = sql_query(&charge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(amount)));
+	RowUpdate	user;
+	bool		chargeable;
+	int64		key = 0;
+	int64		position = 0;
 
-	if (!result_next(&charged))
+	if (!open_user(&user, user_id))
 		return false;
-	*change = change_of(&charged);
+	chargeable = is_active(&user) && row_int64(&user.reader, USERS_BALANCE) <= MAX_BALANCE - amount;
+	if (chargeable)
+	{
+		*change = put_balance(&user, amount);
+		key = user_put_event_key(&user);
+		position = catalog_nextval(SEQUENCE_OUTBOX_POSITION);
+	}
+	row_update_close(&user);
+	if (!chargeable)
+		return false;
 	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, change, 0, payment_id, reference);
-	write_event(user_id, amount, change->balance, result_int64(&charged, "event_key"), result_int64(&charged, "position"));
+	write_event(user_id, amount, change->balance, key, position);
 	return true;
 }
 

@@ -18,10 +18,12 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/currency.h"
+#include "base/row_reader.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "shop/order.h"
@@ -82,6 +84,23 @@ order_count_unpaid(int64 user_id)
 	return n;
 }
 
+/* Whether a user has an order that is not paid. */
+static bool
+has_unpaid(int64 user_id)
+{
+	RowReader	reader;
+	bool		found;
+
+	row_push_snapshot();
+	row_reader_open(&reader, TABLE_ORDERS, INDEX_ORDERS_UNPAID_IDX, 1);
+	row_reader_seek(&reader, &user_id);
+	found = row_reader_next(&reader);
+	row_reader_close(&reader);
+	PopActiveSnapshot();
+	return found;
+}
+
+/* Most who are refused have none: that is looked up without the executor. */
 int64
 order_find_unpaid(int64 user_id, int64 product_id)
 {
@@ -94,7 +113,8 @@ order_find_unpaid(int64 user_id, int64 product_id)
 	};
 	int64		id = 0;
 
-	(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &id);
+	if (has_unpaid(user_id))
+		(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &id);
 	return id;
 }
 

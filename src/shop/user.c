@@ -17,9 +17,10 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "base/compat.h"
 #include "base/args.h"
+#include "base/compat.h"
 #include "base/error.h"
+#include "base/key.h"
 #include "base/lock.h"
 #include "base/row_reader.h"
 #include "base/sql.h"
@@ -99,15 +100,22 @@ commerce_close_user(PG_FUNCTION_ARGS)
 int64
 user_move_event_key(int64 user_id)
 {
-	static SqlStatement update = {
-		"UPDATE commerce.users AS u SET event_key = greatest(u.event_key, "
-		"commerce_private.to_key(pg_catalog.pg_current_xact_id())) WHERE u.id OPERATOR(pg_catalog.=) $1 "
-		"RETURNING u.event_key",
-		1, {INT8OID}
-	};
-	int64		key = 0;
+	RowUpdate	update;
+	int64		key;
 
-	(void) sql_get_int64(&update, SQL_ARGS(Int64GetDatum(user_id)), &key);
+	if (!row_update_open(&update, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id))
+		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
+	key = user_put_event_key(&update);
+	row_update_close(&update);
+	return key;
+}
+
+int64
+user_put_event_key(RowUpdate *user)
+{
+	int64		key = Max(row_int64(&user->reader, USERS_EVENT_KEY), current_key());
+
+	row_update_put(user, USERS_EVENT_KEY, Int64GetDatum(key));
 	return key;
 }
 
@@ -125,12 +133,5 @@ user_is_active(int64 user_id)
 bool
 user_lock(int64 user_id, bool skip_locked)
 {
-	static SqlStatement lock_user = {
-		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE", 1, {INT8OID}
-	};
-	static SqlStatement try_lock_user = {
-		"SELECT FROM commerce.users u WHERE u.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}
-	};
-
-	return sql_exists(skip_locked ? &try_lock_user : &lock_user, SQL_ARGS(Int64GetDatum(user_id)));
+	return row_lock(TABLE_USERS, INDEX_USERS_PKEY, user_id, skip_locked);
 }

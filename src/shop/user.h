@@ -5,6 +5,8 @@
 #ifndef COMMERCE_USER_H
 #define COMMERCE_USER_H
 
+#include "base/row_update.h"
+
 /* A user as the recipient of an order; NULL: not known. */
 typedef struct User
 {
@@ -31,6 +33,9 @@ extern void user_require_kept(int64 user_id);
 
 /* Moves the event key of a user, whose row is locked, for an event of his, and answers it. */
 extern int64 user_move_event_key(int64 user_id);
+
+/* The same where the user's row is being changed anyway. */
+extern int64 user_put_event_key(RowUpdate *user);
 
 /* Whether a user, whose row is locked, is ACTIVE. */
 extern bool user_is_active(int64 user_id);

@@ -153,7 +153,24 @@ CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RET
 CREATE TRIGGER dba_keep_out BEFORE INSERT ON commerce.orders FOR EACH ROW EXECUTE FUNCTION public.keep_out();
 SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 \echo :LAST_ERROR_SQLSTATE
+DROP TRIGGER dba_keep_out ON commerce.orders;
+CREATE TRIGGER dba_keep_out BEFORE UPDATE ON commerce.users FOR EACH ROW EXECUTE FUNCTION public.keep_out();
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+SELECT commerce.charge_balance(:kim, 1000);
+\echo :LAST_ERROR_SQLSTATE
 DROP FUNCTION public.keep_out() CASCADE;
+-- a check, a column that is computed and an index of a DBA's follow a balance that changes
+ALTER TABLE commerce.users ADD COLUMN rich boolean GENERATED ALWAYS AS (balance > 500000) STORED, ADD CONSTRAINT dba_cap CHECK (balance < 5000000);
+CREATE INDEX dba_rich ON commerce.users ((balance / 1000)) WHERE rich;
+BEGIN;
+SELECT balance FROM commerce.charge_balance(:kim, 600000);
+SET LOCAL enable_seqscan = off;
+SELECT rich, (SELECT count(*) FROM commerce.users WHERE rich AND balance / 1000 >= 500) AS by_index FROM commerce.users WHERE id = :kim;
+SELECT commerce.charge_balance(:kim, 4900000);
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+ALTER TABLE commerce.users DROP COLUMN rich, DROP CONSTRAINT dba_cap;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 CREATE UNIQUE INDEX dba_unique ON commerce.order_items (product_id) WHERE product_id = :pot AND quantity = 5;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb);

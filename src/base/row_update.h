@@ -1,0 +1,37 @@
+/*
+ * row_update.h
+ *	  Locking and changing one row of the extension's tables without the executor.
+ */
+#ifndef COMMERCE_ROW_UPDATE_H
+#define COMMERCE_ROW_UPDATE_H
+
+#include "base/row_reader.h"
+#include "base/row_writer.h"
+
+typedef struct RowUpdate
+{
+	RowReader	reader;			/* at the row, as it is under its lock: row_int64() and the others read it */
+	RowWriter	writer;			/* its slot is the new row */
+	bool		changed;
+} RowUpdate;
+
+/*
+ * Locks the row that has this id in the table's primary key FOR NO KEY UPDATE, waiting for who has it, and reads its
+ * newest version; or, where skip_locked is set, does not wait.  False, with nothing open: there is none, or it is
+ * locked.
+ */
+extern bool row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locked);
+
+/*
+ * The same for a row that is to be changed; ncolumns as in row_writer_open().  Ends with row_update_close(), whether
+ * anything was changed or not.
+ */
+extern bool row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id);
+
+/* Gives a column, but not one of a key, another value. */
+extern void row_update_put(RowUpdate *update, int column, Datum value);
+
+/* Writes the row, if a column was put. */
+extern void row_update_close(RowUpdate *update);
+
+#endif
