@@ -88,6 +88,9 @@ test('a parcel is found by its number, with what is in it', async () => {
   const tracking_number = `track-${order.id}`;
   const sent = await call(seller.who, 'dispatch_items', { order_item_ids: [order.items[0].id], carrier: 'CJ', tracking_number });
   const find = async (who, more = '') => (await client(who).from('shipments').select(`id,carrier,order_items(product_name,quantity,status)${more}`).eq('tracking_number', tracking_number)).data;
+  const { data: [seen] } = await client(seller.who).from('seller_orders').select().eq('id', order.id);
+  assert.deepEqual(Object.keys(seen).sort(), ['asked', 'created_at', 'id', 'items', 'recipient_address', 'recipient_memo', 'recipient_name', 'recipient_phone', 'to_send']);
+  assert.deepEqual([seen.recipient_name, seen.items.length, seen.items[0].line_total, seen.to_send], ['Buyer', 1, 20000, false]);
   const parcel = { id: sent.data.id, carrier: 'CJ', order_items: [{ product_name: 'sent', quantity: 2, status: 'DISPATCHED' }] };
   for (const who of [buyer.who, seller.who, admin]) assert.deepEqual(await find(who), [parcel], who);
   assert.deepEqual(await find(admin, ',orders(id,user_id,status)'), [{ ...parcel, orders: { id: order.id, user_id: buyer.id, status: 'PAID' } }]);
@@ -389,6 +392,8 @@ test('delivery, return, exchange, by whom they are made', async () => {
   const returned = await step(buyer.who, 'RETURN_REQUESTED', { quantity: 1, note: 'too small' });
   assert.deepEqual([returned.data.status, returned.data.quantity], ['RETURN_REQUESTED', 1]);
   const exchanged = await step(buyer.who, 'EXCHANGE_REQUESTED', { quantity: 1 });
+  assert.deepEqual((await client(seller.who).from('seller_orders').select('id,to_send').is('asked', true)).data, [{ id: order.id, to_send: false }]);
+  assert.deepEqual((await client(seller.who).from('seller_orders').select('id').is('to_send', true)).data, []);
   assert.equal(exchanged.data.status, 'EXCHANGE_REQUESTED');
   assert.equal((await step(buyer.who, 'CONFIRMED')).data.status, 'CONFIRMED');
   for (const status of ['RETURN_PROCESSING', 'RETURNED'])

@@ -144,21 +144,30 @@ COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a sell
 -- Of somebody's order a seller sees where it goes and the seller's own lines. Whose the order is, and what the rest of
 -- it is, are not there to be asked for: therefore a barrier, with its owner's rights.
 CREATE VIEW commerce_private.api_seller_orders WITH (security_barrier = true) AS
-	SELECT o.id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, t.items
-	FROM commerce.orders o
-	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal()
-							-- a jsonb's times would be in the session's TimeZone
-							|| pg_catalog.jsonb_build_object('delivered_at', commerce_api.moment_to_json(i.delivered_at)) ORDER BY i.seq) AS items
-						FROM commerce.order_items i
-						WHERE i.order_id = o.id AND i.seller_id = (SELECT commerce_private.current_seller_id())) t
-	WHERE o.id IN (SELECT i.order_id FROM commerce.order_items i WHERE i.seller_id = (SELECT commerce_private.current_seller_id()));
+	SELECT s.order_id AS id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, s.to_send, s.asked,
+		   (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq)
+			FROM commerce.order_items i
+			WHERE i.order_id = s.order_id AND i.seller_id = (SELECT commerce_private.current_seller_id())) AS items
+	-- found in the index alone, the newest first; with OFFSET 0 only those are looked up that are asked for
+	FROM (SELECT i.order_id, pg_catalog.bool_or(i.status IN ('PAID', 'PREPARING')) AS to_send,
+				 pg_catalog.bool_or(i.status IN ('CANCEL_REQUESTED', 'CANCEL_PROCESSING', 'RETURN_REQUESTED', 'RETURN_PROCESSING',
+												 'EXCHANGE_REQUESTED', 'EXCHANGE_PROCESSING')) AS asked
+		  FROM commerce.order_items i
+		  WHERE i.seller_id = (SELECT commerce_private.current_seller_id())
+		  GROUP BY i.order_id ORDER BY i.order_id DESC) s
+	CROSS JOIN LATERAL (SELECT o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo
+						FROM commerce.orders o WHERE o.id = s.order_id OFFSET 0) o
+	ORDER BY s.order_id DESC;
 COMMENT ON VIEW commerce_private.api_seller_orders IS 'orders as the seller of some of their lines sees them';
+COMMENT ON COLUMN commerce_private.api_seller_orders.to_send IS 'some of the seller''s lines are to be sent';
+COMMENT ON COLUMN commerce_private.api_seller_orders.asked IS 'a cancellation, return or exchange of some of them was asked for, and is not done';
 COMMENT ON COLUMN commerce_private.api_seller_orders.items IS 'the seller''s lines of the order';
 
 CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
-	SELECT o.id, o.created_at::commerce_api.moment AS created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.items
+	SELECT o.id, o.created_at::commerce_api.moment AS created_at, o.recipient_name, o.recipient_phone, o.recipient_address,
+		   o.recipient_memo, o.to_send, o.asked, o.items
 	FROM commerce_private.api_seller_orders o;
-COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, and the seller''s lines; nothing else of them';
+COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, what there is to do, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
 	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at::commerce_api.moment AS at, e.actor, e.actor_id, e.note

@@ -90,7 +90,8 @@ CREATE TABLE commerce.order_items (
 	CONSTRAINT order_items_discount_share_check CHECK (order_discount_share BETWEEN 0 AND line_total),
 	CONSTRAINT order_items_shipping_discount_check CHECK (shipping_discount BETWEEN 0 AND shipping_fee)
 ) WITH (fillfactor = 90);
-CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) WHERE seller_id IS NOT NULL;
+-- with what commerce_private.api_seller_orders looks through
+CREATE INDEX order_items_seller_id_idx ON commerce.order_items (seller_id, id) INCLUDE (order_id, status) WHERE seller_id IS NOT NULL;
 CREATE INDEX order_items_limited_idx ON commerce.order_items (limited_user_id, (coalesce(replacement_product_id, product_id)))
 	WHERE limited_user_id IS NOT NULL;
 CREATE INDEX order_items_held_idx ON commerce.order_items (product_id) WHERE status = 'PENDING_PAYMENT';

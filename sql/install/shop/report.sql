@@ -1,7 +1,7 @@
 -- Reports: what was sold, and what of it was undone, each on its own day, so that a closed day never changes.
 
--- Of what is read here, every order would pay for a btree; rows come in the order of these times, or nearly.
-CREATE INDEX orders_paid_at_idx ON commerce.orders USING brin (paid_at);
+-- Of what is read by time, every order would pay for a btree; rows come in the order of these times, or nearly.
+CREATE INDEX orders_times_idx ON commerce.orders USING brin (paid_at, created_at);
 CREATE INDEX order_item_events_at_idx ON commerce.order_item_events USING brin (at);
 CREATE INDEX payments_refunds_idx ON commerce.payments (at) WHERE kind = 'REFUND';
 

@@ -8,7 +8,9 @@ CREATE TABLE commerce.shipments (
 	tracking_number text,
 	at              timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-CREATE INDEX shipments_seller_id_idx ON commerce.shipments (seller_id, id) WHERE seller_id IS NOT NULL;
+-- with all that is shown: else a seller with few would be sought in everybody's
+CREATE INDEX shipments_seller_id_idx ON commerce.shipments (seller_id, id) INCLUDE (order_id, carrier, tracking_number, at)
+	WHERE seller_id IS NOT NULL;
 CREATE INDEX shipments_order_id_idx ON commerce.shipments (order_id);
 CREATE INDEX shipments_tracking_number_idx ON commerce.shipments (tracking_number) WHERE tracking_number IS NOT NULL;
 COMMENT ON TABLE commerce.shipments IS 'parcels: items of one order and one seller that were dispatched together';
