@@ -286,7 +286,7 @@ BEGIN
 		user_id => CASE WHEN changes ? 'external_id' THEN NULL ELSE update_user.user_id END);
 	-- nor is it an administrator's who comes with a buyer's token
 	IF changes ? 'external_id' AND update_user.actor_id = update_user.user_id AND commerce_private.current_api_role() = 'BUYER' THEN
-		PERFORM commerce_private.raise_error('FORBIDDEN', '{"role": "BUYER", "reason": "external_id is for administrators"}');
+		PERFORM commerce_private.raise_error('FORBIDDEN', '{"role": "BUYER", "reason": "NOT_FOR_ROLE"}');
 	END IF;
 
 	before := commerce_private.lock_user(update_user.user_id);
