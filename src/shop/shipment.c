@@ -128,11 +128,15 @@ find_items(Order *order, const Dispatch *dispatch)
 	return items;
 }
 
-/* Whether the actor may name the parcel of a replacement; of any other item he dispatches. */
+/*
+ * Whether the actor names the parcel of a replacement, of an item that is EXCHANGED, or DELIVERED again since a request
+ * after it was withdrawn; any other item he dispatches.
+ */
 static bool
 is_replacement(const OrderItem *item, const Actor *actor)
 {
-	if (item->status != ORDER_ITEM_STATUS_EXCHANGED)
+	if (item->status != ORDER_ITEM_STATUS_EXCHANGED &&
+		(item->status != ORDER_ITEM_STATUS_DELIVERED || item->replacement_product_id == 0))
 		return false;
 	if (actor->kind != ACTOR_KIND_SELLER && actor->kind != ACTOR_KIND_ADMIN)
 		order_item_refuse_change(item, ORDER_ITEM_STATUS_DISPATCHED, actor);
@@ -166,7 +170,7 @@ send(Order *order, OrderItem **items, int n, const Shipment *shipment, const Act
 
 	for (int i = 0; i < n; i++)
 	{
-		if (items[i]->status != ORDER_ITEM_STATUS_EXCHANGED)
+		if (items[i]->status == ORDER_ITEM_STATUS_PREPARING)
 			preparing[npreparing++] = items[i];
 		else
 			order_item_set_shipment(items[i], shipment->id);

@@ -270,6 +270,15 @@ UPDATE commerce.orders SET expires_at = now() - interval '1 second' WHERE id = :
 SET ROLE shop;
 SELECT results_eq(format('SELECT status::text FROM commerce.retry_payment(%s)', :o), $$VALUES ('PENDING_PAYMENT')$$, 'overdue orders give way to it');
 SELECT is(status::text, 'CANCELLED', 'and are ended') FROM commerce.orders WHERE id = :l2;
+SELECT id AS ci FROM commerce.claim_coupon(:kim, commerce.create_coupon('off', 'FIXED', 100, 10, valid_days => 10)) \gset
+SELECT id AS c1 FROM commerce.place_order(:kim, pg_temp.one(:cup), ARRAY[:ci], payment_method => 'EXTERNAL') \gset
+SELECT * FROM commerce.confirm_payment(:c1, false, 'cw') \g /dev/null
+SELECT id AS c2 FROM commerce.place_order(:kim, pg_temp.one(:cup), ARRAY[:ci], payment_method => 'EXTERNAL') \gset
+SELECT refuses(format('SELECT commerce.retry_payment(%s)', :c1), 'COUPON_NOT_USABLE', 'nor without its coupon, which another order holds');
+RESET ROLE;
+UPDATE commerce.orders SET expires_at = now() - interval '1 second' WHERE id = :c2;
+SET ROLE shop;
+SELECT results_eq(format('SELECT status::text FROM commerce.retry_payment(%s)', :c1), $$VALUES ('PENDING_PAYMENT')$$, 'until that is overdue');
 SELECT refuses('SELECT commerce.retry_payment(999999)', 'ENTITY_NOT_FOUND', 'an unknown order');
 SELECT refuses(format('SELECT commerce.retry_payment(%s, ''-1h'')', :o), 'INVALID_REQUEST', 'no time');
 SELECT pg_temp.overdue(:o) \g /dev/null

@@ -122,6 +122,9 @@ SELECT is(refunded_amount, 0::bigint, 'no money moves') FROM commerce.orders WHE
 SELECT is(event_payload('Order', :o, 'DeliveryRequested') #>> '{items,0,replacement_product_id}', :'large', 'the seller is asked to deliver the replacement');
 SELECT is(seller_id, :kiln::bigint, 'whose parcel is named') FROM commerce.dispatch_items(ARRAY[pg_temp.item(:o, 2)], 'Post', 'EX1', actor_id => :kiln);
 SELECT is((SELECT status::text FROM commerce.order_items WHERE id = pg_temp.item(:o, 2)), 'EXCHANGED', 'it stays EXCHANGED');
+SELECT commerce.change_item_status(pg_temp.item(:o, 2), s::commerce.order_item_status, 'BUYER', :kim) FROM unnest('{RETURN_REQUESTED,DELIVERED}'::text[]) s \g /dev/null
+SELECT is(tracking_number, 'EX2', 'nor is it lost to it when the buyer asks to return it and does not') FROM commerce.dispatch_items(ARRAY[pg_temp.item(:o, 2)], 'Post', 'EX2', actor_id => :kiln);
+SELECT results_eq(format('SELECT i.status::text, s.tracking_number FROM commerce.order_items i JOIN commerce.shipments s ON s.id = i.shipment_id WHERE i.id = %s', pg_temp.item(:o, 2)), $$VALUES ('DELIVERED', 'EX2')$$, 'it names that parcel');
 SELECT commerce.adjust_stock(:large, -4) \g /dev/null
 SELECT refuses(format('SELECT commerce.complete_exchange(%s, true, %s, actor_id => %s)', pg_temp.item(:o, 1), :large, :kiln), 'STOCK_NOT_ENOUGH', 'none is left');
 SELECT results_eq(format('SELECT status::text, replacement_product_id FROM commerce.change_item_status(%s, ''EXCHANGED'', ''SELLER'', %s)', pg_temp.item(:o, 1), :kiln), format($$VALUES ('EXCHANGED', %s::bigint)$$, :small), 'for the same product, by its status');

@@ -29,7 +29,7 @@ RETURNS commerce.shipments
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_dispatch_items';
 COMMENT ON FUNCTION commerce.dispatch_items(bigint[], text, text, bigint[], commerce.actor_kind, bigint, text) IS
-	'sends items of one order and one seller as one parcel and returns it: PREPARING ones become DISPATCHED; an EXCHANGED one names the parcel of its replacement. quantities: as long as the ids; a smaller number is split off. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
+	'sends items of one order and one seller as one parcel and returns it: PREPARING ones become DISPATCHED; an EXCHANGED one, or one that was exchanged and is DELIVERED again, names the parcel of its replacement. quantities: as long as the ids; a smaller number is split off. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, INVALID_STATE_TRANSITION, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce.change_shipment_status(
 	shipment_id bigint, new_status commerce.order_item_status, actor commerce.actor_kind DEFAULT 'SELLER',
