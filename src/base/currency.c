@@ -23,6 +23,7 @@
 
 char	   *commerce_currency = NULL;
 
+PG_FUNCTION_INFO_V1(commerce_require_currency);
 PG_FUNCTION_INFO_V1(commerce_shop_currency);
 
 /* Currencies of ISO 4217 whose smallest unit is not a hundredth. */
@@ -96,6 +97,18 @@ currency_require(void)
 	}
 	else if (settled)
 		strlcpy(required, code, sizeof(required));
+}
+
+/*
+ * require_currency()
+ *
+ * For an order that is not inserted yet.
+ */
+Datum
+commerce_require_currency(PG_FUNCTION_ARGS)
+{
+	currency_require();
+	PG_RETURN_VOID();
 }
 
 /*

@@ -9,7 +9,6 @@
 #include "fmgr.h"
 
 #include "base/compat.h"
-#include "base/currency.h"
 #include "base/error.h"
 #include "base/key.h"
 #include "base/sql.h"
@@ -32,7 +31,6 @@ commerce_write_imported(PG_FUNCTION_ARGS)
 	Order	   *order;
 
 	gate_enter("write_imported()");
-	currency_require();
 	order = order_lock(order_id, false);
 	if (order == NULL)
 		raise_not_found("order", order_id);

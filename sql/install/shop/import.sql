@@ -232,6 +232,7 @@ AS $$
 DECLARE
 	made bigint;
 BEGIN
+	PERFORM commerce_private.require_currency();
 	INSERT INTO commerce.orders (user_id, status, payment_method, created_at, paid_at, items_total, item_discount_total,
 		order_discount, shipping_total, payment_amount, event_key, recipient_name, recipient_phone, recipient_address,
 		recipient_memo, tax_free_amount, metadata, imported)
