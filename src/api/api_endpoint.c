@@ -203,6 +203,15 @@ read_call(ApiEndpoint *endpoint)
 	row_reader_close(&reader);
 }
 
+/* The only function of a name. */
+static Oid
+function_of(const char *schema, char *name, bool missing_ok)
+{
+	Oid			any = InvalidOid;	/* LookupFuncName() wants some */
+
+	return LookupFuncName(list_make2(makeString(pstrdup(schema)), makeString(name)), -1, &any, missing_ok);
+}
+
 /*
  * The function behind: no table says what is executed.  REST's own has a name of its own, the others are called alike;
  * those of commerce_private are for administrators.
@@ -210,13 +219,12 @@ read_call(ApiEndpoint *endpoint)
 static Oid
 find_function(const char *name)
 {
-	Oid			function = LookupFuncName(list_make2(makeString("commerce_private"), makeString(psprintf("api_%s", name))),
-										  -1, NULL, true);
+	Oid			function = function_of("commerce_private", psprintf("api_%s", name), true);
 
 	if (!OidIsValid(function))
-		function = LookupFuncName(list_make2(makeString("commerce"), makeString(pstrdup(name))), -1, NULL, true);
+		function = function_of("commerce", pstrdup(name), true);
 	if (!OidIsValid(function))
-		function = LookupFuncName(list_make2(makeString("commerce_private"), makeString(pstrdup(name))), -1, NULL, false);
+		function = function_of("commerce_private", pstrdup(name), false);
 	return function;
 }
 
