@@ -207,6 +207,7 @@ my %scenario = (
 	retry_payment => sub { my $order = made('EXTERNAL'); ask("SELECT commerce.confirm_payment($order, false, " . key() . ')');
 		return "SELECT id FROM commerce.retry_payment($order, NULL, " . key() . ')' },
 	refund_order => sub { return 'SELECT id FROM commerce.refund_order(' . made('BALANCE') . ", 100, NULL, 'n', " . key() . ')' },
+	'api.refund_order' => sub { return q{SELECT inject.request('refund_order', '{"order_id": } . made('BALANCE') . q{, "amount": 100, "note": "n"}')} },
 	return_payment => sub { return 'SELECT id FROM commerce.return_payment(' . unexpected() . ", NULL, 'n', " . key() . ')' },
 	report_refund => sub { my $refund = ask('SELECT id FROM commerce.return_payment(' . unexpected() . ')');
 		return "SELECT id FROM commerce.report_refund($refund, false, " . key() . ')' },
@@ -284,7 +285,7 @@ for my $function (@{ control()->selectall_arrayref(q{
 	if ($schema eq 'commerce_api' && "@{ $function->{types} }" eq 'jsonb')
 	{
 		my $request = control()->quote($body{$name} // '{}');
-		$scenario{"api.$name"} = sub { return "SELECT inject.request('$name', $request)" };
+		$scenario{"api.$name"} //= sub { return "SELECT inject.request('$name', $request)" };
 	}
 	else
 	{
@@ -397,6 +398,13 @@ sub is_left_open
 	return slurp_file("$crashes/fired") =~ /CopyErrorData\n\S*plpgsql\.so/;
 }
 
+# PL/pgSQL's library that has run out of memory while it was loaded cannot be loaded again.
+sub is_half_loaded
+{
+	my ($db) = @_;
+	return ($db->errstr // '') =~ /attempt to redefine parameter "plpgsql\./;
+}
+
 # The numbers of the allocations to be failed
 sub choose_points
 {
@@ -475,12 +483,12 @@ sub sweep
 			};
 			if (!$alive)
 			{
-				$db->ping && $mode eq 'try' && is_left_open() ? (($count{'left open by PL/pgSQL'}++), ($db = session())) : $db->ping ? problem("$what: afterwards $@") : $kind eq 'die' && $@ =~ /terminating connection/ ? $count{died}++ : judge_crash("$what, afterwards");
+				$db->ping && $mode eq 'try' && is_left_open() ? (($count{'left open by PL/pgSQL'}++), ($db = session())) : $db->ping ? problem("$what: afterwards $@") : $kind eq 'die' && !has_crashed() ? $count{died}++ : judge_crash("$what, afterwards");
 			}
 			if ($alive && !$usual{$end})
 			{
 				my $again = run_statement($db, $mode, $statement);
-				$again eq 'lost' ? judge_crash("$what, again") : !$usual{$again} ? problem("$what: again, it is $again " . ($db->errstr // '')) : $count{'again, right'}++;
+				$again eq 'lost' ? judge_crash("$what, again") : is_half_loaded($db) ? $count{'half loaded PL/pgSQL'}++ : !$usual{$again} ? problem("$what: again, it is $again " . ($db->errstr // '')) : $count{'again, right'}++;
 			}
 		}
 		if ($mode eq 'savepoint' && $db->ping)
