@@ -274,6 +274,8 @@ SELECT is_empty('SELECT role FROM commerce_private.api_roles JOIN tap.tenant USI
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'no such role')$$, 'SH404', NULL, 'an unknown role');
 SELECT throws_ok($$SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_seller')$$, '22023', NULL, 'a role twice');
 SELECT lives_ok(format('SELECT commerce.revoke_api(%L)', r), 'revoke_api ' || r) FROM unnest('{api_anon,api_buyer,api_seller,api_admin}'::text[]) r;
+SELECT is_empty($$SELECT p.oid::regprocedure, a.grantee::regrole FROM pg_proc p, aclexplode(p.proacl) a WHERE p.pronamespace = 'commerce_api'::regnamespace AND a.grantee <> p.proowner$$,
+	'with the last of them goes what the role that connects had');
 SELECT throws_ok($$SELECT commerce.revoke_api('api_anon')$$, 'SH404', NULL, 'revoke_api() of what was not granted');
 SELECT is_empty($$SELECT FROM pg_policy WHERE polname NOT IN ('commerce_as_granted', 'commerce_guard')$$, 'no policy of a role is left');
 REVOKE ALL ON SCHEMA commerce FROM api_anon, api_buyer, api_seller, api_admin;

@@ -99,6 +99,7 @@ AS $$
 DECLARE
 	own_policy name := commerce_private.api_policy(revoke_api.role);
 	policy record;
+	connecting name;
 BEGIN
 	IF revoke_api.role IS NULL THEN
 		PERFORM commerce_private.raise_invalid('role', 'must not be null');
@@ -116,6 +117,16 @@ BEGIN
 			SELECT p.polrelid::regclass AS relation FROM pg_catalog.pg_policy p WHERE p.polname = own_policy
 		LOOP
 			EXECUTE pg_catalog.format('DROP POLICY %I ON %s', own_policy, policy.relation);
+		END LOOP;
+	END IF;
+	-- with the last role goes what PostgREST's own was granted
+	IF NOT EXISTS (SELECT FROM commerce_private.api_roles) THEN
+		FOR connecting IN
+			SELECT DISTINCT r.rolname FROM pg_catalog.pg_proc p CROSS JOIN pg_catalog.aclexplode(p.proacl) a
+			JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+			WHERE p.pronamespace = 'commerce_api'::regnamespace AND a.grantee <> p.proowner
+		LOOP
+			EXECUTE pg_catalog.format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA commerce_api FROM %I', connecting);
 		END LOOP;
 	END IF;
 	NOTIFY pgrst, 'reload schema';
