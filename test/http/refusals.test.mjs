@@ -1,6 +1,8 @@
 // What is refused, and what a front-end is told to go on with: details are data, sentences are in the request's language.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { admin, call, direct, http, newBuyer, newCoupon, newProduct } from './shop.mjs';
 
@@ -92,6 +94,19 @@ test('what PostgreSQL would say of a malformed value', async () => {
   assert.deepEqual([id.status, id.json.message, JSON.parse(id.json.details)], [400, '잘못된 요청입니다.', { argument: 'order_id', reason: 'must be a whole number' }]);
   const uuid = await call(buyer.who, 'place_sheet_order', { order_sheet_id: 'x' });
   refused(uuid, 400, 'INVALID_REQUEST', { argument: 'order_sheet_id', reason: 'is malformed' });
+});
+
+test('what somebody else holds for too long is busy, and why', async () => {
+  const other = spawn('psql', ['-XqAt', '-c', `BEGIN; SELECT id FROM commerce.users WHERE id = ${buyer.id} FOR UPDATE`, '-c', 'SELECT pg_sleep(60)'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    await once(other.stdout, 'data');
+    const answer = await call(buyer.who, 'charge_balance', { amount: 100 }, { 'Accept-Language': 'ko' });
+    refused(answer, 429, 'SERVICE_BUSY', { reason: 'LOCK_TIMEOUT' });
+    assert.equal(answer.headers.get('retry-after'), '1');
+    assert.equal(answer.json.hint, '다른 요청의 처리를 기다리다 시간이 초과되었습니다.');
+  } finally {
+    other.kill();
+  }
 });
 
 test('HEAD is what GET is', async () => {
