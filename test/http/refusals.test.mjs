@@ -97,15 +97,17 @@ test('what PostgreSQL would say of a malformed value', async () => {
 });
 
 test('what somebody else holds for too long is busy, and why', async () => {
-  const other = spawn('psql', ['-XqAt', '-c', `BEGIN; SELECT id FROM commerce.users WHERE id = ${buyer.id} FOR UPDATE`, '-c', 'SELECT pg_sleep(60)'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const holder = await newBuyer();
+  const other = spawn('psql', ['-XqAt'], { stdio: ['pipe', 'pipe', 'ignore'] });
   try {
+    other.stdin.write(`BEGIN; SELECT id FROM commerce.users WHERE id = ${holder.id} FOR UPDATE;\n`);
     await once(other.stdout, 'data');
-    const answer = await call(buyer.who, 'charge_balance', { amount: 100 }, { 'Accept-Language': 'ko' });
+    const answer = await call(holder.who, 'charge_balance', { amount: 100 }, { 'Accept-Language': 'ko' });
     refused(answer, 429, 'SERVICE_BUSY', { reason: 'LOCK_TIMEOUT' });
     assert.equal(answer.headers.get('retry-after'), '1');
     assert.equal(answer.json.hint, '다른 요청의 처리를 기다리다 시간이 초과되었습니다.');
   } finally {
-    other.kill();
+    other.stdin.end();
   }
 });
 
