@@ -209,8 +209,9 @@ function showStatus(s) {
 		['lag', r => upTo(r.lag_events), 'number'], ['late', r => lasting(r.lag_seconds), r => r.lag_seconds > 300 ? 'number warning' : 'number'], ['parked', r => number(r.parked), 'number'],
 		['dead', r => number(r.dead_letters), r => r.dead_letters ? 'number bad' : 'number'], ['lastSuccess', r => when(r.last_success_at), 'time'],
 		['lastError', r => r.last_error ? `${when(r.last_error_at)} · ${r.last_error}` : '–', 'long']]);
+	const byWorker = r => r.state === 'NEVER' && ['WORKING', 'IDLE'].includes(s.worker) && ['fold', 'expire-pending-orders'].includes(r.name);
 	table('jobs', s.jobs, [
-		['name', r => r.name, 'long'], ['state', r => t.states[r.state] ?? r.state, r => ({ OVERDUE: 'bad', FAILED: 'bad', NEVER: 'warning' })[r.state]], ['schedule', r => r.schedule, 'time'],
+		['name', r => r.name, 'long'], ['state', r => byWorker(r) ? t.byWorker : t.states[r.state] ?? r.state, r => byWorker(r) ? '' : { OVERDUE: 'bad', FAILED: 'bad', NEVER: 'warning' }[r.state]], ['schedule', r => r.schedule, 'time'],
 		['lastRun', r => when(r.last_finished_at), 'time'], ['rows', r => number(r.last_rows), 'number'], ['failures', r => number(r.failures), 'number'],
 		['lastError', r => r.last_error ? `${when(r.last_error_at)} · ${r.last_error}` : '–', 'long']]);
 	list('escrow', [[t.counters, number(s.escrow.counters)], [t.inFlight, number(s.escrow.in_flight)], [t.waiters, number(s.escrow.waiters), s.escrow.waiters ? 'warning' : '']]);

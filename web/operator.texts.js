@@ -33,7 +33,7 @@ const texts = {
 		jobsGood: n => `${n} ran in time`, workerStates: {
 			WORKING: 'works', IDLE: 'idle, starts by itself', OFF: 'switched off for this database', READ_ONLY: 'keeps out: read-only', SUBSCRIBER: 'keeps out: orders are sent here', NO_SLOT: 'no place for this database',
 		},
-		noWorker: 'none; jobs do its work', deliveryGood: n => n ? `${n} subscriptions, none late` : 'no subscriptions', horizonGood: 'none that holds anything back', horizonYoung: since => `the oldest ${since}`,
+		noWorker: 'none; jobs do its work', byWorker: 'by the worker', deliveryGood: n => n ? `subscriptions: ${n}, none late` : 'no subscriptions', horizonGood: 'none that holds anything back', horizonYoung: since => `the oldest ${since}`,
 		checkBooks: 'Check the books now', checkCosts: 'Reads everything: seconds, in a large shop too long for here.', checking: 'checking …', unchecked: 'not checked here',
 		booksGood: time => `right, checked ${time}`, booksBad: list => `wrong: ${list}`, booksFailed: why => `not checked: ${why}. SELECT * FROM commerce.check_invariants() takes its time.`,
 		since: time => `since ${time}`,
@@ -87,7 +87,7 @@ const texts = {
 		jobsGood: n => `${n}개가 제때 실행됨`, workerStates: {
 			WORKING: '작동 중', IDLE: '쉬는 중, 스스로 시작함', OFF: '이 데이터베이스에서 꺼짐', READ_ONLY: '읽기 전용이라 쉼', SUBSCRIBER: '주문을 복제받는 곳이라 쉼', NO_SLOT: '이 데이터베이스의 자리가 없음',
 		},
-		noWorker: '없음, 작업이 대신함', deliveryGood: n => n ? `구독 ${n}개, 밀린 것 없음` : '구독 없음', horizonGood: '막고 있는 것 없음', horizonYoung: since => `가장 오래된 것 ${since}`,
+		noWorker: '없음, 작업이 대신함', byWorker: '일꾼 프로세스가 함', deliveryGood: n => n ? `구독 ${n}개, 밀린 것 없음` : '구독 없음', horizonGood: '막고 있는 것 없음', horizonYoung: since => `가장 오래된 것 ${since}`,
 		checkBooks: '지금 장부 검사', checkCosts: '모든 것을 읽으므로 몇 초가 걸리고, 큰 상점에서는 여기서 하기에 너무 깁니다.', checking: '검사 중 …', unchecked: '여기서 검사하지 않음',
 		booksGood: time => `맞음, ${time} 검사`, booksBad: list => `틀림: ${list}`, booksFailed: why => `검사하지 못함: ${why}. SELECT * FROM commerce.check_invariants()는 끝까지 합니다.`,
 		since: time => `${time}부터`,

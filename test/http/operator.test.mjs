@@ -184,9 +184,9 @@ test('a server that is gone, that hangs or errs is told, and comes back', { skip
     assert.match(await page.title(), /✗ no answer/);
     assert.equal(await text(page, '#as-of'), shown, 'the time is that of what is shown');
     assert.ok(await page.evaluate(() => Number(getComputedStyle(document.querySelector('main')).opacity)) < 1, 'old figures are faint');
+    await picture(page, 'gone');
     await page.unroute('**/rpc/shop_status');
   }
-  await picture(page, 'gone');
   for (let i = 0; i < 4; i++) await page.clock.runFor(5000);
   await page.locator('#gone').waitFor({ state: 'hidden' });
   assert.notEqual(await text(page, '#as-of'), shown);
@@ -270,6 +270,19 @@ test('figures are the shop\'s, money that was given back is not won, charts have
   }
   assert.match((await page.locator('#per-minute svg > text').allTextContents()).at(-1), /^\d\d:\d\d$/);
   assert.ok(await page.locator('#per-minute rect').count() >= 1);
+});
+
+test('what the worker does is no job that is missing', { skip }, async (t) => {
+  const page = await open(t);
+  const withWorker = (worker) => answer(page, (s) => { well(s); s.jobs.forEach((j) => Object.assign(j, { state: 'NEVER', last_finished_at: null })); s.worker = worker; });
+  await withWorker('IDLE');
+  await enter(page);
+  await page.locator('main').waitFor();
+  assert.equal(await page.locator('#jobs td.warning').count(), (await page.locator('#jobs tr').count()) - 2);
+  assert.match(await page.locator('#jobs tr', { hasText: 'fold' }).innerText(), /by the worker/);
+  await page.unroute('**/rpc/shop_status');
+  await withWorker(null);
+  await page.locator('#jobs tr:has-text("fold"):has-text("never ran")').waitFor({ timeout: 20000 });
 });
 
 test('the books are checked when somebody asks', { skip }, async (t) => {
