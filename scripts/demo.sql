@@ -40,7 +40,8 @@ SELECT commerce.create_coupon('Welcome', 'FIXED', 5000, 2, valid_days => 30, min
 \o
 
 \echo
-\echo == The shop
+SELECT code AS currency, decimals FROM commerce_private.shop_currency() \gset
+\echo == The shop. Amounts are in the smallest unit of :currency
 SELECT id, name, seller_name AS seller, price, discount_now AS off, price_now, shipping_fee AS shipping, stock, status
 FROM commerce.product_list ORDER BY id;
 
@@ -126,7 +127,7 @@ SELECT * FROM commerce.get_balance(2);
 SELECT setseed(0.5), count(commerce.charge_balance(commerce.create_user('Customer ' || n, 'customer' || n || '@example.com'), 1000000))
 FROM generate_series(1, 40) n \gset
 \timing on
-SELECT count(*) AS orders, sum(o.payment_amount) AS won
+SELECT count(*) AS orders, round(sum(o.payment_amount) / 10.0 ^ :decimals, :decimals) AS :"currency"
 FROM (SELECT u.id, jsonb_build_array(
 			jsonb_build_object('product_id', (ARRAY[2, 7, 7, 5])[1 + floor(random() * 4)::int], 'quantity', 1),
 			jsonb_build_object('product_id', 5, 'quantity', n % 2 + 1)) AS items
