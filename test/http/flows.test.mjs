@@ -206,7 +206,7 @@ test('a seller sees where an order goes and the own lines, and nothing else of i
   const { data, error } = await client(seller.who).from('seller_orders').select();
   assert.equal(error, null);
   assert.deepEqual([data.length, Object.keys(data[0]).sort(), data[0].recipient_address, data[0].items.map((i) => i.product_id)],
-    [1, ['created_at', 'id', 'items', 'recipient_address', 'recipient_memo', 'recipient_name', 'recipient_phone'], 'Seoul', [mine]]);
+    [1, ['asked', 'created_at', 'id', 'items', 'recipient_address', 'recipient_memo', 'recipient_name', 'recipient_phone', 'to_send'], 'Seoul', [mine]]);
   const [line, foreign] = placed.data.items.toSorted((a, b) => (a.product_id === mine ? -1 : 1));
   const cancelled = await call(seller.who, 'cancel_order_item', { order_item_id: line.id, quantity: 1, note: 'broken' });
   assert.deepEqual([cancelled.status, cancelled.data.items.map((i) => i.status), cancelled.data.payment_amount], [200, ['PREPARING', 'CANCELLED'], undefined]);
