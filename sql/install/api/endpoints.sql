@@ -519,6 +519,10 @@ LEFT JOIN (SELECT a.endpoint, pg_catalog.array_agg(a.argument::text ORDER BY a.p
 				  pg_catalog.array_agg(a.required ORDER BY a.position) AS required
 		   FROM commerce_private.api_arguments a GROUP BY a.endpoint) a ON a.endpoint = e.name;
 
+-- PostgREST takes a result of this type as it is where a client accepts application/json, instead of making JSON of it.
+CREATE DOMAIN commerce_api."application/json" AS json;
+COMMENT ON DOMAIN commerce_api."application/json" IS 'what functions answer';
+
 DO $$
 DECLARE
 	endpoint record;
@@ -531,7 +535,7 @@ BEGIN
 	LOOP
 		EXECUTE pg_catalog.format(
 			-- VOLATILE, also those that read: of a HEAD the planner would leave a STABLE one out, and it would be 200
-			'CREATE FUNCTION commerce_api.%I(%s) RETURNS json LANGUAGE C VOLATILE SECURITY DEFINER '
+			'CREATE FUNCTION commerce_api.%I(%s) RETURNS commerce_api."application/json" LANGUAGE C VOLATILE SECURITY DEFINER '
 			'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' AS ''MODULE_PATHNAME'', ''commerce_api_call''',
 			endpoint.name, CASE WHEN endpoint.reads THEN endpoint.named ELSE 'jsonb' END);
 		EXECUTE pg_catalog.format('COMMENT ON FUNCTION commerce_api.%I IS %L', endpoint.name,

@@ -394,7 +394,7 @@ AS $$
 				|| CASE WHEN e.reads THEN ''
 						WHEN e.keyed THEN ' A repeated `Idempotency-Key` has the first answer come again, and nothing done.'
 						ELSE ' A repeated call finds the work done, so an `Idempotency-Key` is ignored.' END
-				|| ' `limit`, `offset` and `Range` are for views: here they can make the answer `null`, after all was done.'),
+				|| ' `limit` and `offset` are for views: an offset is refused here, and with `limit=0` nothing is done, and the answer is `null` or empty.'),
 			'security', CASE WHEN 'ANONYMOUS' = ANY (e.roles) THEN '[{}, {"bearer": []}]' ELSE '[{"bearer": []}]' END::jsonb,
 			-- nothing of a function can be embedded
 			'responses', (SELECT p.by_status - '300' FROM commerce_private.api_postgrest_responses() p) || commerce_private.api_error_responses(e.name)
