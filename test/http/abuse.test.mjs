@@ -1,5 +1,4 @@
-// What a hostile or careless client sends: the right status, no 500, and nothing changed. Not through
-// Prism, which would refuse some of it itself.
+// What a hostile or careless client sends: the right status, no 500, and nothing changed.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

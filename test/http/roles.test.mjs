@@ -1,5 +1,5 @@
 // The table of roles and requests in docs/rest.md, which is made from the catalog, against what a request with
-// the token of each role gets. All of it is rolled back. Not through Prism: what is refused is not its business.
+// the token of each role gets. All of it is rolled back.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

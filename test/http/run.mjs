@@ -1,5 +1,5 @@
-// Starts PostgREST on the database of the usual environment variables, and Prism, a validating proxy,
-// before it; runs the tests of this folder, as TAP; ends both.
+// Starts PostgREST on the database of the usual environment variables, runs the tests of this folder, as TAP,
+// and ends it.
 //
 //   POSTGREST=/path/to/postgrest node run.mjs [FILE...]
 
@@ -47,7 +47,7 @@ async function ready(child, url, what) {
 let status = 1;
 try {
   const secret = randomBytes(32).toString('hex');
-  const [port, admin, proxy] = [await freePort(), await freePort(), await freePort()];
+  const [port, admin] = [await freePort(), await freePort()];
   const direct = `http://127.0.0.1:${port}`;
   // the configuration that we recommend
   const postgrest = start(process.env.POSTGREST ?? 'postgrest', [join(here, '../../deploy/postgrest.conf')], {
@@ -56,16 +56,10 @@ try {
   });
   await ready(postgrest, `http://127.0.0.1:${admin}/ready`, 'PostgREST');
 
-  const document = join(work, 'openapi.json');
-  writeFileSync(document, await (await fetch(direct, { headers: { Accept: 'application/openapi+json' } })).text());
-  const prism = start(process.execPath, [join(here, 'node_modules/@stoplight/prism-cli/dist/index.js'), 'proxy', document, direct,
-    '--port', String(proxy), '--host', '127.0.0.1'], {});
-  await ready(prism, `http://127.0.0.1:${proxy}/products?limit=0`, 'Prism');
-
   const files = process.argv.slice(2);
   if (!files.length) files.push(...readdirSync(here).filter((name) => name.endsWith('.test.mjs')).map((name) => join(here, name)));
   const tests = spawn(process.execPath, ['--test', '--test-reporter=tap', '--test-concurrency=1', ...files], {
-    env: { ...process.env, COMMERCE_URL: `http://127.0.0.1:${proxy}`, COMMERCE_DIRECT_URL: direct, COMMERCE_ADMIN_URL: `http://127.0.0.1:${admin}`, COMMERCE_JWT_SECRET: secret },
+    env: { ...process.env, COMMERCE_URL: direct, COMMERCE_ADMIN_URL: `http://127.0.0.1:${admin}`, COMMERCE_JWT_SECRET: secret },
     stdio: 'inherit',
   });
   [status] = await once(tests, 'exit');

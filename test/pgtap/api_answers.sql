@@ -44,7 +44,8 @@ BEGIN
 		END LOOP;
 	ELSIF kind = 'object' AND schema ? 'properties' THEN
 		RETURN QUERY SELECT format('%s.%s is not in the document', path, k) FROM jsonb_object_keys(given) k WHERE NOT schema->'properties' ? k;
-		RETURN QUERY SELECT format('%s.%s is not there', path, k) FROM jsonb_object_keys(schema->'properties') k WHERE NOT given ? k;
+		RETURN QUERY SELECT format('%s.%s is not there', path, k)
+			FROM jsonb_array_elements_text(coalesce(schema->'required', (SELECT jsonb_agg(p) FROM jsonb_object_keys(schema->'properties') p))) k WHERE NOT given ? k;
 		FOR m IN SELECT * FROM jsonb_each(given) LOOP
 			RETURN QUERY SELECT tap.differences(schema->'properties'->m.key, m.value, path || '.' || m.key);
 		END LOOP;
@@ -264,7 +265,7 @@ FROM pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkin
 -- A row has the same fields whichever way it is read: what functions answer (a singular) and what views show (its plural);
 -- what is in another row names that row no more.
 CREATE FUNCTION tap.fields(schema jsonb, more text[] DEFAULT '{}', less text[] DEFAULT '{}') RETURNS text[] LANGUAGE sql AS $$
-	SELECT array_agg(DISTINCT k ORDER BY k) FROM (SELECT jsonb_object_keys(schema->'properties') UNION SELECT unnest(more)) f (k) WHERE k <> ALL (less)
+	SELECT array_agg(DISTINCT k ORDER BY k) FROM (SELECT jsonb_array_elements_text(schema->'required') UNION SELECT unnest(more)) f (k) WHERE k <> ALL (less)
 $$;
 CREATE TABLE tap.same (what text, view text, found text[]);
 INSERT INTO tap.same

@@ -4,7 +4,7 @@
 \ir api_helpers.psql
 SELECT no_plan();
 
-SELECT is(commerce_private.openapi(), commerce_private.build_openapi(), 'the stored document is the one that would be made now');
+SELECT is(commerce_private.openapi(), commerce_private.build_openapi()::jsonb, 'the stored document is the one that would be made now');
 SELECT is(commerce_private.openapi()->>'openapi', '3.1.0', 'OpenAPI 3.1');
 SELECT is(commerce_private.openapi()->'info'->>'version', (SELECT extversion FROM pg_extension WHERE extname = 'commerce'), 'of this version');
 SELECT is_empty(

@@ -45,7 +45,7 @@ AS $$
 		WHEN schema ? 'enum' THEN schema -> 'enum' -> 0
 		ELSE CASE coalesce(schema -> 'type' ->> 0, schema ->> 'type')
 			WHEN 'object' THEN (SELECT coalesce(pg_catalog.jsonb_object_agg(p.key, commerce_private.api_example(p.value, p.key, schemas)), '{}')
-								FROM pg_catalog.jsonb_each(schema -> 'properties') p)
+								FROM pg_catalog.jsonb_each(schema -> 'properties') p WHERE coalesce(schema -> 'required' ? p.key, true))
 			WHEN 'array' THEN (SELECT pg_catalog.jsonb_agg(commerce_private.api_example(schema -> 'items', name, schemas))
 							   FROM pg_catalog.generate_series(1, coalesce((schema -> 'minItems')::int, 1)))
 			WHEN 'null' THEN 'null'
@@ -91,7 +91,9 @@ CREATE FUNCTION commerce_private.api_columns(relation oid)
 RETURNS TABLE (name text, type regtype, nullable boolean, description text, ordinal int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT a.attname, a.atttypid::regtype, NOT coalesce(b.attnotnull, a.attnotnull),
+	SELECT a.attname, a.atttypid::regtype,
+		   -- what is computed of a price, too
+		   NOT (coalesce(b.attnotnull, a.attnotnull) OR (a.attname IN ('price_now', 'discount_now') AND c.relname <> 'popular_products')),
 		   coalesce(pg_catalog.col_description(a.attrelid, a.attnum), b.description, s.description), a.attnum::int
 	FROM pg_catalog.pg_attribute a
 	JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -120,7 +122,7 @@ CREATE FUNCTION commerce_private.api_row_properties(relation regclass, chosen te
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_object_agg(c.name, commerce_private.api_schema_of(c.type, c.nullable)
+	SELECT pg_catalog.jsonb_object_agg(c.name, commerce_private.api_schema_of(c.type, c.nullable) || pg_catalog.jsonb_build_object('x-order', c.ordinal)
 			|| CASE WHEN c.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', c.description) END)
 	FROM commerce_private.api_columns(api_row_properties.relation) c
 	WHERE chosen IS NULL OR c.name = ANY (chosen)
@@ -132,12 +134,65 @@ RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	-- refunds that no item accounts for are of no product
-	SELECT pg_catalog.jsonb_object_agg(a.name, commerce_private.api_schema_of(a.type::regtype, f.proname = 'sales_report' AND a.name = 'product_id'))
+	SELECT pg_catalog.jsonb_object_agg(a.name, commerce_private.api_schema_of(a.type::regtype, f.proname = 'sales_report' AND a.name = 'product_id')
+			|| pg_catalog.jsonb_build_object('x-order', a.ordinal))
 	FROM pg_catalog.pg_proc f
-	CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) AS a (name, type, mode)
+	CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(f.proargnames), pg_catalog.unnest(f.proallargtypes), pg_catalog.unnest(f.proargmodes)) WITH ORDINALITY AS a (name, type, mode, ordinal)
 	WHERE f.oid = api_result_properties.function AND a.mode <> 'i'
 $$;
 COMMENT ON FUNCTION commerce_private.api_result_properties(regproc) IS 'JSON schemas of the columns that a function returns';
+
+-- What the rows of a view can embed: over a foreign key of the table that the view shows, or by a function of the
+-- row. Relations of a table to itself, and those by way of a third one, have to be spelled out, and are not here.
+CREATE FUNCTION commerce_private.api_embedded_properties(view oid)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH shown AS (
+		SELECT v.oid AS view, v.relname, t.oid AS shows
+		FROM pg_catalog.pg_class v
+		JOIN pg_catalog.pg_class t ON t.relnamespace = 'commerce'::regnamespace AND t.relkind IN ('r', 'p')
+			AND t.relname = CASE v.relname WHEN 'my_products' THEN 'products' ELSE v.relname END
+		WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'
+		  AND EXISTS (SELECT FROM pg_catalog.pg_rewrite w
+					  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+					  WHERE w.ev_class = v.oid AND d.refobjid = t.oid)),
+	related AS (
+		SELECT referring.view AS referring, referring.relname AS referring_name, referred.view AS referred, referred.relname AS referred_name,
+			   NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = k.conrelid AND i.indisunique AND i.indpred IS NULL
+							 AND pg_catalog.string_to_array(i.indkey::text, ' ')::smallint[] <@ k.conkey) AS many
+		FROM pg_catalog.pg_constraint k
+		JOIN shown referring ON referring.shows = k.conrelid
+		JOIN shown referred ON referred.shows = k.confrelid
+		WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND k.conparentid = 0
+		  -- which the view hides
+		  AND k.conname <> 'order_items_replacement_product_id_fkey'
+		  -- PostgREST also sees the way by a table that joins the two
+		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint one
+						  JOIN pg_catalog.pg_constraint other ON other.conrelid = one.conrelid AND other.contype = 'f' AND other.confrelid = k.confrelid
+						  JOIN pg_catalog.pg_constraint p ON p.conrelid = one.conrelid AND p.contype = 'p' AND one.conkey || other.conkey <@ p.conkey
+						  WHERE one.contype = 'f' AND one.confrelid = k.conrelid)
+		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+						  WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+							AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute b WHERE b.attrelid = referring.view AND b.attname = a.attname))),
+	embedded (name, target, many) AS (
+		SELECT r.referred_name, r.referred_name, false FROM related r WHERE r.referring = api_embedded_properties.view
+		UNION ALL
+		SELECT r.referring_name, r.referring_name, r.many FROM related r WHERE r.referred = api_embedded_properties.view
+		UNION ALL
+		SELECT f.proname, c.relname, f.prorows > 1
+		FROM pg_catalog.pg_proc f
+		JOIN pg_catalog.pg_class c ON c.reltype = f.prorettype AND c.relkind = 'v'
+		WHERE f.pronamespace = 'commerce_api'::regnamespace
+		  AND f.proargtypes[0] = (SELECT v.reltype FROM pg_catalog.pg_class v WHERE v.oid = api_embedded_properties.view))
+	SELECT coalesce(pg_catalog.jsonb_object_agg(o.name, CASE WHEN o.many THEN commerce_private.api_array(o.target)
+			ELSE pg_catalog.jsonb_build_object('anyOf', pg_catalog.jsonb_build_array(o.target, '{"type": "null"}'::jsonb)) END
+			|| pg_catalog.jsonb_build_object('x-order', 1000 + o.ordinal, 'description', pg_catalog.format('there with `select=*,%s(*)`', o.name))), '{}')
+	FROM (SELECT e.name, pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || min(e.target)) AS target, pg_catalog.bool_or(e.many) AS many,
+				 pg_catalog.row_number() OVER (ORDER BY e.name) AS ordinal
+		  FROM embedded e GROUP BY e.name HAVING count(*) = 1) o
+$$;
+COMMENT ON FUNCTION commerce_private.api_embedded_properties(oid) IS 'JSON schemas of the rows that a row of a view can embed';
 
 CREATE FUNCTION commerce_private.api_singular(relation name)
 RETURNS text
@@ -185,7 +240,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.status_schema() IS 'JSON schema of what shop_status answers';
 
--- Plurals are rows of views, of which a request chooses columns; singulars are what functions answer, always whole.
+-- Plurals are rows of views, as they are when select does not choose; singulars are what functions answer.
 CREATE FUNCTION commerce_private.api_schemas()
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -232,9 +287,11 @@ AS $$
 						'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
 						'enum', (SELECT pg_catalog.jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)))
 			FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e')
-		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, pg_catalog.jsonb_build_object('type', 'object', 'properties', commerce_private.api_row_properties(v.oid),
-						'description', pg_catalog.obj_description(v.oid, 'pg_class')))
-			FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')
+		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, commerce_private.api_object(r.properties)
+						|| pg_catalog.jsonb_build_object('properties', r.properties || commerce_private.api_embedded_properties(v.oid),
+														 'description', pg_catalog.obj_description(v.oid, 'pg_class')))
+			FROM pg_catalog.pg_class v CROSS JOIN LATERAL (SELECT commerce_private.api_row_properties(v.oid) AS properties) r
+			WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')
 	FROM (SELECT commerce_private.api_row_properties('commerce.orders') AS properties,
 				 commerce_private.api_row_properties('commerce.order_items') - 'order_id' AS item) o
 $$;
@@ -277,9 +334,7 @@ AS $$
 		   pg_catalog.jsonb_object_agg('postgrest_' || r.status, pg_catalog.jsonb_build_object('description', r.description,
 				'content',
 				CASE r.status WHEN 300 THEN '{"application/json": {"schema": {"$ref": "#/components/schemas/ambiguity"}}}'
-							  ELSE '{"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}' END::jsonb
-				-- of its HTTP server, which knows no JSON
-				|| CASE WHEN r.status IN (400, 500) THEN '{"text/plain": {"schema": {"type": "string"}}}' ELSE '{}' END::jsonb))
+							  ELSE '{"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}' END::jsonb))
 	FROM (VALUES
 		(300, 'PostgREST''s own: what select embeds is related in more than one way (PGRST201), and the hint says how to choose'),
 		(400, 'PostgREST''s own: a body that is no JSON (PGRST102), a query that cannot be parsed (PGRST100), an unknown column (42703) or a malformed value (22P02); as text, a request line that is too long'),
@@ -331,8 +386,7 @@ AS $$
 				'headers', '{"Vary": {"$ref": "#/components/headers/Vary"}}'::jsonb
 					|| CASE e.http_status WHEN 401 THEN '{"WWW-Authenticate": {"$ref": "#/components/headers/WWW-Authenticate"}}'
 										  WHEN 429 THEN '{"Retry-After": {"$ref": "#/components/headers/Retry-After"}}' ELSE '{}' END::jsonb,
-				'content', coalesce((SELECT p.components FROM commerce_private.api_postgrest_responses() p) -> ('postgrest_' || e.http_status) -> 'content', '{}')
-					|| pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
+				'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
 					'schema', '{"$ref": "#/components/schemas/error"}'::jsonb,
 					'examples', pg_catalog.jsonb_object_agg(e.code, pg_catalog.jsonb_build_object('value',
 						pg_catalog.jsonb_build_object('code', e.code, 'message', e.message, 'details', NULL, 'hint', NULL)))))) AS response
@@ -351,6 +405,7 @@ AS $$
 		SELECT a.*, n.description,
 			   CASE WHEN a.argument = 'items' THEN '{"$ref": "#/components/schemas/lines"}'
 					ELSE commerce_private.api_schema_of(a.type, NOT a.required) END
+			   || pg_catalog.jsonb_build_object('x-order', a.position)
 			   || CASE WHEN n.description IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('description', n.description) END AS schema
 		FROM commerce_private.api_arguments a LEFT JOIN commerce_private.api_notes n USING (argument)
 		WHERE a.endpoint = api_rpc_path.endpoint AND a.asked),
@@ -433,6 +488,8 @@ AS $$
 		'tags', CASE WHEN 'ANONYMOUS' = ANY (r.roles) THEN '["catalogue"]'
 					 ELSE (SELECT pg_catalog.jsonb_agg(pg_catalog.lower(x::text)) FROM pg_catalog.unnest(r.roles) x) END,
 		'summary', pg_catalog.obj_description(v.oid, 'pg_class'),
+		'description', pg_catalog.format('%s. All columns are there when `select` chooses none. `Accept: text/csv` has the rows as CSV, '
+			'`Accept: application/vnd.pgrst.object+json` one row without its array.', pg_catalog.obj_description(v.oid, 'pg_class')),
 		'security', CASE WHEN 'ANONYMOUS' = ANY (r.roles) THEN '[{}, {"bearer": []}]' ELSE '[{"bearer": []}]' END::jsonb,
 		'parameters', '[{"$ref": "#/components/parameters/select"}, {"$ref": "#/components/parameters/order"}, '
 					   '{"$ref": "#/components/parameters/limit"}, {"$ref": "#/components/parameters/offset"}, '
@@ -450,10 +507,8 @@ AS $$
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('$ref', '#/components/schemas/' || v.relname) AS schema) w
 	CROSS JOIN LATERAL (SELECT commerce_private.api_example(w.schema, '', schemas) AS row) e
 	CROSS JOIN LATERAL (SELECT pg_catalog.jsonb_build_object('headers', '{"Content-Range": {"$ref": "#/components/headers/Content-Range"}}'::jsonb,
-			'content', pg_catalog.jsonb_build_object(
-				'application/json', pg_catalog.jsonb_build_object('schema', commerce_private.api_array(w.schema), 'example', pg_catalog.jsonb_build_array(e.row)),
-				'application/vnd.pgrst.object+json', pg_catalog.jsonb_build_object('schema', w.schema, 'example', e.row),
-				'text/csv', '{"schema": {"type": "string"}}'::jsonb)) AS response) s
+			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
+				'schema', commerce_private.api_array(w.schema), 'example', pg_catalog.jsonb_build_array(e.row)))) AS response) s
 	WHERE v.oid = api_view_path.view
 $$;
 COMMENT ON FUNCTION commerce_private.api_view_path(regclass, jsonb) IS 'the path item of a view';
@@ -487,19 +542,58 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce_private.api_components(jsonb) IS 'the components of the OpenAPI document';
 
-CREATE FUNCTION commerce_private.build_openapi()
+-- jsonb sorts by length; who reads wants the catalogue before the administrator's work, columns as they are in
+-- the table, and a name before what is said of it. "x-order" is a place among the others, and is left out.
+CREATE FUNCTION commerce_private.api_in_order(document jsonb)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pg_catalog.jsonb_typeof(document) = 'array' THEN
+		RETURN (SELECT '[' || coalesce(pg_catalog.string_agg(
+						CASE WHEN pg_catalog.jsonb_typeof(e.value) IN ('array', 'object') THEN commerce_private.api_in_order(e.value)
+							 ELSE e.value::text END, ',' ORDER BY e.ordinal), '') || ']'
+				FROM pg_catalog.jsonb_array_elements(document) WITH ORDINALITY AS e (value, ordinal));
+	END IF;
+	RETURN (SELECT '{' || coalesce(pg_catalog.string_agg(pg_catalog.to_json(p.key)::text || ':'
+						|| CASE WHEN pg_catalog.jsonb_typeof(p.value) NOT IN ('array', 'object')
+								  OR p.key IN ('example', 'examples', 'required', 'enum') THEN p.value::text
+								ELSE commerce_private.api_in_order(p.value) END, ','
+					ORDER BY (p.value ->> 'x-order')::int, pg_catalog.array_position('{openapi,info,operationId,title,name,in,tags,type,format,
+						$ref,summary,version,description,contact,servers,security,parameters,requestBody,required,properties,headers,content,
+						schema,responses,code,message,data,details,hint,paths,components}'::text[], p.key), p.key COLLATE "C"), '') || '}'
+			FROM pg_catalog.jsonb_each(document) p WHERE p.key <> 'x-order');
+END
+$$;
+COMMENT ON FUNCTION commerce_private.api_in_order(jsonb) IS 'an array or object as JSON text, in the order of a reader';
+
+-- Everybody's, then the buyer's, the seller's and the administrator's; of each what is read, then what is done.
+CREATE FUNCTION commerce_private.api_paths_in_order(paths jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT pg_catalog.jsonb_build_object(
+	SELECT pg_catalog.jsonb_object_agg(o.key, o.value || pg_catalog.jsonb_build_object('x-order', o.place))
+	FROM (SELECT p.key, p.value, pg_catalog.row_number() OVER (
+				ORDER BY pg_catalog.array_position('{catalogue,buyer,seller,admin}'::text[], pg_catalog.jsonb_path_query_first(p.value, '$.*.tags[0]') #>> '{}'),
+						 p.key LIKE '/rpc/%', p.value ? 'post', p.key COLLATE "C") AS place
+		  FROM pg_catalog.jsonb_each(paths) p) o
+$$;
+COMMENT ON FUNCTION commerce_private.api_paths_in_order(jsonb) IS 'paths with the places that they have among each other';
+
+CREATE FUNCTION commerce_private.build_openapi()
+RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.api_in_order(pg_catalog.jsonb_build_object(
 		'openapi', '3.1.0',
 		'info', pg_catalog.jsonb_build_object('title', 'commerce',
 			'version', (SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname = 'commerce'),
 			'description', pg_catalog.obj_description('commerce_api'::regnamespace, 'pg_namespace'),
+			'contact', '{"name": "whoever runs this shop"}'::jsonb,
 			'license', '{"name": "PostgreSQL License", "identifier": "PostgreSQL"}'::jsonb),
 		'servers', '[{"url": "/"}]'::jsonb,
 		'tags', '[{"name": "catalogue", "description": "for everybody"}, {"name": "buyer", "description": "for a buyer, about its own"}, {"name": "seller", "description": "for a seller, about its own"}, {"name": "admin", "description": "for an administrator"}]'::jsonb,
-		'paths', '{"/": {"get": {"operationId": "root", "tags": ["catalogue"], "summary": "this document; for browsers a page", "security": [{}, {"bearer": []}],
+		'paths', commerce_private.api_paths_in_order('{"/": {"get": {"operationId": "root", "tags": ["catalogue"], "summary": "this document; for browsers a page", "description": "The OpenAPI document. Who accepts text/html before JSON is answered a page.", "security": [{}, {"bearer": []}],
 					"responses": {"200": {"description": "OpenAPI 3.1", "content": {"application/openapi+json": {"schema": {"type": "object"}}, "text/html": {"schema": {"type": "string"}}}},
 								  "401": {"description": "a token that is not good", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}}}}}}'::jsonb
 			|| pg_catalog.jsonb_build_object('/rpc/operator', pg_catalog.jsonb_build_object('get', '{"operationId": "operator", "tags": ["admin"], "security": [{}, {"bearer": []}],
@@ -510,16 +604,17 @@ AS $$
 						|| '{"200": {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}}')))
 			|| (SELECT pg_catalog.jsonb_object_agg('/rpc/' || e.name, commerce_private.api_rpc_path(e.name, s.schemas)) FROM commerce_private.api_endpoints e)
 			|| (SELECT pg_catalog.jsonb_object_agg('/' || v.relname, commerce_private.api_view_path(v.oid, s.schemas))
-				FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v'),
-		'components', commerce_private.api_components(s.schemas))
+				FROM pg_catalog.pg_class v WHERE v.relnamespace = 'commerce_api'::regnamespace AND v.relkind = 'v')),
+		'components', commerce_private.api_components(s.schemas)))::json
 	FROM (SELECT commerce_private.api_schemas() OFFSET 0) s (schemas)
 $$;
 COMMENT ON FUNCTION commerce_private.build_openapi() IS 'makes the OpenAPI document anew';
 
 CREATE TABLE commerce_private.api_document (
-	document jsonb NOT NULL
+	document jsonb NOT NULL,
+	in_order json NOT NULL
 );
-COMMENT ON TABLE commerce_private.api_document IS 'the OpenAPI document, one row; made by the install and update scripts';
+COMMENT ON TABLE commerce_private.api_document IS 'the OpenAPI document, one row, made by the install and update scripts; in_order is what GET / answers';
 
 CREATE FUNCTION commerce_private.openapi()
 RETURNS jsonb

@@ -97,7 +97,7 @@ BEGIN
 		'X-Content-Type-Options', 'nosniff',
 		'Content-Security-Policy', pg_catalog.format('default-src ''none''; style-src %s; base-uri ''none''; form-action ''none''; frame-ancestors ''none''',
 													 commerce_private.csp_hash(commerce_private.index_style()))));
-	RETURN pg_catalog.convert_to(CASE WHEN page THEN commerce_private.api_index_page() ELSE commerce_private.openapi()::text END, 'UTF8');
+	RETURN pg_catalog.convert_to(CASE WHEN page THEN commerce_private.api_index_page() ELSE (SELECT d.in_order::text FROM commerce_private.api_document d) END, 'UTF8');
 END
 $$;
 COMMENT ON FUNCTION commerce_api.root() IS 'GET /: the OpenAPI document, or, for browsers, a page (db-root-spec = "root")';
@@ -142,4 +142,5 @@ $$;
 COMMENT ON FUNCTION commerce_api.operator() IS 'a page that shows the state of the shop to an administrator';
 
 -- Made once, when the extension is created or updated: half a second's work, for anybody who asks.
-INSERT INTO commerce_private.api_document (document) SELECT commerce_private.build_openapi();
+INSERT INTO commerce_private.api_document (document, in_order)
+	SELECT d.in_order::jsonb, d.in_order FROM commerce_private.build_openapi() AS d (in_order);
