@@ -207,7 +207,7 @@ my %scenario = (
 	retry_payment => sub { my $order = made('EXTERNAL'); ask("SELECT commerce.confirm_payment($order, false, " . key() . ')');
 		return "SELECT id FROM commerce.retry_payment($order, NULL, " . key() . ')' },
 	refund_order => sub { return 'SELECT id FROM commerce.refund_order(' . made('BALANCE') . ", 100, NULL, 'n', " . key() . ')' },
-	'api.refund_order' => sub { return q{SELECT inject.request('refund_order', '{"order_id": } . made('BALANCE') . q{, "amount": 100, "note": "n"}')} },
+	'api.refund_order' => sub { return sprintf q(SELECT inject.request('refund_order', '{"order_id": %d, "amount": 100, "note": "n"}')), made('BALANCE') },
 	return_payment => sub { return 'SELECT id FROM commerce.return_payment(' . unexpected() . ", NULL, 'n', " . key() . ')' },
 	report_refund => sub { my $refund = ask('SELECT id FROM commerce.return_payment(' . unexpected() . ')');
 		return "SELECT id FROM commerce.report_refund($refund, false, " . key() . ')' },
