@@ -42,6 +42,8 @@ export function compare(method, url, response, text) {
   assert.ok(answer, `${what} is not in the OpenAPI document`);
   // as the descriptions say: PostgREST's HTTP server knows no JSON; views have two more media types
   if (method === 'HEAD' || type === 'text/csv' || (type === 'text/plain' && [400, 500].includes(response.status))) return;
+  // a function of which no row is wanted is not called, and PostgREST answers by itself
+  if (pathname.startsWith('/rpc/') && searchParams.get('limit') === '0' && text === 'null') return;
   const [id, schema] = [searchParams.has('select') ? 'chosen' : 'whole', [...at, 'content', 'application/json', 'schema']];
   if (type === 'application/vnd.pgrst.object+json') return matches(id, response.ok ? [...schema, 'items'] : schema, JSON.parse(text), what);
   assert.ok(answer.content[type], `${what}: ${type} is not in the OpenAPI document`);
