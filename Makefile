@@ -53,6 +53,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	events/parked \
 	events/relay \
 	events/retention \
+	shop/called_once \
 	api/callers \
 	api/moment \
 	api/status \

@@ -1,0 +1,66 @@
+/*
+ * called_once.c
+ *	  Refusing (f(…)).* of a function that writes.
+ *
+ * PostgreSQL turns it into one call for each column of the result: sixteen orders instead of one.  The planner asks a
+ * support function about each call that it simplifies; this one looks for other field selections of an equal call in
+ * the same target list, which the planner has not replaced yet.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "nodes/supportnodes.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(commerce_called_once);
+
+typedef struct Search
+{
+	Oid			function;
+	List	   *calls;			/* of it, of which a field has been selected */
+	bool		found;			/* two that are equal */
+} Search;
+
+static bool
+find_equal_calls(Node *node, void *context)
+{
+	Search	   *search = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FieldSelect) && IsA(((FieldSelect *) node)->arg, FuncExpr))
+	{
+		FuncExpr   *call = (FuncExpr *) ((FieldSelect *) node)->arg;
+
+		if (call->funcid == search->function)
+		{
+			search->found = search->found || list_member(search->calls, call);
+			search->calls = lappend(search->calls, call);
+		}
+	}
+	return search->found || expression_tree_walker(node, find_equal_calls, context);
+}
+
+/* called_once(internal) returns internal: a planner support function. */
+Datum
+commerce_called_once(PG_FUNCTION_ARGS)
+{
+	Node	   *node = (Node *) PG_GETARG_POINTER(0);
+	SupportRequestSimplify *request;
+	Search		search = {0};
+
+	if (!IsA(node, SupportRequestSimplify))
+		PG_RETURN_POINTER(NULL);
+	request = (SupportRequestSimplify *) node;
+	if (request->root == NULL)
+		PG_RETURN_POINTER(NULL);
+	search.function = request->fcall->funcid;
+	if (find_equal_calls((Node *) request->root->parse->targetList, &search))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s() would be called once for each column", get_func_name(search.function)),
+				 errhint("Use SELECT * FROM commerce.%s(...).", get_func_name(search.function))));
+	PG_RETURN_POINTER(NULL);
+}
