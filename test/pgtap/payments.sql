@@ -188,7 +188,7 @@ SELECT is(commerce.available_stock(:cup), :left + 2::bigint, 'with their stock')
 SELECT is(events('Order', :o2), 'OrderCreated PaymentRequested', 'nothing is told of it');
 -- more of them than are tried at once, and one behind that can be ended: it is tried by and by
 SELECT id AS o4 FROM commerce.place_order(:kim, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
-SELECT id AS o5 FROM commerce.place_order(:kim, pg_temp.items(:pot, 1), payment_method => 'EXTERNAL') \gset
+SELECT id AS o5 FROM commerce.place_order(:kim, pg_temp.items(:cup, 1), payment_method => 'EXTERNAL') \gset
 RESET ROLE;
 DROP TRIGGER refuse ON commerce.payments;
 CREATE TRIGGER refuse BEFORE UPDATE ON commerce.payments FOR EACH ROW WHEN (OLD.order_id < :o5) EXECUTE FUNCTION refuse();
