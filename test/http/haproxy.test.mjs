@@ -124,8 +124,15 @@ test('what is too long, too deep, too wide or no UTF-8 is INVALID_REQUEST', { sk
     refused(await ask('/rpc/get_product?product_id=1', { headers }), 400, ...invalid('headers', reason));
   refused(await ask('/rpc/place_order', { method: 'POST', headers: { 'Transfer-Encoding': 'chunked' } }), 400, ...invalid('headers', 'Content-Length is missing'));
   refused(await ask('/rpc/place_order', { method: 'POST', body: ' '.repeat(81921) }), 413, ...invalid('body', 'has more than 81920 bytes'));
+  refused(await ask('/rpc/get_product', { method: 'POST', body: '' }), 400, ...invalid('body', 'must be a JSON object'));
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp'])
+    refused(await ask('/rpc/get_product', { method: 'POST', body: '{}', headers: { 'Content-Type': type } }), 415, ...invalid('Content-Type', 'must be application/json'));
   const korean = await ask(wide(51), { headers: { 'Accept-Language': 'ko-KR,ko;q=0.9,en;q=0.8' } });
   assert.equal(korean.json.message, '잘못된 요청입니다.');
+});
+
+test('OPTIONS of a view allows what can be done', { skip }, async () => {
+  assert.equal((await ask('/products', { method: 'OPTIONS' })).headers.allow, 'OPTIONS, GET, HEAD');
 });
 
 test('what is not is let through', { skip }, async () => {
@@ -172,8 +179,8 @@ async function until429(most, options) {
 test('limits are a token\'s where there is one', { skip }, async () => {
   const [one, two] = ['buyer 1', 'buyer 2'].map((who) => ({ from: '127.0.0.2', headers: { Authorization: `Bearer ${tokenOf(who)}` } }));
   assert.deepEqual(await until429(200, one), [400, 429]);
-  refused(await counted(one), 429, 'SERVICE_BUSY', { reason: 'too many requests' });
-  refused(await counted({ ...one, from: '127.0.0.3' }), 429, 'SERVICE_BUSY', { reason: 'too many requests' });
+  refused(await counted(one), 429, 'SERVICE_BUSY', { reason: 'TOO_MANY_REQUESTS' });
+  refused(await counted({ ...one, from: '127.0.0.3' }), 429, 'SERVICE_BUSY', { reason: 'TOO_MANY_REQUESTS' });
   assert.equal((await counted({ ...one, headers: { ...one.headers, 'Accept-Language': 'ko' } })).json.message, '잠시 후 다시 시도해 주세요.');
   assert.equal((await counted(two)).status, 400);
   assert.equal((await ask('/products?limit=1', { from: '127.0.0.2' })).status, 200);
@@ -181,7 +188,7 @@ test('limits are a token\'s where there is one', { skip }, async () => {
 
 test('limits are an address\'s where there is no token', { skip }, async () => {
   assert.deepEqual(await until429(1000, { from: '127.0.0.4' }), [400, 429]);
-  refused(await ask('/products', { from: '127.0.0.4' }), 429, 'SERVICE_BUSY', { reason: 'too many requests' });
+  refused(await ask('/products', { from: '127.0.0.4' }), 429, 'SERVICE_BUSY', { reason: 'TOO_MANY_REQUESTS' });
   assert.equal((await ask('/products?limit=1', { from: '127.0.0.4', who: 'buyer 3' })).status, 200);
   assert.equal((await ask('/products?limit=1', { from: '127.0.0.5' })).status, 200);
 });
@@ -192,7 +199,7 @@ test('made-up tokens count for the address', { skip }, async () => {
   let last;
   for (let i = 0; i < 1000 && last?.status !== 429; i += 50)
     for (last of await Promise.all(Array.from({ length: 50 }, (_, j) => made_up(i + j)))) assert.ok([401, 429].includes(last.status));
-  refused(await made_up('last'), 429, 'SERVICE_BUSY', { reason: 'too many requests' });
+  refused(await made_up('last'), 429, 'SERVICE_BUSY', { reason: 'TOO_MANY_REQUESTS' });
   assert.equal((await ask('/products?limit=1', { from: '127.0.0.7' })).status, 200);
 });
 
