@@ -93,6 +93,8 @@ row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogR
 		row_writer_close(&update->writer);
 		return false;
 	}
+	/* triggers lock the row as it is found here, which the command that calls us may have written */
+	update->writer.estate->es_output_cid = GetCurrentCommandId(true);
 	old = update->reader.slot;
 	new = update->writer.slot;
 	slot_getallattrs(old);

@@ -161,6 +161,14 @@ SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cu
 SELECT commerce.charge_balance(:kim, 1000);
 \echo :LAST_ERROR_SQLSTATE
 DROP FUNCTION public.keep_out() CASCADE;
+-- one before a user's row changes, which the command that charges has written itself
+CREATE FUNCTION public.let() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER dba_let BEFORE UPDATE ON commerce.users FOR EACH ROW EXECUTE FUNCTION public.let();
+WITH inserted AS (INSERT INTO commerce.users (name) VALUES ('Charged at once') RETURNING id)
+SELECT balance FROM inserted, commerce.charge_balance(inserted.id, 1000);
+WITH changed AS (UPDATE commerce.users SET phone = '1' WHERE name = 'Charged at once' RETURNING id)
+SELECT balance FROM changed, commerce.charge_balance(changed.id, 1000);
+DROP FUNCTION public.let() CASCADE;
 -- a check, a column that is computed and an index of a DBA's follow a balance that changes
 ALTER TABLE commerce.users ADD COLUMN rich boolean GENERATED ALWAYS AS (balance > 500000) STORED, ADD CONSTRAINT dba_cap CHECK (balance < 5000000);
 CREATE INDEX dba_rich ON commerce.users ((balance / 1000)) WHERE rich;
