@@ -145,7 +145,8 @@ COMMENT ON VIEW commerce_api.order_items IS 'what the caller ordered; for a sell
 -- it is, are not there to be asked for: therefore a barrier, with its owner's rights.
 CREATE VIEW commerce_private.api_seller_orders WITH (security_barrier = true) AS
 	SELECT s.order_id AS id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, s.to_send, s.asked,
-		   (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal() ORDER BY i.seq)
+		   (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
+			|| pg_catalog.jsonb_build_object('delivered_at', commerce_api.moment_to_json(i.delivered_at)) ORDER BY i.seq)
 			FROM commerce.order_items i
 			WHERE i.order_id = s.order_id AND i.seller_id = (SELECT commerce_private.current_seller_id())) AS items
 	-- found in the index alone, the newest first; with OFFSET 0 only those are looked up that are asked for
