@@ -101,16 +101,48 @@ row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogR
 	ExecClearTuple(new);
 	memcpy(new->tts_values, old->tts_values, new->tts_tupleDescriptor->natts * sizeof(Datum));
 	memcpy(new->tts_isnull, old->tts_isnull, new->tts_tupleDescriptor->natts * sizeof(bool));
+	update->kept = (Row) {0};
+	row_put_int64(&update->kept, update->reader.index->rd_index->indkey.values[0], id);
 	return true;
 }
 
-void
-row_update_put(RowUpdate *update, int column, Datum value)
+static void
+put(RowUpdate *update, int column, Datum value)
 {
 	add_updated_column(update->writer.estate, column);
 	update->writer.slot->tts_values[column - 1] = value;
 	update->writer.slot->tts_isnull[column - 1] = false;
 	update->changed = true;
+}
+
+void
+row_update_put_int64(RowUpdate *update, int column, int64 value)
+{
+	put(update, column, Int64GetDatum(value));
+	row_put_int64(&update->kept, column, value);
+}
+
+void
+row_update_put_time(RowUpdate *update, int column, TimestampTz at)
+{
+	put(update, column, TimestampTzGetDatum(at));
+}
+
+/* Raises an error if a trigger has written other numbers: entries and events tell of those that were put. */
+static void
+require_kept(RowUpdate *update)
+{
+	const TupleTableSlot *new = update->writer.slot;
+
+	for (int i = 0; i < update->writer.ncolumns; i++)
+		if (update->kept.filled[i] &&
+			(new->tts_isnull[i] || DatumGetInt64(new->tts_values[i]) != DatumGetInt64(update->kept.values[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("a trigger has changed \"%s\" of a row of table \"%s\"",
+							NameStr(TupleDescAttr(new->tts_tupleDescriptor, i)->attname),
+							RelationGetRelationName(update->writer.rel)),
+					 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
 void
@@ -128,6 +160,7 @@ row_update_close(RowUpdate *update)
 		ExecSimpleRelationUpdate(update->writer.target, estate, &epq, update->reader.slot, update->writer.slot);
 		EvalPlanQualEnd(&epq);
 		row_writer_require_written(&update->writer);
+		require_kept(update);
 	}
 	close_reader(&update->reader);
 	row_writer_close(&update->writer);

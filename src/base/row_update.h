@@ -13,6 +13,7 @@ typedef struct RowUpdate
 	RowReader	reader;			/* at the row, as it is under its lock: row_int64() and the others read it */
 	RowWriter	writer;			/* its slot is the new row */
 	bool		changed;
+	Row			kept;			/* what no trigger may change */
 } RowUpdate;
 
 /*
@@ -28,8 +29,12 @@ extern bool row_lock(CatalogRelation table, CatalogRelation index, int64 id, boo
  */
 extern bool row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id);
 
-/* Gives a column, but not one of a key, another value. */
-extern void row_update_put(RowUpdate *update, int column, Datum value);
+/*
+ * Gives a column, but not one of a key, another value: a number, which is written or an error raised whatever triggers
+ * there are, or a time, which they may change.
+ */
+extern void row_update_put_int64(RowUpdate *update, int column, int64 value);
+extern void row_update_put_time(RowUpdate *update, int column, TimestampTz at);
 
 /* Writes the row, if a column was put. */
 extern void row_update_close(RowUpdate *update);

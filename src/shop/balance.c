@@ -43,9 +43,9 @@ put_balance(RowUpdate *user, int64 amount)
 
 	change.balance = row_int64(&user->reader, USERS_BALANCE) + amount;
 	change.number = row_int64(&user->reader, USERS_LAST_ENTRY) + (amount != 0 ? 1 : 0);
-	row_update_put(user, USERS_BALANCE, Int64GetDatum(change.balance));
-	row_update_put(user, USERS_LAST_ENTRY, Int64GetDatum(change.number));
-	row_update_put(user, USERS_UPDATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	row_update_put_int64(user, USERS_BALANCE, change.balance);
+	row_update_put_int64(user, USERS_LAST_ENTRY, change.number);
+	row_update_put_time(user, USERS_UPDATED_AT, GetCurrentTransactionStartTimestamp());
 	return change;
 }
 

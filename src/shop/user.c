@@ -115,7 +115,7 @@ user_put_event_key(RowUpdate *user)
 {
 	int64		key = Max(row_int64(&user->reader, USERS_EVENT_KEY), current_key());
 
-	row_update_put(user, USERS_EVENT_KEY, Int64GetDatum(key));
+	row_update_put_int64(user, USERS_EVENT_KEY, key);
 	return key;
 }
 

@@ -168,6 +168,18 @@ WITH inserted AS (INSERT INTO commerce.users (name) VALUES ('Charged at once') R
 SELECT balance FROM inserted, commerce.charge_balance(inserted.id, 1000);
 WITH changed AS (UPDATE commerce.users SET phone = '1' WHERE name = 'Charged at once' RETURNING id)
 SELECT balance FROM changed, commerce.charge_balance(changed.id, 1000);
+-- one that changes what entries and events tell of, and one that changes something else
+CREATE OR REPLACE FUNCTION public.let() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';
+SELECT commerce.charge_balance(:kim, 1000);
+\echo :LAST_ERROR_SQLSTATE
+CREATE OR REPLACE FUNCTION public.let() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id := -1; RETURN NEW; END';
+SELECT commerce.charge_balance(:kim, 1000);
+\echo :LAST_ERROR_SQLSTATE
+CREATE OR REPLACE FUNCTION public.let() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.updated_at := ''2000-01-01''; RETURN NEW; END';
+BEGIN;
+SELECT commerce.charge_balance(:kim, 1000) IS NOT NULL AS charged;
+SELECT updated_at = '2000-01-01' AS by_trigger FROM commerce.users WHERE id = :kim;
+ROLLBACK;
 DROP FUNCTION public.let() CASCADE;
 -- a check, a column that is computed and an index of a DBA's follow a balance that changes
 ALTER TABLE commerce.users ADD COLUMN rich boolean GENERATED ALWAYS AS (balance > 500000) STORED, ADD CONSTRAINT dba_cap CHECK (balance < 5000000);
