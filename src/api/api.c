@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -22,6 +23,7 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "api/api_answer.h"
 #include "api/api_call.h"
@@ -123,12 +125,22 @@ fill_location(const char *location, const ApiRequest *request, const ApiResult *
 	return url.data;
 }
 
+/* Whether a row was made by this transaction, not by another that was at it at the same time. */
+static bool
+is_new(const ApiResult *result)
+{
+	char	   *created_at = answer_member(result, NULL, "created_at");
+	Datum		now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+
+	return created_at != NULL && strcmp(created_at, DatumGetCString(DirectFunctionCall1(timestamptz_out, now))) == 0;
+}
+
 /* The status of a new answer, and where what was made can be read. */
 static void
 set_status(const ApiRequest *request, const ApiResult *result, StoredAnswer *answer)
 {
 	/* who signs up a second time makes nothing */
-	bool		known = request->endpoint->for_newcomers && request->caller.user_id != 0;
+	bool		known = request->endpoint->for_newcomers && (request->caller.user_id != 0 || !is_new(result));
 	const char *location = known ? NULL : request->endpoint->location;
 	char	   *status;
 
