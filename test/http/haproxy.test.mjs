@@ -116,7 +116,7 @@ test('what is too long, too deep, too wide or no UTF-8 is INVALID_REQUEST', { sk
     // what is closed beside it hides nothing
     [nested(6).replaceAll('(id,', '(id,a:sellers(id),'), 'nests more than 5 deep'],
     [wide(51), 'has more than 50 parentheses'], [wide(300), 'has more than 50 parentheses'], [long(16385), 'has more than 16384 bytes'],
-    ['/products?name=eq.%ff', 'is not UTF-8'], ['/rpc/get_product?product_id=1&limit=0', 'limit and offset are for views'], ['/rpc/get_product?offset=1&product_id=1', 'limit and offset are for views']])
+    ['/products?name=eq.%ff', 'is not UTF-8'], ['/rpc/get_product?product_id=1&limit=0', 'limit and offset are for views'], ['/rpc/get_product?offset=1&product_id=1', 'limit and offset are for views'], ['/%72pc/get_product?product_id=1&limit=0', 'limit and offset are for views']])
     refused(await ask(path), 400, ...invalid('url', reason));
   refused(await ask('/rpc/place_order?limit=0', { method: 'POST', body: '{}' }), 400, ...invalid('url', 'limit and offset are for views'));
   for (const [headers, reason] of [
