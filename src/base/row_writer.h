@@ -77,7 +77,6 @@ row_put_time(Row *row, int column, TimestampTz at)
 		row_put(row, column, TimestampTzGetDatum(at));
 }
 
-/* A 64-bit transaction id, or what is compared with one. */
 /* A text, array, jsonb; NULL is null. */
 static inline void
 row_put_varlena(Row *row, int column, const void *value)
