@@ -3,7 +3,8 @@
  *	  Finding in the database what schema.h names: the one place that knows which schema it is in.
  *
  * What was found is kept for the backend's life, and looked up again when it has changed: an order names some
- * forty relations and labels, and each look-up costs as much as reading a row.
+ * forty relations and labels, and each look-up costs as much as reading a row.  With each look-up goes one at where a
+ * table's rows are (storage.c).
  */
 #include "postgres.h"
 
@@ -12,6 +13,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -19,6 +21,9 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/storage.h"
+
+PG_FUNCTION_INFO_V1(commerce_relation_obstacles);
 
 /* What schema.h calls the schemas. */
 #define COMMERCE	"commerce"
@@ -96,6 +101,27 @@ register_callbacks(void)
 	callbacks_registered = true;
 }
 
+static Oid
+find_relation(CatalogRelation relation)
+{
+	const RelationEntry *entry = &relations[relation];
+	Oid			schema = get_namespace_oid(entry->schema, true);
+	Oid			found = OidIsValid(schema) ? get_relname_relid(entry->name, schema) : InvalidOid;
+	const char *obstacle;
+
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("there is no %s, which commerce finds by this name", catalog_relation_name(relation)),
+				 errhint("If it or its schema has been renamed, give it its name back.")));
+	obstacle = storage_obstacle(found);
+	if (obstacle)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("commerce cannot work with table %s: %s", catalog_relation_name(relation), obstacle)));
+	return found;
+}
+
 Oid
 catalog_relation(CatalogRelation relation)
 {
@@ -104,9 +130,7 @@ catalog_relation(CatalogRelation relation)
 	if (!OidIsValid(entry->oid))
 	{
 		register_callbacks();
-		entry->oid = get_relname_relid(entry->name, get_namespace_oid(entry->schema, false));
-		if (!OidIsValid(entry->oid))
-			elog(ERROR, "relation %s does not exist", catalog_relation_name(relation));
+		entry->oid = find_relation(relation);
 	}
 	return entry->oid;
 }
@@ -198,4 +222,31 @@ catalog_trigger_function(const char *name)
 	if (!OidIsValid(function))
 		elog(ERROR, "function %s.%s() does not exist", PRIVATE, name);
 	return function;
+}
+
+/*
+ * relation_obstacles()
+ *
+ * (relation text, obstacle text) of each relation that the library could not work with.
+ */
+Datum
+commerce_relation_obstacles(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < (int) lengthof(relations); i++)
+	{
+		Oid			schema = get_namespace_oid(relations[i].schema, true);
+		const char *obstacle = storage_obstacle(get_relname_relid(relations[i].name, schema));
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		if (obstacle == NULL)
+			continue;
+		values[0] = CStringGetTextDatum(catalog_relation_name(i));
+		values[1] = CStringGetTextDatum(obstacle);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }

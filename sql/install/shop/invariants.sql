@@ -1,5 +1,12 @@
 -- The books, proved in one statement.
 
+CREATE FUNCTION commerce_private.relation_obstacles(OUT relation text, OUT obstacle text)
+RETURNS SETOF record
+LANGUAGE C STABLE
+AS 'MODULE_PATHNAME', 'commerce_relation_obstacles';
+COMMENT ON FUNCTION commerce_private.relation_obstacles() IS
+	'the tables, indexes and sequences that the library cannot work with, and why: their rows are not in PostgreSQL''s own table of that name';
+
 CREATE FUNCTION commerce.check_invariants()
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -42,6 +49,8 @@ AS $$
 			 LEFT JOIN commerce_private.stock_left l ON l.product_id = p.id
 			 LEFT JOIN (SELECT e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e GROUP BY 1) e ON e.product_id = p.id
 			 WHERE l.units IS DISTINCT FROM coalesce(e.total, 0))
+		UNION ALL SELECT 'the tables'' rows are where the library reads and writes them',
+			(SELECT count(*) FROM commerce_private.relation_obstacles())
 		UNION ALL SELECT 'the gate''s triggers are always enabled',
 			(SELECT count(*) FROM pg_catalog.pg_trigger g
 			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
