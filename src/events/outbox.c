@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/toast_internals.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "fmgr.h"
@@ -21,6 +20,7 @@
 #include "utils/uuid.h"
 
 #include "base/compat.h"
+#include "base/compress.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
@@ -61,19 +61,14 @@ make_uuid(pg_uuid_t *uuid, TimestampTz at, const unsigned char *random)
 }
 
 /*
- * A payload as it is stored.  An order's is below the size from which PostgreSQL compresses, and half to two thirds of
- * all that an order writes; compressed it is a third as long.
+ * A payload as it is stored: an order's is half to two thirds of all that the order writes, and compressed half as long.
  */
 static struct varlena *
-compress_payload(Jsonb *payload)
+stored_payload(Jsonb *payload)
 {
-	Datum		compressed = PointerGetDatum(NULL);
+	struct varlena *value = (struct varlena *) payload;
 
-#ifdef USE_LZ4
-	if (VARSIZE(payload) >= MIN_COMPRESSED)
-		compressed = toast_compress_datum(PointerGetDatum(payload), TOAST_LZ4_COMPRESSION);
-#endif
-	return DatumGetPointer(compressed) ? (struct varlena *) DatumGetPointer(compressed) : (struct varlena *) payload;
+	return VARSIZE(value) >= MIN_COMPRESSED ? compress_value(value) : value;
 }
 
 void
@@ -98,7 +93,7 @@ outbox_write(const Event *events, int nevents)
 		row_put_text(&row, OUTBOX_AGGREGATETYPE, event->aggregatetype);
 		row_put_text(&row, OUTBOX_AGGREGATEID, event->aggregateid);
 		row_put_text(&row, OUTBOX_TYPE, event->type);
-		row_put_varlena(&row, OUTBOX_PAYLOAD, compress_payload(event->payload));
+		row_put_varlena(&row, OUTBOX_PAYLOAD, stored_payload(event->payload));
 		row_put_time(&row, OUTBOX_CREATED_AT, now);
 		row_put_int64(&row, OUTBOX_ERA, gate_era());
 		row_put_int64(&row, OUTBOX_KEY, event->key);

@@ -128,4 +128,23 @@ SELECT is_empty(
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;
 
+-- Payloads are compressed by commerce: equal bytes of every length, at every distance, and none.
+RESET ROLE;
+CREATE TEMP TABLE shapes AS
+WITH noise AS (SELECT string_agg(md5(n::text), '') AS text FROM generate_series(1, 160) n)
+SELECT row_number() OVER () AS n, jsonb_build_object('text', t.text) AS payload
+FROM noise, LATERAL (
+	SELECT repeat('a', 600) AS text
+	UNION ALL SELECT noise.text
+	UNION ALL SELECT string_agg(left(noise.text, l) || chr(32 + l % 90), '') FROM generate_series(1, 300) l
+	UNION ALL SELECT left(noise.text, d) || left(noise.text, 40) FROM generate_series(4070, 4110) d
+	UNION ALL SELECT left(noise.text, 600) || left(noise.text, l) || '!' FROM generate_series(1, 40) l
+	UNION ALL SELECT left(noise.text, 600) || left(noise.text, l) FROM generate_series(260, 300) l) t;
+SELECT count(commerce_private.write_event('User', 'shape', n::text, payload, '1')) FROM shapes;
+SELECT results_eq(
+	$$SELECT type::bigint, payload FROM commerce.outbox WHERE aggregateid = 'shape' ORDER BY 1$$,
+	'SELECT n, payload FROM shapes ORDER BY 1', 'a payload comes back as it was written');
+SELECT cmp_ok(pg_column_size(payload), '<', 100, 'and takes little room where it says little')
+FROM commerce.outbox WHERE aggregateid = 'shape' AND type = '1';
+
 SELECT * FROM finish();
