@@ -159,6 +159,30 @@ SELECT coalesce(string_agg(position, ' '), '') AS still_parked FROM commerce_pri
 ROLLBACK;
 SELECT is(:'still_parked'::text, :'e3'::text, 'an event that is in the outbox no more stays parked');
 
+-- an event never comes without those before it, also when they fall due while the query runs
+BEGIN;
+INSERT INTO commerce_private.parked_events (subscription, era, key, position, id, type, aggregatetype, aggregateid, payload, created_at)
+SELECT 'sink', 1, 1, 2 * a + n, gen_random_uuid(), 'x', 'Due', a::text, '{}', now() FROM generate_series(1, 50) a, generate_series(0, 1) n;
+CREATE FUNCTION pg_temp.count_without_first() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	found bigint := 0;
+BEGIN
+	FOR i IN 1 .. 60 LOOP
+		UPDATE commerce_private.parked_events SET next_attempt_at = clock_timestamp() + interval '0.5 ms' * (aggregateid::int % 10)
+		WHERE aggregatetype = 'Due' AND position % 2 = 0;
+		FOR j IN 1 .. 5 LOOP
+			found := found + (SELECT count(*) FROM (SELECT FROM commerce_private.due_events('sink', 500) WHERE aggregatetype = 'Due'
+													GROUP BY aggregateid HAVING count(*) <> 2) one);
+		END LOOP;
+	END LOOP;
+	RETURN found;
+END $$;
+SELECT pg_temp.count_without_first() AS without_first \gset
+SELECT count(*) AS due FROM commerce_private.due_events('sink', 500) WHERE aggregatetype = 'Due' \gset
+ROLLBACK;
+SELECT is(:without_first, 0, 'an event does not come without the one before it that falls due meanwhile');
+SELECT is(:due, 100, 'and then all do');
+
 -- from a sink to clients that pull: they do not get parked events, so none may be left
 SELECT commerce.ack_events('sink', :'e3');
 SELECT pg_temp.fail_event('sink', :'e1', 'HTTP 500', now() + interval '1 hour');

@@ -105,7 +105,8 @@ AS $$
 	JOIN commerce_private.parked_events e ON e.subscription = due_events.subscription
 		AND e.aggregatetype = first.aggregatetype AND e.aggregateid = first.aggregateid AND e.died_at IS NULL
 	JOIN commerce.subscriptions s ON s.name = due_events.subscription AND s.paused_at IS NULL
-	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.clock_timestamp()
+	-- one moment for all: else the second of an aggregate could be due and the first just not
+	WHERE coalesce(first.next_attempt_at, '-infinity') <= pg_catalog.statement_timestamp()
 	ORDER BY e.era, e.key, e.position
 	LIMIT greatest(due_events.max_events, 0)
 $$;
