@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
@@ -57,13 +58,23 @@ calendar_assign_zone(const char *newval, void *extra)
 TimestampTz
 calendar_days_from_now(int32 days)
 {
-	Interval	interval = {0, days, 0};
-	Datum		name = CStringGetTextDatum(pg_get_timezone_name(zone));
-	Datum		local = DirectFunctionCall2(timestamptz_zone, name,
-										TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+	int			day;
+	TimestampTz at;
 
-	local = DirectFunctionCall2(timestamp_pl_interval, local, IntervalPGetDatum(&interval));
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, name, local));
+	if (timestamp2tm(GetCurrentTransactionStartTimestamp(), &tz, &tm, &fsec, NULL, zone) == 0 &&
+		!pg_add_s32_overflow(date2j(tm.tm_year, tm.tm_mon, tm.tm_mday), days, &day))
+	{
+		j2date(day, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+		tz = DetermineTimeZoneOffset(&tm, zone);
+		if (tm2timestamp(&tm, fsec, &tz, &at) == 0)
+			return at;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+			 errmsg("timestamp out of range")));
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -54,15 +55,56 @@ open_index(CatalogRelation name)
 	return index;
 }
 
+static void
+open_table(RowReader *reader, CatalogRelation table)
+{
+	reader->rel = table_open(catalog_relation(table), AccessShareLock);
+	reader->slot = table_slot_create(reader->rel, NULL);
+	reader->index = NULL;
+	reader->scan = NULL;
+}
+
+static void
+begin_scan(RowReader *reader, CatalogRelation index, int nkeys)
+{
+	Assert(nkeys <= MAX_KEYS);
+	reader->index = open_index(index);
+	reader->scan = begin_index_scan(reader->rel, reader->index, GetActiveSnapshot(), nkeys);
+	reader->nkeys = nkeys;
+}
+
 void
 row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
 {
-	Assert(nkeys <= MAX_KEYS);
-	reader->rel = table_open(catalog_relation(table), AccessShareLock);
-	reader->index = open_index(index);
-	reader->slot = table_slot_create(reader->rel, NULL);
-	reader->scan = begin_index_scan(reader->rel, reader->index, GetActiveSnapshot(), nkeys);
-	reader->nkeys = nkeys;
+	open_table(reader, table);
+	begin_scan(reader, index, nkeys);
+}
+
+/*
+ * What the snapshot shows at a place, and has the id, is the row: there is only one.  The table may have become
+ * shorter since.
+ */
+static bool
+is_at(RowReader *reader, int column, int64 id, RowPlace *place)
+{
+	return ItemPointerIsValid(&place->tid) && place->id == id &&
+		ItemPointerGetBlockNumber(&place->tid) < RelationGetNumberOfBlocks(reader->rel) &&
+		table_tuple_fetch_row_version(reader->rel, &place->tid, GetActiveSnapshot(), reader->slot) &&
+		row_int64(reader, column) == id;
+}
+
+bool
+row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
+{
+	open_table(reader, table);
+	if (is_at(reader, column, id, place))
+		return true;
+	begin_scan(reader, index, 1);
+	row_reader_seek(reader, &id);
+	if (!row_reader_next(reader))
+		return false;
+	*place = (RowPlace) {id, reader->slot->tts_tid};
+	return true;
 }
 
 void
@@ -118,9 +160,11 @@ row_reader_next(RowReader *reader)
 void
 row_reader_close(RowReader *reader)
 {
-	index_endscan(reader->scan);
+	if (reader->scan)
+		index_endscan(reader->scan);
 	ExecDropSingleTupleTableSlot(reader->slot);
-	index_close(reader->index, AccessShareLock);
+	if (reader->index)
+		index_close(reader->index, AccessShareLock);
 	table_close(reader->rel, AccessShareLock);
 }
 

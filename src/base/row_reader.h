@@ -15,7 +15,7 @@
 typedef struct RowReader
 {
 	Relation	rel;
-	Relation	index;
+	Relation	index;			/* NULL: there was no need for it, and there is no scan */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	int			nkeys;
@@ -28,6 +28,20 @@ extern void row_push_snapshot(void);
  * Opens a table to be read, under the active snapshot, by the first nkeys columns of an index.
  */
 extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
+
+/* Where a row was found last: a static variable, for a row that is read again and again. */
+typedef struct RowPlace
+{
+	int64		id;
+	ItemPointerData tid;
+} RowPlace;
+
+/*
+ * Opens a table to be read, under the active snapshot, and goes to the row with an id, the column of a unique index:
+ * false when there is none.  Looks first where it was found last.
+ */
+extern bool row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id,
+							RowPlace *place);
 
 /* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);

@@ -29,31 +29,37 @@
 #define SEGMENTS		16		/* partitions of commerce.outbox */
 #define MIN_COMPRESSED	512		/* bytes of a payload: below it there is little to win */
 #define RANDOM_BYTES	(UUID_LEN - 6)	/* of a UUID, which has the time before them */
+#define POOLED_UUIDS	100
 
 PG_FUNCTION_INFO_V1(commerce_write_event);
 
-/* Random bytes for the UUIDs of several events, drawn at once. */
-static unsigned char *
-draw_random(int nevents)
+/* Random bytes for a UUID, of those that this process has drawn for many at once. */
+static const unsigned char *
+draw_random(void)
 {
-	unsigned char *random = palloc(nevents * RANDOM_BYTES);
+	static unsigned char pool[POOLED_UUIDS * RANDOM_BYTES];
+	static int	left = 0;		/* UUIDs that there are bytes for */
 
-	if (!pg_strong_random(random, nevents * RANDOM_BYTES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	return random;
+	if (left == 0)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = POOLED_UUIDS;
+	}
+	return pool + --left * RANDOM_BYTES;
 }
 
 /* A UUID of version 7 (RFC 9562): milliseconds since 1970, then random bits. */
 static void
-make_uuid(pg_uuid_t *uuid, TimestampTz at, const unsigned char *random)
+make_uuid(pg_uuid_t *uuid, TimestampTz at)
 {
 	int64		since_2000 = at / 1000;
 	int64		since_1970 = since_2000 +
 		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
 
-	memcpy(uuid->data + 6, random, RANDOM_BYTES);
+	memcpy(uuid->data + 6, draw_random(), RANDOM_BYTES);
 	for (int i = 0; i < 6; i++)
 		uuid->data[i] = (unsigned char) (since_1970 >> (8 * (5 - i)));
 	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x70;
@@ -77,7 +83,6 @@ outbox_write(const Event *events, int nevents)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		day = now / USECS_PER_DAY + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	int			segment = (int) (day % SEGMENTS);
-	unsigned char *random = draw_random(nevents);
 	RowWriter	writer;
 
 	StaticAssertStmt(TABLE_OUTBOX_15 - TABLE_OUTBOX_0 == SEGMENTS - 1, "the segments follow each other");
@@ -88,7 +93,7 @@ outbox_write(const Event *events, int nevents)
 		pg_uuid_t	uuid;
 		Row			row = {0};
 
-		make_uuid(&uuid, now, random + i * RANDOM_BYTES);
+		make_uuid(&uuid, now);
 		row_put(&row, OUTBOX_ID, UUIDPGetDatum(&uuid));
 		row_put_text(&row, OUTBOX_AGGREGATETYPE, event->aggregatetype);
 		row_put_text(&row, OUTBOX_AGGREGATEID, event->aggregateid);

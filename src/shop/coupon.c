@@ -382,15 +382,14 @@ find_obstacle(RowReader *coupon, bool claimed)
 
 /* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
 static void
-read_coupon(Issue *issue)
+read_coupon(Issue *issue, bool sold_out)
 {
+	static RowPlace place;
 	RowReader	coupon;
 	ErrorReason obstacle;
 
 	row_push_snapshot();
-	row_reader_open(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, 1);
-	row_reader_seek(&coupon, &issue->coupon_id);
-	if (!row_reader_next(&coupon))
+	if (!row_reader_find(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, COUPONS_ID, issue->coupon_id, &place))
 		raise_not_found("coupon", issue->coupon_id);
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
@@ -401,6 +400,8 @@ read_coupon(Issue *issue)
 							  obstacle == REASON_NOT_BEGUN ? "issue_from" : "issue_until",
 							  calendar_time_text(row_int64(&coupon, obstacle == REASON_NOT_BEGUN ?
 														   COUPONS_ISSUE_FROM : COUPONS_ISSUE_UNTIL))));
+	if (sold_out)
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
@@ -426,12 +427,15 @@ issue_coupon(Issue *issue)
 {
 	int64		issue_id;
 	int64		available;
+	bool		sold_out = escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available);
 	Datum		row;
 
-	user_require_kept(issue->user_id);
-	read_coupon(issue);
-	if (escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available))
-		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
+	/* nothing is made for him when it is sold out */
+	if (sold_out)
+		user_require_active(issue->user_id, false);
+	else
+		user_require_kept(issue->user_id);
+	read_coupon(issue, sold_out);
 	if (!escrow_take(ESCROW_QUOTA, issue->coupon_id, 1, &available))
 	{
 		/* we may have waited for a claim of this very user */

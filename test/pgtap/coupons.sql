@@ -342,6 +342,45 @@ SELECT refuses(format('UPDATE commerce.coupons SET quantity = 2 WHERE id = %s', 
 UPDATE commerce.coupons SET quantity = 5 WHERE id = :two;
 UPDATE commerce.coupons SET quantity = 3 WHERE id = :two;
 SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :two), 0::bigint, 'and fewer again');
+-- A coupon is looked for where it was found last. Other rows are there now, or none, and it is found all the same.
+INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days, description)
+SELECT 'filling', 'FIXED', 1, 1, 1, (SELECT string_agg(md5(n || ' ' || m), '') FROM generate_series(1, 40) m) FROM generate_series(1, 40) n;
+SET ROLE shop;
+SELECT commerce.create_coupon('moving', 'FIXED', 7, 10, valid_days => 1) AS moving \gset
+SELECT is((SELECT value FROM commerce.claim_coupon(:kim, :moving)), 7::bigint, 'a coupon at the end of its table');
+RESET ROLE;
+UPDATE commerce.coupons SET description = NULL WHERE name = 'filling' OR id = :spring;
+VACUUM FULL commerce.coupons;
+SET ROLE shop;
+SELECT is((SELECT value FROM commerce.claim_coupon(:lee, :moving)), 7::bigint, 'the table has become shorter');
+SELECT is((SELECT value FROM commerce.claim_coupon(:weaver, :moving)), 7::bigint, 'it is where it was found');
+RESET ROLE;
+DELETE FROM commerce.coupons WHERE name = 'filling';
+VACUUM FULL commerce.coupons;
+UPDATE commerce.coupons SET value = 8 WHERE id = :moving;
+UPDATE commerce.coupons SET description = 'moved behind' WHERE id = :two;
+VACUUM FULL commerce.coupons;
+SET ROLE shop;
+SELECT is((SELECT value FROM commerce.claim_coupon(:potter, :moving)), 8::bigint, 'it has moved and changed');
+SELECT ctid AS place FROM commerce.coupons WHERE id = :moving \gset
+RESET ROLE;
+UPDATE commerce.coupons SET description = 'first' WHERE ctid < :'place';
+VACUUM FULL commerce.coupons;
+SET ROLE shop;
+SELECT isnt((SELECT id FROM commerce.coupons WHERE ctid = :'place'), :moving::bigint, 'another coupon is where it was');
+SELECT is((SELECT value FROM commerce.claim_coupon(:boss, :moving)), 8::bigint, 'which is not taken for it');
+-- what else is wrong is told before "sold out"
+SELECT commerce.create_coupon('gone', 'FIXED', 1, 1, valid_days => 1) AS gone \gset
+SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :gone), 'the last one');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :gone), 'COUPON_SOLD_OUT', 'a second user');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :gone), 'COUPON_ALREADY_CLAIMED', 'who has it');
+SELECT refuses(format('SELECT commerce.claim_coupon(0, %s)', :gone), 'ENTITY_NOT_FOUND', 'a user who is unknown');
+SELECT commerce.set_user_status(:weaver, 'SUSPENDED') \g /dev/null
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :weaver, :gone), 'FORBIDDEN', 'a user who is suspended');
+SELECT commerce.set_user_status(:weaver, 'ACTIVE') \g /dev/null
+SELECT commerce.stop_coupon(:gone) \g /dev/null
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :gone), 'COUPON_NOT_CLAIMABLE', 'a coupon that is stopped');
+RESET ROLE;
 -- one that is inserted by hand has no quota
 INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days) VALUES ('hand', 'FIXED', 1, 1, 1) RETURNING id AS hand \gset
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :hand), 'ENTITY_NOT_FOUND', 'a coupon without a quota');
