@@ -127,7 +127,29 @@ is_deeply($db->selectall_arrayref('SELECT * FROM commerce.check_invariants()'), 
 
 # what is no reason of the shop ends it
 my $tried = do { local $ENV{PGDATABASE} = 'torture_no_such_database'; system('scripts/import --quiet users test/data/orders.csv 2> /dev/null') >> 8 };
-cmp_ok($tried, '>', 1, 'without a shop the exit status says that it could not go on');
+is($tried, 2, 'without a shop the exit status says that it could not go on');
+for my $case ([ "key,name\nq1,\"open\nq2,x\n", 'line 2: a quote is not closed' ], [ "key,name\nq1,Caf\xE9\n", "line 2: '.*' is not UTF-8: --encoding=" ],
+	[ "key,name,Name\nq1,x,y\n", 'has the column Name 2 times' ], [ "KEY;name\n", 'has no column NAMES', '--column=name=NAMES' ])
+{
+	my ($bytes, $told, @more) = @$case;
+	open my $raw, '>:raw', "$dir/faulty.csv" or die $!;
+	print {$raw} $bytes;
+	close $raw or die $!;
+	is(system("scripts/import --quiet --journal=$dir/none @more users $dir/faulty.csv > $dir/told 2>&1") >> 8, 2, "$told: it does not go on");
+	like(slurp('told'), qr/\Aimport: .*$told/, 'and says why');
+}
+
+# another encoding, and lines that are not like the header: what was rejected is put right, and taken
+open my $raw, '>:raw', "$dir/latin.csv" or die $!;
+print {$raw} "key;name;phone\r\nl1;Jos\xE9;1\r\nl2;Andr\xE9\r\nl3;Zo\xEB;1;2\r\n";
+close $raw or die $!;
+($status, $report) = import_file('users', 'latin.csv', '--encoding=windows-1252');
+is($status, 1, 'windows-1252: lines that are not like the header are rejected');
+is(slurp('latin.csv.rejects'), "\x{FEFF}key,name,phone,error\nl2,André,,\"line 3: not as many fields as the header\"\nl3,Zoë,1,2,\"line 4: not as many fields as the header\"\n", 'whole');
+spew('latin2.csv', slurp('latin.csv.rejects') =~ s/1,2,/2,/r);
+($status, $report) = import_file('users', 'latin2.csv', '--encoding=windows-1252');
+is($status, 0, 'put right, with the same options');
+is(one(q{SELECT string_agg(name, ' ' ORDER BY name) FROM commerce.users WHERE name IN ('José', 'André', 'Zoë')}), 'André José Zoë', 'they are read');
 
 # real orders, in a currency with two decimals
 my ($real) = glob(($ENV{COMMERCE_DATA} // '../shared/data') . '/online_retail*.csv');

@@ -49,7 +49,7 @@ my ($status, $report) = replay($ENV{PGDATABASE}, "$file");
 is($status, 0, 'nothing failed');
 is_deeply(
 	$db->selectall_arrayref(q{
-		SELECT substr(k.key, 8), o.status, p.description, sum(i.quantity) FILTER (WHERE i.status = 'PREPARING'), sum(i.quantity) FILTER (WHERE i.status = 'CANCELLED')
+		SELECT substr(k.key, 25), o.status, p.description, sum(i.quantity) FILTER (WHERE i.status = 'PREPARING'), sum(i.quantity) FILTER (WHERE i.status = 'CANCELLED')
 		FROM commerce_private.idempotency_keys k JOIN commerce.orders o ON o.id = (k.result ->> 'id')::bigint JOIN commerce.order_items i ON i.order_id = o.id
 		JOIN commerce.products p ON p.id = i.product_id WHERE k.operation = 'place_order' GROUP BY 1, 2, 3 ORDER BY 1, 3}),
 	[ [ '101', 'PARTIALLY_CANCELLED', 'stock code A', 8, 2 ], [ '101', 'PARTIALLY_CANCELLED', 'stock code B', undef, 3 ],
@@ -58,8 +58,8 @@ is_deeply(
 is_deeply($db->selectcol_arrayref(q{SELECT DISTINCT note FROM commerce.order_item_events WHERE event = 'CANCELLED' ORDER BY 1}), [ 'replay C104/8', 'replay C106/11', 'replay C107/12' ], 'each says why');
 is($db->selectrow_array('SELECT sum(refunded_amount) FROM commerce.orders'), 8 * 1000 + 3 * 2500 + 5 * 1000, 'refunded is what the units cost');
 like($report, qr/^Cancelled +16 units in 5 order lines, 20,500 won refunded$/m, 'the report says so');
-like($report, qr/^  cancellations of earlier orders 4$/m, 'and what was not found');
-like($report, qr/^  cancellations with a faulty line 1$/m, 'or not understood');
+like($report, qr/^  cancellations of earlier orders 4, such as line 2$/m, 'and what was not found');
+like($report, qr/^  quantity not a whole number 1, such as line 14$/m, 'or not understood');
 ($status, $report) = replay($ENV{PGDATABASE}, "$file");
 is($status, 0, 'again, nothing fails');
 like($report, qr/^Cancelled +0 units in 0 order lines/m, 'and nothing is cancelled twice');
