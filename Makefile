@@ -57,6 +57,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	api/callers \
 	api/moment \
 	api/status \
+	api/metrics \
 	api/endpoints \
 	api/views \
 	api/grants \

@@ -296,6 +296,13 @@ SELECT commerce.revoke_app('shop_backend');
 CREATE ROLE relay LOGIN;
 SELECT commerce.grant_relay('relay');
 
+-- [grant_monitor not run]
+CREATE ROLE monitor LOGIN;
+SELECT commerce.grant_monitor('monitor');
+
+-- [metrics]
+SELECT name, labels FROM commerce.metrics('orders') WHERE labels->>'status' = 'PAID';
+
 -- [grant_api not run]
 SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin', authenticator => 'authenticator');
 

@@ -12,6 +12,7 @@
 
 #include "base/guc.h"
 #include "base/news.h"
+#include "base/refusals.h"
 #include "base/sql.h"
 #include "escrow/counters.h"
 #include "worker/launcher.h"
@@ -29,6 +30,7 @@ request_memory(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
+	refusals_request_memory();
 	counters_request_memory();
 	slot_request_memory();
 }
@@ -39,6 +41,7 @@ start_memory(void)
 	if (previous_startup_hook)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	refusals_start_memory();
 	counters_start_memory();
 	slot_start_memory();
 	LWLockRelease(AddinShmemInitLock);

@@ -22,6 +22,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/refusals.h"
 #include "base/request.h"
 
 #define ERRCODE_POSTGREST	MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T')
@@ -175,6 +176,8 @@ raise(ErrorCode code, const char *detail, const char *reason, const char *hint)
 	bool		korean = request_speaks_korean();
 	const char *message = korean ? info->message_ko : info->message;
 	StringInfoData body;
+
+	refusals_count(code);
 
 	/* why a request is invalid is told to its programmer */
 	hint = find_sentence(code == ERROR_INVALID_REQUEST ? NULL : reason, hint, korean);

@@ -272,6 +272,8 @@ commerce_launcher_main(Datum arg)
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	slot_set_process(NULL, my_proc_number());
 
+	ereport(LOG,
+			(errmsg("commerce maintenance launcher started")));
 	for_each_database(make_due, NULL);
 	while (!ShutdownRequestPending)
 	{
@@ -281,6 +283,9 @@ commerce_launcher_main(Datum arg)
 			next = Min(next, look_after_slot(i, &launches[i]));
 		slot_sleep(next, WL_LATCH_SET);
 	}
+
+	ereport(LOG,
+			(errmsg("commerce maintenance launcher stops")));
 
 	/* to be started again, unless the server is stopped */
 	proc_exit(1);

@@ -111,6 +111,7 @@ slot_find(Oid database)
 		found->fold_all = true;
 		found->kept_out = KEPT_OUT_NOT;
 		found->unused = false;
+		found->last_fold = 0;
 		found->due = NEVER;
 		pg_atomic_write_u32(&found->news, 0);
 		found->database = database;
@@ -237,10 +238,10 @@ slot_state(const Slot *slot)
 }
 
 static void
-return_database(ReturnSetInfo *rsinfo, Oid database, const char *label)
+return_database(ReturnSetInfo *rsinfo, Oid database, const char *label, TimestampTz last_fold)
 {
-	Datum		values[2] = {ObjectIdGetDatum(database), CStringGetTextDatum(label)};
-	bool		nulls[2] = {false, false};
+	Datum		values[3] = {ObjectIdGetDatum(database), CStringGetTextDatum(label), TimestampTzGetDatum(last_fold)};
+	bool		nulls[3] = {false, false, last_fold == 0};
 
 	if (OidIsValid(database))
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -249,7 +250,7 @@ return_database(ReturnSetInfo *rsinfo, Oid database, const char *label)
 /*
  * maintenance_slots()
  *
- * (database oid, state text) of each that has a slot, or wants one; none without shared memory.
+ * (database oid, state text, last_fold timestamptz) of each that has a slot, or wants one; none without shared memory.
  */
 Datum
 commerce_maintenance_slots(PG_FUNCTION_ARGS)
@@ -260,8 +261,8 @@ commerce_maintenance_slots(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		return (Datum) 0;
 	for (int i = 0; i < state->nslots; i++)
-		return_database(rsinfo, state->slots[i].database, slot_state(&state->slots[i]));
+		return_database(rsinfo, state->slots[i].database, slot_state(&state->slots[i]), state->slots[i].last_fold);
 	for (int i = 0; i < state->noutsiders; i++)
-		return_database(rsinfo, state->outsiders[i].database, "NO_SLOT");
+		return_database(rsinfo, state->outsiders[i].database, "NO_SLOT", 0);
 	return (Datum) 0;
 }

@@ -25,6 +25,7 @@ typedef struct Slot
 	/* the worker's own */
 	KeptOut		kept_out;
 	bool		unused;			/* no commerce here */
+	TimestampTz last_fold;		/* when it ended; 0: none did since the server's start */
 	bool		fold_all;		/* not everything has been folded since these were: */
 	uint64		folded_generation;
 	uint64		folded_lost;

@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -76,6 +77,29 @@ static bool in_use = true;
 static bool needs_rebase = false;
 static bool rebase_is_wanted = false;
 
+/* Says in the log that the worker works here, once per start of the server, or that from now on it does not. */
+static void
+log_kept_out(KeptOut before)
+{
+	static const char *const reasons[] = {
+		[KEPT_OUT_OFF] = "commerce.maintenance is off",
+		[KEPT_OUT_READ_ONLY] = "default_transaction_read_only is on",
+		[KEPT_OUT_SUBSCRIBER] = "a subscription brings its orders or journals",
+	};
+	static bool told = false;
+
+	if (my_slot->kept_out == before && (told || my_slot->last_fold != 0 || before != KEPT_OUT_NOT))
+		return;
+	told = true;
+	if (my_slot->kept_out == KEPT_OUT_NOT)
+		ereport(LOG,
+				(errmsg("commerce maintenance works in database \"%s\"", get_database_name(MyDatabaseId))));
+	else
+		ereport(LOG,
+				(errmsg("commerce maintenance keeps out of database \"%s\": %s", get_database_name(MyDatabaseId),
+						reasons[my_slot->kept_out])));
+}
+
 static void
 look_for_commerce(void)
 {
@@ -84,6 +108,7 @@ look_for_commerce(void)
 	};
 
 	Oid			extension = get_extension_oid("commerce", true);
+	KeptOut		before;
 
 	in_use = false;
 	if (!OidIsValid(extension))
@@ -96,7 +121,9 @@ look_for_commerce(void)
 	in_use = sql_exists(&find_origin, NULL);
 	if (!in_use)
 		return;
+	before = my_slot->kept_out;
 	my_slot->kept_out = database_keeps_out();
+	log_kept_out(before);
 	in_use = (my_slot->kept_out == KEPT_OUT_NOT);
 	if (in_use)
 	{
@@ -279,8 +306,10 @@ do_fold(bool thorough)
 	fold_least = thorough ? 1 : FOLD_LEAST;
 	unfolded = my_slot->fold_all;
 	my_slot->fold_all = true;
-	if (run_task("folding", fold_what_is_worth_it))
-		my_slot->fold_all = unfolded;
+	if (!run_task("folding", fold_what_is_worth_it))
+		return;
+	my_slot->fold_all = unfolded;
+	my_slot->last_fold = GetCurrentTimestamp();
 }
 
 void
@@ -348,7 +377,11 @@ commerce_worker_main(Datum arg)
 
 	/* the next one is started as after a failure */
 	if (ShutdownRequestPending)
+	{
+		ereport(LOG,
+				(errmsg("a commerce maintenance worker has been told to stop")));
 		return;
+	}
 
 	/* what could not be done yet is tried again */
 	now = GetCurrentTimestamp();

@@ -14,7 +14,8 @@ my %made = (
 	priv_owner => "ALTER DATABASE \"$database\" OWNER TO priv_owner", priv_monitor => 'GRANT pg_monitor TO priv_monitor',
 	priv_replication => 'ALTER ROLE priv_replication REPLICATION', priv_reader => 'GRANT pg_read_all_data TO priv_reader',
 	priv_writer => 'GRANT pg_write_all_data TO priv_writer', priv_app => q{SELECT commerce.grant_app('priv_app')},
-	priv_relay => q{SELECT commerce.grant_relay('priv_relay')});
+	priv_relay => q{SELECT commerce.grant_relay('priv_relay')},
+	priv_watch => q{SELECT commerce.grant_monitor('priv_watch')});
 for my $role (sort keys %made)
 {
 	$db->do("DROP ROLE IF EXISTS $role");
@@ -90,9 +91,18 @@ for my $role (qw(priv_nobody priv_creator priv_owner priv_monitor priv_replicati
 	is(counts({ %$got, execute => [] }), $nothing, '  and touches no table');
 }
 {
+	my $session = connect_as('priv_watch');
+	my $got = got($session);
+	is_deeply([ sort @{ $got->{read} } ], [ map { "commerce.$_" } qw(escrow horizon job_status maintenance outbox_segments subscription_status) ],
+		'who monitors reads six views');
+	is_deeply([ grep { !/^commerce\.metrics/ } @{ $got->{execute} } ], [], '  executes metrics()');
+	is(counts({ %$got, execute => [], read => [] }), $nothing, '  and does nothing else');
+	cmp_ok(value($session, 'SELECT count(*) FROM commerce.metrics()'), '>', 50, '  which answers');
+}
+{
 	my $got = got(connect_as('priv_app'));
 	cmp_ok(scalar @{ $got->{execute} }, '>', 30, 'an application executes the contract');
-	is_deeply([ grep { /^commerce\.(grant|revoke)_(api|app|relay)/ } @{ $got->{execute} } ], [], '  and grants nothing');
+	is_deeply([ grep { /^commerce\.(grant|revoke)_(api|app|relay|monitor)/ } @{ $got->{execute} } ], [], '  and grants nothing');
 	is_deeply([ grep { !/^commerce\./ } @{ $got->{read} } ], [], '  and reads the schema commerce alone');
 	is(counts({ %$got, execute => [], read => [] }), $nothing, '  and writes nothing');
 }

@@ -134,6 +134,7 @@ ROLLBACK;
 RESET search_path;
 RESET ROLE;
 
+SELECT commerce.grant_monitor('"regress App"');
 SELECT commerce.revoke_app('"regress App"');
 SELECT pg_temp.holds('regress App');
 SELECT commerce.revoke_app('"regress App"');
@@ -148,6 +149,8 @@ SELECT commerce.grant_relay(NULL);
 SELECT commerce.grant_relay('-');
 SELECT commerce.grant_relay('4294967295');
 SELECT commerce.grant_relay('"regress App"', NULL);
+SELECT commerce.grant_monitor(NULL);
+SELECT commerce.grant_monitor('-');
 SELECT commerce.grant_api(NULL, 'regress_nobody', 'regress_nobody', 'regress_nobody');
 SELECT commerce.revoke_api(NULL);
 -- who lets REST in is told that charges are not paid, where they are not

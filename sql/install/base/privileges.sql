@@ -74,6 +74,7 @@ BEGIN
 			   'fold',
 			   'grant_api',
 			   'grant_app',
+			   'grant_monitor',
 			   'grant_relay',
 			   'open_era',
 			   'prepare_after_restore',
