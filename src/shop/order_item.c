@@ -13,11 +13,13 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/key.h"
+#include "base/row_reader.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "base/sweep.h"
@@ -73,6 +75,22 @@ order_items_insert(int64 order_id, int64 user_id, const OrderItem *items, int n)
 	for (int i = 0; i < n; i++)
 		write_item(&writer, order_id, user_id, &items[i]);
 	row_writer_close(&writer);
+}
+
+bool
+order_items_hold(int64 product_id)
+{
+	RowReader	held;
+	bool		found;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	row_reader_open(&held, TABLE_ORDER_ITEMS, INDEX_ORDER_ITEMS_HELD_IDX, 1);
+	row_reader_seek(&held, &product_id);
+	found = row_reader_next(&held);
+	row_reader_close(&held);
+	PopActiveSnapshot();
+	return found;
 }
 
 void

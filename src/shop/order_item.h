@@ -42,6 +42,9 @@ typedef struct OrderItem
 /* Inserts the rows of n items of an order. */
 extern void order_items_insert(int64 order_id, int64 user_id, const OrderItem *items, int n);
 
+/* Whether unpaid orders hold units of a product, as it is committed at this moment. */
+extern bool order_items_hold(int64 product_id);
+
 /*
  * Raises PURCHASE_LIMIT_EXCEEDED when a user, whose row is locked, would have more units of a product than its
  * limit allows: those that were ordered while there was a limit, and are neither cancelled nor returned.

@@ -7,7 +7,8 @@
  * overdue orders are ended, and waited for, before the user's row is locked (make_way.c).
  *
  * When several things are wrong, the error is the first of: the request's form, the key, the user, the
- * products (in the catalogue, on sale, purchase limit), the coupons, the stock, the balance.
+ * products (in the catalogue, on sale, purchase limit), the coupons, the stock, the balance.  But a call
+ * without a key may be told first that nothing of a product is left.
  */
 #include "postgres.h"
 
@@ -50,6 +51,37 @@ refuse_short(int64 user_id, const Product *product, int64 available)
 	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("index", product->index), D_INT("product_id", product->id),
 				D_INT("asked", product->demand), D_INT("available", Max(available, 0)),
 				D_INT_IF(own_order_id != 0, "own_order_id", own_order_id));
+}
+
+/*
+ * Whether nothing of a product is to be had: nothing is available or in flight, and no unpaid order holds any.  The
+ * counter is asked again, since an order that has ended meanwhile has given its units back.
+ */
+static bool
+is_gone(int64 product_id)
+{
+	return stock_is_surely_short(product_id, 1) && !order_items_hold(product_id) && stock_is_surely_short(product_id, 1);
+}
+
+/*
+ * Refuses a request for a product of which nothing is left before the user, the products and the coupons are looked
+ * at: in a rush most requests are such.
+ */
+static void
+refuse_gone(const QuoteRequest *request)
+{
+	for (int i = 0; i < request->nproducts; i++)
+	{
+		int64		id = request->product_ids[i];
+		int			line = 0;
+
+		if (!is_gone(id))
+			continue;
+		while (request->lines[line].product_id != id)
+			line++;
+		raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("index", request->lines[line].position), D_INT("product_id", id),
+					D_INT("asked", request->units[i]), D_INT("available", 0));
+	}
 }
 
 static void
@@ -263,6 +295,10 @@ commerce_place_order(PG_FUNCTION_ARGS)
 					 key ? psprintf("%s %s", quote_canonical(request), terms_canonical(&terms)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
+
+	/* the order that bought the last unit may have this key */
+	if (key == NULL)
+		refuse_gone(request);
 
 	/* who may not order is told so before he waits for anybody, and again when he has */
 	buyer = user_read_active(user_id, false);

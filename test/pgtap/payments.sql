@@ -115,12 +115,21 @@ SELECT results_eq(format('SELECT status::text, refunded_amount FROM commerce.con
 -- On a shortage an order frees what is overdue, and that only
 SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:last, 1, :cup, 1), payment_method => 'EXTERNAL') \gset
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:last, 1)), 'STOCK_NOT_ENOUGH', 'what is held is sold out');
+SELECT refuses(format('SELECT commerce.place_order(999999, %L)', pg_temp.items(:last, 1)), 'ENTITY_NOT_FOUND', 'the user comes first while an unpaid order holds units');
 SELECT pg_temp.overdue(:o1);
 SELECT results_eq(format('SELECT status::text FROM commerce.place_order(%s, %L)', :kim, pg_temp.items(:last, 1)), $$VALUES ('PAID')$$, 'what is held too long is not');
 SELECT results_eq(format('SELECT status::text FROM commerce.orders WHERE id = %s', :o1), $$VALUES ('CANCELLED')$$, 'its order is cancelled');
 SELECT is(commerce.available_stock(:last), 0::bigint, 'the unit went to the buyer');
 SELECT is(commerce.available_stock(:cup), 7::bigint, 'the rest of that order is back');
 SELECT refuses(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:last, 1)), 'STOCK_NOT_ENOUGH', 'now it is sold out');
+-- where there are counters, that is told before who asks; not with a key, which may be that of the last order
+RESET ROLE;
+SELECT CASE WHEN current_setting('shared_preload_libraries') ~ 'commerce' THEN 'STOCK_NOT_ENOUGH' ELSE 'ENTITY_NOT_FOUND' END AS first \gset
+SET ROLE shop;
+SELECT refuses(format('SELECT commerce.place_order(999999, %L)', pg_temp.items(:last, 1)), :'first', 'without a key');
+SELECT refuses(format('SELECT commerce.place_order(999999, %L, idempotency_key => %L)', pg_temp.items(:last, 1), 'k'), 'ENTITY_NOT_FOUND', 'with a key');
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :kim, pg_temp.items(:cup, 3, :last, 2)))::jsonb,
+	jsonb_build_object('index', 1, 'product_id', :last, 'asked', 2, 'available', 0), 'the detail says which of the lines');
 -- too little even then: nothing happens
 SELECT commerce.adjust_stock(:last, 1) \g /dev/null
 SELECT id AS o1 FROM commerce.place_order(:lee, pg_temp.items(:last, 1), payment_method => 'EXTERNAL') \gset
