@@ -3,7 +3,7 @@
 # cancelled or terminated. After each round nobody is in a transaction, and the books and the counters must be
 # right. At the end every other function of the extension is called by the superuser, where only crashes count.
 #
-# FUZZ_SECONDS (10), FUZZ_SESSIONS (4) and FUZZ_SEED (1) change the run: what a session calls in a round depends
+# FUZZ_SECONDS (10), FUZZ_SESSIONS (4), FUZZ_TRANSACTIONS (40, of a session in a round) and FUZZ_SEED (1) change the run: what a session calls in a round depends
 # on the seed alone, when it does so on the machine. FUZZ_LOG is a folder for what was called in a round that fails.
 
 use strict;
@@ -21,7 +21,7 @@ use Torture qw(one pick);
 my $seconds  = $ENV{FUZZ_SECONDS}  || 10;
 my $sessions = $ENV{FUZZ_SESSIONS} || 4;
 my $seed     = $ENV{FUZZ_SEED}     || 1;
-my $transactions = 40;    # of a session in a round
+my $transactions = $ENV{FUZZ_TRANSACTIONS} || 40;
 my $json = JSON::PP->new->canonical->allow_nonref;
 
 sub connect_as
@@ -325,10 +325,11 @@ sub session
 		my $request = !$internal && rand() < 0.25;
 		my $plan = $request ? plan_request($session) : plan_calls($session);
 		my $is = $request ? 'authenticator' : $role;
-		if (!$session->{db} || !$session->{db}->ping || $session->{is} ne $is)
+		# a connection for each, since most of a call's cost is what a new one reads first
+		$session->{db} = $session->{connections}{$is};
+		if (!$session->{db} || !$session->{db}->ping)
 		{
-			$session->{db} = eval { connect_as($is) } or do { sleep 0.3; next };
-			$session->{is} = $is;
+			$session->{db} = $session->{connections}{$is} = eval { connect_as($is) } or do { sleep 0.3; next };
 			execute($session, $_) for q{SET statement_timeout = '2s'}, "SET lock_timeout = $timeout", q{SET idle_in_transaction_session_timeout = '20s'};
 		}
 		run_plan($session, $plan, $n);
