@@ -152,6 +152,10 @@ inject: MODES ?= warm cold try savepoint
 inject: KINDS ?= oom cancel die
 torture: ROUNDS ?= 100
 
+test-clients:
+	@scripts/install-packages --clients
+	@CLIENTS=all STAGE=clients PRELOAD=on scripts/test
+
 lint: $(MODULE_big).so
 	@scripts/lint
 
@@ -184,6 +188,8 @@ define help_text
   make test-asserts   the same on a PostgreSQL with assertions, which is built from
                         Debian's source package: 6 minutes once, then 30
   make test-asan      the same with AddressSanitizer and UBSan: 1 minute more once, then 40
+  make test-clients   docs/clients.md with every driver, for which it installs Go, Rust
+                        and Java: 5 minutes
   make fuzz           random calls of every function; SECONDS=600
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;
@@ -204,4 +210,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist help
+.PHONY: test test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist help
