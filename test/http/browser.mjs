@@ -1,5 +1,6 @@
 // Debian's Chromium, driven by playwright-core. CHROMIUM names another.
 
+import assert from 'node:assert/strict';
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -17,6 +18,23 @@ const path = find();
 export const skip = path ? false : 'there is no Chromium (apt-get install chromium, or CHROMIUM=/path/to/chromium)';
 
 export const launch = () => chromium.launch({ executablePath: path, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+
+let browser;
+export const close = () => browser?.close();
+
+// A page of its own. What its scripts complain about is a failure, but for answers that are meant to fail; with complaints null,
+// nothing is.
+export async function visit(t, url, { language = 'en-GB', scheme = 'light', width = 1280, complaints = [] } = {}) {
+  browser ??= await launch();
+  const context = await browser.newContext({ locale: language, colorScheme: scheme, viewport: { width, height: 800 } });
+  const page = await context.newPage();
+  const said = [];
+  page.on('pageerror', (error) => said.push(error.message));
+  page.on('console', (message) => { if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) said.push(message.text()); });
+  t.after(async () => { await context.close(); if (complaints) assert.deepEqual(said, complaints); });
+  await page.goto(url);
+  return page;
+}
 
 // Keeps a picture where COMMERCE_SCREENSHOTS says.
 export async function picture(page, name) {

@@ -3,26 +3,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { launch, picture, skip } from './browser.mjs';
+import { after, test } from 'node:test';
+import { close, picture, skip, visit } from './browser.mjs';
 import { admin, call, direct, http, newBuyer, newProduct, token, tokenOf } from './shop.mjs';
 
 const address = `${direct}/rpc/operator`;
-let browser;
-before(async () => { if (!skip) browser = await launch(); });
-after(() => browser?.close());
-
-// A page of its own. What its scripts complain about is a failure, but for answers that are meant to fail.
-async function open(t, { language = 'en-GB', scheme = 'light', width = 1280, url = address, complaints = [] } = {}) {
-  const context = await browser.newContext({ locale: language, colorScheme: scheme, viewport: { width, height: 800 } });
-  const page = await context.newPage();
-  const said = [];
-  page.on('pageerror', (error) => said.push(error.message));
-  page.on('console', (message) => { if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) said.push(message.text()); });
-  t.after(async () => { await context.close(); assert.deepEqual(said, complaints); });
-  await page.goto(url);
-  return page;
-}
+after(close);
+const open = (t, { url = address, ...more } = {}) => visit(t, url, more);
 
 async function enter(page, value = tokenOf(admin)) {
   await page.locator('#token').fill(value);
