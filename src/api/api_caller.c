@@ -68,7 +68,7 @@ seek_person(RowReader *reader, const char *subject)
 	if (commerce_jwt_subject == JWT_SUBJECT_EXTERNAL_ID)
 	{
 		row_reader_open(reader, TABLE_USERS, INDEX_USERS_EXTERNAL_ID_KEY, 1);
-		row_reader_seek_text(reader, CStringGetTextDatum(subject));
+		row_reader_seek_texts(reader, SQL_ARGS(CStringGetTextDatum(subject)));
 		return true;
 	}
 	id = subject_id(subject);

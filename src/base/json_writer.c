@@ -8,8 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "base/calendar.h"
 #include "base/compat.h"
@@ -258,4 +264,72 @@ Jsonb *
 json_finish(JsonWriter *writer)
 {
 	return JsonbValueToJsonb(writer->value);
+}
+
+/* Puts a column that is not null; false when it is of a type that is left to PostgreSQL. */
+static bool
+put_column(JsonWriter *writer, Form_pg_attribute column, Datum value)
+{
+	const char *key = NameStr(column->attname);
+
+	switch (column->atttypid)
+	{
+		case INT8OID:
+			json_put_int(writer, key, DatumGetInt64(value));
+			return true;
+		case INT4OID:
+			json_put_int(writer, key, DatumGetInt32(value));
+			return true;
+		case BOOLOID:
+			json_put_bool(writer, key, DatumGetBool(value));
+			return true;
+		case TEXTOID:
+			json_put_text(writer, key, TextDatumGetCString(value));
+			return true;
+		case TIMESTAMPTZOID:
+			json_put_text(writer, key, calendar_time_text(DatumGetTimestampTz(value)));
+			return true;
+		case JSONBOID:
+			json_put_jsonb(writer, key, DatumGetJsonbP(value));
+			return true;
+		default:
+			if (!type_is_enum(column->atttypid))
+				return false;
+			json_put_text(writer, key, DatumGetCString(DirectFunctionCall1(enum_out, value)));
+			return true;
+	}
+}
+
+Jsonb *
+json_of_row(Datum row)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+	JsonWriter	json = {0};
+	bool		known = true;
+	Jsonb	   *result;
+
+	heap_deform_tuple(&tuple, desc, values, nulls);
+	json_open_object(&json, NULL);
+	for (int i = 0; i < desc->natts && known; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped)
+			continue;
+		if (nulls[i])
+			json_put_text(&json, NameStr(column->attname), NULL);
+		else
+			known = put_column(&json, column, values[i]);
+	}
+	json_close_object(&json);
+	if (known)
+		result = json_finish(&json);
+	else
+		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json, row)))));
+	ReleaseTupleDesc(desc);
+	return result;
 }

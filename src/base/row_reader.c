@@ -27,13 +27,20 @@
 #include "base/compat.h"
 #include "base/row_reader.h"
 
-#define MAX_KEYS	2
+#define MAX_KEYS	3
 
 void
 row_push_snapshot(void)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+row_push_latest_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
 }
 
 /* Opens an index, after its table; one that is not valid, as while it is built, lacks rows. */
@@ -128,9 +135,14 @@ seek_by(RowReader *reader, StrategyNumber strategy, RegProcedure comparison, Dat
 }
 
 void
-row_reader_seek_text(RowReader *reader, Datum value)
+row_reader_seek_texts(RowReader *reader, const Datum *values)
 {
-	seek_by(reader, BTEqualStrategyNumber, F_TEXTEQ, value);
+	ScanKeyData scan_keys[MAX_KEYS];
+
+	for (int i = 0; i < reader->nkeys; i++)
+		ScanKeyEntryInitialize(&scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   reader->index->rd_indcollation[i], F_TEXTEQ, values[i]);
+	index_rescan(reader->scan, scan_keys, reader->nkeys, NULL, 0);
 }
 
 void
@@ -205,6 +217,15 @@ bool
 row_is_null(RowReader *reader, int column)
 {
 	return slot_attisnull(reader->slot, column);
+}
+
+struct varlena *
+row_varlena(RowReader *reader, int column)
+{
+	bool		isnull;
+	Datum		value = row_datum(reader, column, &isnull);
+
+	return isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
 }
 
 char *

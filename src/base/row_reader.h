@@ -24,6 +24,9 @@ typedef struct RowReader
 /* What is read from here to PopActiveSnapshot() is read as by one statement that begins now. */
 extern void row_push_snapshot(void);
 
+/* The same by one that sees what is committed now, whatever the isolation level. */
+extern void row_push_latest_snapshot(void);
+
 /*
  * Opens a table to be read, under the active snapshot, by the first nkeys columns of an index.
  */
@@ -46,8 +49,8 @@ extern bool row_reader_find(RowReader *reader, CatalogRelation table, CatalogRel
 /* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);
 
-/* The same by one column that is text, or name. */
-extern void row_reader_seek_text(RowReader *reader, Datum value);
+/* The same by columns that are text, and by one that is name. */
+extern void row_reader_seek_texts(RowReader *reader, const Datum *values);
 extern void row_reader_seek_name(RowReader *reader, const char *name);
 
 /* Goes before the first row with a value of a column that is uuid. */
@@ -67,6 +70,9 @@ extern bool row_bool(RowReader *reader, int column);	/* null is false */
 extern int32 row_int32(RowReader *reader, int column);	/* null is 0 */
 extern int64 row_int64(RowReader *reader, int column);	/* null is 0 */
 extern bool row_is_null(RowReader *reader, int column);
+
+/* A value of variable length (text, jsonb), unpacked and in the current memory context; NULL for null. */
+extern struct varlena *row_varlena(RowReader *reader, int column);
 
 /* The same as a string of its own in the current memory context; NULL for null. */
 extern char *row_text(RowReader *reader, int column);

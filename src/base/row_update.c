@@ -13,6 +13,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -65,6 +66,13 @@ find_and_lock(RowReader *reader, CatalogRelation table, CatalogRelation index, i
 		return true;
 	close_reader(reader);
 	return false;
+}
+
+bool
+row_lock_found(RowReader *reader, bool skip_locked)
+{
+	LockRelationOid(RelationGetRelid(reader->rel), RowShareLock);
+	return lock_found(reader, skip_locked);
 }
 
 bool

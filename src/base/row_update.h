@@ -24,6 +24,12 @@ typedef struct RowUpdate
 extern bool row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locked);
 
 /*
+ * The same of the row that a reader is at, which then is at its newest version.  Its table is kept from being dropped
+ * until the transaction ends.
+ */
+extern bool row_lock_found(RowReader *reader, bool skip_locked);
+
+/*
  * The same for a row that is to be changed; ncolumns as in row_writer_open().  Ends with row_update_close(), whether
  * anything was changed or not.
  */

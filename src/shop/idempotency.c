@@ -18,29 +18,26 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/json_writer.h"
 #include "base/lock.h"
+#include "base/row_reader.h"
+#include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
 #include "shop/idempotency.h"
 
-#define KEPT			"interval '24 hours'"
+#define KEPT			(24 * USECS_PER_HOUR)
 
 PG_FUNCTION_INFO_V1(commerce_begin_key);
 PG_FUNCTION_INFO_V1(commerce_end_key);
 
 static bool replayed = false;	/* the call that ended last answered a stored result */
-
-static SqlStatement find_key = {
-	"SELECT k.request_hash, k.result, k.status, k.location, k.body FROM commerce_private.idempotency_keys k "
-	"WHERE k.scope OPERATOR(pg_catalog.=) $1 AND k.operation OPERATOR(pg_catalog.=) $2 "
-	"AND k.key OPERATOR(pg_catalog.=) $3 "
-	"AND k.created_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) " KEPT ")",
-	3, {TEXTOID, TEXTOID, TEXTOID}, SQL_LATEST
-};
 
 void
 idempotency_init(IdempotentCall *call, const char *scope, const char *operation, text *key,
@@ -84,35 +81,77 @@ idempotency_lock(const IdempotentCall *call)
 	lock_take(COMMERCE_LOCK_IDEMPOTENCY, hash);
 }
 
-/* Takes a call's key, and goes to its record; false when there is none. */
-static bool
-find_record(IdempotentCall *call, SqlResult *found)
+/* Deletes the record of a call that is as good as absent: another one is about to take its place. */
+static void
+delete_record(const IdempotentCall *call)
 {
-	bytea	   *hash;
+	static SqlStatement delete = {
+		"DELETE FROM commerce_private.idempotency_keys k WHERE k.scope OPERATOR(pg_catalog.=) $1 "
+		"AND k.operation OPERATOR(pg_catalog.=) $2 AND k.key OPERATOR(pg_catalog.=) $3",
+		3, {TEXTOID, TEXTOID, TEXTOID}, SQL_LATEST
+	};
+
+	sql_do(&delete, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
+							 PointerGetDatum(call->key)));
+}
+
+/* Whether the record that a reader is at is that of the same arguments; an error when it is not. */
+static void
+require_same_request(const IdempotentCall *call, RowReader *record)
+{
+	bytea	   *hash = (bytea *) row_varlena(record, IDEMPOTENCY_KEYS_REQUEST_HASH);
+
+	if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
+		memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
+		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
+}
+
+/* Takes a call's key, and reads its record into *result or *answer; false when there is none. */
+static bool
+find_record(const IdempotentCall *call, Datum *result, StoredAnswer *answer)
+{
+	Datum		keys[3];
+	RowReader	record;
+	bool		found;
+	bool		kept = false;
 
 	if (call->key == NULL)
 		return false;
 	idempotency_lock(call);
 
-	*found = sql_query(&find_key, SQL_ARGS(CStringGetTextDatum(call->scope), CStringGetTextDatum(call->operation),
-										   PointerGetDatum(call->key)));
-	if (!result_next(found))
-		return false;
-	hash = DatumGetByteaPP(result_varlena(found, "request_hash"));
-	if (VARSIZE_ANY_EXHDR(hash) != sizeof(call->hash) ||
-		memcmp(VARDATA_ANY(hash), call->hash, sizeof(call->hash)) != 0)
-		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
-	return true;
+	keys[0] = CStringGetTextDatum(call->scope);
+	keys[1] = CStringGetTextDatum(call->operation);
+	keys[2] = PointerGetDatum(call->key);
+	row_push_latest_snapshot();
+	row_reader_open(&record, TABLE_IDEMPOTENCY_KEYS, INDEX_IDEMPOTENCY_KEYS_PKEY, lengthof(keys));
+	row_reader_seek_texts(&record, keys);
+	found = row_reader_next(&record);
+	if (found)
+		kept = row_int64(&record, IDEMPOTENCY_KEYS_CREATED_AT) > GetCurrentTransactionStartTimestamp() - KEPT;
+	if (kept)
+	{
+		require_same_request(call, &record);
+		if (result)
+			*result = PointerGetDatum(row_varlena(&record, IDEMPOTENCY_KEYS_RESULT));
+		else
+		{
+			answer->status = row_int32(&record, IDEMPOTENCY_KEYS_STATUS);
+			answer->location = row_text(&record, IDEMPOTENCY_KEYS_LOCATION);
+			answer->body = (text *) row_varlena(&record, IDEMPOTENCY_KEYS_BODY);
+		}
+	}
+	row_reader_close(&record);
+	PopActiveSnapshot();
+	if (found && !kept)
+		delete_record(call);
+	return kept;
 }
 
 bool
 idempotency_begin(IdempotentCall *call, Datum *result)
 {
-	SqlResult	found;
-
-	if (!find_record(call, &found))
+	if (!find_record(call, result, NULL))
 		return false;
-	*result = result_varlena(&found, "result");
 	replayed = true;
 	return true;
 }
@@ -120,85 +159,54 @@ idempotency_begin(IdempotentCall *call, Datum *result)
 bool
 idempotency_begin_answer(IdempotentCall *call, StoredAnswer *answer)
 {
-	SqlResult	found;
-
-	if (!find_record(call, &found))
-		return false;
-	answer->status = result_int32(&found, "status");
-	answer->location = result_text(&found, "location");
-	answer->body = DatumGetTextPP(result_varlena(&found, "body"));
-	return true;
+	return find_record(call, NULL, answer);
 }
 
-typedef enum RecordColumn
-{
-	RECORD_RESULT = 4, RECORD_STATUS, RECORD_LOCATION, RECORD_BODY, RECORD_USER_ID, RECORD_COLUMNS
-} RecordColumn;
-
-/* Stores what a call that has a key has answered: columns from RECORD_RESULT on, nulls marked with 'n'. */
+/* Stores what a call that has a key has answered, of which the row has the columns from the result on. */
 static void
-store_record(const IdempotentCall *call, Datum *values, const char *nulls)
+store_record(const IdempotentCall *call, Row *row)
 {
-	static SqlStatement store = {
-		"INSERT INTO commerce_private.idempotency_keys AS k "
-		"(scope, operation, key, request_hash, result, status, location, body, user_id) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-		"ON CONFLICT (scope, operation, key) DO UPDATE "
-		"SET request_hash = EXCLUDED.request_hash, result = EXCLUDED.result, status = EXCLUDED.status, "
-		"location = EXCLUDED.location, body = EXCLUDED.body, user_id = EXCLUDED.user_id, created_at = EXCLUDED.created_at",
-		RECORD_COLUMNS, {TEXTOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID, INT4OID, TEXTOID, TEXTOID, INT8OID}
-	};
 	bytea	   *hash = palloc(VARHDRSZ + sizeof(call->hash));
 
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(call->hash));
 	memcpy(VARDATA(hash), call->hash, sizeof(call->hash));
-	values[0] = CStringGetTextDatum(call->scope);
-	values[1] = CStringGetTextDatum(call->operation);
-	values[2] = PointerGetDatum(call->key);
-	values[3] = PointerGetDatum(hash);
-	(void) sql_query_with_nulls(&store, values, nulls);
+	row_put_text(row, IDEMPOTENCY_KEYS_SCOPE, call->scope);
+	row_put_text(row, IDEMPOTENCY_KEYS_OPERATION, call->operation);
+	row_put_varlena(row, IDEMPOTENCY_KEYS_KEY, call->key);
+	row_put_varlena(row, IDEMPOTENCY_KEYS_REQUEST_HASH, hash);
+	row_put_time(row, IDEMPOTENCY_KEYS_CREATED_AT, GetCurrentTransactionStartTimestamp());
+	row_insert(TABLE_IDEMPOTENCY_KEYS, IDEMPOTENCY_KEYS_COLUMNS, row);
 }
 
-/* Stores the result of a call that has a key (jsonb). */
+/* Stores the result of a call that has a key. */
 static void
-store_result(const IdempotentCall *call, Datum result)
+store_result(const IdempotentCall *call, Jsonb *result)
 {
-	Datum		values[RECORD_COLUMNS] = {[RECORD_RESULT] = result};
+	Row			row = {0};
 
-	store_record(call, values, "     nnnn");
+	row_put_varlena(&row, IDEMPOTENCY_KEYS_RESULT, result);
+	store_record(call, &row);
 }
 
 void
 idempotency_end_answer(IdempotentCall *call, const StoredAnswer *answer, int64 person)
 {
-	Datum		values[RECORD_COLUMNS] = {
-		[RECORD_STATUS] = Int32GetDatum(answer->status),
-		[RECORD_BODY] = PointerGetDatum(answer->body),
-		[RECORD_USER_ID] = Int64GetDatum(person)
-	};
-	char		nulls[] = "    n n n";
+	Row			row = {0};
 
 	if (call->key == NULL)
 		return;
-	if (answer->location)
-	{
-		values[RECORD_LOCATION] = CStringGetTextDatum(answer->location);
-		nulls[RECORD_LOCATION] = ' ';
-	}
-	if (person != 0)
-		nulls[RECORD_USER_ID] = ' ';
-	store_record(call, values, nulls);
+	row_put_int32(&row, IDEMPOTENCY_KEYS_STATUS, answer->status);
+	row_put_text(&row, IDEMPOTENCY_KEYS_LOCATION, answer->location);
+	row_put_varlena(&row, IDEMPOTENCY_KEYS_BODY, answer->body);
+	row_put_id(&row, IDEMPOTENCY_KEYS_USER_ID, person);
+	store_record(call, &row);
 }
 
 void
 idempotency_end(IdempotentCall *call, Datum row)
 {
 	if (call->key != NULL)
-	{
-		Datum		json = DirectFunctionCall1(row_to_json, row);
-
-		store_result(call, DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
-	}
+		store_result(call, json_of_row(row));
 
 	/* after all that a trigger may have called */
 	replayed = false;
@@ -262,7 +270,7 @@ commerce_end_key(PG_FUNCTION_ARGS)
 	if (call.key != NULL && PG_ARGISNULL(4))
 		elog(ERROR, "a call with a key has a result");
 	if (call.key != NULL)
-		store_result(&call, PG_GETARG_DATUM(4));
+		store_result(&call, PG_GETARG_JSONB_P(4));
 	replayed = false;
 	PG_RETURN_VOID();
 }

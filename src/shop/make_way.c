@@ -174,6 +174,26 @@ lock_order(const void *id)
 	(void) order_lock(*(const int64 *) id, false);
 }
 
+/* Lists the products that a request is short of, or may be; answers how many. */
+static int
+list_short(const QuoteRequest *request, int64 *product_ids)
+{
+	int			n = 0;
+
+	for (int i = 0; i < request->nproducts; i++)
+		if (stock_locks_rows() || stock_is_short(request->product_ids[i], request->units[i]))
+			product_ids[n++] = request->product_ids[i];
+	return n;
+}
+
+bool
+make_way_is_needed(const QuoteRequest *request)
+{
+	int64	   *ids = palloc(request->nproducts * sizeof(int64));
+
+	return list_short(request, ids) > 0;
+}
+
 /*
  * Without shared memory a shortage is not known before the products are locked, and that is too late:
  * other products may have to be given back, which comes first in the order of locks.
@@ -189,11 +209,8 @@ make_way(int64 user_id, const QuoteRequest *request)
 
 	do
 	{
-		int			n = 0;
+		int			n = list_short(request, ids);
 
-		for (int i = 0; i < request->nproducts; i++)
-			if (stock_locks_rows() || stock_is_short(request->product_ids[i], request->units[i]))
-				ids[n++] = request->product_ids[i];
 		if (n == 0)
 			break;
 		ended = try_to_end(&attempt, ids, n);

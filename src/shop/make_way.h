@@ -7,6 +7,9 @@
 
 #include "shop/quote.h"
 
+/* Whether a request is short of a product, or may be. */
+extern bool make_way_is_needed(const QuoteRequest *request);
+
 /*
  * Where a user's request may be short, ends the overdue orders in its way; waits for who is at work on
  * one that is needed.  To be called before the user's row is locked.  False: there were none, so it has

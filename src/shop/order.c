@@ -72,15 +72,17 @@ order_insert(const Order *order)
 int64
 order_count_unpaid(int64 user_id)
 {
-	static SqlStatement count = {
-		"SELECT pg_catalog.count(*) FROM commerce.orders o WHERE o.user_id OPERATOR(pg_catalog.=) $1 "
-		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND o.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
-		1, {INT8OID}, SQL_LATEST
-	};
+	TimestampTz now = GetCurrentTimestamp();
+	RowReader	unpaid;
 	int64		n = 0;
 
-	(void) sql_get_int64(&count, SQL_ARGS(Int64GetDatum(user_id)), &n);
+	row_push_latest_snapshot();
+	row_reader_open(&unpaid, TABLE_ORDERS, INDEX_ORDERS_UNPAID_IDX, 1);
+	row_reader_seek(&unpaid, &user_id);
+	while (row_reader_next(&unpaid))
+		n += row_int64(&unpaid, ORDERS_EXPIRES_AT) > now;
+	row_reader_close(&unpaid);
+	PopActiveSnapshot();
 	return n;
 }
 

@@ -283,6 +283,8 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	IdempotentCall call;
 	User		buyer;
 	bool		external;
+	bool		lock;
+	bool		short_of;
 	Datum		row;
 
 	gate_enter("place_order()");
@@ -301,9 +303,11 @@ commerce_place_order(PG_FUNCTION_ARGS)
 		refuse_gone(request);
 
 	/* who may not order is told so before he waits for anybody, and again when he has */
-	buyer = user_read_active(user_id, false);
-	if (make_way(user_id, request) || request->ncoupons > 0 || external)
-		buyer = user_read_active(user_id, request->ncoupons > 0 || external);
+	lock = request->ncoupons > 0 || external;
+	short_of = make_way_is_needed(request);
+	buyer = user_read_active(user_id, lock && !short_of);
+	if (short_of && (make_way(user_id, request) || lock))
+		buyer = user_read_active(user_id, lock);
 	if (request->ncoupons > 0)
 		make_way_for_coupons(user_id, request);
 	if (external)

@@ -30,23 +30,39 @@
 
 PG_FUNCTION_INFO_V1(commerce_close_user);
 
-/* Reads a user, who must be ACTIVE, under the active snapshot. */
+/* Raises FORBIDDEN unless the user that a reader is at is ACTIVE. */
+static void
+require_active(RowReader *reader, int64 user_id)
+{
+	UserStatus	status = row_label(reader, USERS_STATUS, TYPE_USER_STATUS);
+
+	if (status != USER_STATUS_ACTIVE)
+		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
+					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)),
+					D_REASON(REASON_NOT_ACTIVE));
+}
+
+/*
+ * Reads a user, who must be ACTIVE, under the active snapshot; with lock also as he is when his row is locked, so that
+ * who may not act is told so before he waits for anybody.
+ */
 static User
-read_active(int64 user_id)
+read_active(int64 user_id, bool lock)
 {
 	User		user = {.id = user_id};
 	RowReader	reader;
-	UserStatus	status;
 
 	row_reader_open(&reader, TABLE_USERS, INDEX_USERS_PKEY, 1);
 	row_reader_seek(&reader, &user_id);
 	if (!row_reader_next(&reader))
 		raise_not_found("user", user_id);
-	status = row_label(&reader, USERS_STATUS, TYPE_USER_STATUS);
-	if (status != USER_STATUS_ACTIVE)
-		raise_error(ERROR_FORBIDDEN, D_INT("user_id", user_id),
-					D_TEXT("status", catalog_label_name(TYPE_USER_STATUS, status)),
-					D_REASON(REASON_NOT_ACTIVE));
+	require_active(&reader, user_id);
+	if (lock)
+	{
+		if (!row_lock_found(&reader, false))
+			raise_not_found("user", user_id);
+		require_active(&reader, user_id);
+	}
 	user.name = row_text(&reader, USERS_NAME);
 	user.phone = row_text(&reader, USERS_PHONE);
 	user.address = row_text(&reader, USERS_ADDRESS);
@@ -59,10 +75,8 @@ user_read_active(int64 user_id, bool lock)
 {
 	User		user;
 
-	if (lock)
-		(void) user_lock(user_id, false);
 	row_push_snapshot();
-	user = read_active(user_id);
+	user = read_active(user_id, lock);
 	PopActiveSnapshot();
 	return user;
 }
@@ -78,10 +92,9 @@ user_require_kept(int64 user_id)
 {
 	lock_take_shared(COMMERCE_LOCK_USER, (uint64) user_id % LOCKS);
 
-	/* what was committed while we waited, whatever the isolation level */
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) read_active(user_id);
+	/* with what was committed while we waited */
+	row_push_latest_snapshot();
+	(void) read_active(user_id, false);
 	PopActiveSnapshot();
 }
 
