@@ -266,42 +266,51 @@ json_finish(JsonWriter *writer)
 	return JsonbValueToJsonb(writer->value);
 }
 
-/* Puts a column that is not null; false when it is of a type that is left to PostgreSQL. */
-static bool
-put_column(JsonWriter *writer, Form_pg_attribute column, Datum value)
+/* The value of a column of a type that is left to PostgreSQL. */
+static JsonbValue *
+other_column(Datum row, const char *name)
+{
+	char	   *json = TextDatumGetCString(DirectFunctionCall1(row_to_json, row));
+	Jsonb	   *whole = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+
+	return getKeyJsonValueFromContainer(&whole->root, name, strlen(name), NULL);
+}
+
+/* Puts a column of a row, which is not null. */
+static void
+put_column(JsonWriter *writer, Datum row, Form_pg_attribute column, Datum value)
 {
 	const char *key = NameStr(column->attname);
 
-	switch (column->atttypid)
-	{
-		case INT8OID:
-			json_put_int(writer, key, DatumGetInt64(value));
+	if (column->atttypid == INT8OID)
+		json_put_int(writer, key, DatumGetInt64(value));
+	else if (column->atttypid == INT4OID)
+		json_put_int(writer, key, DatumGetInt32(value));
+	else if (column->atttypid == BOOLOID)
+		json_put_bool(writer, key, DatumGetBool(value));
+	else if (column->atttypid == TEXTOID)
+		json_put_text(writer, key, TextDatumGetCString(value));
+	else if (column->atttypid == TIMESTAMPTZOID)
+		json_put_text(writer, key, calendar_time_text(DatumGetTimestampTz(value)));
+	else if (column->atttypid == JSONBOID)
+		json_put_jsonb(writer, key, DatumGetJsonbP(value));
+	else if (type_is_enum(column->atttypid))
+		json_put_text(writer, key, DatumGetCString(DirectFunctionCall1(enum_out, value)));
+	else
+		put_value(writer, key, other_column(row, key));
+}
+
+static bool
+is_listed(const char *name, const char *const *list)
+{
+	for (; list && *list; list++)
+		if (strcmp(name, *list) == 0)
 			return true;
-		case INT4OID:
-			json_put_int(writer, key, DatumGetInt32(value));
-			return true;
-		case BOOLOID:
-			json_put_bool(writer, key, DatumGetBool(value));
-			return true;
-		case TEXTOID:
-			json_put_text(writer, key, TextDatumGetCString(value));
-			return true;
-		case TIMESTAMPTZOID:
-			json_put_text(writer, key, calendar_time_text(DatumGetTimestampTz(value)));
-			return true;
-		case JSONBOID:
-			json_put_jsonb(writer, key, DatumGetJsonbP(value));
-			return true;
-		default:
-			if (!type_is_enum(column->atttypid))
-				return false;
-			json_put_text(writer, key, DatumGetCString(DirectFunctionCall1(enum_out, value)));
-			return true;
-	}
+	return false;
 }
 
 Jsonb *
-json_of_row(Datum row)
+json_of_row(Datum row, const char *const *without)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
 	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
@@ -309,27 +318,23 @@ json_of_row(Datum row)
 	Datum	   *values = palloc(desc->natts * sizeof(Datum));
 	bool	   *nulls = palloc(desc->natts * sizeof(bool));
 	JsonWriter	json = {0};
-	bool		known = true;
 	Jsonb	   *result;
 
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	json_open_object(&json, NULL);
-	for (int i = 0; i < desc->natts && known; i++)
+	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
-		if (column->attisdropped)
+		if (column->attisdropped || is_listed(NameStr(column->attname), without))
 			continue;
 		if (nulls[i])
 			json_put_text(&json, NameStr(column->attname), NULL);
 		else
-			known = put_column(&json, column, values[i]);
+			put_column(&json, row, column, values[i]);
 	}
 	json_close_object(&json);
-	if (known)
-		result = json_finish(&json);
-	else
-		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(DirectFunctionCall1(row_to_json, row)))));
+	result = json_finish(&json);
 	ReleaseTupleDesc(desc);
 	return result;
 }

@@ -35,8 +35,11 @@ extern void json_put_time(JsonWriter *writer, const char *key, TimestampTz at);	
 /* Another writer, of an object that begins with what the outermost one, which is open, has so far. */
 extern JsonWriter json_fork(const JsonWriter *writer);
 
-/* A composite value with its columns, as to_jsonb() has it, but for the zone that times are written in. */
-extern Jsonb *json_of_row(Datum row);
+/*
+ * A composite value with its columns, but for those of a list that ends with NULL, as to_jsonb() has it where times are
+ * written in UTC.
+ */
+extern Jsonb *json_of_row(Datum row, const char *const *without);
 
 /* The finished value. */
 extern Jsonb *json_finish(JsonWriter *writer);

@@ -131,12 +131,19 @@ row_update_put_int64(RowUpdate *update, int column, int64 value)
 }
 
 void
+row_update_put_label(RowUpdate *update, int column, CatalogType type, int label)
+{
+	put(update, column, catalog_label(type, label));
+	row_put_label(&update->kept, column, type, label);
+}
+
+void
 row_update_put_time(RowUpdate *update, int column, TimestampTz at)
 {
 	put(update, column, TimestampTzGetDatum(at));
 }
 
-/* Raises an error if a trigger has written other numbers: entries and events tell of those that were put. */
+/* Raises an error if a trigger has written other numbers or labels: entries and events tell of those that were put. */
 static void
 require_kept(RowUpdate *update)
 {
@@ -144,7 +151,7 @@ require_kept(RowUpdate *update)
 
 	for (int i = 0; i < update->writer.ncolumns; i++)
 		if (update->kept.filled[i] &&
-			(new->tts_isnull[i] || DatumGetInt64(new->tts_values[i]) != DatumGetInt64(update->kept.values[i])))
+			(new->tts_isnull[i] || new->tts_values[i] != update->kept.values[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 					 errmsg("a trigger has changed \"%s\" of a row of table \"%s\"",
@@ -153,23 +160,39 @@ require_kept(RowUpdate *update)
 					 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
+static void
+write_row(RowUpdate *update)
+{
+	EState	   *estate = update->writer.estate;
+	EPQState	epq;
+
+	ExecStoreVirtualTuple(update->writer.slot);
+	ItemPointerSetInvalid(&update->writer.slot->tts_tid);
+	row_writer_open_indexes(&update->writer, NULL);
+	init_recheck(&epq, estate);
+	ExecSimpleRelationUpdate(update->writer.target, estate, &epq, update->reader.slot, update->writer.slot);
+	EvalPlanQualEnd(&epq);
+	row_writer_require_written(&update->writer);
+	require_kept(update);
+}
+
 void
 row_update_close(RowUpdate *update)
 {
 	if (update->changed)
-	{
-		EState	   *estate = update->writer.estate;
-		EPQState	epq;
-
-		ExecStoreVirtualTuple(update->writer.slot);
-		ItemPointerSetInvalid(&update->writer.slot->tts_tid);
-		row_writer_open_indexes(&update->writer, NULL);
-		init_recheck(&epq, estate);
-		ExecSimpleRelationUpdate(update->writer.target, estate, &epq, update->reader.slot, update->writer.slot);
-		EvalPlanQualEnd(&epq);
-		row_writer_require_written(&update->writer);
-		require_kept(update);
-	}
+		write_row(update);
 	close_reader(&update->reader);
 	row_writer_close(&update->writer);
+}
+
+Datum
+row_update_close_returning(RowUpdate *update)
+{
+	Datum		row;
+
+	write_row(update);
+	row = row_writer_row(&update->writer);
+	close_reader(&update->reader);
+	row_writer_close(&update->writer);
+	return row;
 }

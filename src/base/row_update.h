@@ -36,13 +36,17 @@ extern bool row_lock_found(RowReader *reader, bool skip_locked);
 extern bool row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id);
 
 /*
- * Gives a column, but not one of a key, another value: a number, which is written or an error raised whatever triggers
- * there are, or a time, which they may change.
+ * Gives a column, but not one of a key, another value: a number or a label, which is written or an error raised whatever
+ * triggers there are, or a time, which they may change.
  */
 extern void row_update_put_int64(RowUpdate *update, int column, int64 value);
+extern void row_update_put_label(RowUpdate *update, int column, CatalogType type, int label);
 extern void row_update_put_time(RowUpdate *update, int column, TimestampTz at);
 
 /* Writes the row, if a column was put. */
 extern void row_update_close(RowUpdate *update);
+
+/* The same, and returns the row as a composite datum in the current memory context. */
+extern Datum row_update_close_returning(RowUpdate *update);
 
 #endif

@@ -408,6 +408,16 @@ row_writer_insert(RowWriter *writer, const Row *row)
 	ResetPerTupleExprContext(writer->estate);
 }
 
+Datum
+row_writer_row(const RowWriter *writer)
+{
+	HeapTuple	tuple = ExecCopySlotHeapTuple(writer->slot);
+	Datum		row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer->rel));
+
+	heap_freetuple(tuple);
+	return row;
+}
+
 void
 row_writer_close(RowWriter *writer)
 {
@@ -434,14 +444,11 @@ Datum
 row_insert_returning(CatalogRelation table, int ncolumns, const Row *row)
 {
 	RowWriter	writer;
-	HeapTuple	tuple;
 	Datum		inserted;
 
 	row_writer_open(&writer, table, ncolumns);
 	row_writer_insert(&writer, row);
-	tuple = ExecCopySlotHeapTuple(writer.slot);
-	inserted = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer.rel));
-	heap_freetuple(tuple);
+	inserted = row_writer_row(&writer);
 	row_writer_close(&writer);
 	return inserted;
 }

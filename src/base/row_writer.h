@@ -105,6 +105,9 @@ extern void row_writer_require_written(RowWriter *writer);
 
 extern void row_writer_insert(RowWriter *writer, const Row *row);
 
+/* The row that was written last as a composite datum in the current memory context. */
+extern Datum row_writer_row(const RowWriter *writer);
+
 /* Fires what is to fire after the rows, and makes them visible to the commands that follow. */
 extern void row_writer_close(RowWriter *writer);
 

@@ -27,6 +27,7 @@
 #include "base/json_writer.h"
 #include "base/key.h"
 #include "base/row_reader.h"
+#include "base/row_update.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "base/sweep.h"
@@ -40,11 +41,6 @@
 PG_FUNCTION_INFO_V1(commerce_claim_coupon);
 PG_FUNCTION_INFO_V1(commerce_expire_coupons);
 PG_FUNCTION_INFO_V1(commerce_give_coupon);
-
-#define READ_ISSUES \
-	"SELECT i.id, i.kind, i.scope, i.value, i.max_discount, i.round_unit, i.min_order_amount, i.max_units, " \
-	"i.seller_id, i.product_id, i.status, i.expires_at FROM commerce.coupon_issues i " \
-	"WHERE i.id OPERATOR(pg_catalog.=) ANY ($1) AND i.user_id OPERATOR(pg_catalog.=) $2 ORDER BY i.id "
 
 /*
  * Raises COUPON_NOT_USABLE for a coupon of the user that is not ACTIVE.  Who holds it by an unpaid order of his own is
@@ -68,62 +64,92 @@ refuse_status(int64 issue_id, CouponIssueStatus status)
 	raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_id), D_REASON(reason));
 }
 
+/* Reads the coupon issue that a reader is at, which is to be used. */
+static Coupon
+read_usable(RowReader *issue)
+{
+	Coupon		coupon = {0};
+	CouponIssueStatus status = row_label(issue, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS);
+	TimestampTz expires_at = row_int64(issue, COUPON_ISSUES_EXPIRES_AT);
+
+	coupon.issue_id = row_int64(issue, COUPON_ISSUES_ID);
+	coupon.kind = row_label(issue, COUPON_ISSUES_KIND, TYPE_COUPON_KIND);
+	coupon.scope = row_label(issue, COUPON_ISSUES_SCOPE, TYPE_COUPON_SCOPE);
+	coupon.value = row_int64(issue, COUPON_ISSUES_VALUE);
+	coupon.max_discount = row_int64(issue, COUPON_ISSUES_MAX_DISCOUNT);
+	coupon.round_unit = row_int64(issue, COUPON_ISSUES_ROUND_UNIT);
+	coupon.min_order_amount = row_int64(issue, COUPON_ISSUES_MIN_ORDER_AMOUNT);
+	coupon.max_units = row_int64(issue, COUPON_ISSUES_MAX_UNITS);
+	coupon.seller_id = row_int64(issue, COUPON_ISSUES_SELLER_ID);
+	coupon.product_id = row_int64(issue, COUPON_ISSUES_PRODUCT_ID);
+	if (status != COUPON_ISSUE_STATUS_ACTIVE)
+		refuse_status(coupon.issue_id, status);
+	/* it may have expired while its row was waited for */
+	if (expires_at <= GetCurrentTimestamp())
+		raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon.issue_id), D_REASON(REASON_EXPIRED),
+					D_TEXT("expires_at", calendar_time_text(expires_at)));
+	return coupon;
+}
+
 Coupon *
 coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 {
-	static SqlStatement read_issues = {READ_ISSUES, 2, {INT8ARRAYOID, INT8OID}};
-	static SqlStatement lock_issues = {READ_ISSUES "FOR NO KEY UPDATE OF i", 2, {INT8ARRAYOID, INT8OID}};
-	SqlResult	issues = sql_query(lock ? &lock_issues : &read_issues,
-									SQL_ARGS(sql_int8_array(issue_ids, n), Int64GetDatum(user_id)));
-	Coupon	   *coupons = palloc0(n * sizeof(Coupon));
+	Coupon	   *coupons = palloc(n * sizeof(Coupon));
+	RowReader	issues;
 
+	row_push_snapshot();
+	row_reader_open(&issues, TABLE_COUPON_ISSUES, INDEX_COUPON_ISSUES_PKEY, 1);
 	for (int i = 0; i < n; i++)
 	{
-		Coupon	   *coupon = &coupons[i];
-		CouponIssueStatus status;
-
+		row_reader_seek(&issues, &issue_ids[i]);
 		/* somebody else's coupon is not told from one that does not exist */
-		if (!result_next(&issues) || result_int64(&issues, "id") != issue_ids[i])
+		if (!row_reader_next(&issues) || row_int64(&issues, COUPON_ISSUES_USER_ID) != user_id ||
+			(lock && !row_lock_found(&issues, false)))
 			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", issue_ids[i]),
 						D_REASON(REASON_NOT_OWN));
-		coupon->issue_id = issue_ids[i];
-		coupon->kind = result_label(&issues, "kind", TYPE_COUPON_KIND);
-		coupon->scope = result_label(&issues, "scope", TYPE_COUPON_SCOPE);
-		coupon->value = result_int64(&issues, "value");
-		coupon->max_discount = result_int64(&issues, "max_discount");
-		coupon->round_unit = result_int64(&issues, "round_unit");
-		coupon->min_order_amount = result_int64(&issues, "min_order_amount");
-		coupon->max_units = result_int64(&issues, "max_units");
-		coupon->seller_id = result_int64(&issues, "seller_id");
-		coupon->product_id = result_int64(&issues, "product_id");
-		status = result_label(&issues, "status", TYPE_COUPON_ISSUE_STATUS);
-		if (status != COUPON_ISSUE_STATUS_ACTIVE)
-			refuse_status(coupon->issue_id, status);
-		/* it may have expired while its row was waited for */
-		if (result_time(&issues, "expires_at") <= GetCurrentTimestamp())
-			raise_error(ERROR_COUPON_NOT_USABLE, D_INT("coupon_issue_id", coupon->issue_id), D_REASON(REASON_EXPIRED),
-						D_TEXT("expires_at", calendar_time_text(result_time(&issues, "expires_at"))));
+		coupons[i] = read_usable(&issues);
 	}
+	row_reader_close(&issues);
+	PopActiveSnapshot();
 	return coupons;
+}
+
+/* Marks a coupon issue USED by an order, and makes the event that tells of it. */
+static Event
+mark_used(int64 issue_id, int64 order_id)
+{
+	static const char *const internal[] = {"event_key", "xid", NULL};
+	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponUsed"};
+	RowUpdate	issue;
+
+	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, issue_id))
+		elog(ERROR, "coupon issue " INT64_FORMAT " does not exist", issue_id);
+	event.key = Max(row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY), current_key());
+	row_update_put_label(&issue, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_USED);
+	row_update_put_time(&issue, COUPON_ISSUES_USED_AT, GetCurrentTransactionStartTimestamp());
+	row_update_put_int64(&issue, COUPON_ISSUES_USED_ORDER_ID, order_id);
+	row_update_put_int64(&issue, COUPON_ISSUES_EVENT_KEY, event.key);
+	event.payload = json_of_row(row_update_close_returning(&issue), internal);
+	return event;
 }
 
 void
 coupon_use(const Coupon *coupons, int n, int64 order_id)
 {
-	static SqlStatement use_issue = {
-		"WITH used AS ("
-		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
-		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
-		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
-		"recorded AS ("
-		"  INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount) VALUES ($2, $1, $3)) "
-		"SELECT commerce_private.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
-		3, {INT8OID, INT8OID, INT8OID}
-	};
+	Event	   *events = palloc(n * sizeof(Event));
 
 	for (int i = 0; i < n; i++)
-		sql_do(&use_issue, SQL_ARGS(Int64GetDatum(coupons[i].issue_id), Int64GetDatum(order_id),
-									Int64GetDatum(coupons[i].discount)));
+	{
+		Row			row = {0};
+
+		events[i] = mark_used(coupons[i].issue_id, order_id);
+		row_put_int64(&row, ORDER_COUPONS_ORDER_ID, order_id);
+		row_put_int64(&row, ORDER_COUPONS_COUPON_ISSUE_ID, coupons[i].issue_id);
+		row_put_int64(&row, ORDER_COUPONS_DISCOUNT, coupons[i].discount);
+		row_insert(TABLE_ORDER_COUPONS, ORDER_COUPONS_COLUMNS, &row);
+	}
+	if (n > 0)
+		outbox_write(events, n);
 }
 
 UsedCoupon *
@@ -187,15 +213,9 @@ coupon_use_again(int64 order_id)
 		"WHERE u.order_id OPERATOR(pg_catalog.=) $1 ORDER BY i.id FOR NO KEY UPDATE OF i",
 		1, {INT8OID}
 	};
-	static SqlStatement use_issue = {
-		"WITH used AS ("
-		"  UPDATE commerce.coupon_issues AS i SET status = 'USED', used_at = pg_catalog.now(), used_order_id = $2, "
-		"  event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id())) "
-		"  WHERE i.id OPERATOR(pg_catalog.=) $1 RETURNING i.*), "
-		"recorded AS ("
-		"  UPDATE commerce.order_coupons AS c SET restored_at = NULL "
-		"  WHERE c.order_id OPERATOR(pg_catalog.=) $2 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $1) "
-		"SELECT commerce_private.coupon_event(used::commerce.coupon_issues, 'CouponUsed') FROM used",
+	static SqlStatement record = {
+		"UPDATE commerce.order_coupons AS c SET restored_at = NULL "
+		"WHERE c.order_id OPERATOR(pg_catalog.=) $1 AND c.coupon_issue_id OPERATOR(pg_catalog.=) $2",
 		2, {INT8OID, INT8OID}
 	};
 	SqlResult	issues = sql_query(&lock, SQL_ARGS(Int64GetDatum(order_id)));
@@ -205,7 +225,13 @@ coupon_use_again(int64 order_id)
 			return result_int64(&issues, "id");
 	issues.next = 0;
 	while (result_next(&issues))
-		sql_do(&use_issue, SQL_ARGS(Int64GetDatum(result_int64(&issues, "id")), Int64GetDatum(order_id)));
+	{
+		int64		issue_id = result_int64(&issues, "id");
+		Event		event = mark_used(issue_id, order_id);
+
+		sql_do(&record, SQL_ARGS(Int64GetDatum(order_id), Int64GetDatum(issue_id)));
+		outbox_write(&event, 1);
+	}
 	return 0;
 }
 

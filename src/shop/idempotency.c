@@ -206,7 +206,7 @@ void
 idempotency_end(IdempotentCall *call, Datum row)
 {
 	if (call->key != NULL)
-		store_result(call, json_of_row(row));
+		store_result(call, json_of_row(row, NULL));
 
 	/* after all that a trigger may have called */
 	replayed = false;
