@@ -13,12 +13,13 @@ typedef struct JsonLevel JsonLevel;
 typedef struct JsonWriter
 {
 	JsonLevel  *level;			/* the container that is open */
-	JsonbValue *value;			/* the outermost one, once it is closed */
+	Jsonb	   *value;			/* the outermost one, once it is closed */
+	bool		keys_vary;		/* keys are no string constants */
 } JsonWriter;
 
 /*
- * key is NULL for an array's element and for the outermost value, and otherwise unlike the object's others.
- * Keys and texts must live until json_finish().
+ * key is NULL for an array's element and for the outermost value, and otherwise unlike the object's others, and a string
+ * constant unless keys_vary is set.  Texts must live until json_finish().
  */
 extern void json_open_object(JsonWriter *writer, const char *key);
 extern void json_close_object(JsonWriter *writer);

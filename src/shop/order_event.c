@@ -246,18 +246,21 @@ compare_items_by_seller(const void *a, const void *b)
 	return ia->seq - ib->seq;
 }
 
-/* What one seller (0: the shop itself) is told of his delivery: n items that are all that seller's. */
+/*
+ * What one seller (0: the shop itself) is told of his delivery: n items that are all that seller's.  begun: what events of
+ * the whole order begin with, or NULL.
+ */
 static Event
-delivery_event(const Order *order, const char *type, OrderItem *const *items, int n, const Actor *actor)
+delivery_event(const Order *order, const JsonWriter *begun, const char *type, OrderItem *const *items, int n,
+			   const Actor *actor)
 {
 	JsonWriter	json = {0};
 
-	put_head(&json, order);
+	if (begun && n == order->nitems)
+		json = json_fork(begun);
+	else
+		begin_event(&json, order, items, n);
 	json_put_id(&json, "seller_id", items[0]->line.seller_id);
-	json_open_array(&json, "items");
-	for (int i = 0; i < n; i++)
-		put_item(&json, items[i]);
-	json_close_array(&json);
 	if (actor)
 		put_actor(&json, actor);
 	return finish_event(order, type, &json);
@@ -265,7 +268,8 @@ delivery_event(const Order *order, const char *type, OrderItem *const *items, in
 
 /* Adds one event of a type per seller of n items to events; returns how many. */
 static int
-add_delivery_events(const Order *order, const char *type, OrderItem *const *items, int n, const Actor *actor, Event *events)
+add_delivery_events(const Order *order, const JsonWriter *begun, const char *type, OrderItem *const *items, int n,
+					const Actor *actor, Event *events)
 {
 	OrderItem **sorted = palloc(n * sizeof(OrderItem *));
 	int			nevents = 0;
@@ -276,7 +280,7 @@ add_delivery_events(const Order *order, const char *type, OrderItem *const *item
 	for (int i = 1; i <= n; i++)
 		if (i == n || sorted[i]->line.seller_id != sorted[start]->line.seller_id)
 		{
-			events[nevents++] = delivery_event(order, type, &sorted[start], i - start, actor);
+			events[nevents++] = delivery_event(order, begun, type, &sorted[start], i - start, actor);
 			start = i;
 		}
 	return nevents;
@@ -287,7 +291,7 @@ order_write_delivery(const Order *order, OrderItem *const *items, int n)
 {
 	Event	   *events = palloc(n * sizeof(Event));
 
-	outbox_write(events, add_delivery_events(order, "DeliveryRequested", items, n, NULL, events));
+	outbox_write(events, add_delivery_events(order, NULL, "DeliveryRequested", items, n, NULL, events));
 }
 
 void
@@ -295,7 +299,7 @@ order_write_delivery_changed(const Order *order, const Actor *actor)
 {
 	Event	   *events = palloc(order->nitems * sizeof(Event));
 
-	outbox_write(events, add_delivery_events(order, "DeliveryChanged", order_all_items(order), order->nitems, actor, events));
+	outbox_write(events, add_delivery_events(order, NULL, "DeliveryChanged", order_all_items(order), order->nitems, actor, events));
 }
 
 /* Adds PaymentCompleted, and DeliveryRequested when the items go into preparation at once. */
@@ -305,7 +309,7 @@ add_paid_events(const Order *order, const JsonWriter *begun, const Payment *paym
 	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment, NULL);
 	if (!commerce_auto_prepare)
 		return 1;
-	return 1 + add_delivery_events(order, "DeliveryRequested", order_all_items(order), order->nitems, NULL, events + 1);
+	return 1 + add_delivery_events(order, begun, "DeliveryRequested", order_all_items(order), order->nitems, NULL, events + 1);
 }
 
 void

@@ -128,6 +128,24 @@ SELECT is_empty(
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;
 
+-- They are written in jsonb's own form by commerce: PostgreSQL finds in it what it finds in what it has parsed itself,
+-- also where there are many members, and where all numbers are large.
+SELECT count(*) AS places FROM generate_series(1, 40) n,
+	commerce.create_product(CASE WHEN n % 2 = 0 THEN :kiln END, 'thing ' || n, 1000000007::bigint * n, 100) AS id;
+SELECT count(*) FROM commerce.place_order(:kim, (SELECT jsonb_agg(jsonb_build_object('product_id', id, 'quantity', 1)) FROM commerce.products WHERE name LIKE 'thing %'),
+	payment_method => 'EXTERNAL', delivery => '{"name": "김민지"}', metadata => '{"a": [1, {"b": null}], "c": {}}');
+SELECT is(max(jsonb_array_length(payload -> 'items')), 40, 'many items') FROM commerce.outbox;
+SELECT is_empty(
+	$$SELECT o.type FROM commerce.outbox o WHERE o.payload <> o.payload::text::jsonb OR o.payload::text <> o.payload::text::jsonb::text$$,
+	'every payload is the value that its text is');
+SELECT is_empty(
+	$$WITH parsed AS (SELECT o.type, o.payload, o.payload::text::jsonb AS same FROM commerce.outbox o)
+	SELECT p.type, k.key FROM parsed p CROSS JOIN LATERAL jsonb_object_keys(p.same) k (key) WHERE (p.payload -> k.key) IS DISTINCT FROM (p.same -> k.key)
+	UNION ALL
+	SELECT p.type, k.key FROM parsed p CROSS JOIN LATERAL jsonb_array_elements(p.payload -> 'items') WITH ORDINALITY i (item, n)
+	CROSS JOIN LATERAL jsonb_each(p.same -> 'items' -> (i.n - 1)::int) k (key, value) WHERE (i.item -> k.key) IS DISTINCT FROM k.value$$,
+	'and its members are found by their keys');
+
 -- Payloads are compressed by commerce: equal bytes of every length, at every distance, and none.
 RESET ROLE;
 CREATE TEMP TABLE shapes AS
