@@ -5,21 +5,22 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Process, cpu, running } from './processes.mjs';
+import { picture } from './picture.mjs';
 import { redis, redisSocket, sql, systems } from './systems.mjs';
 
 const { values: option, positionals } = parseArgs({ allowPositionals: true, options: {
-  rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '8' }, clients: { type: 'string', default: '32' },
-  buyers: { type: 'string', default: '200' }, units: { type: 'string', default: '1000' }, kill: { type: 'boolean', default: false } } });
+  rounds: { type: 'string', default: '3' }, orders: { type: 'string', default: '2000' }, clients: { type: 'string', default: '32' },
+  buyers: { type: 'string', default: '200' }, units: { type: 'string', default: '1000' }, warm: { type: 'string', default: '4000' }, kill: { type: 'boolean', default: false } } });
 const number = (name) => Number(option[name]);
 
-// So many clients place orders, one after the other, until the time is over: of each, until next() gives no items.
-async function load(system, clients, next, seconds, seen = () => {}) {
+// So many clients place orders, one after the other, until there are so many of them, all is sold out, or two minutes are over.
+async function load(system, clients, next, orders, seen = () => {}) {
   const times = [], failures = new Map();
-  const end = performance.now() + seconds * 1000;
   const started = performance.now();
+  const end = started + 120000;
   await Promise.all(Array.from({ length: clients }, async (_, n) => {
     const buy = system.buyer(n);
-    while (performance.now() < end) {
+    while (times.length < orders && performance.now() < end) {
       const began = performance.now();
       try {
         if (await buy(next()) === 'sold out') return;
@@ -43,65 +44,77 @@ const twoLines = (products) => () => {
   return [{ product_id: first, quantity: 1 }, { product_id: first % products + 1, quantity: 2 }];
 };
 
-async function spread(system, seconds) {
-  const pids = () => [Number(process.env.SERVER_PID), server.child.pid, ...system.pids()];
-  const before = cpu(pids());
-  const result = await load(system, number('clients'), twoLines(system.products), seconds);
-  return { ...result, cpu: 1000 * (cpu(pids()) - before) / result.orders };
+const share = (system, name) => Math.ceil(number(name) * (system.share ?? 1));
+
+// CPU time of each part, in ms an order
+async function spread(system) {
+  const used = () => Object.fromEntries(Object.entries({ PostgreSQL: [Number(process.env.SERVER_PID)], Redis: [server.child.pid], ...system.pids() }).map(([part, pids]) => [part, cpu(pids)]));
+  const before = used();
+  const result = await load(system, number('clients'), twoLines(system.products), share(system, 'orders'));
+  const parts = Object.entries(used()).map(([part, seconds]) => [part, 1000 * (seconds - before[part]) / result.orders]);
+  return { ...result, parts, cpu: parts.reduce((sum, [, ms]) => sum + ms, 0) };
 }
 
-async function flash(system, kill) {
-  const units = Math.ceil(number('units') * (system.share ?? 1));
+async function flash(system) {
+  const units = share(system, 'units');
   const product = await system.product(units);
-  let killed = !kill;
-  const result = await load(system, number('buyers'), () => [{ product_id: product, quantity: 1 }], 120, (sold) => {
+  let killed = !option.kill;
+  const result = await load(system, number('buyers'), () => [{ product_id: product, quantity: 1 }], Infinity, (sold) => {
     if (killed || sold < units / 3) return;
     killed = true;
     system.kill();
   });
-  if (kill) await sleep(2000);
+  if (option.kill) await sleep(2000);
   const { sold, left } = await system.audit(product);
   if (result.orders > sold) throw new Error(`${result.orders} were told that they have it, ${sold} have it`);
   return { ...result, units, oversold: Math.max(0, sold - units), lost: Math.max(0, units - sold - left), unsold: Math.max(0, Math.min(left, units - sold)) };
 }
 
 const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-const spreadOf = (list, digits) => `${median(list).toFixed(digits)} (${Math.min(...list).toFixed(digits)}–${Math.max(...list).toFixed(digits)})`;
-const sums = (list) => list.join(', ');
+const withSpread = (list, digits) => `${median(list).toFixed(digits)} (${Math.min(...list).toFixed(digits)}–${Math.max(...list).toFixed(digits)})`;
+
+function report(name, { spread, flash }) {
+  console.log(`${name}: ${spread.cpu.toFixed(2)} ms of CPU (${spread.parts.map(([part, ms]) => `${part} ${ms.toFixed(2)}`).join(', ')}), ${spread.rate.toFixed(0)}/s (p99 ${spread.p99.toFixed(0)} ms); flash ${flash.rate.toFixed(0)}/s,`
+    + ` p50 ${flash.p50?.toFixed(0)} p99 ${flash.p99?.toFixed(0)} ms, of ${flash.units}: ${flash.oversold} oversold, ${flash.lost} lost, ${flash.unsold} unsold`);
+  for (const part of [spread, flash]) for (const [what, times] of part.failures) console.log(`    ${times} × ${what}`);
+}
 
 const server = new Process('redis-server', ['--port', '0', '--unixsocket', redisSocket, '--appendonly', 'yes', '--save', ''], { port: redisSocket });
 const results = {};
+const names = Object.keys(systems).filter((name) => !positionals.length || positionals.some((wanted) => name.startsWith(wanted)));
+const started = names.map((name) => [name, systems[name]()]);
 try {
   await server.start();
   for (let product = 1; product <= 1000; product++) await redis.set(`stock:${product}`, 1000000000);
-  const names = Object.keys(systems).filter((name) => !positionals.length || positionals.some((wanted) => name.includes(wanted)));
+  for (const [, system] of started) {
+    await system.start();
+    // just-in-time compilers need some thousands of orders
+    await load(system, number('clients'), twoLines(system.products), share(system, 'warm'));
+    system.pause();
+  }
   for (let round = 0; round < number('rounds'); round++) {
-    for (const name of round % 2 ? names.toReversed() : names) {
-      const system = systems[name]();
-      await system.start();
-      try {
-        await spread(system, 2); // warm
-        await sql('shop', 'CHECKPOINT');
-        const row = { spread: await spread(system, number('seconds')), flash: await flash(system, option.kill) };
-        (results[name] ??= []).push(row);
-        console.log(`${name}: ${row.spread.cpu.toFixed(2)} ms of CPU, ${row.spread.rate.toFixed(0)}/s (p99 ${row.spread.p99.toFixed(0)} ms); flash ${row.flash.rate.toFixed(0)}/s,`
-          + ` p50 ${row.flash.p50?.toFixed(0)} p99 ${row.flash.p99?.toFixed(0)} ms, of ${row.flash.units}: ${row.flash.oversold} oversold, ${row.flash.lost} lost, ${row.flash.unsold} unsold`);
-        for (const part of [row.spread, row.flash]) for (const [what, times] of part.failures) console.log(`    ${times} × ${what}`);
-      } finally {
-        await system.stop();
-      }
+    for (const [name, system] of round % 2 ? started.toReversed() : started) {
+      system.resume();
+      await sql('shop', 'CHECKPOINT');
+      const row = { spread: await spread(system), flash: await flash(system) };
+      system.pause();
+      (results[name] ??= []).push(row);
+      report(name, row);
     }
   }
 } finally {
+  for (const [, system] of started) await system.stop();
   redis.disconnect();
   for (const process of running) await process.stop();
 }
 
+const header = ['', 'CPU of an order, ms', 'of it application, PostgreSQL, Redis, publisher', 'orders/s', 'flash sale: orders/s', 'p50 / p99, ms', 'oversold', 'lost', 'left unsold'];
 const lines = Object.entries(results).map(([name, rows]) => {
   const of = (part, what) => rows.map((row) => row[part][what]);
-  return [name, spreadOf(of('spread', 'cpu'), 2), spreadOf(of('spread', 'rate'), 0), spreadOf(of('flash', 'rate'), 0), `${median(of('flash', 'p50')).toFixed(0)} / ${median(of('flash', 'p99')).toFixed(0)}`,
-    sums(of('flash', 'oversold')), sums(of('flash', 'lost')), sums(of('flash', 'unsold'))];
+  const part = (i) => median(rows.map((row) => row.spread.parts[i][1])).toFixed(2);
+  return [name, withSpread(of('spread', 'cpu'), 2), [2, 0, 1, 3].map(part).join(' + '), withSpread(of('spread', 'rate'), 0), withSpread(of('flash', 'rate'), 0),
+    `${median(of('flash', 'p50')).toFixed(0)} / ${median(of('flash', 'p99')).toFixed(0)}`, ...['oversold', 'lost', 'unsold'].map((what) => of('flash', what).join(', '))];
 });
-const table = [['', 'CPU, ms an order', 'orders/s', 'flash: orders/s', 'p50 / p99, ms', 'oversold', 'lost', 'unsold'], Array(8).fill('---'), ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
+const table = [header, header.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
 console.log(`\n${table}`);
-writeFileSync('results.md', table);
+writeFileSync('results.svg', picture(Object.entries(results).map(([name, rows]) => [name, median(rows.map((row) => row.spread.cpu))])));

@@ -39,6 +39,7 @@ export class Process {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const gone = once(this.child, 'exit');
     this.child.kill('SIGTERM');
+    this.child.kill('SIGCONT');
     const impatient = setTimeout(() => this.child.kill('SIGKILL'), 5000);
     await gone;
     clearTimeout(impatient);

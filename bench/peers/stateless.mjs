@@ -11,8 +11,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 
 const [port, form] = process.argv.slice(2);
-const db = new pg.Pool({ max: 10 });
-const redis = new Redis(process.env.REDIS);
+const redis = new Redis(process.env.REDIS, { enableAutoPipelining: true });
 redis.defineCommand('take', {
   lua: `for i, key in ipairs(KEYS) do if tonumber(redis.call('GET', key) or 0) < tonumber(ARGV[i]) then return 0 end end
         for i, key in ipairs(KEYS) do redis.call('DECRBY', key, ARGV[i]) end
@@ -21,6 +20,17 @@ redis.defineCommand('take', {
 
 class Refused extends Error {}
 
+// Connections that send the next statement before the last one is answered. A single statement shares one with
+// others; a transaction, all of whose statements are sent at once, is alone on it for that moment only.
+const connections = await Promise.all(Array.from({ length: 4 }, async () => {
+  const client = new pg.Client({ pipeline: true });
+  await client.connect();
+  return client;
+}));
+let turn = 0;
+const connection = () => connections[turn = (turn + 1) % connections.length];
+const query = (client, name, text, values) => client.query({ name, text, values });
+
 async function takeStock(items) {
   const keys = items.map((item) => `stock:${item.product_id}`);
   if (!await redis.take(keys.length, ...keys, ...items.map((item) => item.quantity))) throw new Refused('sold out');
@@ -28,103 +38,115 @@ async function takeStock(items) {
 
 const giveBack = (items) => Promise.all(items.map((item) => redis.incrby(`stock:${item.product_id}`, item.quantity)));
 
-async function byStatements(client, user, items) {
-  const products = await client.query('SELECT id, seller_id, name, price FROM products WHERE id = ANY ($1)', [items.map((item) => item.product_id)]);
-  const lines = items.map((item) => ({ ...item, ...products.rows.find((product) => product.id == item.product_id) }));
-  const total = lines.reduce((sum, line) => sum + line.price * line.quantity, 0);
-  await client.query('BEGIN');
-  try {
-    const paid = await client.query('UPDATE users SET balance = balance - $2 WHERE id = $1 AND balance >= $2 RETURNING balance', [user, total]);
-    if (!paid.rowCount) throw new Refused('not enough balance');
-    const order = (await client.query("INSERT INTO orders (user_id, status, total) VALUES ($1, 'PAID', $2) RETURNING id, user_id, status, total, created_at", [user, total])).rows[0];
-    for (const line of lines) {
-      await client.query('INSERT INTO order_items (order_id, product_id, seller_id, product_name, quantity, price) VALUES ($1, $2, $3, $4, $5, $6)',
-        [order.id, line.product_id, line.seller_id, line.name, line.quantity, line.price]);
-    }
-    await client.query('INSERT INTO payments (order_id, amount) VALUES ($1, $2)', [order.id, total]);
-    await client.query('INSERT INTO balance_entries (user_id, order_id, amount, balance_after) VALUES ($1, $2, $3, $4)', [user, order.id, -total, paid.rows[0].balance]);
-    const payload = { ...order, items: lines };
-    await client.query("INSERT INTO outbox (type, order_id, payload) VALUES ('OrderCreated', $1, $2), ('PaymentCompleted', $1, $2)", [order.id, payload]);
-    await client.query('COMMIT');
-    return payload;
-  } catch (error) {
-    await client.query('ROLLBACK');
-    throw error;
+// The catalogue is kept for a second.
+const catalogue = new Map();
+async function productOf(id) {
+  const kept = catalogue.get(id);
+  if (kept?.until > Date.now()) return kept;
+  const { rows: [product] } = await query(connection(), 'product', 'SELECT seller_id, name, price FROM products WHERE id = $1', [id]);
+  catalogue.set(id, { ...product, until: Date.now() + 1000 });
+  return catalogue.get(id);
+}
+
+// Ids are drawn by the hundred, so that a statement need not wait for the answer to the one before.
+let nextId = 0, lastId = -1, drawing;
+async function newId() {
+  while (nextId > lastId) {
+    await (drawing ??= query(connection(), 'ids', "SELECT nextval('order_ids') AS first", []).then(({ rows }) => {
+      [nextId, lastId, drawing] = [Number(rows[0].first), Number(rows[0].first) + 99, undefined];
+    }));
   }
+  return nextId++;
+}
+
+async function orderOf(user, items) {
+  const lines = await Promise.all(items.map(async (item) => {
+    const { seller_id, name, price } = await productOf(item.product_id);
+    return { product_id: item.product_id, quantity: item.quantity, seller_id, name, price };
+  }));
+  const total = lines.reduce((sum, line) => sum + line.price * line.quantity, 0);
+  return { id: await newId(), user_id: user, status: 'PAID', total, created_at: new Date().toISOString(), items: lines };
+}
+
+async function byStatements(order, text) {
+  const client = connection();
+  const { id, user_id, total, created_at, items } = order;
+  const results = await Promise.allSettled([
+    query(client, 'begin', 'BEGIN', []),
+    query(client, 'pay', 'UPDATE users SET balance = balance - $2 WHERE id = $1', [user_id, total]), // CHECK (balance >= 0)
+    query(client, 'order', "INSERT INTO orders (id, user_id, status, total, created_at) VALUES ($1, $2, 'PAID', $3, $4)", [id, user_id, total, created_at]),
+    ...items.map((line) => query(client, 'item', 'INSERT INTO order_items (order_id, product_id, seller_id, product_name, quantity, price) VALUES ($1, $2, $3, $4, $5, $6)',
+      [id, line.product_id, line.seller_id, line.name, line.quantity, line.price])),
+    query(client, 'payment', 'INSERT INTO payments (order_id, amount) VALUES ($1, $2)', [id, total]),
+    query(client, 'entry', 'INSERT INTO balance_entries (user_id, order_id, amount, balance_after) SELECT $1, $2, -$3::bigint, balance FROM users WHERE id = $1', [user_id, id, total]),
+    query(client, 'event', "INSERT INTO outbox (type, order_id, payload) VALUES ('OrderCreated', $1, $2), ('PaymentCompleted', $1, $2)", [id, text]),
+    query(client, 'commit', 'COMMIT', []), // after an error, a ROLLBACK
+  ]);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 const oneStatement = `
-  WITH lines AS (
-    SELECT p.id AS product_id, i.quantity, p.seller_id, p.name, p.price
-    FROM jsonb_to_recordset($2) i (product_id bigint, quantity bigint) JOIN products p ON p.id = i.product_id
-  ), cost AS (
-    SELECT sum(price * quantity)::bigint AS total FROM lines
-  ), paid AS (
-    UPDATE users SET balance = balance - total FROM cost WHERE id = $1 AND balance >= total RETURNING balance, total
+  WITH paid AS (
+    UPDATE users SET balance = balance - $3 WHERE id = $2 RETURNING balance
   ), made AS (
-    INSERT INTO orders (user_id, status, total) SELECT $1, 'PAID', total FROM paid RETURNING id, user_id, status, total, created_at
+    INSERT INTO orders (id, user_id, status, total, created_at) VALUES ($1, $2, 'PAID', $3, $4)
   ), items AS (
     INSERT INTO order_items (order_id, product_id, seller_id, product_name, quantity, price)
-    SELECT made.id, product_id, seller_id, name, quantity, price FROM made, lines
+    SELECT $1, * FROM unnest($5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[])
   ), payment AS (
-    INSERT INTO payments (order_id, amount) SELECT id, total FROM made
+    INSERT INTO payments (order_id, amount) VALUES ($1, $3)
   ), entry AS (
-    INSERT INTO balance_entries (user_id, order_id, amount, balance_after) SELECT $1, id, -made.total, balance FROM made, paid
-  ), event AS (
-    SELECT made.id, to_jsonb(made) || jsonb_build_object('items', (SELECT jsonb_agg(lines) FROM lines)) AS payload FROM made
-  ), events AS (
-    INSERT INTO outbox (type, order_id, payload) SELECT type, id, payload FROM event, (VALUES ('OrderCreated'), ('PaymentCompleted')) t (type)
+    INSERT INTO balance_entries (user_id, order_id, amount, balance_after) SELECT $2, $1, -$3, balance FROM paid
   )
-  SELECT payload FROM event`;
+  INSERT INTO outbox (type, order_id, payload) VALUES ('OrderCreated', $1, $10), ('PaymentCompleted', $1, $10)`;
 
-async function inOneStatement(client, user, items) {
-  const made = await client.query({ text: oneStatement, values: [user, JSON.stringify(items)] });
-  if (!made.rowCount) throw new Refused('not enough balance');
-  return made.rows[0].payload;
+async function inOneStatement(order, text) {
+  const column = (name) => order.items.map((line) => line[name]);
+  await query(connection(), 'one', oneStatement, [order.id, order.user_id, order.total, order.created_at,
+    column('product_id'), column('seller_id'), column('name'), column('quantity'), column('price'), text]);
 }
-
-async function byPlaceOrder(client, user, items) {
-  try {
-    const made = await client.query('SELECT to_json(o) AS answer FROM commerce.place_order($1, $2) o', [user, JSON.stringify(items)]);
-    return made.rows[0].answer;
-  } catch (error) {
-    throw error.code === 'SH001' ? new Refused('sold out') : error;
-  }
-}
-
-const make = { statements: byStatements, one: inOneStatement, place_order: byPlaceOrder }[form];
 
 async function place(user, items) {
-  if (form !== 'place_order') await takeStock(items);
-  const client = await db.connect();
+  if (form === 'place_order') {
+    const { rows: [made] } = await query(connection(), 'place', 'SELECT to_json(o)::text AS text FROM commerce.place_order($1, $2) o', [user, JSON.stringify(items)]);
+    return made.text;
+  }
+  await takeStock(items);
   try {
-    return await make(client, user, items);
+    const order = await orderOf(user, items);
+    const text = JSON.stringify(order);
+    await (form === 'one' ? inOneStatement : byStatements)(order, text);
+    return text;
   } catch (error) {
-    if (form !== 'place_order') await giveBack(items);
+    await giveBack(items);
     throw error;
-  } finally {
-    client.release();
   }
 }
 
-// the user of a token
+const refusals = { 23514: 'not enough balance', SH001: 'sold out', SH002: 'not enough balance' };
+
+// the user of a token, which is not checked a second time
+const known = new Map();
 function userOf(authorization = '') {
+  if (known.has(authorization)) return known.get(authorization);
   const [head, claims, signature] = authorization.slice('Bearer '.length).split('.');
   const right = createHmac('sha256', process.env.JWT_SECRET).update(`${head}.${claims}`).digest('base64url');
   if (signature?.length !== right.length || !timingSafeEqual(Buffer.from(signature), Buffer.from(right))) throw new Refused('no such token');
-  return JSON.parse(Buffer.from(claims, 'base64url')).sub;
+  known.set(authorization, JSON.parse(Buffer.from(claims, 'base64url')).sub);
+  return known.get(authorization);
 }
 
-createServer(async (request, response) => {
-  const answer = (status, body) => response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
-  try {
-    const user = userOf(request.headers.authorization);
-    let body = '';
-    for await (const chunk of request) body += chunk;
-    answer(201, await place(user, JSON.parse(body).items));
-  } catch (error) {
-    if (error instanceof Refused) return answer(409, { message: error.message });
-    console.error(error);
-    answer(500, { message: 'internal error' });
-  }
+createServer((request, response) => {
+  const answer = (status, text) => response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }).end(text);
+  const chunks = [];
+  request.on('data', (chunk) => chunks.push(chunk)).on('end', async () => {
+    try {
+      answer(201, await place(userOf(request.headers.authorization), JSON.parse(Buffer.concat(chunks)).items));
+    } catch (error) {
+      const refusal = error instanceof Refused ? error.message : refusals[error.code];
+      if (!refusal) console.error(error);
+      answer(refusal ? 409 : 500, JSON.stringify({ message: refusal ?? 'internal error' }));
+    }
+  });
 }).listen(Number(port), '127.0.0.1');

@@ -10,8 +10,9 @@ CREATE TABLE products (
 	name text NOT NULL,
 	price bigint NOT NULL CHECK (price >= 0)
 );
+CREATE SEQUENCE order_ids INCREMENT 100;
 CREATE TABLE orders (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id bigint PRIMARY KEY,
 	user_id bigint NOT NULL REFERENCES users,
 	status text NOT NULL,
 	total bigint NOT NULL CHECK (total >= 0),

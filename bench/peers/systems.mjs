@@ -1,5 +1,6 @@
 // What is measured. Each system can
 //   start(), stop()       its processes; PostgreSQL and Redis run all the time
+//   pause(), resume()     them, while others are measured
 //   buyer(n)              a function that places an order for the n-th buyer: answers 'sold' or 'sold out', or throws
 //   product(units)        a product with so many units, and no orders yet
 //   audit(product)        of it: sold (units in orders), left (units that can still be sold)
@@ -57,7 +58,15 @@ class System {
     for (const process of this.processes.splice(0)) await process.stop();
   }
 
-  pids() { return this.processes.map((process) => process.child.pid); }
+  pause() { for (const process of this.processes) process.child.kill('SIGSTOP'); }
+  resume() { for (const process of this.processes) process.child.kill('SIGCONT'); }
+  // by what they do
+  pids() {
+    const publishing = (process) => process.args.includes('publish.mjs');
+    const pids = (processes) => processes.map((process) => process.child.pid);
+    return { application: pids(this.processes.filter((process) => !publishing(process))), publisher: pids(this.processes.filter(publishing)) };
+  }
+
   kill() { this.processes[0].kill(); }
 
   // orders by HTTP, each of another user
@@ -142,9 +151,9 @@ class CommerceByPostgrest extends System {
 class CommerceBySql extends System {
   product = commerceProduct;
   audit = commerceAudit;
+  connections = [];
 
   async start() {
-    this.connections = [];
     await this.run(process.execPath, ['publish.mjs', 'commerce'], { env: { PGDATABASE: 'shop', REDIS: redisSocket } });
   }
 
@@ -156,7 +165,7 @@ class CommerceBySql extends System {
   // the n-th of 16 connections, made anew when it is lost
   connection(n) {
     return this.connections[n] ??= (async () => {
-      const client = new pg.Client({ database: 'shop' });
+      const client = new pg.Client({ database: 'shop', pipeline: true });
       const lost = () => { this.connections[n] = undefined; };
       client.on('error', lost).on('end', lost);
       await client.connect().catch((error) => { lost(); throw error; });
@@ -184,7 +193,123 @@ class CommerceBySql extends System {
   }
 }
 
+// What Vendure and Medusa have in common: they are slow, so they sell less, and a buyer goes a way of several requests.
+class Shop extends System {
+  share = 0.1;
+  products = 100;
+  used = 100;
+
+  constructor(folder, processes, command, env = {}) {
+    super();
+    Object.assign(this, { folder, count: processes, command, env });
+  }
+
+  async start() {
+    this.ports = await Promise.all(Array.from({ length: this.count }, freePort));
+    for (const port of this.ports) {
+      await this.run(...this.command(port), { cwd: this.folder, port, patience: 180, env: { ...this.env, PORT: port, HOST: '127.0.0.1' } });
+    }
+  }
+
+  async ask(port, path, headers, body) {
+    const { status, headers: answered, text } = await post(port, path, headers, JSON.stringify(body));
+    let answer;
+    try { answer = JSON.parse(text); } catch { throw new Error(`${status} ${text}`); }
+    return { status, answered, answer };
+  }
+}
+
+class Vendure extends Shop {
+  constructor() {
+    super('vendure', 2, (port) => [process.execPath, ['server.mjs', port]]);
+  }
+
+  // a guest: the first line makes the order, and a session; the rest is one request
+  buyer(n) {
+    const port = this.ports[n % this.count];
+    let token;
+    const mutation = async (body) => {
+      const { answered, answer } = await this.ask(port, '/shop-api', token ? { Authorization: `Bearer ${token}` } : {}, { query: `mutation { ${body} }` });
+      token = answered['vendure-auth-token'] ?? token;
+      const failed = answer.errors?.[0] ?? Object.values(answer.data).find((part) => part.errorCode);
+      if (failed) token = undefined;
+      return failed;
+    };
+    const add = (item, name) => `${name}: addItemToOrder(productVariantId: ${item.product_id}, quantity: ${item.quantity}) { __typename ... on ErrorResult { errorCode message } }`;
+    return async ([first, ...others]) => {
+      const failed = await mutation(add(first, 'first')) ?? await mutation(`
+        ${others.map((item, i) => add(item, `line${i}`)).join('\n')}
+        customer: setCustomerForOrder(input: {firstName: "Kim", lastName: "${n}", emailAddress: "buyer${n}@example.com"}) { __typename ... on ErrorResult { errorCode message } }
+        address: setOrderShippingAddress(input: {streetLine1: "1", countryCode: "KR"}) { __typename ... on ErrorResult { errorCode message } }
+        shipping: setOrderShippingMethod(shippingMethodId: [1]) { __typename ... on ErrorResult { errorCode message } }
+        checkout: transitionOrderToState(state: "ArrangingPayment") { __typename ... on OrderStateTransitionError { errorCode message transitionError } }
+        paid: addPaymentToOrder(input: {method: "always-good", metadata: {}}) { __typename ... on Order { state } ... on ErrorResult { errorCode message } }`);
+      if (!failed) return 'sold';
+      if (failed.errorCode === 'INSUFFICIENT_STOCK_ERROR' || /stock/i.test(failed.transitionError)) return 'sold out';
+      throw new Error(`${failed.errorCode ?? ''} ${failed.message} ${failed.transitionError ?? ''}`);
+    };
+  }
+
+  async product(units) {
+    await sql('vendure', 'UPDATE stock_level SET "stockOnHand" = "stockAllocated" + $2 WHERE "productVariantId" = $1', [++this.used, units]);
+    return this.used;
+  }
+
+  async audit(product) {
+    return (await sql('vendure', `SELECT coalesce(sum(l.quantity), 0)::int AS sold, (SELECT greatest("stockOnHand" - "stockAllocated", 0) FROM stock_level WHERE "productVariantId" = $1) AS left
+      FROM order_line l JOIN "order" o ON o.id = l."orderId" WHERE l."productVariantId" = $1 AND o."orderPlacedAt" IS NOT NULL`, [product]))[0];
+  }
+}
+
+// one process: it knows locks between several of them only with another module
+class Medusa extends Shop {
+  constructor() {
+    super('medusa', 1, (port) => ['node_modules/.bin/medusa', ['start', '--port', port, '--host', '127.0.0.1']], { NODE_ENV: 'production', MEDUSA_DISABLE_TELEMETRY: 'true' });
+    this.shop = JSON.parse(readFileSync('medusa/shop.json'));
+  }
+
+  buyer(n) {
+    const port = this.ports[n % this.count];
+    const { key, region, shipping, variants } = this.shop;
+    const store = async (path, body) => {
+      const { status, answer } = await this.ask(port, `/store/${path}`, { 'x-publishable-api-key': key }, body);
+      if (status !== 200) throw Object.assign(new Error(`${status} ${path.replace(/_\w{20,}/g, '_')} ${answer.message}`), { soldOut: /inventory/i.test(answer.message) });
+      return answer;
+    };
+    return async (items) => {
+      try {
+        const { cart } = await store('carts', { region_id: region, email: `buyer${n}@example.com`, shipping_address: { first_name: 'Kim', last_name: String(n), address_1: '1', city: 'Seoul', country_code: 'kr' },
+          items: items.map((item) => ({ variant_id: variants[item.product_id - 1].id, quantity: item.quantity })) });
+        await store(`carts/${cart.id}/shipping-methods`, { option_id: shipping });
+        const { payment_collection } = await store('payment-collections', { cart_id: cart.id });
+        await store(`payment-collections/${payment_collection.id}/payment-sessions`, { provider_id: 'pp_system_default' });
+        const made = await store(`carts/${cart.id}/complete`, {});
+        if (made.type === 'order') return 'sold';
+        if (/inventory/i.test(made.error?.message)) return 'sold out';
+        throw new Error(made.error?.message);
+      } catch (error) {
+        if (error.soldOut) return 'sold out';
+        throw error;
+      }
+    };
+  }
+
+  async product(units) {
+    await sql('medusa', 'UPDATE inventory_level SET stocked_quantity = reserved_quantity + $2, raw_stocked_quantity = jsonb_build_object(\'value\', (reserved_quantity + $2)::text, \'precision\', 20) WHERE inventory_item_id = $1',
+      [this.shop.variants[this.used].item, units]);
+    return ++this.used;
+  }
+
+  async audit(product) {
+    const { id, item } = this.shop.variants[product - 1];
+    return (await sql('medusa', `SELECT coalesce(sum(i.quantity), 0)::int AS sold, (SELECT greatest(stocked_quantity - reserved_quantity, 0)::int FROM inventory_level WHERE inventory_item_id = $2) AS left
+      FROM order_line_item l JOIN order_item i ON i.item_id = l.id WHERE l.variant_id = $1`, [id, item]))[0];
+  }
+}
+
 export const systems = {
+  Medusa: () => new Medusa(),
+  Vendure: () => new Vendure(),
   'application, several statements': () => new Stateless('statements'),
   'application, one statement': () => new Stateless('one'),
   'application, place_order()': () => new Stateless('place_order'),
