@@ -83,10 +83,10 @@ range_weight(const char *range)
  * The language to speak: that of the request's Accept-Language with the highest weight of those we
  * know; without a request, or when it names none, commerce.language.
  */
-bool
-request_speaks_korean(void)
+static bool
+speaks_korean(bool http)
 {
-	const char *accepted = request_is_http() ? request_header("accept-language") : NULL;
+	const char *accepted = http ? request_header("accept-language") : NULL;
 	double		best = 0;
 	bool		korean = (error_language == LANGUAGE_KOREAN);
 	char	   *range;
@@ -113,6 +113,12 @@ request_speaks_korean(void)
 		}
 	}
 	return korean;
+}
+
+bool
+request_speaks_korean(void)
+{
+	return speaks_korean(request_is_http());
 }
 
 static void
@@ -173,7 +179,8 @@ pg_noreturn static void
 raise(ErrorCode code, const char *detail, const char *reason, const char *hint)
 {
 	const ErrorInfo *info = &error_table[code];
-	bool		korean = request_speaks_korean();
+	bool		http = request_is_http();
+	bool		korean = speaks_korean(http);
 	const char *message = korean ? info->message_ko : info->message;
 	StringInfoData body;
 
@@ -182,7 +189,7 @@ raise(ErrorCode code, const char *detail, const char *reason, const char *hint)
 	/* why a request is invalid is told to its programmer */
 	hint = find_sentence(code == ERROR_INVALID_REQUEST ? NULL : reason, hint, korean);
 
-	if (!request_is_http())
+	if (!http)
 		ereport(ERROR,
 				(errcode(MAKE_SQLSTATE(info->sqlstate[0], info->sqlstate[1], info->sqlstate[2],
 									   info->sqlstate[3], info->sqlstate[4])),
@@ -212,6 +219,7 @@ check_key(const ErrorInfo *info, const char *key, size_t length)
 	elog(ERROR, "the detail of %s has no key \"%s\"", info->name, key);
 }
 
+/* In a rush most calls come here, so nothing is formatted that need not be; keys of the table need no escapes. */
 void
 raise_error_members(ErrorCode code, const char *hint, const DetailMember *members)
 {
@@ -224,13 +232,18 @@ raise_error_members(ErrorCode code, const char *hint, const DetailMember *member
 		if (strcmp(member->key, "reason") == 0)
 			reason = member->text;
 		check_key(&error_table[code], member->key, strlen(member->key));
-		appendStringInfoString(&detail, member == members ? "{" : ", ");
-		escape_json(&detail, member->key);
-		appendStringInfoString(&detail, ": ");
+		appendStringInfoString(&detail, member == members ? "{\"" : ", \"");
+		appendStringInfoString(&detail, member->key);
+		appendStringInfoString(&detail, "\": ");
 		if (member->text)
 			escape_json(&detail, member->text);
 		else
-			appendStringInfo(&detail, INT64_FORMAT, member->number);
+		{
+			char		digits[MAXINT8LEN + 1];
+
+			pg_lltoa(member->number, digits);
+			appendStringInfoString(&detail, digits);
+		}
 	}
 	if (detail.len == 0)
 		raise(code, NULL, NULL, hint);

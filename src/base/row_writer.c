@@ -51,8 +51,7 @@
 typedef struct PreparedIndex
 {
 	Oid			oid;
-	ExprState  *predicate;		/* or NULL */
-	List	   *expressions;	/* or NIL */
+	IndexInfo  *info;			/* to be copied, with its predicate and expressions compiled */
 } PreparedIndex;
 
 typedef struct PreparedTable
@@ -62,6 +61,7 @@ typedef struct PreparedTable
 	ExprState  *partition;		/* of the partition's bounds, or NULL */
 	ExprState **defaults;		/* of each column; NULL: there is none */
 	bool	   *left_out;		/* of each trigger */
+	bool		has_triggers;	/* that may fire */
 	int			nindexes;
 	PreparedIndex *indexes;
 } PreparedTable;
@@ -147,15 +147,14 @@ compile_indexes(PreparedTable *table, Relation rel, EState *estate)
 	table->indexes = palloc0(list_length(oids) * sizeof(PreparedIndex));
 	foreach(cell, oids)
 	{
-		PreparedIndex *prepared = &table->indexes[table->nindexes++];
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		IndexInfo  *info = BuildIndexInfo(index);
 
-		prepared->oid = RelationGetRelid(index);
 		if (info->ii_Predicate != NIL)
-			prepared->predicate = ExecPrepareQual(info->ii_Predicate, estate);
+			info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, estate);
 		if (info->ii_Expressions != NIL)
-			prepared->expressions = ExecPrepareExprList(info->ii_Expressions, estate);
+			info->ii_ExpressionsState = ExecPrepareExprList(info->ii_Expressions, estate);
+		table->indexes[table->nindexes++] = (PreparedIndex) {RelationGetRelid(index), info};
 		index_close(index, AccessShareLock);
 	}
 }
@@ -198,17 +197,23 @@ compile_table(ResultRelInfo *target, int ncolumns)
 	}
 	table->left_out = palloc(ntriggers * sizeof(bool));
 	for (int i = 0; i < ntriggers; i++)
+	{
+		int16		type = triggers->triggers[i].tgtype;
+
 		table->left_out[i] = is_left_out(rel, &triggers->triggers[i], ncolumns);
+		table->has_triggers |= !table->left_out[i] && TRIGGER_FOR_ROW(type) &&
+			(TRIGGER_FOR_INSERT(type) || TRIGGER_FOR_UPDATE(type));
+	}
 	compile_indexes(table, rel, estate);
 	MemoryContextSwitchTo(caller);
 	return table;
 }
 
-/* What is compiled of a table that is open and locked. */
+/* Makes a table that is open and locked a target, and answers what is compiled of it. */
 static PreparedTable *
-prepare_table(ResultRelInfo *target, int ncolumns)
+prepare_table(ResultRelInfo *target, Relation rel, int ncolumns)
 {
-	Oid			relid = RelationGetRelid(target->ri_RelationDesc);
+	Oid			relid = RelationGetRelid(rel);
 	KeptTable  *kept;
 	PreparedTable *prepared;
 	uint64		changes_before;
@@ -228,6 +233,14 @@ prepare_table(ResultRelInfo *target, int ncolumns)
 		kept->valid = false;
 		kept->prepared = NULL;
 	}
+	if (kept->valid && !kept->prepared->has_triggers)
+	{
+		/* what InitResultRelInfo() does, but for copying the triggers */
+		target->ri_RangeTableIndex = 1;
+		target->ri_RelationDesc = rel;
+		return kept->prepared;
+	}
+	InitResultRelInfo(target, rel, 1, NULL, 0);
 	if (kept->valid)
 		return kept->prepared;
 
@@ -308,12 +321,14 @@ row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot)
 		IndexInfo  *info;
 
 		if (target->ri_IndexRelationDescs[i] ||
-			(slot && prepared->predicate && !ExecQual(prepared->predicate, context)))
+			(slot && prepared->info->ii_PredicateState && !ExecQual(prepared->info->ii_PredicateState, context)))
 			continue;
 		target->ri_IndexRelationDescs[i] = index_open(prepared->oid, RowExclusiveLock);
-		info = BuildIndexInfo(target->ri_IndexRelationDescs[i]);
-		info->ii_PredicateState = prepared->predicate;
-		info->ii_ExpressionsState = prepared->expressions;
+		info = palloc(sizeof(IndexInfo));
+		*info = *prepared->info;
+		info->ii_Context = CurrentMemoryContext;
+		/* as it is now, whether or not the table has heard of it: it must not miss a row */
+		info->ii_ReadyForInserts = target->ri_IndexRelationDescs[i]->rd_index->indisready;
 		target->ri_IndexRelationInfo[i] = info;
 	}
 }
@@ -351,10 +366,9 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 	rte->rellockmode = RowExclusiveLock;
 	init_range_table(writer->estate, rte);
 	writer->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->target, writer->rel, 1, NULL, 0);
 	/* where triggers that fire after rows find it, and do not open the table again */
 	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	prepared = prepare_table(writer->target, ncolumns);
+	prepared = prepare_table(writer->target, writer->rel, ncolumns);
 	writer->indexes = prepared->indexes;
 	writer->target->ri_NumIndices = prepared->nindexes;
 	writer->target->ri_IndexRelationDescs = palloc0(prepared->nindexes * sizeof(Relation));

@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
@@ -113,17 +114,25 @@ balance_record(int64 user_id, BalanceEntryKind kind, int64 amount, const Balance
 	row_insert(TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS, &row);
 }
 
-/* The row (user_id, balance) that a charge returns. */
+/* The row (user_id, balance) that a charge returns; its type is made once, which costs as much as writing a row. */
 static Datum
-charge_result(FunctionCallInfo fcinfo, int64 user_id, int64 balance)
+charge_result(int64 user_id, int64 balance)
 {
-	TupleDesc	tupdesc;
+	static TupleDesc type = NULL;
 	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(balance)};
 	bool		nulls[2] = {false, false};
 
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+	if (type == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	made = CreateTemplateTupleDesc(2);
+
+		TupleDescInitEntry(made, 1, "user_id", INT8OID, -1, 0);
+		TupleDescInitEntry(made, 2, "balance", INT8OID, -1, 0);
+		type = BlessTupleDesc(made);
+		MemoryContextSwitchTo(caller);
+	}
+	return HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
 }
 
 /*
@@ -234,7 +243,7 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 	if (find_charge(&call, user_id, amount, &balance))
 	{
 		idempotency_set_replayed(true);
-		PG_RETURN_DATUM(charge_result(fcinfo, user_id, balance));
+		PG_RETURN_DATUM(charge_result(user_id, balance));
 	}
 
 	if (!balance_charge(user_id, amount, 0, key, &change))
@@ -243,5 +252,5 @@ commerce_charge_balance(PG_FUNCTION_ARGS)
 		raise_invalid("amount", "would take the balance out of range");
 	}
 	idempotency_set_replayed(false);
-	PG_RETURN_DATUM(charge_result(fcinfo, user_id, change.balance));
+	PG_RETURN_DATUM(charge_result(user_id, change.balance));
 }
