@@ -107,13 +107,8 @@ endif
 # The library is small enough to be rebuilt whole when a header changes.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(LAYERS:%=src/%/*.h))
 
-# A line that is the name of a file between two @ stands for that file.
-$(DATA_built): $(INSTALL_SQL) $(wildcard web/*) commerce.control Makefile
-	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
-	   awk 'FNR == 1 { print "\n-- " FILENAME "\n" } \
-	        !/^@.*@$$/ { print; next } \
-	        { gsub(/@/, ""); while ((got = (getline line <$$0)) > 0) print line; if (got < 0) { print $$0 ": no such file" >"/dev/stderr"; exit 1 } }' \
-	     $(INSTALL_SQL); } >$@ || { rm -f $@; exit 1; }
+$(DATA_built): scripts/install-script $(INSTALL_SQL) $(wildcard web/*) commerce.control Makefile
+	@scripts/install-script $(INSTALL_SQL) >$@ || { rm -f $@; exit 1; }
 	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"
 
 $(EXPORTS): $(DATA_built)
@@ -123,6 +118,12 @@ $(EXPORTS): $(DATA_built)
 	   echo 'local: *; };'; } >$@
 
 $(MODULE_big).so: $(EXPORTS)
+
+# The versions of the script that the library serves: its own, and the one that an update script comes from.
+EXTBEFORE := $(patsubst sql/$(EXTENSION)--%--$(EXTVERSION).sql,%,$(lastword $(sort $(wildcard sql/$(EXTENSION)--*--$(EXTVERSION).sql))))
+src/base/version.o src/base/version.bc: commerce.control
+src/base/version.o src/base/version.bc: override CPPFLAGS += \
+	-DCOMMERCE_VERSION='"$(EXTVERSION)"' -DCOMMERCE_VERSION_BEFORE='"$(EXTBEFORE)"'
 
 test:
 	@scripts/test

@@ -4,7 +4,7 @@
  *
  * What was found is kept for the backend's life, and looked up again when it has changed: an order names some
  * forty relations and labels, and each look-up costs as much as reading a row.  With each look-up goes one at where a
- * table's rows are (storage.c).
+ * table's rows are (storage.c), and, if the gate was closed meanwhile, one at the extension's version (version.c).
  */
 #include "postgres.h"
 
@@ -22,6 +22,7 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/storage.h"
+#include "base/version.h"
 
 PG_FUNCTION_INFO_V1(commerce_relation_obstacles);
 
@@ -64,12 +65,15 @@ static TypeEntry types[] = {
 };
 
 static bool callbacks_registered = false;
+static bool version_known = false;	/* the library serves the extension; an update closes the gate, which tells us */
 static uint64 label_changes = 0;
 
 /* A relation's definition has changed, or (InvalidOid) any may have. */
 static void
 forget_relation(Datum arg, Oid relid)
 {
+	if (relid == InvalidOid || relid == relations[TABLE_GATE].oid)
+		version_known = false;
 	for (int i = 0; i < (int) lengthof(relations); i++)
 		if (relid == InvalidOid || relations[i].oid == relid)
 			relations[i].oid = InvalidOid;
@@ -122,6 +126,16 @@ find_relation(CatalogRelation relation)
 	return found;
 }
 
+static void
+require_version(void)
+{
+	if (version_known)
+		return;
+	version_require();
+	relations[TABLE_GATE].oid = find_relation(TABLE_GATE);
+	version_known = true;
+}
+
 Oid
 catalog_relation(CatalogRelation relation)
 {
@@ -130,6 +144,7 @@ catalog_relation(CatalogRelation relation)
 	if (!OidIsValid(entry->oid))
 	{
 		register_callbacks();
+		require_version();
 		entry->oid = find_relation(relation);
 	}
 	return entry->oid;

@@ -51,6 +51,7 @@
 #include "base/error.h"
 #include "base/news.h"
 #include "base/sql.h"
+#include "base/version.h"
 #include "escrow/counters.h"
 #include "escrow/gate.h"
 #include "escrow/origin.h"
@@ -290,19 +291,28 @@ void
 gate_enter(const char *operation)
 {
 	Oid			gate;
+	uint64		updates;
 
 	refuse_if_read_only(operation);
 
 	/* without the lock, because two who have it, and rebase, would block each other */
 	gate = catalog_relation(TABLE_GATE);
+	updates = version_updates();
 	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
 	while (known_gate != gate)
 	{
 		UnlockRelationOid(gate, RowExclusiveLock);
+		version_require();
 		check_origin(gate);
 		LockRelationOid(gate, RowExclusiveLock);
 	}
+	/* the statement that calls us was planned for rows of the version before */
+	if (updates != version_updates())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("extension \"commerce\" was updated while this call waited"),
+				 errhint("Repeat the call.")));
 	entered = true;
 }
 

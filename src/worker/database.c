@@ -2,7 +2,7 @@
  * database.c
  *	  Whether a database is the worker's to write.
  *
- * It is not where a superuser says so (commerce.maintenance), where transactions are read-only unless they
+ * It is not where the extension is of a version that the library does not serve, where a superuser says so (commerce.maintenance), where transactions are read-only unless they
  * say otherwise, and where the orders or the journals come from another server by logical replication: what
  * a worker did there would be done twice, or against what comes.  A database that is sent the catalogue alone
  * has orders of its own.
@@ -19,6 +19,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/sql.h"
+#include "base/version.h"
 #include "worker/database.h"
 
 static KeptOut
@@ -65,7 +66,11 @@ is_subscriber(void)
 KeptOut
 database_keeps_out(void)
 {
-	KeptOut		kept_out = settings_keep_out();
+	KeptOut		kept_out;
+
+	if (!version_is_served())
+		return KEPT_OUT_VERSION;
+	kept_out = settings_keep_out();
 
 	if (kept_out == KEPT_OUT_NOT && is_subscriber())
 		kept_out = KEPT_OUT_SUBSCRIBER;

@@ -11,7 +11,8 @@ typedef enum KeptOut
 	KEPT_OUT_NOT,				/* it does */
 	KEPT_OUT_OFF,
 	KEPT_OUT_READ_ONLY,
-	KEPT_OUT_SUBSCRIBER
+	KEPT_OUT_SUBSCRIBER,
+	KEPT_OUT_VERSION
 } KeptOut;
 
 /* Looks at this worker's database. */

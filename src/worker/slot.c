@@ -232,6 +232,7 @@ slot_state(const Slot *slot)
 		[KEPT_OUT_OFF] = "OFF",
 		[KEPT_OUT_READ_ONLY] = "READ_ONLY",
 		[KEPT_OUT_SUBSCRIBER] = "SUBSCRIBER",
+		[KEPT_OUT_VERSION] = "OTHER_VERSION",
 	};
 
 	return slot->process != NO_PROCESS ? "WORKING" : kept_out[slot->kept_out];

@@ -85,6 +85,7 @@ log_kept_out(KeptOut before)
 		[KEPT_OUT_OFF] = "commerce.maintenance is off",
 		[KEPT_OUT_READ_ONLY] = "default_transaction_read_only is on",
 		[KEPT_OUT_SUBSCRIBER] = "a subscription brings its orders or journals",
+		[KEPT_OUT_VERSION] = "the extension there is of a version that this library does not serve",
 	};
 	static bool told = false;
 

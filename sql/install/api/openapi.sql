@@ -360,7 +360,7 @@ AS $$
 		SELECT pg_catalog.obj_description(e.function::regproc, 'pg_proc')
 		FROM commerce_private.api_endpoints e WHERE e.name = api_endpoint_errors.endpoint
 		UNION
-		-- "Errors: those of place_order(), …"
+		-- "Errors: those of place_order(), ..."
 		SELECT pg_catalog.obj_description(('commerce.' || r.name[1])::regproc, 'pg_proc')
 		FROM mentioned m
 		CROSS JOIN LATERAL pg_catalog.regexp_matches(pg_catalog.substring(m.comment, 'Errors: .*'), 'those of (\w+)\(\)', 'g') AS r (name))
@@ -425,7 +425,7 @@ AS $$
 			'content', pg_catalog.jsonb_build_object('application/json', pg_catalog.jsonb_build_object(
 				'schema', commerce_private.api_object(pg_catalog.jsonb_build_object(
 					'code', '{"type": "string", "const": "SUCCESS"}'::jsonb,
-					'message', '{"type": "string", "examples": ["the request succeeded", "요청에 성공했습니다."]}'::jsonb,
+					'message', '{"type": "string", "examples": ["the request succeeded", "\uc694\uccad\uc5d0 \uc131\uacf5\ud588\uc2b5\ub2c8\ub2e4."]}'::jsonb,
 					'data', CASE WHEN has.charge AND r.status = 202 THEN '{"$ref": "#/components/schemas/payment"}' ELSE has.data END)),
 				'example', pg_catalog.jsonb_build_object('code', 'SUCCESS', 'message', 'the request succeeded',
 					'data', CASE WHEN has.charge AND r.status = 202 THEN commerce_private.api_example('{"$ref": "#/components/schemas/payment"}', '', schemas)

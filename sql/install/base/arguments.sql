@@ -64,7 +64,7 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_end(text, timestamptz, timestamptz) IS
 	'raises INVALID_REQUEST unless an end is finite, after its start and to come. NULL passes';
 
--- What every update_…() takes: attributes, of which NULL leaves the value there is, and names of those to be emptied.
+-- What every update_...() takes: attributes, of which NULL leaves the value there is, and names of those to be emptied.
 CREATE FUNCTION commerce_private.changes(given jsonb, clear text[], clearable text[])
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -90,4 +90,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce_private.changes(jsonb, text[], text[]) IS
-	'what an update_…() changes, for jsonb_populate_record(): the attributes that are given, and NULL for those that clear names. clear has passed check_texts(). given: all attributes that can be changed, null when not given; clearable: those that need no value. Errors: INVALID_REQUEST';
+	'what an update_...() changes, for jsonb_populate_record(): the attributes that are given, and NULL for those that clear names. clear has passed check_texts(). given: all attributes that can be changed, null when not given; clearable: those that need no value. Errors: INVALID_REQUEST';

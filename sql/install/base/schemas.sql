@@ -1,3 +1,14 @@
+-- A database that will not do is told before anything is made in it.
+DO $$
+BEGIN
+	IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+		RAISE EXCEPTION 'commerce needs a database with the encoding UTF8; that of this one is %', pg_catalog.getdatabaseencoding()
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = 'CREATE DATABASE ... TEMPLATE template0 ENCODING ''UTF8''';
+	END IF;
+END
+$$;
+
 -- The schemas, first of all, and plainly: a schema that is there already ends the script, and with it whatever
 -- its owner has put into it. commerce.control says pg_catalog for the same reason: CREATE EXTENSION would take
 -- over a schema that has the name.
@@ -11,3 +22,11 @@ COMMENT ON SCHEMA commerce_private IS 'Shop: what only the extension itself, its
 CREATE SCHEMA commerce_api;
 COMMENT ON SCHEMA commerce_api IS
 	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do';
+
+CREATE FUNCTION commerce_private.require_library()
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_require_library';
+COMMENT ON FUNCTION commerce_private.require_library() IS
+	'refuses unless the library in memory can serve this version of the extension: what each script calls first';
+SELECT commerce_private.require_library();

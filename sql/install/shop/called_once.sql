@@ -1,10 +1,10 @@
--- (f(…)).* of a function that writes is refused.
+-- (f(...)).* of a function that writes is refused.
 CREATE FUNCTION commerce_private.called_once(internal)
 RETURNS internal
 LANGUAGE C STRICT
 AS 'MODULE_PATHNAME', 'commerce_called_once';
 COMMENT ON FUNCTION commerce_private.called_once(internal) IS
-	'planner support of functions that write and return a row: (f(…)).* would call them once for each column';
+	'planner support of functions that write and return a row: (f(...)).* would call them once for each column';
 
 DO $$
 DECLARE

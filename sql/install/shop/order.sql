@@ -36,12 +36,12 @@ CREATE INDEX orders_expires_at_idx ON commerce.orders (expires_at) WHERE status 
 COMMENT ON TABLE commerce.orders IS 'orders; an order that fails its checks leaves no row';
 COMMENT ON COLUMN commerce.orders.paid_at IS 'when the payment was completed';
 COMMENT ON COLUMN commerce.orders.expires_at IS 'while payment is pending: when the held stock and coupons are given back';
-COMMENT ON COLUMN commerce.orders.items_total IS 'sum of unit price × quantity, won';
-COMMENT ON COLUMN commerce.orders.item_discount_total IS 'sum of unit discount × quantity, won';
+COMMENT ON COLUMN commerce.orders.items_total IS 'sum of unit price x quantity, won';
+COMMENT ON COLUMN commerce.orders.item_discount_total IS 'sum of unit discount x quantity, won';
 COMMENT ON COLUMN commerce.orders.order_discount IS 'what the order''s coupon took off, won; spread over the items';
 COMMENT ON COLUMN commerce.orders.shipping_discount IS 'what the free-shipping coupon took off, won';
 COMMENT ON COLUMN commerce.orders.shipping_total IS 'shipping fees less shipping_discount, won';
-COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total − item_discount_total − order_discount + shipping_total, won';
+COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total - item_discount_total - order_discount + shipping_total, won';
 COMMENT ON COLUMN commerce.orders.refunded_amount IS 'sum of completed and requested refunds, won; never above what was paid';
 COMMENT ON COLUMN commerce.orders.recipient_name IS 'whom the order is delivered to: the user''s own name at the moment of ordering, where the call gave none';
 COMMENT ON COLUMN commerce.orders.recipient_memo IS 'a word to who delivers';

@@ -14,7 +14,7 @@ CREATE TABLE commerce.promotions (
 CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
 CREATE INDEX promotions_ends_at_idx ON commerce.promotions (ends_at);
 COMMENT ON TABLE commerce.promotions IS 'discounts of a product for a time: from starts_at until just before ends_at';
-COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 1–100 (PERCENT)';
+COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 1 to 100 (PERCENT)';
 COMMENT ON COLUMN commerce.promotions.ends_at IS 'not after starts_at: ended before it began';
 COMMENT ON COLUMN commerce.promotions.event_key IS 'key of the last outbox event of this promotion';
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');

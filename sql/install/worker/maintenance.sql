@@ -12,6 +12,6 @@ CREATE VIEW commerce.maintenance AS
 COMMENT ON VIEW commerce.maintenance IS
 	'the databases of this server in which something of commerce has happened, and whether the maintenance worker works there; empty when the library is not preloaded';
 COMMENT ON COLUMN commerce.maintenance.state IS
-	'WORKING; IDLE: until something happens; OFF: by commerce.maintenance; READ_ONLY: by default_transaction_read_only; SUBSCRIBER: its orders or journals come by logical replication; NO_SLOT: more databases than commerce.maintenance_databases';
+	'WORKING; IDLE: until something happens; OFF: by commerce.maintenance; READ_ONLY: by default_transaction_read_only; SUBSCRIBER: its orders or journals come by logical replication; OTHER_VERSION: the extension there is not of a version that the library serves; NO_SLOT: more databases than commerce.maintenance_databases';
 COMMENT ON COLUMN commerce.maintenance.last_fold_at IS
 	'when the worker last folded what there was to fold; NULL: not since the server''s start';
