@@ -41,7 +41,9 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/views \
 	escrow/rebase \
 	shop/invariants \
+	shop/scrub \
 	shop/shipment \
+	shop/archive \
 	shop/fulfilment \
 	shop/privacy \
 	shop/conversion \

@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(commerce_api_internal);
 
 static const char *const internal_columns[] = {
 	"event_key", "xid", "last_entry", "limited_user_id", "user_limit", "idempotency_key", "own_shipping", "lost",
-	"split_quantity", "split_net", "last_event"
+	"split_quantity", "split_net", "last_event", "month"
 };
 
 typedef enum ColumnKind

@@ -46,6 +46,7 @@ ERROR_REASON(NO_DISCOUNT, "The coupon would take nothing off.", "할인되는 �
 /* INVALID_STATE_TRANSITION */
 ERROR_REASON(DISPATCHED, "Something of the order was dispatched.", "주문의 일부가 이미 발송되었습니다.")
 ERROR_REASON(NOTHING_LEFT, "Nothing of the order is left to send.", "발송할 상품이 남아 있지 않습니다.")
+ERROR_REASON(ARCHIVED, "The order is archived: it is over for long.", "오래전에 끝나 보관된 주문입니다.")
 ERROR_REASON(IMPORTED, "It was imported.", "이관된 주문입니다.")
 ERROR_REASON(ERASED, "The user was erased.", "개인정보가 삭제된 사용자입니다.")
 ERROR_REASON(TIME_OVER, "The time for it is over.", "신청 기간이 지났습니다.")

@@ -42,6 +42,10 @@ int			commerce_payment_ttl_max = 7 * SECS_PER_DAY;
 int			commerce_sheet_ttl = 900;
 int			commerce_shipping_fee = 0;
 
+/* read by functions in SQL */
+#define ARCHIVE_LEAST	(31 * SECS_PER_DAY)	/* what is looked back at for alerts, reports of a month and sheets is not archived */
+
+static int	archive_after = 0;
 static bool direct_charge = true;
 static char *payment_ttls = NULL;
 
@@ -148,6 +152,23 @@ define_int(const char *name, const char *description, const char *more, int *var
 								NULL, NULL, NULL);
 }
 
+static bool
+check_archive_after(int *newval, void **extra, GucSource source)
+{
+	if (*newval == 0 || *newval >= ARCHIVE_LEAST)
+		return true;
+	GUC_check_errdetail("It must be 0, which turns archiving off, or at least 31 days.");
+	return false;
+}
+
+static void
+define_archive_after(const char *name, const char *description, const char *more)
+{
+	if (!is_defined(name))
+		DefineCustomIntVariable(name, description, more, &archive_after, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S,
+								check_archive_after, NULL, NULL);
+}
+
 static void
 define_bool(const char *name, const char *description, const char *more, bool *variable, GucContext context)
 {
@@ -213,6 +234,9 @@ define_timezone(const char *name, const char *description)
 void
 guc_define(void)
 {
+	define_archive_after("commerce.archive_after",
+						 "How long after it was over an order is moved into the archive.",
+						 "0: nothing is archived; otherwise at least 31 days.");
 	define_int("commerce.auto_confirm_after",
 			   "How long after its delivery an item is confirmed without the buyer.",
 			   NULL,

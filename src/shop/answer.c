@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "escrow/gate.h"
+#include "shop/archive.h"
 #include "shop/charge.h"
 #include "shop/idempotency.h"
 #include "shop/order_event.h"
@@ -122,6 +123,32 @@ take_failure(Order *order, Payment *payment)
 }
 
 /*
+ * An answer for an archived order, whose row it returns.  A success that is not known is money that nobody asked for,
+ * and the user's affair: the order is over.
+ */
+static Datum
+answer_archived(int64 order_id, bool succeeded, text *provider_event_id, int64 amount)
+{
+	Archived	archived;
+	Payment		unexpected = {
+		.archived_order_id = order_id, .kind = PAYMENT_KIND_PAYMENT, .method = PAYMENT_METHOD_EXTERNAL,
+		.status = PAYMENT_STATUS_UNEXPECTED, .provider_event_id = provider_event_id, .tax_free_amount = TAX_FREE_UNKNOWN
+	};
+
+	if (!archive_find_order(order_id, &archived))
+		raise_not_found("order", order_id);
+	(void) user_lock(archived.user_id, false);
+	if (!succeeded || archive_knows_success(order_id, provider_event_id))
+		return archived.row;
+	unexpected.user_id = archived.user_id;
+	unexpected.amount = amount < 0 ? archived.payment_amount : amount;
+	archive_note_success(order_id, provider_event_id);
+	payment_insert(&unexpected);
+	charge_write_event("PaymentUnexpected", "payment", &unexpected, NULL);
+	return archived.row;
+}
+
+/*
  * confirm_payment(order_id bigint, succeeded boolean, provider_event_id text, amount bigint)
  *
  * Returns the orders row as it is after the answer.
@@ -144,7 +171,7 @@ commerce_confirm_payment(PG_FUNCTION_ARGS)
 	amount = payment_arg_amount(fcinfo, 3);
 	order = order_lock(order_id, false);
 	if (order == NULL)
-		raise_not_found("order", order_id);
+		PG_RETURN_DATUM(answer_archived(order_id, succeeded, provider_event_id, amount));
 	if (payment_is_known(provider_event_id, order_id, succeeded))
 		PG_RETURN_DATUM(order_row(order_id));
 
@@ -175,10 +202,14 @@ lock_payment(int64 payment_id, Order **order)
 {
 	Payment    *payment = payment_read(payment_id);
 
+	if (payment != NULL)
+	{
+		*order = lock_owner(payment);
+		payment = payment_read(payment_id);
+	}
 	if (payment == NULL)
-		raise_not_found("payment", payment_id);
-	*order = lock_owner(payment);
-	return payment_read(payment_id);
+		archive_raise_missing("payment", payment_id, NULL);
+	return payment;
 }
 
 /* Writes an event of a refund, of the order or of the user. */

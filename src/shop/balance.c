@@ -145,7 +145,9 @@ find_charge(const IdempotentCall *call, int64 user_id, int64 amount, int64 *bala
 	static SqlStatement find = {
 		"SELECT e.amount, e.balance_after FROM commerce.balance_entries e "
 		"WHERE e.user_id OPERATOR(pg_catalog.=) $1 AND e.kind OPERATOR(pg_catalog.=) 'CHARGE' "
-		"AND e.reference OPERATOR(pg_catalog.=) $2",
+		"AND e.reference OPERATOR(pg_catalog.=) $2 "
+		"UNION ALL SELECT a.amount, a.balance_after FROM commerce_private.archived_charges a "
+		"WHERE a.user_id OPERATOR(pg_catalog.=) $1 AND a.key OPERATOR(pg_catalog.=) $2",
 		2, {INT8OID, TEXTOID}, SQL_LATEST
 	};
 	SqlResult	found;

@@ -93,11 +93,17 @@ order_items_hold(int64 product_id)
 	return found;
 }
 
+/* What archived orders have of a product for user $1. */
+#define ARCHIVED_UNITS(product) \
+	"coalesce((SELECT u.units FROM commerce_private.archived_units u " \
+	"WHERE u.user_id OPERATOR(pg_catalog.=) $1 AND u.product_id OPERATOR(pg_catalog.=) " product "), 0)"
+
 void
 order_items_require_limit(int64 user_id, int64 product_id, int64 asked, int64 limit, int index)
 {
 	static SqlStatement count = {
-		"SELECT coalesce(pg_catalog.sum(i.quantity), 0)::pg_catalog.int8 FROM commerce.order_items i "
+		"SELECT coalesce(pg_catalog.sum(i.quantity), 0)::pg_catalog.int8 OPERATOR(pg_catalog.+) " ARCHIVED_UNITS("$2") " "
+		"FROM commerce.order_items i "
 		"WHERE i.limited_user_id OPERATOR(pg_catalog.=) $1 "
 		"AND coalesce(i.replacement_product_id, i.product_id) OPERATOR(pg_catalog.=) $2 "
 		"AND i.status OPERATOR(pg_catalog.<>) ALL ('{CANCELLED,RETURNED}'::commerce.order_item_status[])",
@@ -120,7 +126,7 @@ order_items_exceed_limit(int64 user_id, int64 order_id, int64 product_id)
 		"  AND coalesce(i.replacement_product_id, i.product_id) OPERATOR(pg_catalog.=) $3 "
 		"  AND (i.order_id OPERATOR(pg_catalog.=) $2 OR i.status NOT IN ('CANCELLED', 'RETURNED'))) "
 		"SELECT FROM counted c "
-		"HAVING pg_catalog.sum(c.quantity) OPERATOR(pg_catalog.>) "
+		"HAVING pg_catalog.sum(c.quantity) OPERATOR(pg_catalog.+) " ARCHIVED_UNITS("$3") " OPERATOR(pg_catalog.>) "
 		"  (SELECT l.user_limit FROM counted l JOIN commerce.orders o ON o.id OPERATOR(pg_catalog.=) l.order_id "
 		"   ORDER BY o.created_at DESC, l.id DESC LIMIT 1) "
 		"AND pg_catalog.bool_or(c.order_id OPERATOR(pg_catalog.=) $2)",

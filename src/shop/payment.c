@@ -32,7 +32,7 @@
 /* What is read of a payment, with what is not refunded of it. */
 #define READ_PAYMENT \
 	"SELECT p.id, p.order_id, p.user_id, p.kind, p.method, p.status, p.amount, p.provider_event_id, p.channel, " \
-	"p.expires_at, p.refund_of, p.charge_id, p.tax_free_amount, " \
+	"p.expires_at, p.refund_of, p.charge_id, p.tax_free_amount, p.archived_order_id, " \
 	"p.amount OPERATOR(pg_catalog.-) r.amount AS left, p.tax_free_amount OPERATOR(pg_catalog.-) r.tax_free AS tax_free_left " \
 	"FROM commerce.payments p CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(r.amount), 0)::pg_catalog.int8 AS amount, " \
 	"  coalesce(pg_catalog.sum(r.tax_free_amount), 0)::pg_catalog.int8 AS tax_free FROM commerce.payments r " \
@@ -58,6 +58,7 @@ payment_insert(Payment *payment)
 	row_put_time(&row, PAYMENTS_EXPIRES_AT, payment->expires_at);
 	row_put_id(&row, PAYMENTS_REFUND_OF, payment->refund_of);
 	row_put_id(&row, PAYMENTS_CHARGE_ID, payment->charge_id);
+	row_put_id(&row, PAYMENTS_ARCHIVED_ORDER_ID, payment->archived_order_id);
 	row_put_varlena(&row, PAYMENTS_IDEMPOTENCY_KEY, payment->idempotency_key);
 	if (payment->tax_free_amount != TAX_FREE_UNKNOWN)
 		row_put_int64(&row, PAYMENTS_TAX_FREE_AMOUNT, payment->tax_free_amount);
@@ -97,6 +98,7 @@ read_row(SqlResult *row)
 	payment.refund_of = result_int64(row, "refund_of");
 	payment.charge_id = result_int64(row, "charge_id");
 	payment.tax_free_amount = result_tax_free(row);
+	payment.archived_order_id = result_int64(row, "archived_order_id");
 	payment.left = result_int64(row, "left");
 	payment.tax_free_left = result_int64(row, "tax_free_left");
 	return payment;
@@ -211,7 +213,8 @@ Payment
 payment_refund(const Payment *payment, int64 amount, int64 tax_free_amount)
 {
 	return (Payment) {
-		.order_id = payment->order_id, .user_id = payment->user_id, .kind = PAYMENT_KIND_REFUND,
+		.order_id = payment->order_id, .archived_order_id = payment->archived_order_id,
+		.user_id = payment->user_id, .kind = PAYMENT_KIND_REFUND,
 		.method = payment->method, .amount = amount, .channel = payment->channel,
 		.status = payment->method == PAYMENT_METHOD_BALANCE ? PAYMENT_STATUS_COMPLETED : PAYMENT_STATUS_REQUESTED,
 		.tax_free_amount = payment_refund_tax_free(payment, amount, tax_free_amount),
@@ -244,6 +247,8 @@ payment_put(JsonWriter *json, const char *member, const Payment *payment)
 			 payment->kind == PAYMENT_KIND_REFUND ? payment->paid_event_id : payment->provider_event_id);
 	json_put_id(json, "refund_of", payment->refund_of);
 	json_put_id(json, "charge_id", payment->charge_id);
+	if (payment->archived_order_id != 0)
+		json_put_int(json, "archived_order_id", payment->archived_order_id);
 	if (payment->kind == PAYMENT_KIND_CHARGE)
 		json_put_time(json, "expires_at", payment->expires_at);
 	json_close_object(json);

@@ -15,7 +15,7 @@
 typedef struct Payment
 {
 	int64		id;				/* 0: the next one is taken and set */
-	int64		order_id;		/* 0: of a charge */
+	int64		order_id;		/* 0: of a charge, or an archived order */
 	int64		user_id;
 	PaymentKind kind;
 	PaymentMethod method;
@@ -29,6 +29,7 @@ typedef struct Payment
 	int64		refund_of;		/* payment that a refund goes back to; 0: none */
 	text	   *paid_event_id;	/* of a refund: the provider's event of the payment that it goes back to; not stored */
 	int64		charge_id;		/* charge that an UNEXPECTED payment answers; 0: none */
+	int64		archived_order_id;	/* archived order that it, or what it refunds, answers; 0: none */
 	text	   *idempotency_key;	/* of a charge; NULL: none */
 	int64		left;			/* of a payment that is read: what is not refunded */
 	int64		tax_free_left;	/* the part of left that is for tax-exempt lines */

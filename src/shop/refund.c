@@ -13,6 +13,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "escrow/gate.h"
+#include "shop/archive.h"
 #include "shop/balance.h"
 #include "shop/coupon.h"
 #include "shop/idempotency.h"
@@ -185,7 +186,7 @@ commerce_refund_order(PG_FUNCTION_ARGS)
 
 	order = order_lock(order_id, false);
 	if (order == NULL)
-		raise_not_found("order", order_id);
+		archive_raise_missing("order", order_id, NULL);
 	left = refund_left(order);
 	if (amount > left)
 		raise_error(ERROR_REFUND_EXCEEDS_PAID, D_INT("order_id", order_id), D_INT("asked", amount), D_INT("left", left));

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "escrow/gate.h"
+#include "shop/archive.h"
 #include "shop/coupon.h"
 #include "shop/idempotency.h"
 #include "shop/make_way.h"
@@ -113,10 +114,12 @@ commerce_retry_payment(PG_FUNCTION_ARGS)
 
 	user_id = order_user(order_id);
 	if (user_id == 0)
-		raise_not_found("order", order_id);
+		archive_raise_missing("order", order_id, NULL);
 	request = request_of(order_id);
 	(void) make_way(user_id, &request);
 	order = order_lock(order_id, false);
+	if (order == NULL)
+		archive_raise_missing("order", order_id, NULL);
 	require_payable(order);
 	if (!payment_read_asked(order_id, &asked))
 		elog(ERROR, "nobody was asked to pay order " INT64_FORMAT, order_id);

@@ -20,6 +20,7 @@
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
+#include "shop/archive.h"
 #include "shop/idempotency.h"
 #include "shop/order_event.h"
 #include "shop/step.h"
@@ -111,7 +112,7 @@ dispatch_canonical(const Dispatch *dispatch, text *carrier, text *tracking_numbe
 
 /* Finds the items in their order, all of one seller. */
 static OrderItem **
-find_items(Order *order, const Dispatch *dispatch)
+find_items(Order *order, const Dispatch *dispatch, const Actor *actor)
 {
 	OrderItem **items = palloc(dispatch->n * sizeof(OrderItem *));
 
@@ -121,7 +122,7 @@ find_items(Order *order, const Dispatch *dispatch)
 
 		items[i] = order_find_item(order, dispatch->item_ids[i]);
 		if (items[i] == NULL && order_item_order(dispatch->item_ids[i], &seller_id) == 0)
-			raise_not_found("order_item", dispatch->item_ids[i]);
+			archive_raise_missing("order_item", dispatch->item_ids[i], actor);
 		if (items[i] == NULL || items[i]->line.seller_id != items[0]->line.seller_id)
 			raise_invalid(psprintf("order_item_ids[%d]", i), "must be of the order and the seller of the first");
 	}
@@ -224,7 +225,7 @@ commerce_dispatch_items(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(shipment_stored(row));
 
 	order = step_lock_item(dispatch.item_ids[0], &actor, &first);
-	items = find_items(order, &dispatch);
+	items = find_items(order, &dispatch, &actor);
 	for (int i = 0; i < dispatch.n; i++)
 	{
 		int64		quantity = dispatch.quantities ? dispatch.quantities[i] : 0;
@@ -258,7 +259,7 @@ read_shipment(int64 shipment_id, const Actor *actor)
 	Shipment	shipment = {.id = shipment_id};
 
 	if (!result_next(&row))
-		raise_not_found("shipment", shipment_id);
+		archive_raise_missing("shipment", shipment_id, actor);
 	shipment.seller_id = result_int64(&row, "seller_id");
 	shipment.order_id = result_int64(&row, "order_id");
 	shipment.carrier = result_text(&row, "carrier");

@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/sql.h"
+#include "shop/archive.h"
 #include "shop/order_event.h"
 #include "shop/refund.h"
 #include "shop/step.h"
@@ -142,7 +143,7 @@ step_lock_order(int64 order_id, const Actor *actor)
 		(!is_actor(actor, ACTOR_KIND_SELLER) || order_items_are_sellers(order_id, actor->id)))
 		order = order_lock(order_id, false);
 	if (order == NULL)
-		raise_not_found("order", order_id);
+		archive_raise_missing("order", order_id, actor);
 	refuse_imported(order);
 	return order;
 }
@@ -159,7 +160,7 @@ step_lock_item(int64 item_id, const Actor *actor, OrderItem **item)
 		order = order_lock(order_id, false);
 	*item = order ? order_find_item(order, item_id) : NULL;
 	if (*item == NULL)
-		raise_not_found("order_item", item_id);
+		archive_raise_missing("order_item", item_id, actor);
 	refuse_imported(order);
 	return order;
 }

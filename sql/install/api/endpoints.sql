@@ -38,14 +38,14 @@ BEGIN
 			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
 						|| pg_catalog.jsonb_build_object('history',
 							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - 'order_item_id' - commerce_private.api_internal() ORDER BY e.ordinal)
-							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
-					  FROM commerce.order_items i WHERE i.order_id = o.id),
-			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id)
-					  FROM commerce.order_coupons c WHERE c.order_id = o.id), '[]'),
+							 FROM commerce_private.all_order_item_events e WHERE e.order_item_id = i.id AND e.month = o.month)) ORDER BY i.seq)
+					  FROM commerce_private.all_order_items i WHERE i.order_id = o.id AND i.month = o.month),
+			'coupons', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' - commerce_private.api_internal() ORDER BY c.coupon_issue_id)
+					  FROM commerce_private.all_order_coupons c WHERE c.order_id = o.id AND c.month = o.month), '[]'),
 			'payments', coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - 'order_id' - commerce_private.api_internal() ORDER BY p.id)
-					  FROM commerce.payments p WHERE p.order_id = o.id), '[]'))
+					  FROM commerce_private.all_payments p WHERE p.order_id = o.id AND p.month = o.month), '[]'))
 	INTO document
-	FROM commerce.orders o
+	FROM commerce_private.all_orders o
 	WHERE o.id = api_get_order.order_id
 	  AND (api_get_order.actor = 'ADMIN' OR o.user_id = api_get_order.actor_id);
 	IF document IS NULL THEN
@@ -55,7 +55,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce_private.api_get_order(bigint, commerce.actor_kind, bigint) IS
-	'a buyer''s order, or any for an administrator, with items, their history, coupons and payments';
+	'a buyer''s order, archived or not, or any for an administrator, with items, their history, coupons and payments';
 
 -- Whose word is it that the money came? In SQL the caller's; over REST the buyer's own, if the shop takes it.
 CREATE FUNCTION commerce_private.api_charge_balance(user_id bigint, amount bigint, idempotency_key text DEFAULT NULL)
@@ -101,10 +101,10 @@ BEGIN
 			own := EXISTS (SELECT FROM commerce.coupon_issues i JOIN commerce.coupons c ON c.id = i.coupon_id
 						   WHERE i.id = api_require_own.id::bigint AND c.seller_id = api_require_own.seller_id);
 		WHEN 'shipment_id' THEN
-			own := EXISTS (SELECT FROM commerce.shipments s
+			own := EXISTS (SELECT FROM commerce_private.all_shipments s
 						   WHERE s.id = api_require_own.id::bigint AND s.seller_id = api_require_own.seller_id);
 		WHEN 'order_id' THEN
-			own := EXISTS (SELECT FROM commerce.orders o
+			own := EXISTS (SELECT FROM commerce_private.all_orders o
 						   WHERE o.id = api_require_own.id::bigint AND o.user_id = api_require_own.user_id);
 		WHEN 'order_sheet_id' THEN
 			own := EXISTS (SELECT FROM commerce.order_sheets s

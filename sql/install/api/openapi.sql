@@ -272,7 +272,8 @@ AS $$
 			'items', commerce_private.api_array(commerce_private.api_object(o.item || pg_catalog.jsonb_build_object('history',
 				commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_item_events') - 'order_item_id'))))),
 			'coupons', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_coupons') - 'order_id')),
-			'payments', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.payments') - 'order_id')))),
+			'payments', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.payments') - 'order_id')),
+			'archived_at', commerce_private.api_schema_of('timestamptz', true) || '{"description": "when it was archived; null: it was not"}')),
 		'order_sheet', commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheets') || pg_catalog.jsonb_build_object(
 			'items', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.order_sheet_items') - 'order_sheet_id')))),
 		'exported_user', commerce_private.api_object('{"user": {"$ref": "#/components/schemas/user"}, "seller": {"type": ["object", "null"]}}'

@@ -185,7 +185,7 @@ COMMENT ON VIEW commerce_api.order_coupons IS 'the coupons that the caller''s or
 
 CREATE VIEW commerce_api.payments WITH (security_invoker = true) AS
 	SELECT p.id, p.order_id, p.user_id, p.kind, p.channel, p.method, p.status, p.amount, p.tax_free_amount, p.expires_at::commerce_api.moment AS expires_at, p.refund_of,
-		   p.charge_id, p.provider_event_id, p.requested_at::commerce_api.moment AS requested_at, p.failed_at::commerce_api.moment AS failed_at,
+		   p.charge_id, p.archived_order_id, p.provider_event_id, p.requested_at::commerce_api.moment AS requested_at, p.failed_at::commerce_api.moment AS failed_at,
 		   p.at::commerce_api.moment AS at
 	FROM commerce.payments p;
 COMMENT ON VIEW commerce_api.payments IS 'the caller''s payments, refunds and charges; for an administrator all';

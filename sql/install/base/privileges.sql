@@ -43,7 +43,7 @@ BEGIN
 		SELECT t.oid::regtype AS type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
 		FROM pg_catalog.pg_type t
 		CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))) AS a
-		WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
+		WHERE t.typnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_archive'::regnamespace, 'commerce_api'::regnamespace)
 		  AND t.typtype = 'c' AND a.grantee <> t.typowner
 		GROUP BY 1, 2
 	LOOP
@@ -71,6 +71,7 @@ BEGIN
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.oid IN (SELECT commerce_private.view_functions(views))
 			OR f.pronamespace = 'commerce'::regnamespace AND f.prokind = 'f' AND f.proname <> ALL (ARRAY[
+			   'archive',
 			   'fold',
 			   'grant_api',
 			   'grant_app',
@@ -83,6 +84,7 @@ BEGIN
 			   'revoke_api',
 			   'revoke_app',
 			   'schedule_jobs',
+			   'scrub_books',
 			   'unschedule_jobs'])),
 		grant_app.role);
 END
@@ -127,7 +129,7 @@ BEGIN
 			  SELECT 'TYPE', t.oid::regtype::text, t.typnamespace, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
 			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k
 		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
-		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
+		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_archive'::regnamespace, 'commerce_api'::regnamespace)
 		  AND a.grantee <> k.owner AND (k.kind <> 'TYPE' OR a.grantee <> 0)
 		GROUP BY 1, 2, 3
 	LOOP

@@ -19,6 +19,9 @@ COMMENT ON SCHEMA commerce IS 'Shop: what people read and call; see grant_app()'
 CREATE SCHEMA commerce_private;
 COMMENT ON SCHEMA commerce_private IS 'Shop: what only the extension itself, its relay and its operator use';
 
+CREATE SCHEMA commerce_archive;
+COMMENT ON SCHEMA commerce_archive IS 'Shop: orders that are long over, by month; see archive()';
+
 CREATE SCHEMA commerce_api;
 COMMENT ON SCHEMA commerce_api IS
 	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do';

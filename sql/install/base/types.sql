@@ -47,8 +47,8 @@ COMMENT ON TYPE commerce.payment_status IS 'state of a payment; UNEXPECTED: mone
 CREATE TYPE commerce.balance_entry_kind AS ENUM ('CHARGE', 'PAYMENT', 'REFUND', 'ADJUST', 'OPENING');
 COMMENT ON TYPE commerce.balance_entry_kind IS 'why a balance changed; OPENING: what was imported, or the sum of entries that were archived';
 
-CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE', 'EXCHANGE', 'TRANSFER');
-COMMENT ON TYPE commerce.stock_reason IS 'why stock changed';
+CREATE TYPE commerce.stock_reason AS ENUM ('INITIAL', 'ADJUST', 'ORDER', 'CANCEL', 'RETURN', 'EXPIRE', 'EXCHANGE', 'TRANSFER', 'OPENING');
+COMMENT ON TYPE commerce.stock_reason IS 'why stock changed; OPENING: the sum of entries that were archived';
 
 CREATE TYPE commerce.quota_reason AS ENUM ('INITIAL', 'CHANGE', 'TRANSFER');
 COMMENT ON TYPE commerce.quota_reason IS 'why there may be more of a coupon, or fewer';

@@ -17,7 +17,7 @@ CREATE UNIQUE INDEX balance_entries_charge_key ON commerce.balance_entries (user
 COMMENT ON TABLE commerce.balance_entries IS 'append-only journal of every balance: the sum of a user''s amounts is that user''s balance';
 COMMENT ON COLUMN commerce.balance_entries.number IS '1, 2, 3 ... of each user, without gaps';
 COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed, in won';
-COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded';
+COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded, archived or not';
 COMMENT ON COLUMN commerce.balance_entries.reference IS 'idempotency key of a charge, kept for good, or the reason of an adjustment';
 COMMENT ON COLUMN commerce.balance_entries.payment_id IS 'the charge that a provider has paid; NULL: another entry';
 SELECT pg_catalog.pg_extension_config_dump('commerce.balance_entries', '');

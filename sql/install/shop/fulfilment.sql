@@ -115,5 +115,5 @@ AS 'MODULE_PATHNAME', 'commerce_confirm_delivered_items';
 COMMENT ON FUNCTION commerce.confirm_delivered_items(int) IS
 	'confirms, in the buyers'' place, the items of at most max_rows orders that were delivered longer than commerce.auto_confirm_after ago, and returns how many items; orders that somebody is working on are left for the next time, and so is, with a warning, one that cannot be confirmed. Errors: INVALID_REQUEST';
 
-INSERT INTO commerce_private.jobs (name, schedule, function, purpose) VALUES
-	('confirm-delivered-items', '* * * * *', 'confirm_delivered_items', 'confirms items in the buyers'' place some days after their delivery');
+INSERT INTO commerce_private.jobs (name, schedule, function, max_rows, purpose) VALUES
+	('confirm-delivered-items', '* * * * *', 'confirm_delivered_items', 1000, 'confirms items in the buyers'' place some days after their delivery');

@@ -1,4 +1,8 @@
 -- Orders, their items, and what they used of coupons.
+--
+-- What refers to an order that may be archived, and stays when it is (an issue of a coupon, an entry, a sheet), has its
+-- number without a foreign key. Nor has a reference a foreign key that no index serves: each deletion would look for it
+-- in the whole table.
 
 CREATE TABLE commerce.orders (
 	id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -69,7 +73,7 @@ CREATE TABLE commerce.order_items (
 	shipping_fee         bigint NOT NULL DEFAULT 0 CHECK (shipping_fee >= 0),
 	shipping_discount    bigint NOT NULL DEFAULT 0,
 	coupon_issue_id      bigint REFERENCES commerce.coupon_issues,
-	split_from           bigint REFERENCES commerce.order_items,
+	split_from           bigint,
 	delivered_at         timestamptz,
 	line                 int NOT NULL CHECK (line > 0),
 	tax_exempt           boolean NOT NULL DEFAULT false,
@@ -161,13 +165,6 @@ COMMENT ON TABLE commerce.order_coupons IS 'which coupons an order used and what
 COMMENT ON COLUMN commerce.order_coupons.discount IS 'won';
 COMMENT ON COLUMN commerce.order_coupons.restored_at IS 'when the coupon was given back to the user';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_coupons', '');
-
-ALTER TABLE commerce.coupon_issues
-	ADD CONSTRAINT coupon_issues_used_order_id_fkey FOREIGN KEY (used_order_id) REFERENCES commerce.orders;
-ALTER TABLE commerce.balance_entries
-	ADD CONSTRAINT balance_entries_order_id_fkey FOREIGN KEY (order_id) REFERENCES commerce.orders;
-ALTER TABLE commerce.stock_entries
-	ADD CONSTRAINT stock_entries_order_item_id_fkey FOREIGN KEY (order_item_id) REFERENCES commerce.order_items;
 
 CREATE FUNCTION commerce.place_order(
 	user_id bigint, items jsonb, coupon_issue_ids bigint[] DEFAULT '{}', idempotency_key text DEFAULT NULL,

@@ -13,13 +13,14 @@ CREATE TABLE commerce.payments (
 	channel           text,
 	expires_at        timestamptz,
 	refund_of         bigint REFERENCES commerce.payments,
-	charge_id         bigint REFERENCES commerce.payments,
+	charge_id         bigint,
 	requested_at      timestamptz,
 	idempotency_key   text,
 	tax_free_amount   bigint,
 	failed_at         timestamptz,
+	archived_order_id bigint,
 	CONSTRAINT payments_tax_free_amount_check CHECK (tax_free_amount BETWEEN 0 AND amount),
-	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR kind <> 'PAYMENT'),
+	CONSTRAINT payments_order_id_check CHECK (order_id IS NOT NULL OR archived_order_id IS NOT NULL OR kind <> 'PAYMENT'),
 	CONSTRAINT payments_refund_of_check CHECK ((kind = 'REFUND') = (refund_of IS NOT NULL)),
 	CONSTRAINT payments_charge_id_check CHECK (charge_id IS NULL OR (kind = 'CHARGE' AND status = 'UNEXPECTED'))
 );
@@ -37,7 +38,8 @@ CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refun
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
 COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
 COMMENT ON COLUMN commerce.payments.provider_event_id IS 'the payment provider''s own id of its answer: the same answer twice has one effect';
-COMMENT ON COLUMN commerce.payments.order_id IS 'NULL: a charge, and what belongs to it';
+COMMENT ON COLUMN commerce.payments.order_id IS 'NULL: a charge, an answer for an archived order, and what belongs to these';
+COMMENT ON COLUMN commerce.payments.archived_order_id IS 'of an UNEXPECTED payment that came for an archived order, and of its refund: the order';
 COMMENT ON COLUMN commerce.payments.channel IS 'how the provider is to be paid, such as card or virtual_account';
 COMMENT ON COLUMN commerce.payments.expires_at IS 'of a charge that is REQUESTED: until when it can be paid';
 COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes back to';
@@ -48,9 +50,6 @@ COMMENT ON COLUMN commerce.payments.tax_free_amount IS 'what of amount, without 
 COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');
-
-ALTER TABLE commerce.balance_entries
-	ADD CONSTRAINT balance_entries_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES commerce.payments;
 
 CREATE FUNCTION commerce.request_charge(
 	user_id bigint, amount bigint, payment_channel text DEFAULT NULL, pay_within interval DEFAULT NULL,

@@ -13,23 +13,23 @@ CREATE FUNCTION commerce_private.export_orders(user_id bigint)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(pg_catalog.jsonb_agg((pg_catalog.to_jsonb(o) - '{user_id,event_key}'::text[])
+	SELECT coalesce(pg_catalog.jsonb_agg((pg_catalog.to_jsonb(o) - '{user_id,event_key,month}'::text[])
 		|| pg_catalog.jsonb_build_object(
-			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - '{order_id,split_quantity,split_net,last_event}'::text[])
+			'items', (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - '{order_id,split_quantity,split_net,last_event,month}'::text[])
 						|| pg_catalog.jsonb_build_object('history',
-							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{order_item_id,xid}'::text[] ORDER BY e.ordinal)
-							 FROM commerce.order_item_events e WHERE e.order_item_id = i.id)) ORDER BY i.seq)
-					  FROM commerce.order_items i WHERE i.order_id = o.id),
-			'shipments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) - 'order_id' ORDER BY s.id), '[]')
-						  FROM commerce.shipments s WHERE s.order_id = o.id),
-			'coupons', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - 'order_id' ORDER BY c.coupon_issue_id), '[]')
-						FROM commerce.order_coupons c WHERE c.order_id = o.id),
-			'payments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - '{order_id,user_id}'::text[] ORDER BY p.id), '[]')
-						 FROM commerce.payments p WHERE p.order_id = o.id)) ORDER BY o.id), '[]')
-	FROM commerce.orders o WHERE o.user_id = export_orders.user_id
+							(SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(e) - '{order_item_id,xid,month}'::text[] ORDER BY e.ordinal)
+							 FROM commerce_private.all_order_item_events e WHERE e.order_item_id = i.id AND e.month = o.month)) ORDER BY i.seq)
+					  FROM commerce_private.all_order_items i WHERE i.order_id = o.id AND i.month = o.month),
+			'shipments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) - '{order_id,month}'::text[] ORDER BY s.id), '[]')
+						  FROM commerce_private.all_shipments s WHERE s.order_id = o.id AND s.month = o.month),
+			'coupons', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) - '{order_id,month}'::text[] ORDER BY c.coupon_issue_id), '[]')
+						FROM commerce_private.all_order_coupons c WHERE c.order_id = o.id AND c.month = o.month),
+			'payments', (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(p) - '{order_id,user_id,month}'::text[] ORDER BY p.id), '[]')
+						 FROM commerce_private.all_payments p WHERE p.order_id = o.id AND p.month = o.month)) ORDER BY o.id), '[]')
+	FROM commerce_private.all_orders o WHERE o.user_id = export_orders.user_id
 $$;
 COMMENT ON FUNCTION commerce_private.export_orders(bigint) IS
-	'the part of export_user() that is orders, with items, their history, coupons and payments';
+	'the part of export_user() that is orders, archived ones too, with items, their history, coupons and payments';
 
 CREATE FUNCTION commerce.export_user(user_id bigint)
 RETURNS jsonb
@@ -150,6 +150,11 @@ BEGIN
 	PERFORM commerce.revoke_coupon(c.id, erase_user.actor_id, erase_user.note)
 	FROM (SELECT i.id FROM commerce.coupon_issues i WHERE i.user_id = u.id AND i.status = 'ACTIVE' ORDER BY i.id) c;
 	UPDATE commerce.orders o
+	SET recipient_name = NULL, recipient_phone = NULL, recipient_address = NULL, recipient_memo = NULL, metadata = NULL
+	WHERE o.user_id = u.id
+	  AND pg_catalog.num_nonnulls(o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata) > 0;
+	-- after the others: one may have been archived meanwhile
+	UPDATE commerce_archive.orders o
 	SET recipient_name = NULL, recipient_phone = NULL, recipient_address = NULL, recipient_memo = NULL, metadata = NULL
 	WHERE o.user_id = u.id
 	  AND pg_catalog.num_nonnulls(o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata) > 0;

@@ -8,43 +8,44 @@ CREATE INDEX payments_refunds_idx ON commerce.payments (at) WHERE kind = 'REFUND
 
 -- What a coupon took off is by its own terms; the rest of a discount is the seller's own.
 CREATE FUNCTION commerce_private.item_discounts(
-	item commerce.order_items, OUT own_discounts bigint, OUT shop_discounts bigint)
+	item commerce_private.all_order_items, OUT own_discounts bigint, OUT shop_discounts bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT (item.unit_discount * item.quantity + item.order_discount_share - d.shop)::bigint, d.shop::bigint
 	FROM (SELECT coalesce(sum(CASE WHEN i.scope = 'PRODUCT'
 								   -- so much per unit, of all units that it was used for
-								   THEN c.discount / (SELECT sum(u.quantity) FROM commerce.order_items u
-													  WHERE u.order_id = item.order_id AND u.coupon_issue_id = i.id) * item.quantity
+								   THEN c.discount / (SELECT sum(u.quantity) FROM commerce_private.all_order_items u
+													  WHERE u.order_id = item.order_id AND u.month = item.month AND u.coupon_issue_id = i.id) * item.quantity
 								   ELSE item.order_discount_share END), 0) AS shop
-		  FROM commerce.order_coupons c JOIN commerce.coupon_issues i ON i.id = c.coupon_issue_id
-		  WHERE c.order_id = item.order_id AND i.kind <> 'FREE_SHIPPING' AND i.seller_id IS NULL
+		  FROM commerce_private.all_order_coupons c JOIN commerce.coupon_issues i ON i.id = c.coupon_issue_id
+		  WHERE c.order_id = item.order_id AND c.month = item.month AND i.kind <> 'FREE_SHIPPING' AND i.seller_id IS NULL
 			AND (i.scope <> 'PRODUCT' OR i.id = item.coupon_issue_id)) d
 $$;
-COMMENT ON FUNCTION commerce_private.item_discounts(commerce.order_items) IS
+COMMENT ON FUNCTION commerce_private.item_discounts(commerce_private.all_order_items) IS
 	'what was taken off an item, shipping apart: by instant discount, promotions and the seller''s coupons, and by the shop''s coupons';
 
-CREATE FUNCTION commerce_private.ships_free_by_shop(order_id bigint)
+CREATE FUNCTION commerce_private.ships_free_by_shop(item commerce_private.all_order_items)
 RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT EXISTS (SELECT FROM commerce.order_coupons c JOIN commerce.coupon_issues i ON i.id = c.coupon_issue_id
-				   WHERE c.order_id = ships_free_by_shop.order_id AND i.kind = 'FREE_SHIPPING' AND i.seller_id IS NULL)
+	SELECT EXISTS (SELECT FROM commerce_private.all_order_coupons c JOIN commerce.coupon_issues i ON i.id = c.coupon_issue_id
+				   WHERE c.order_id = item.order_id AND c.month = item.month AND i.kind = 'FREE_SHIPPING' AND i.seller_id IS NULL)
 $$;
-COMMENT ON FUNCTION commerce_private.ships_free_by_shop(bigint) IS 'whether the shop''s coupon, not a seller''s, paid for the shipping of an order';
+COMMENT ON FUNCTION commerce_private.ships_free_by_shop(commerce_private.all_order_items) IS 'whether the shop''s coupon, not a seller''s, paid for the shipping of an item''s order';
 
 -- Shipping comes back when the last of the items that share the fee is cancelled, or lost on the way.
-CREATE FUNCTION commerce_private.fee_came_back(fee commerce.order_items)
+CREATE FUNCTION commerce_private.fee_came_back(fee commerce_private.all_order_items)
 RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN pg_catalog.bool_and(i.status = 'CANCELLED' OR (i.status = 'RETURNED' AND i.lost)) THEN max(e.at) END
-	FROM commerce.order_items i
-	LEFT JOIN LATERAL (SELECT max(h.at) AS at FROM commerce.order_item_events h WHERE h.order_item_id = i.id AND h.event = i.status) e ON true
-	WHERE i.order_id = fee.order_id
+	FROM commerce_private.all_order_items i
+	LEFT JOIN LATERAL (SELECT max(h.at) AS at FROM commerce_private.all_order_item_events h
+					   WHERE h.order_item_id = i.id AND h.month = i.month AND h.event = i.status) e ON true
+	WHERE i.order_id = fee.order_id AND i.month = fee.month
 	  AND CASE WHEN fee.own_shipping OR i.own_shipping THEN i.line = fee.line ELSE i.seller_id IS NOT DISTINCT FROM fee.seller_id END
 $$;
-COMMENT ON FUNCTION commerce_private.fee_came_back(commerce.order_items) IS
+COMMENT ON FUNCTION commerce_private.fee_came_back(commerce_private.all_order_items) IS
 	'when the shipping fee that stands on an item was refunded; NULL: it was not';
 
 CREATE FUNCTION commerce_private.item_facts(from_time timestamptz, until_time timestamptz)
@@ -55,12 +56,12 @@ SET enable_seqscan = off
 AS $$
 	WITH ended AS MATERIALIZED (
 		SELECT commerce_private.local_date(e.at) AS day, CASE e.event WHEN 'CANCELLED' THEN 'CANCEL' ELSE 'RETURN' END AS fact, i AS item
-		FROM commerce.order_item_events e JOIN commerce.order_items i ON i.id = e.order_item_id
+		FROM commerce_private.all_order_item_events e JOIN commerce_private.all_order_items i ON i.id = e.order_item_id AND i.month = e.month
 		WHERE e.at >= from_time AND e.at < until_time
 		  AND (e.event = 'RETURNED' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT'))
 	), sold AS MATERIALIZED (
 		SELECT commerce_private.local_date(o.paid_at) AS day, i AS item
-		FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
+		FROM commerce_private.all_orders o JOIN commerce_private.all_order_items i ON i.order_id = o.id AND i.month = o.month
 		WHERE o.paid_at >= from_time AND o.paid_at < until_time
 	), goods AS (
 		SELECT 1 AS sign, s.day, (s.item).product_id, 'SALE' AS fact, s.item, 0::bigint AS deduction FROM sold s
@@ -70,8 +71,8 @@ AS $$
 		SELECT 1 AS sign, s.day, 'SALE' AS fact, s.item FROM sold s WHERE (s.item).shipping_fee > 0
 		UNION ALL
 		SELECT -1, commerce_private.local_date(b.at), 'CANCEL', f
-		FROM (SELECT DISTINCT (e.item).order_id FROM ended e) o
-		JOIN commerce.order_items f ON f.order_id = o.order_id AND f.shipping_fee > 0
+		FROM (SELECT DISTINCT (e.item).order_id, (e.item).month FROM ended e) o
+		JOIN commerce_private.all_order_items f ON f.order_id = o.order_id AND f.month = o.month AND f.shipping_fee > 0
 		CROSS JOIN LATERAL commerce_private.fee_came_back(f) b (at)
 		WHERE b.at >= from_time AND b.at < until_time
 	)
@@ -83,7 +84,7 @@ AS $$
 	SELECT (f.item).seller_id, f.day, (f.item).product_id, f.fact, 0, 0,
 		   CASE WHEN s.by_shop THEN 0 ELSE f.sign * (f.item).shipping_discount END,
 		   CASE WHEN s.by_shop THEN f.sign * (f.item).shipping_discount ELSE 0 END, f.sign * (f.item).shipping_fee, 0, 0
-	FROM fees f CROSS JOIN LATERAL commerce_private.ships_free_by_shop((f.item).order_id) s (by_shop)
+	FROM fees f CROSS JOIN LATERAL commerce_private.ships_free_by_shop(f.item) s (by_shop)
 $$;
 COMMENT ON FUNCTION commerce_private.item_facts(timestamptz, timestamptz) IS
 	'what was sold, cancelled and returned from one moment until just before another; what is undone has the opposite sign';
@@ -94,9 +95,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 	SELECT commerce_private.local_date(f.at), f.amount
-	FROM commerce.payments r
-	JOIN commerce.orders o ON o.id = r.order_id AND o.paid_at IS NOT NULL
-	LEFT JOIN commerce.payments p ON p.id = r.refund_of
+	FROM commerce_private.all_payments r
+	JOIN commerce_private.all_orders o ON o.id = r.order_id AND o.month = r.month AND o.paid_at IS NOT NULL
+	LEFT JOIN commerce_private.all_payments p ON p.id = r.refund_of AND p.month = r.month
 	-- a success after the failure adds to what the failure's day says, and takes nothing from it
 	CROSS JOIN LATERAL (VALUES (coalesce(r.requested_at, r.at), r.amount), (r.failed_at, -r.amount),
 							   (CASE WHEN r.failed_at IS NOT NULL AND r.status = 'COMPLETED' THEN r.at END, r.amount)) f (at, amount)

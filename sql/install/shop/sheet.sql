@@ -12,7 +12,7 @@ CREATE TABLE commerce.order_sheets (
 	payment_amount      bigint NOT NULL,
 	created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	expires_at          timestamptz NOT NULL,
-	consumed_order_id   bigint REFERENCES commerce.orders,
+	consumed_order_id   bigint,
 	CONSTRAINT order_sheets_payment_amount_check
 		CHECK (payment_amount = items_total - item_discount_total - order_discount + shipping_total)
 );
@@ -22,7 +22,7 @@ CREATE INDEX order_sheets_user_id_idx ON commerce.order_sheets (user_id, created
 CREATE INDEX order_sheets_created_at_idx ON commerce.order_sheets (created_at);
 COMMENT ON TABLE commerce.order_sheets IS 'quotes: lines and coupons with their prices, good until expires_at, used for at most one order';
 COMMENT ON COLUMN commerce.order_sheets.coupon_issue_ids IS 'the order''s coupons that were chosen';
-COMMENT ON COLUMN commerce.order_sheets.consumed_order_id IS 'the order that was made of it';
+COMMENT ON COLUMN commerce.order_sheets.consumed_order_id IS 'the order that was made of it, archived or not';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_sheets', '');
 
 CREATE TABLE commerce.order_sheet_items (

@@ -10,13 +10,13 @@ CREATE TABLE commerce_private.jobs (
 COMMENT ON TABLE commerce_private.jobs IS 'the extension''s periodic jobs; schedule_jobs() hands them to pg_cron';
 COMMENT ON COLUMN commerce_private.jobs.schedule IS 'cron expression';
 COMMENT ON COLUMN commerce_private.jobs.function IS 'name of a function of schema commerce, which answers how many rows it wrote';
-COMMENT ON COLUMN commerce_private.jobs.max_rows IS 'its argument max_rows; NULL: its default, or it has none';
+COMMENT ON COLUMN commerce_private.jobs.max_rows IS 'its argument max_rows: the size of a batch, one after another until nothing is left to do; NULL: it is called once';
 INSERT INTO commerce_private.jobs (name, schedule, function, max_rows, purpose) VALUES
 	('popular-products', '* * * * *', 'refresh_popular_products', NULL, 'ranks the best sellers'),
-	('expire-coupons', '* * * * *', 'expire_coupons', NULL, 'marks overdue coupons, with their events'),
-	('purge-idempotency-keys', '7 * * * *', 'purge_idempotency_keys', 1000000, 'deletes keys older than 24 hours'),
-	('expire-pending-orders', '* * * * *', 'expire_pending_orders', NULL, 'cancels orders whose time to pay is over'),
-	('purge-order-sheets', '17 * * * *', 'purge_order_sheets', 1000000, 'deletes order sheets older than 30 days'),
+	('expire-coupons', '* * * * *', 'expire_coupons', 1000, 'marks overdue coupons, with their events'),
+	('purge-idempotency-keys', '7 * * * *', 'purge_idempotency_keys', 10000, 'deletes keys older than 24 hours'),
+	('expire-pending-orders', '* * * * *', 'expire_pending_orders', 1000, 'cancels orders whose time to pay is over'),
+	('purge-order-sheets', '17 * * * *', 'purge_order_sheets', 10000, 'deletes order sheets older than 30 days'),
 	('fold', '* * * * *', 'fold', NULL, 'folds the journals of stock and coupons');
 
 CREATE TABLE commerce_private.job_runs (
@@ -47,7 +47,7 @@ $$;
 COMMENT ON FUNCTION commerce_private.is_job_function(text) IS
 	'whether there is a function of the extension with this name that takes at most max_rows and answers a number';
 
-CREATE FUNCTION commerce_private.run_job(name text)
+CREATE FUNCTION commerce_private.run_batch(name text, goes_on boolean)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,13 +58,13 @@ DECLARE
 	written bigint;
 	failure text;
 BEGIN
-	PERFORM commerce_private.check_text('name', run_job.name);
-	IF run_job.name IS NULL THEN
+	PERFORM commerce_private.check_text('name', run_batch.name);
+	IF run_batch.name IS NULL THEN
 		PERFORM commerce_private.raise_invalid('name', 'must not be null');
 	END IF;
-	SELECT * INTO job FROM commerce_private.jobs j WHERE j.name = run_job.name;
+	SELECT * INTO job FROM commerce_private.jobs j WHERE j.name = run_batch.name;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('job', run_job.name);
+		PERFORM commerce_private.raise_not_found('job', run_batch.name);
 	END IF;
 	IF NOT commerce_private.try_lock_job(job.name) THEN
 		RETURN NULL;
@@ -88,7 +88,9 @@ BEGIN
 			CASE WHEN failure IS NULL THEN 0 ELSE 1 END, failure,
 			CASE WHEN failure IS NOT NULL THEN pg_catalog.clock_timestamp() END)
 	ON CONFLICT (name) DO UPDATE
-	SET started_at = EXCLUDED.started_at, finished_at = EXCLUDED.finished_at, rows = EXCLUDED.rows,
+	SET started_at = CASE WHEN run_batch.goes_on THEN r.started_at ELSE EXCLUDED.started_at END,
+		finished_at = EXCLUDED.finished_at,
+		rows = EXCLUDED.rows + CASE WHEN run_batch.goes_on THEN coalesce(r.rows, 0) ELSE 0 END,
 		failures = r.failures + EXCLUDED.failures,
 		last_error = coalesce(EXCLUDED.last_error, r.last_error),
 		last_error_at = coalesce(EXCLUDED.last_error_at, r.last_error_at);
@@ -98,8 +100,17 @@ BEGIN
 	RETURN written;
 END
 $$;
+COMMENT ON FUNCTION commerce_private.run_batch(text, boolean) IS
+	'runs a job of commerce_private.jobs, or a batch of one that is done in batches (goes_on: not its first), and records how it went; returns the rows it wrote, NULL when it failed or is running already. What says that the server is in trouble (SQLSTATE 53, 57, 58, XX) is raised and not recorded. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.run_job(name text)
+RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.run_batch(run_job.name, false)
+$$;
 COMMENT ON FUNCTION commerce_private.run_job(text) IS
-	'runs a job of commerce_private.jobs and records how it went; returns the rows it wrote, NULL when it failed or is running already. What says that the server is in trouble (SQLSTATE 53, 57, 58, XX) is raised and not recorded. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'runs a job, or one batch of it, as run_batch() does, in the caller''s transaction. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.try_lock_job(name text)
 RETURNS boolean
@@ -107,6 +118,32 @@ LANGUAGE C VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'commerce_try_lock_job';
 COMMENT ON FUNCTION commerce_private.try_lock_job(text) IS
 	'takes a job''s lock until the transaction ends, or answers false when another session has it';
+
+CREATE FUNCTION commerce_private.is_batched(name text)
+RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT j.max_rows IS NOT NULL FROM commerce_private.jobs j WHERE j.name = is_batched.name
+$$;
+COMMENT ON FUNCTION commerce_private.is_batched(text) IS 'whether a job is done batch by batch';
+
+-- One that commits can neither have its owner's rights nor settings of its own: it runs as the caller, in READ COMMITTED
+-- or whatever the caller has, and names all it calls in full.
+CREATE PROCEDURE commerce_private.run_batches(name text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	written bigint := commerce_private.run_batch(run_batches.name, false);
+BEGIN
+	COMMIT;
+	WHILE written OPERATOR(pg_catalog.>) 0 AND commerce_private.is_batched(run_batches.name) LOOP
+		written := commerce_private.run_batch(run_batches.name, true);
+		COMMIT;
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE commerce_private.run_batches(text) IS
+	'runs a job, batch by batch with a commit after each, until nothing is left to do. For pg_cron, or CALL by hand; not in a transaction. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.require_cron()
 RETURNS void
@@ -118,9 +155,9 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				  HINT = CASE
 					  WHEN coalesce(pg_catalog.current_setting('cron.database_name', true), '') = '' THEN
-						  'Set shared_preload_libraries = ''pg_cron'' and cron.database_name to this database, restart the server, and run CREATE EXTENSION pg_cron. Everything else works without it; SELECT commerce_private.run_job(name) runs a job by hand.'
+						  'Set shared_preload_libraries = ''pg_cron'' and cron.database_name to this database, restart the server, and run CREATE EXTENSION pg_cron. Everything else works without it; CALL commerce_private.run_batches(name) runs a job by hand.'
 					  WHEN pg_catalog.current_setting('cron.database_name') <> pg_catalog.current_database() THEN
-						  pg_catalog.format('pg_cron serves database "%s": set cron.database_name to this database and restart the server, or schedule SELECT commerce_private.run_job(name) there with cron.schedule_in_database().',
+						  pg_catalog.format('pg_cron serves database "%s": set cron.database_name to this database and restart the server, or schedule CALL commerce_private.run_batches(name) there with cron.schedule_in_database().',
 							  pg_catalog.current_setting('cron.database_name'))
 					  ELSE 'Run CREATE EXTENSION pg_cron.'
 				  END;
@@ -140,7 +177,7 @@ BEGIN
 	PERFORM commerce_private.require_cron();
 	FOR job IN SELECT * FROM commerce_private.jobs j ORDER BY j.name LOOP
 		EXECUTE 'SELECT cron.schedule($1, $2, $3)'
-			USING 'commerce ' || job.name, job.schedule, pg_catalog.format('SELECT commerce_private.run_job(%L)', job.name);
+			USING 'commerce ' || job.name, job.schedule, pg_catalog.format('CALL commerce_private.run_batches(%L)', job.name);
 		scheduled := scheduled + 1;
 	END LOOP;
 	RETURN scheduled;
