@@ -65,6 +65,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	api/grants \
 	api/openapi \
 	api/pages \
+	base/dumps \
 	base/privileges)
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
 DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))

@@ -155,7 +155,7 @@ SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') AS has_cron \
 SELECT commerce.schedule_jobs() AS scheduled \gset
 \echo :scheduled jobs are scheduled; those of this minute run when it ends.
 \else
-\echo pg_cron is not here. A job runs by hand with SELECT commerce_private.run_job(name).
+\echo pg_cron is not here. A job runs by hand with CALL commerce_private.run_batches(name).
 \endif
 SELECT name, schedule, purpose FROM commerce.job_status ORDER BY name;
 

@@ -266,6 +266,17 @@ SELECT commerce.import_coupon_issue('{"user_id": 3, "coupon_id": 1, "expires_at"
 -- [check_invariants]
 SELECT * FROM commerce.check_invariants();
 
+-- [scrub_books]
+SELECT commerce.scrub_books();
+SELECT ended_at, pieces, found FROM commerce.scrub;
+
+-- [archive]
+SELECT commerce.archive();
+
+-- [dump_extras]
+ALTER TABLE commerce.orders ADD COLUMN gift boolean;
+SELECT commerce.dump_extras(before_data => true);
+
 -- [fold quiet]
 SELECT commerce.fold();
 

@@ -212,7 +212,7 @@ function showStatus(s) {
 	const byWorker = r => r.state === 'NEVER' && ['WORKING', 'IDLE'].includes(s.worker) && ['fold', 'expire-pending-orders'].includes(r.name);
 	table('jobs', s.jobs, [
 		['name', r => r.name, 'long'], ['state', r => byWorker(r) ? t.byWorker : t.states[r.state] ?? r.state, r => byWorker(r) ? '' : { OVERDUE: 'bad', FAILED: 'bad', NEVER: 'warning' }[r.state]], ['schedule', r => r.schedule, 'time'],
-		['lastRun', r => when(r.last_finished_at), 'time'], ['rows', r => number(r.last_rows), 'number'], ['failures', r => number(r.failures), 'number'],
+		['lastRun', r => when(r.last_finished_at), 'time'], ['rows', r => number(r.last_rows), 'number'], ['backlog', r => r.backlog === null ? '–' : number(r.backlog), 'number'], ['failures', r => number(r.failures), 'number'],
 		['lastError', r => r.last_error ? `${when(r.last_error_at)} · ${r.last_error}` : '–', 'long']]);
 	list('escrow', [[t.counters, number(s.escrow.counters)], [t.inFlight, number(s.escrow.in_flight)], [t.waiters, number(s.escrow.waiters), s.escrow.waiters ? 'warning' : '']]);
 }

@@ -20,7 +20,7 @@ const texts = {
 		counters: 'counters', inFlight: 'units in flight', waiters: 'sessions that wait',
 		kind: 'what', count: 'how many', oldest: 'the oldest', product: 'product', seller: 'seller', stock: 'left', lasts: 'lasts', units: 'units', price: 'price now',
 		name: 'name', state: 'state', destination: 'to', lag: 'events behind', late: 'late by', parked: 'tried again', dead: 'dead letters', lastSuccess: 'last delivery', lastError: 'last error',
-		schedule: 'schedule', lastRun: 'last run', rows: 'rows', failures: 'failures since ever',
+		schedule: 'schedule', lastRun: 'last run', rows: 'rows', backlog: 'left to do', failures: 'failures since ever',
 		nothing: 'nothing', none: 'none', shop: 'the shop itself', soldOut: 'sold out', upTo: n => `${n} or more`, days: n => `${n} days`, most: 'most', latest: 'latest',
 		minuteOf: (n, time) => `${n} orders at ${time}`, dayOf: (n, day) => `${n} units on ${day}`,
 		kinds: {
@@ -39,6 +39,9 @@ const texts = {
 		since: time => `since ${time}`,
 		problem: {
 			REBASING: () => ['Data that came from another server is being made this one\'s own: orders are refused until then.', 'It goes on by itself; the server\'s log tells how far it is.'],
+			BOOKS_WRONG: p => [`The books are wrong: ${p.subject}.`, 'SELECT * FROM commerce.scrub says where.'],
+			FOREIGN_COLUMNS: p => [`Columns that are not commerce's: ${p.subject}.`, 'A dump cannot be restored without them: docs/dumps.md.'],
+			EMPTY_PUBLICATIONS: p => [`Publications publish nothing: ${p.subject}.`, 'After a restore their tables have to be added again: docs/dumps.md.'],
 			JOBS_OVERDUE: p => [`${p.count} jobs are overdue: ${p.subject}.`, 'Does pg_cron run, and can it connect? Its table cron.job_run_details says so. SELECT commerce.schedule_jobs() puts the jobs right.'],
 			JOB_FAILED: p => [`Job ${p.subject} failed: ${p.detail}`, 'It is tried again at its next time. The server\'s log has more.'],
 			JOBS_NOT_SCHEDULED: p => [`${p.count} jobs have never run: ${p.subject}.`, 'SELECT commerce.schedule_jobs() hands them to pg_cron.'],
@@ -74,7 +77,7 @@ const texts = {
 		counters: '카운터', inFlight: '처리 중인 수량', waiters: '기다리는 세션',
 		kind: '종류', count: '건수', oldest: '가장 오래된 것', product: '상품', seller: '판매자', stock: '남은 수량', lasts: '남은 기간', units: '판매 수량', price: '지금 가격',
 		name: '이름', state: '상태', destination: '보내는 곳', lag: '밀린 이벤트', late: '지연', parked: '재시도 중', dead: '포기한 이벤트', lastSuccess: '마지막 전달', lastError: '마지막 오류',
-		schedule: '주기', lastRun: '마지막 실행', rows: '행', failures: '누적 실패',
+		schedule: '주기', lastRun: '마지막 실행', rows: '행', backlog: '남은 작업', failures: '누적 실패',
 		nothing: '없음', none: '없음', shop: '상점 직영', soldOut: '품절', upTo: n => `${n}+`, days: n => `${n}일`, most: '최대', latest: '최근',
 		minuteOf: (n, time) => `${time} 주문 ${n}건`, dayOf: (n, day) => `${day} ${n}개`,
 		kinds: {
@@ -93,6 +96,9 @@ const texts = {
 		since: time => `${time}부터`,
 		problem: {
 			REBASING: () => ['다른 서버에서 온 데이터를 이 서버의 것으로 만드는 중입니다. 끝날 때까지 주문을 받지 않습니다.', '저절로 진행됩니다. 서버 로그에 진행 상황이 있습니다.'],
+			BOOKS_WRONG: p => [`장부가 맞지 않습니다: ${p.subject}.`, 'SELECT * FROM commerce.scrub에서 위치를 확인하세요.'],
+			FOREIGN_COLUMNS: p => [`commerce의 것이 아닌 열이 있습니다: ${p.subject}.`, '덤프를 복원하려면 이 열이 필요합니다: docs/dumps.md.'],
+			EMPTY_PUBLICATIONS: p => [`게시하는 테이블이 없는 publication: ${p.subject}.`, '복원한 뒤에는 테이블을 다시 추가해야 합니다: docs/dumps.md.'],
 			JOBS_OVERDUE: p => [`작업 ${p.count}개가 제때 실행되지 않았습니다: ${p.subject}.`, 'pg_cron이 작동하고 접속할 수 있나요? cron.job_run_details에 나옵니다. SELECT commerce.schedule_jobs()가 작업을 다시 등록합니다.'],
 			JOB_FAILED: p => [`작업 ${p.subject}이(가) 실패했습니다: ${p.detail}`, '다음 차례에 다시 합니다. 서버 로그에 더 있습니다.'],
 			JOBS_NOT_SCHEDULED: p => [`작업 ${p.count}개가 한 번도 실행되지 않았습니다: ${p.subject}.`, 'SELECT commerce.schedule_jobs()가 pg_cron에 등록합니다.'],

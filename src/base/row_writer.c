@@ -10,7 +10,7 @@
  * Two kinds of trigger are left out.  Checks of the extension's own foreign keys: no key that is referred to is
  * changed here, and every reference that is written is to a row that the same transaction has read, locked or written, and a row that is
  * referred to cannot go away meanwhile, since deleting it takes the gate, which the transaction holds
- * (gate.h).  To check it all the same would lock the row of a popular product for each of its orders.
+ * (gate.h), or, of what is archived, the lock of the order's row, which it holds, too.  To check it all the same would lock the row of a popular product for each of its orders.
  * And the gate's own triggers, which are there for everybody else's writes.
  *
  * The caller has refused read-only transactions (gate_enter) before anything else.

@@ -31,7 +31,7 @@ function well(s) {
   s.worker = 'WORKING';
   s.horizon = null;
   for (const w of s.waiting) Object.assign(w, { count: 0, oldest: null });
-  s.jobs.forEach((j) => Object.assign(j, { state: 'OK', last_finished_at: minutes(0, 20), last_rows: 3, failures: 0, last_error: null, last_error_at: null }));
+  s.jobs.forEach((j) => Object.assign(j, { state: 'OK', last_finished_at: minutes(0, 20), last_rows: 3, backlog: 0, failures: 0, last_error: null, last_error_at: null }));
   Object.assign(s, { subscriptions: [], popular_products: [], running_out: [], sheets: { last_hour: 0, ordered: 0 } });
   Object.assign(s.orders, { since: minutes(59), placed: 0, paid: 0, won: 0, refunded: 0, per_minute: Array(60).fill(0) });
   s.units_per_day.forEach((d) => { d.units = 0; });

@@ -276,7 +276,7 @@ INSERT INTO tap.same
 	UNION ALL
 	SELECT 'an order in full: ' || m.what, m.view, tap.fields(jsonb_path_query_first(d.schema, m.path::jsonpath), m.parent, m.own)
 	FROM (SELECT commerce_private.openapi()->'components'->'schemas'->'order_in_full') d (schema)
-	CROSS JOIN (VALUES ('order', 'orders', '$', '{}'::text[], '{items,coupons,payments}'::text[]), ('items', 'order_items', '$.properties.items.items', '{order_id}', '{history}'),
+	CROSS JOIN (VALUES ('order', 'orders', '$', '{}'::text[], '{items,coupons,payments,archived_at}'::text[]), ('items', 'order_items', '$.properties.items.items', '{order_id}', '{history}'),
 		('history', 'order_item_events', '$.properties.items.items.properties.history.items', '{order_item_id}', '{}'),
 		('coupons', 'order_coupons', '$.properties.coupons.items', '{order_id}', '{}'), ('payments', 'payments', '$.properties.payments.items', '{order_id}', '{}')) m (what, view, path, parent, own)
 	UNION ALL

@@ -23,7 +23,7 @@ SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('commerce'::regnamespac
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
   AND (p.prosecdef OR l.lanname IN ('plpgsql', 'sql'))
-  AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
+  AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false) AND p.prokind <> 'p'
 ORDER BY 1;
 
 -- definer functions that are private: only these are called by others than the extension, which has the owner's rights already

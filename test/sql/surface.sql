@@ -79,14 +79,14 @@ UNION ALL SELECT 'elsewhere', pg_describe_object(d.classid, d.objid, 0) FROM pg_
 LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE x.extname = 'commerce' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-  AND coalesce(c.relnamespace, p.pronamespace, 'commerce'::regnamespace) NOT IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
+  AND coalesce(c.relnamespace, p.pronamespace, 'commerce'::regnamespace) NOT IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_archive'::regnamespace, 'commerce_api'::regnamespace)
 ORDER BY 1, 2;
 
 -- tables and sequences that a dump leaves out: what the extension itself fills, and what never holds a row
 SELECT c.oid::regclass AS not_dumped FROM pg_class c
 WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.relkind IN ('r', 'S')
   AND c.oid NOT IN (SELECT unnest(x.extconfig) FROM pg_extension x WHERE x.extname = 'commerce')
-  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions')
+  AND c.relname NOT IN ('gate', 'jobs', 'event_types', 'order_item_transitions', 'own_parts')
   AND (c.relname !~ '^api_' OR c.relname = 'api_roles')
 ORDER BY 1;
 

@@ -32,7 +32,7 @@ my $jobs = $node->safe_psql('shop', 'SELECT count(*) FROM commerce_private.jobs'
 is($node->safe_psql('shop', 'SELECT commerce.schedule_jobs()'), $jobs, 'all jobs are scheduled');
 is($node->safe_psql('shop', 'SELECT commerce.schedule_jobs()'), $jobs, 'and again');
 is($node->safe_psql('shop', 'SELECT count(*) FROM cron.job'), $jobs, 'which schedules none twice');
-is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job WHERE database = 'shop' AND active AND command LIKE 'SELECT commerce_private.run_job(%)'}), $jobs,
+is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job WHERE database = 'shop' AND active AND command LIKE 'CALL commerce_private.run_batches(%)'}), $jobs,
 	'in this database, as jobs of the table');
 $node->safe_psql('shop', q{UPDATE cron.job SET schedule = '0 0 1 1 *' WHERE jobname = 'commerce fold'});
 $node->safe_psql('shop', 'SELECT commerce.schedule_jobs()');

@@ -24,6 +24,7 @@ AS $$
 	CROSS JOIN (SELECT coalesce(sum(s.bytes), 0) AS bytes,
 					   count(*) FILTER (WHERE s.held_by IS NOT NULL AND s.retained_until < pg_catalog.statement_timestamp()) AS held
 				FROM commerce.outbox_segments s) s
+	CROSS JOIN (SELECT max(s.ended_at) AS ended_at, coalesce(sum(pg_catalog.jsonb_array_length(s.found)), 0) AS found FROM commerce.scrub s) b
 	CROSS JOIN LATERAL (VALUES
 		('commerce_era', o.era),
 		('commerce_rebasing', o.rebasing),
@@ -36,6 +37,8 @@ AS $$
 		('commerce_escrow_waiting_sessions', e.waiters),
 		('commerce_escrow_loads', e.loads),
 		('commerce_escrow_evictions_total', e.evictions),
+		('commerce_scrub_last_round_timestamp_seconds', extract(epoch FROM b.ended_at)),
+		('commerce_scrub_found', b.found),
 		('commerce_outbox_bytes', s.bytes),
 		('commerce_outbox_held_segments', s.held)) AS m (name, value)
 $$;
@@ -53,6 +56,7 @@ AS $$
 	CROSS JOIN LATERAL (VALUES
 		('commerce_job_last_finished_timestamp_seconds', extract(epoch FROM j.last_finished_at)),
 		('commerce_job_last_rows', j.last_rows),
+		('commerce_job_backlog', j.backlog),
 		('commerce_job_failures_total', coalesce(j.failures, 0)),
 		('commerce_job_failed', (j.state = 'FAILED')::int),
 		('commerce_job_overdue', (j.state = 'OVERDUE' AND w.state IS NULL)::int)) AS m (name, value)
@@ -153,7 +157,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	views CONSTANT regclass[] := '{commerce.job_status,commerce.maintenance,commerce.escrow,commerce.horizon,commerce.subscription_status,commerce.outbox_segments}'::regclass[];
+	views CONSTANT regclass[] := '{commerce.job_status,commerce.maintenance,commerce.escrow,commerce.horizon,commerce.subscription_status,commerce.outbox_segments,commerce.scrub}'::regclass[];
 BEGIN
 	PERFORM commerce_private.require_role(grant_monitor.role);
 	PERFORM commerce_private.close_row_types();
@@ -164,4 +168,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.grant_monitor(regrole) IS
-	'lets a monitoring role call metrics() and read job_status, maintenance, escrow, horizon, subscription_status and outbox_segments, and nothing of the shop''s data; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'lets a monitoring role call metrics() and read job_status, maintenance, escrow, horizon, subscription_status, outbox_segments and scrub, and nothing of the shop''s data; for the owner of the extension. revoke_app() takes it back. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';

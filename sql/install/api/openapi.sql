@@ -228,7 +228,7 @@ AS $$
 				'stock', n.number, 'units_sold', n.number, 'lasts_days', '{"type": "number"}'::jsonb))),
 		'sheets', commerce_private.api_object(pg_catalog.jsonb_build_object('last_hour', n.number, 'ordered', n.number)),
 		'jobs', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.job_status',
-			'{name,state,schedule,last_finished_at,last_rows,failures,last_error,last_error_at}'))),
+			'{name,state,schedule,last_finished_at,last_rows,backlog,failures,last_error,last_error_at}'))),
 		'worker', n.string || n.nullable || '{"description": "state of the maintenance worker here; null: there is none"}',
 		'subscriptions', commerce_private.api_array(commerce_private.api_object(commerce_private.api_row_properties('commerce.subscription_status',
 			'{name,state,destination,lag_events,lag_seconds,parked,dead_letters,paused_at,pause_reason,last_success_at,last_error,last_error_at}'))),

@@ -162,6 +162,15 @@ AS $$
 	)
 	SELECT 'REBASING', true, NULL, NULL::bigint, o.recorded_at, NULL FROM commerce_private.origin o WHERE o.rebase_mark IS NOT NULL
 	UNION ALL
+	SELECT 'BOOKS_WRONG', true, pg_catalog.string_agg(DISTINCT f.invariant, ', '), count(*), max(s.started_at), NULL
+	FROM commerce.scrub s CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(s.found) AS f (invariant text) HAVING count(*) > 0
+	UNION ALL
+	SELECT 'FOREIGN_COLUMNS', false, pg_catalog.string_agg(f.relation || '.' || f.name, ', '), count(*), NULL, NULL
+	FROM commerce_private.foreign_columns f HAVING count(*) > 0
+	UNION ALL
+	SELECT 'EMPTY_PUBLICATIONS', false, pg_catalog.string_agg(p.name, ', ' ORDER BY p.name), count(*), NULL, NULL
+	FROM commerce_private.empty_publications p HAVING count(*) > 0
+	UNION ALL
 	SELECT 'JOBS_OVERDUE', true, pg_catalog.string_agg(j.name, ', ' ORDER BY j.name), count(*), max(j.last_finished_at), NULL
 	FROM job j WHERE j.state = 'OVERDUE' HAVING count(*) > 0
 	UNION ALL
@@ -207,7 +216,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	jobs jsonb := (SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(j) ORDER BY j.name), '[]')
-				   FROM (SELECT t.name, t.state, t.schedule, t.last_finished_at, t.last_rows, t.failures, t.last_error, t.last_error_at
+				   FROM (SELECT t.name, t.state, t.schedule, t.last_finished_at, t.last_rows, t.backlog, t.failures, t.last_error, t.last_error_at
 						 FROM commerce.job_status t) j);
 	worker text := (SELECT m.state FROM commerce.maintenance m WHERE m.database = pg_catalog.current_database());
 	subscriptions jsonb := commerce_private.status_of_subscriptions();

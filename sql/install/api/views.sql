@@ -204,7 +204,7 @@ CREATE VIEW commerce_api.order_sheet_items WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.order_sheet_items IS 'priced lines of the caller''s order sheets; for an administrator all';
 
 CREATE VIEW commerce_api.job_status WITH (security_invoker = true) AS
-	SELECT j.name, j.purpose, j.schedule, j.last_started_at::commerce_api.moment AS last_started_at, j.last_finished_at::commerce_api.moment AS last_finished_at, j.last_rows, j.failures,
+	SELECT j.name, j.purpose, j.schedule, j.last_started_at::commerce_api.moment AS last_started_at, j.last_finished_at::commerce_api.moment AS last_finished_at, j.last_rows, j.backlog, j.failures,
 		   j.last_error, j.last_error_at::commerce_api.moment AS last_error_at, j.state
 	FROM commerce.job_status j
 	WHERE (SELECT commerce_private.current_admin());

@@ -72,6 +72,7 @@ BEGIN
 		 WHERE f.oid IN (SELECT commerce_private.view_functions(views))
 			OR f.pronamespace = 'commerce'::regnamespace AND f.prokind = 'f' AND f.proname <> ALL (ARRAY[
 			   'archive',
+			   'dump_extras',
 			   'fold',
 			   'grant_api',
 			   'grant_app',

@@ -459,12 +459,9 @@ AS $$
 DECLARE
 	other record;
 BEGIN
-	SELECT a.attrelid::regclass AS relation, a.attname AS name INTO other
-	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-	WHERE c.relnamespace = 'commerce'::regnamespace
-	  AND c.relname = ANY ('{orders,order_items,order_item_events,order_coupons,payments,shipments}')
-	  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute b
-					  WHERE b.attrelid = pg_catalog.to_regclass('commerce_archive.' || c.relname) AND b.attname = a.attname AND NOT b.attisdropped)
+	SELECT f.relation, f.name INTO other FROM commerce_private.foreign_columns f
+	WHERE f.relation IN ('commerce.orders'::regclass, 'commerce.order_items', 'commerce.order_item_events', 'commerce.order_coupons',
+						 'commerce.payments', 'commerce.shipments')
 	LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'column % of table % is not commerce''s: the archive would lose it', other.name, other.relation

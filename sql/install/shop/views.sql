@@ -51,13 +51,44 @@ CREATE VIEW commerce.coupon_list AS
 				  FROM commerce_private.quota_left t WHERE t.coupon_id = c.id) q ON true;
 COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be issued, and their status';
 
+-- Each is found by an index, and counting ends early.
+CREATE FUNCTION commerce_private.job_backlog(name text)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+	now timestamptz := pg_catalog.statement_timestamp();
+BEGIN
+	RETURN CASE job_backlog.name
+		WHEN 'archive' THEN (SELECT count(*) FROM commerce_private.find_archivable(0, commerce_private.archive_before(), 1000))
+		WHEN 'confirm-delivered-items' THEN (SELECT count(*) FROM (
+			SELECT FROM commerce.order_items i
+			WHERE (i.status = 'DELIVERED' OR i.status = 'EXCHANGED')
+			  AND i.delivered_at <= now - commerce_private.setting('commerce.auto_confirm_after')::interval LIMIT 10000) b)
+		WHEN 'expire-coupons' THEN (SELECT count(*) FROM (
+			SELECT FROM commerce.coupon_issues i WHERE i.status = 'ACTIVE' AND i.expires_at <= now LIMIT 10000) b)
+		WHEN 'expire-pending-orders' THEN (SELECT count(*) FROM (
+			(SELECT FROM commerce.orders o WHERE o.status = 'PENDING_PAYMENT' AND o.expires_at <= now LIMIT 10000)
+			UNION ALL
+			(SELECT FROM commerce.payments p WHERE p.kind = 'CHARGE' AND p.status = 'REQUESTED' AND p.expires_at <= now LIMIT 10000)) b)
+		WHEN 'purge-idempotency-keys' THEN (SELECT count(*) FROM (
+			SELECT FROM commerce_private.idempotency_keys k WHERE k.created_at < now - interval '24 hours' LIMIT 10000) b)
+		WHEN 'purge-order-sheets' THEN (SELECT count(*) FROM (
+			SELECT FROM commerce.order_sheets s
+			WHERE s.created_at < now - interval '30 days' AND s.expires_at < now LIMIT 10000) b) END;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.job_backlog(text) IS
+	'what is due for a job and not done yet, counted up to 10 000, for the archive up to 1 000; NULL: it is not counted';
+
 CREATE VIEW commerce.job_status AS
 	SELECT j.name, j.purpose, j.schedule, r.started_at AS last_started_at, r.finished_at AS last_finished_at,
 		   r.rows AS last_rows, r.failures, r.last_error, r.last_error_at,
 		   CASE WHEN r.name IS NULL THEN 'NEVER'
 				WHEN r.finished_at < pg_catalog.statement_timestamp() - 2 * p.period - interval '2 minutes' THEN 'OVERDUE'
 				WHEN r.last_error_at >= r.started_at THEN 'FAILED'
-				ELSE 'OK' END AS state
+				ELSE 'OK' END AS state,
+		   commerce_private.job_backlog(j.name) AS backlog
 	FROM commerce_private.jobs j
 	LEFT JOIN commerce_private.job_runs r ON r.name = j.name
 	CROSS JOIN LATERAL (SELECT CASE WHEN j.schedule LIKE '* * %' THEN interval '1 minute'
@@ -65,5 +96,6 @@ CREATE VIEW commerce.job_status AS
 									WHEN j.schedule LIKE '% * * * *' THEN interval '1 hour' ELSE interval '1 day' END AS period) p;
 COMMENT ON VIEW commerce.job_status IS 'the periodic jobs, when each ran last, and its last error';
 COMMENT ON COLUMN commerce.job_status.failures IS 'since ever; last_error stays when later runs succeed';
+COMMENT ON COLUMN commerce.job_status.backlog IS 'what is due and not done yet, counted up to 10 000, for the archive up to 1 000; NULL: it is not counted';
 COMMENT ON COLUMN commerce.job_status.state IS
 	'OK; FAILED: the last run; OVERDUE: it ended more than two periods and two minutes ago; NEVER: it has not run yet';
