@@ -18,7 +18,7 @@ CREATE VIEW commerce_private.parts AS
 		JOIN pg_catalog.pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'commerce'
 		WHERE c.relkind IN ('r', 'p')
 	)
-	SELECT m.relation::regclass AS relation, 'column' AS kind, a.attname::text AS name,
+	SELECT m.relation::regclass AS relation, 'column' AS kind, a.attname::text COLLATE "default" AS name,
 		   pg_catalog.format('ALTER TABLE %s ADD COLUMN %I %s%s%s%s', m.relation::regclass, a.attname,
 			   pg_catalog.format_type(a.atttypid, a.atttypmod),
 			   CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END,
@@ -30,23 +30,23 @@ CREATE VIEW commerce_private.parts AS
 	JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 	LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 	UNION ALL
-	SELECT m.relation::regclass, 'index', c.relname::text, pg_catalog.pg_get_indexdef(i.indexrelid)
+	SELECT m.relation::regclass, 'index', c.relname::text COLLATE "default", pg_catalog.pg_get_indexdef(i.indexrelid)
 	FROM member m JOIN pg_catalog.pg_index i ON i.indrelid = m.relation JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x'))
 	UNION ALL
-	SELECT m.relation::regclass, 'constraint', o.conname::text,
+	SELECT m.relation::regclass, 'constraint', o.conname::text COLLATE "default",
 		   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', m.relation::regclass, o.conname, pg_catalog.pg_get_constraintdef(o.oid))
 	FROM member m JOIN pg_catalog.pg_constraint o ON o.conrelid = m.relation AND o.contype <> 'n'
 	UNION ALL
-	SELECT m.relation::regclass, 'trigger', g.tgname::text, pg_catalog.pg_get_triggerdef(g.oid)
+	SELECT m.relation::regclass, 'trigger', g.tgname::text COLLATE "default", pg_catalog.pg_get_triggerdef(g.oid)
 	FROM member m JOIN pg_catalog.pg_trigger g ON g.tgrelid = m.relation AND NOT g.tgisinternal
 	UNION ALL
-	SELECT m.relation::regclass, 'trigger state', g.tgname::text || ' ' || g.tgenabled::text,
+	SELECT m.relation::regclass, 'trigger state', (g.tgname::text || ' ' || g.tgenabled::text) COLLATE "default",
 		   pg_catalog.format('ALTER TABLE %s %s TRIGGER %I', m.relation::regclass,
 			   CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, g.tgname)
 	FROM member m JOIN pg_catalog.pg_trigger g ON g.tgrelid = m.relation AND NOT g.tgisinternal
 	UNION ALL
-	SELECT m.relation::regclass, 'policy', p.polname::text,
+	SELECT m.relation::regclass, 'policy', p.polname::text COLLATE "default",
 		   pg_catalog.format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, m.relation::regclass,
 			   CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
 			   CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
@@ -74,7 +74,7 @@ CREATE VIEW commerce_private.parts AS
 				   ELSE 'DEFAULT' END)
 	FROM member m WHERE m.relkind = 'r'
 	UNION ALL
-	SELECT m.relation::regclass, 'publication', p.pubname::text,
+	SELECT m.relation::regclass, 'publication', p.pubname::text COLLATE "default",
 		   pg_catalog.format('ALTER PUBLICATION %I ADD TABLE %s%s%s', p.pubname, m.relation::regclass,
 			   ' (' || (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
 						WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])) || ')',
@@ -120,7 +120,7 @@ COMMENT ON FUNCTION commerce.dump_extras(boolean) IS
 	'statements for psql that make again what pg_dump leaves out of commerce''s tables and of the database: before_data true: columns, which a restored dump needs before its rows; false: indexes, constraints, triggers, policies, storage parameters, members of publications, settings of the database, and grant_api(). docs/dumps.md says when';
 
 CREATE VIEW commerce_private.empty_publications AS
-	SELECT p.pubname AS name FROM pg_catalog.pg_publication p
+	SELECT p.pubname::text COLLATE "default" AS name FROM pg_catalog.pg_publication p
 	WHERE NOT p.puballtables AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid)
 	  AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_namespace n WHERE n.pnpubid = p.oid);
 COMMENT ON VIEW commerce_private.empty_publications IS 'publications that publish nothing';
