@@ -57,6 +57,13 @@
 #define init_recheck(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
 #endif
 
+/* Inserts the index entries of a row that is new; from 16 on it may be told to pass over those that only summarize. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#endif
+
 /* Lets an index finish what it put off while rows were inserted; before 17 it puts nothing off. */
 #if PG_VERSION_NUM >= 170000
 #define end_index_inserts(index, info) index_insert_cleanup(index, info)

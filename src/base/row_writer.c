@@ -23,6 +23,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/index.h"
@@ -383,7 +384,11 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 	if (writer->fires_after)
 		AfterTriggerBeginQuery();
 	writer->slot = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
-	if ((triggers && triggers->trig_insert_before_row) || has_generated_columns(writer->rel))
+	writer->slots[0] = writer->slot;
+	writer->nslots = 1;
+	writer->nwaiting = 0;
+	writer->one_by_one = (triggers && triggers->trig_insert_before_row) || has_generated_columns(writer->rel);
+	if (writer->one_by_one)
 		row_writer_open_indexes(writer, NULL);
 }
 
@@ -398,36 +403,95 @@ row_writer_require_written(RowWriter *writer)
 			 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
-void
-row_writer_insert(RowWriter *writer, const Row *row)
+/* Puts a row into a slot, with the defaults of the columns that the caller does not know. */
+static void
+fill_slot(RowWriter *writer, TupleTableSlot *slot, const Row *row)
 {
-	TupleTableSlot *slot = writer->slot;
+	int			natts = RelationGetNumberOfAttributes(writer->rel);
 
 	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true, RelationGetNumberOfAttributes(writer->rel));
+	memset(slot->tts_isnull, true, natts);
 	for (int i = 0; i < writer->ncolumns; i++)
 	{
 		slot->tts_values[i] = row->values[i];
 		slot->tts_isnull[i] = !row->filled[i];
 	}
-	for (int i = writer->ncolumns; i < RelationGetNumberOfAttributes(writer->rel); i++)
+	for (int i = writer->ncolumns; i < natts; i++)
 		if (writer->defaults[i])
 			slot->tts_values[i] = ExecEvalExpr(writer->defaults[i], GetPerTupleExprContext(writer->estate),
 											   &slot->tts_isnull[i]);
 	ExecStoreVirtualTuple(slot);
 	ItemPointerSetInvalid(&slot->tts_tid);
-	row_writer_open_indexes(writer, slot);
-	ExecSimpleRelationInsert(writer->target, writer->estate, slot);
+}
+
+/*
+ * Writes the rows that wait, as COPY does: those that fit on one page by one WAL record, then the entries of each in the
+ * indexes.
+ */
+static void
+write_waiting(RowWriter *writer)
+{
+	if (writer->nwaiting == 1)
+		simple_table_tuple_insert(writer->rel, writer->slots[0]);
+	else if (writer->nwaiting > 1)
+		table_multi_insert(writer->rel, writer->slots, writer->nwaiting, writer->estate->es_output_cid, 0, NULL);
+	for (int i = 0; i < writer->nwaiting; i++)
+	{
+		TupleTableSlot *slot = writer->slots[i];
+		List	   *recheck;
+
+		row_writer_open_indexes(writer, slot);
+		recheck = insert_index_entries(writer->target, slot, writer->estate);
+		ExecARInsertTriggers(writer->estate, writer->target, slot, recheck, NULL);
+		list_free(recheck);
+	}
+	writer->slot = writer->slots[Max(writer->nwaiting, 1) - 1];
+	writer->nwaiting = 0;
+	ResetPerTupleExprContext(writer->estate);
+}
+
+/* Writes a row that triggers may change, or that has columns to be generated. */
+static void
+write_at_once(RowWriter *writer)
+{
+	ExecSimpleRelationInsert(writer->target, writer->estate, writer->slot);
 	row_writer_require_written(writer);
 	ResetPerTupleExprContext(writer->estate);
 }
 
-Datum
-row_writer_row(const RowWriter *writer)
+void
+row_writer_insert(RowWriter *writer, const Row *row)
 {
-	HeapTuple	tuple = ExecCopySlotHeapTuple(writer->slot);
-	Datum		row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer->rel));
+	TupleTableSlot *slot;
 
+	if (writer->one_by_one)
+	{
+		fill_slot(writer, writer->slot, row);
+		write_at_once(writer);
+		return;
+	}
+	if (writer->nwaiting == ROWS_AT_ONCE)
+		write_waiting(writer);
+	if (writer->nwaiting == writer->nslots)
+		writer->slots[writer->nslots++] = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
+	slot = writer->slots[writer->nwaiting];
+	fill_slot(writer, slot, row);
+	if (RelationGetDescr(writer->rel)->constr)
+		ExecConstraints(writer->target, slot, writer->estate);
+	if (writer->rel->rd_rel->relispartition)
+		ExecPartitionCheck(writer->target, slot, writer->estate, true);
+	writer->nwaiting++;
+}
+
+Datum
+row_writer_row(RowWriter *writer)
+{
+	HeapTuple	tuple;
+	Datum		row;
+
+	write_waiting(writer);
+	tuple = ExecCopySlotHeapTuple(writer->slot);
+	row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer->rel));
 	heap_freetuple(tuple);
 	return row;
 }
@@ -435,6 +499,7 @@ row_writer_row(const RowWriter *writer)
 void
 row_writer_close(RowWriter *writer)
 {
+	write_waiting(writer);
 	if (writer->fires_after)
 		AfterTriggerEndQuery(writer->estate);
 	close_indexes(writer->target);

@@ -13,13 +13,18 @@
 #include "base/catalog.h"
 
 #define ROW_COLUMNS	32			/* that a row can have, at most */
+#define ROWS_AT_ONCE	64		/* that wait to be written together, at most */
 
 typedef struct RowWriter
 {
 	Relation	rel;
 	EState	   *estate;
 	ResultRelInfo *target;
-	TupleTableSlot *slot;
+	TupleTableSlot *slot;		/* of the row that was written last */
+	TupleTableSlot *slots[ROWS_AT_ONCE];	/* of rows that wait to be written; the first of all is slot */
+	int			nslots;
+	int			nwaiting;
+	bool		one_by_one;		/* rows do not wait: they may change on their way, and read those before them */
 	int			ncolumns;		/* how many the caller fills */
 	ExprState **defaults;		/* of the others; NULL: there is none */
 	const struct PreparedIndex *indexes;	/* of the table, which are opened when a row needs them */
@@ -103,12 +108,13 @@ extern void row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot);
 /* Raises an error unless the slot's row has been written: a trigger may keep it out. */
 extern void row_writer_require_written(RowWriter *writer);
 
+/* The row is written by row_writer_close() at the latest, and what its values point to must live until then. */
 extern void row_writer_insert(RowWriter *writer, const Row *row);
 
-/* The row that was written last as a composite datum in the current memory context. */
-extern Datum row_writer_row(const RowWriter *writer);
+/* Writes all rows, and returns the last as a composite datum in the current memory context. */
+extern Datum row_writer_row(RowWriter *writer);
 
-/* Fires what is to fire after the rows, and makes them visible to the commands that follow. */
+/* Writes all rows, fires what is to fire after them, and makes them visible to the commands that follow. */
 extern void row_writer_close(RowWriter *writer);
 
 /* The three in one, for a single row. */

@@ -83,6 +83,7 @@ outbox_write(const Event *events, int nevents)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		day = now / USECS_PER_DAY + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	int			segment = (int) (day % SEGMENTS);
+	pg_uuid_t  *uuids = palloc(nevents * sizeof(pg_uuid_t));
 	RowWriter	writer;
 
 	StaticAssertStmt(TABLE_OUTBOX_15 - TABLE_OUTBOX_0 == SEGMENTS - 1, "the segments follow each other");
@@ -90,11 +91,10 @@ outbox_write(const Event *events, int nevents)
 	for (int i = 0; i < nevents; i++)
 	{
 		const Event *event = &events[i];
-		pg_uuid_t	uuid;
 		Row			row = {0};
 
-		make_uuid(&uuid, now);
-		row_put(&row, OUTBOX_ID, UUIDPGetDatum(&uuid));
+		make_uuid(&uuids[i], now);
+		row_put(&row, OUTBOX_ID, UUIDPGetDatum(&uuids[i]));
 		row_put_text(&row, OUTBOX_AGGREGATETYPE, event->aggregatetype);
 		row_put_text(&row, OUTBOX_AGGREGATEID, event->aggregateid);
 		row_put_text(&row, OUTBOX_TYPE, event->type);
