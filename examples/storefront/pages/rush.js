@@ -18,8 +18,8 @@ export default async function rush({ signal }) {
 	const verdict = h('p', { id: 'rush-verdict', role: 'status' });
 	let coupon, running = false; // undefined: not looked yet; null: there is none
 
-	async function look() {
-		const now = await shop.newestCoupon('Rush');
+	const look = async () => seen(await shop.newestCoupon('Rush'));
+	function seen(now) {
 		// an answer that was overtaken is old
 		if (signal.aborted || now && now.id === coupon?.id && now.remaining > coupon.remaining) return;
 		if (now && coupon !== undefined) {
@@ -37,7 +37,7 @@ export default async function rush({ signal }) {
 	}
 
 	async function race() {
-		const { coupon_id: id, tokens } = await shop.demo('rush');
+		const { coupon_id: id, quantity, tokens } = await shop.demo('rush');
 		running = true;
 		say(verdict, '');
 		for (const square of squares) square.className = 'waiting';
@@ -54,7 +54,7 @@ export default async function rush({ signal }) {
 				last = { buyer: i + 1, seconds: passed() };
 				tally.got++;
 				squares[i].className = 'got';
-				look().catch(complain);
+				seen({ id, quantity, remaining: quantity - tally.got });
 			} catch (error) {
 				const expected = error.code === 'COUPON_SOLD_OUT';
 				tally[expected ? 'late' : 'failed']++;
