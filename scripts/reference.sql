@@ -1,5 +1,6 @@
--- Examples of docs/reference.md, run by scripts/reference in this order in a new database, each in a session
--- of its own. "hidden" is run and not shown, "quiet" shows no output, "not run" is shown only.
+-- Examples of docs/reference.md, run by scripts/reference in the order of the reference in a new database, each in a
+-- session of its own. "hidden" is run and not shown, "quiet" shows no output, "not run" is shown only, and "elsewhere"
+-- is run by test/torture/examples.pl alone, because it makes roles.
 
 -- [create_user]
 SELECT commerce.create_user('Kim Minji', 'minji@example.com', phone => '010-1234-5678');
@@ -70,11 +71,9 @@ SELECT name, price, discount_now, price_now FROM commerce.product_list WHERE id 
 -- [update_promotion]
 SELECT value FROM commerce.update_promotion(1, value => 15, note => 'a better week');
 
--- [end_promotion hidden]
-SELECT commerce.create_promotion(2, 'FIXED', 500, starts_at => now(), ends_at => now() + interval '1 day');
-
 -- [end_promotion]
-SELECT id, ends_at <= now() AS ended FROM commerce.end_promotion(2);
+SELECT commerce.create_promotion(2, 'FIXED', 500, starts_at => now(), ends_at => now() + interval '1 day') AS promotion \gset
+SELECT id, ends_at <= now() AS ended FROM commerce.end_promotion(:promotion);
 
 -- [adjust_stock]
 SELECT commerce.adjust_stock(1, -1, note => 'broken');
@@ -105,18 +104,15 @@ SELECT id, coupon_id, name, kind, value FROM commerce.usable_coupons(1);
 -- [stop_coupon]
 SELECT id, name, stopped_at IS NOT NULL AS stopped FROM commerce.stop_coupon(3);
 
--- [issue_coupon hidden]
-SELECT commerce.create_coupon('Sorry', 'FIXED', 2000, quantity => 10, valid_days => 30, claimable => false);
-
 -- [issue_coupon]
-SELECT user_id, name, value, status FROM commerce.issue_coupon(coupon_id => 4, user_id => 2, note => 'the parcel was late');
-
--- [revoke_coupon hidden]
-SELECT commerce.create_coupon('Mistake', 'FIXED', 999999, quantity => 1, valid_days => 30);
-SELECT commerce.claim_coupon(1, 5);
+-- one that nobody can claim
+SELECT commerce.create_coupon('Sorry', 'FIXED', 2000, quantity => 10, valid_days => 30, claimable => false) AS sorry \gset
+SELECT user_id, name, value, status FROM commerce.issue_coupon(coupon_id => :sorry, user_id => 2, note => 'the parcel was late');
 
 -- [revoke_coupon]
-SELECT id, status FROM commerce.revoke_coupon(4, note => 'issued by mistake');
+SELECT commerce.create_coupon('Mistake', 'FIXED', 999999, quantity => 1, valid_days => 30) AS mistake \gset
+SELECT id AS held FROM commerce.claim_coupon(1, :mistake) \gset
+SELECT name, status FROM commerce.revoke_coupon(:held, note => 'issued by mistake');
 
 -- [expire_coupons]
 SELECT commerce.expire_coupons();
@@ -196,7 +192,7 @@ SELECT max(id) AS parcel FROM commerce.shipments \gset
 SELECT carrier, tracking_number FROM commerce.update_shipment(:parcel, tracking_number => '6892-1235');
 
 -- [complete_exchange]
-SELECT max(id) AS item FROM commerce.order_items \gset
+SELECT max(id) AS item FROM commerce.order_items WHERE status = 'DELIVERED' \gset
 SELECT status FROM commerce.change_item_status(:item, 'EXCHANGE_REQUESTED', 'BUYER', 1, quantity => 1);
 SELECT max(id) AS item FROM commerce.order_items WHERE status = 'EXCHANGE_REQUESTED' \gset
 SELECT status FROM commerce.change_item_status(:item, 'EXCHANGE_PROCESSING', 'ADMIN');
@@ -296,25 +292,25 @@ SELECT name, email, status FROM commerce.erase_user(:jung);
 -- [purge_idempotency_keys]
 SELECT commerce.purge_idempotency_keys();
 
--- [grant_app not run]
+-- [grant_app elsewhere]
 CREATE ROLE shop_backend LOGIN;
 SELECT commerce.grant_app('shop_backend');
 
--- [revoke_app not run]
+-- [revoke_app elsewhere]
 SELECT commerce.revoke_app('shop_backend');
 
--- [grant_relay not run]
+-- [grant_relay elsewhere]
 CREATE ROLE relay LOGIN;
 SELECT commerce.grant_relay('relay');
 
--- [grant_monitor not run]
+-- [grant_monitor elsewhere]
 CREATE ROLE monitor LOGIN;
 SELECT commerce.grant_monitor('monitor');
 
 -- [metrics]
 SELECT name, labels FROM commerce.metrics('orders') WHERE labels->>'status' = 'PAID';
 
--- [grant_api not run]
+-- [grant_api elsewhere]
 SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin', authenticator => 'authenticator');
 
 -- [error_codes]
