@@ -86,10 +86,11 @@ async function takeBack({ order_id: order }) {
 
 // A coupon of which there are twenty, and a hundred buyers.
 async function rush() {
+  const quantity = 20;
   const people = await ask('users?role=eq.BUYER&status=eq.ACTIVE&select=id&order=id.desc&limit=100');
   while (people.length < 100) people.push({ id: (await call('create_user', { name: `Rush ${people.length + 1}` })).user_id });
-  const coupon = await call('create_coupon', { name: 'Rush', kind: 'FIXED', value: 3000, quantity: 20, valid_days: 1, min_order_amount: 10000 });
-  return { coupon_id: coupon.coupon_id, tokens: people.map((p) => token('buyer', p.id)) };
+  const coupon = await call('create_coupon', { name: 'Rush', kind: 'FIXED', value: 3000, quantity, valid_days: 1, min_order_amount: 10000 });
+  return { coupon_id: coupon.coupon_id, quantity, tokens: people.map((p) => token('buyer', p.id)) };
 }
 
 const doing = { '/demo/pay': pay, '/demo/pay-back': payBack, '/demo/send': send, '/demo/deliver': deliver, '/demo/take-back': takeBack, '/demo/rush': rush };

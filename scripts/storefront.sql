@@ -2,6 +2,10 @@
 -- products, some of them variants of others, and coupons to claim. Their pictures are in examples/storefront.
 
 \set ON_ERROR_STOP on
+SELECT EXISTS (SELECT FROM commerce.products WHERE image_urls <> '{}') AS done \gset
+\if :done
+	\quit
+\endif
 \o /dev/null
 
 SELECT commerce.update_product(p.id, name => p.name, description => p.description, image_urls => ARRAY['pictures/' || p.picture || '.svg'])

@@ -82,6 +82,7 @@ function table(id, rows, columns) {
 		const tr = part('tr', 'row');
 		for (const [title, value, style] of columns) {
 			const td = part('td', 'cell', value(row), styled(style, row));
+			if (td.textContent === '–') td.classList.add('none');
 			td.dataset.title = t[title];
 			tr.append(td);
 		}

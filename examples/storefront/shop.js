@@ -79,7 +79,7 @@ export const bestSellers = () => read(client.from('popular_products').select('ra
 
 // Coupons
 
-export const coupons = () => read(client.from('coupons').select('*').eq('claimable', true).in('status', ['ACTIVE', 'EXHAUSTED']).order('id', { ascending: false }).limit(20));
+export const coupons = () => read(client.from('coupons').select('*').eq('claimable', true).in('status', ['ACTIVE', 'EXHAUSTED']).order('status').order('id', { ascending: false }).limit(12));
 export const couponsFor = (product) => read(client.from('coupons').select('*').eq('claimable', true).eq('status', 'ACTIVE').eq('product_id', product));
 export const couponsLeft = (ids) => read(client.from('coupons').select('id, remaining, quantity, status').in('id', ids));
 export const newestCoupon = (name) => read(client.from('coupons').select('id, remaining, quantity').eq('name', name).order('id', { ascending: false }).limit(1).maybeSingle());

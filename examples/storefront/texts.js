@@ -21,7 +21,7 @@ const en = {
 	step: { CANCELLED: 'Cancel', CANCEL_REQUESTED: 'Ask to cancel', RETURN_REQUESTED: 'Return', EXCHANGE_REQUESTED: 'Exchange', CONFIRMED: 'Confirm receipt', DELIVERED: 'Keep it after all', PREPARING: 'Do not cancel' }, cancelAll: 'Cancel the order', reason: 'Reason', goOn: 'Go on', back: 'Back', of: (step, name) => `${step}: ${name}`, done: 'Done.',
 	payNow: 'Your card', payUntil: (time) => `Pay until ${time}. Until then the shop keeps your things for you.`, pay: (m) => `Pay ${m}`, decline: 'Let the card be declined', retry: 'Try to pay again', demo: 'In this demo you are everybody else as well', sendIt: 'The sellers send it', deliverIt: 'It arrives', takeItBack: 'The return comes back', payBack: 'The card company pays back',
 	units: (n) => (n === 1 ? '1 sold in three days' : `${n} sold in three days`), noBest: 'Nothing was sold in the last three days.',
-	rushIntro: 'A hundred buyers want twenty coupons, all at once. Each is a request of its own, with its own token. Open this page in a second window, too: everybody sees the last one go.', start: 'Start the rush', running: 'The rush is on…', leftNow: 'coupons left', got: 'got one', tooLate: 'too late', seconds: 'seconds', failed: 'failed', buyerN: (n) => `Buyer ${n}`, theLast: (n, seconds) => `Buyer ${n} took the last one after ${seconds} seconds.`, verdict: (sold, left, late) => `${sold} got one, ${left} left, ${late} were too late.`, noRush: 'No rush yet.', legend: 'Each square is a buyer',
+	rushIntro: 'A hundred buyers want twenty coupons, all at once. Each is a request of its own, with its own token. Open this page in a second window, too: everybody sees the last one go.', start: 'Start the rush', running: 'The rush is on…', leftNow: 'coupons left', got: 'got one', tooLate: 'too late', seconds: 'seconds', failed: 'failed', buyerN: (n) => `Buyer ${n}`, theLast: (n, seconds) => `Buyer ${n} took the last one after ${seconds} seconds.`, verdict: (sold, left, late) => `${sold} got one, ${left} left, ${late} were too late.`, noRush: 'No rush yet.', lastGone: 'The last one is gone.', legend: 'Each square is a buyer',
 };
 
 const ko = {
@@ -33,7 +33,7 @@ const ko = {
 	category: { kitchen: '주방', living: '리빙', tea: '차', extras: '소품', table: '식기' },
 	soldOut: '품절', left: (n) => `${n}개 남음`, off: (n) => `${n}% 할인`, was: '정가', now: '판매가', shopItself: '하루', by: (name) => name, until: (time) => `${time}까지`,
 	quantity: '수량', add: '장바구니에 담기', added: (name) => `${name}을(를) 장바구니에 담았습니다.`, variants: '다른 옵션', shippingFee: (m) => `배송비 ${m}`, freeShipping: '무료 배송', maxPerOrder: (n) => `주문당 최대 ${n}개`, toBasket: '장바구니 보기', noDescription: '설명이 없습니다.', couponsOfIt: '이 상품의 쿠폰',
-	claimable: '선착순 쿠폰', mine: '내 쿠폰', claim: '받기', claimed: '받았습니다', gone: '모두 소진', claimedNow: (name) => `${name} 쿠폰을 받았습니다.`, remaining: (n, of) => `${of}장 중 ${n}장 남음`, noCoupons: '지금은 쿠폰이 없습니다.', noMine: '받은 쿠폰이 없습니다.',
+	claimable: '선착순 쿠폰', mine: '내 쿠폰', claim: '받기', claimed: '받음', gone: '모두 소진', claimedNow: (name) => `${name} 쿠폰을 받았습니다.`, remaining: (n, of) => `${of}장 중 ${n}장`, noCoupons: '지금은 쿠폰이 없습니다.', noMine: '받은 쿠폰이 없습니다.',
 	kind: { FIXED: (v) => `${v} 할인`, PERCENT: (v) => `${v}% 할인`, FREE_SHIPPING: () => '무료 배송' }, atMost: (m) => `최대 ${m}`, from: (m) => `${m} 이상 주문 시`, validDays: (n) => `${n}일간 유효`, expires: (time) => `${time}까지 유효`,
 	issue: { ACTIVE: '사용 가능', USED: '사용함', EXPIRED: '만료됨', REVOKED: '회수됨' },
 	empty: '장바구니가 비어 있습니다.', remove: '빼기', removeOf: (name) => `${name} 빼기`, quantityOf: (name) => `${name} 수량`, recipient: '받는 분', name: '이름', phone: '전화번호', address: '주소', memo: '배송 메모', payment: '결제 수단', byPoints: (m) => `포인트 (보유 ${m})`, byCard: '카드', pointsToo: '함께 쓸 포인트',
@@ -45,7 +45,7 @@ const ko = {
 	step: { CANCELLED: '취소', CANCEL_REQUESTED: '취소 요청', RETURN_REQUESTED: '반품', EXCHANGE_REQUESTED: '교환', CONFIRMED: '구매 확정', DELIVERED: '요청 철회', PREPARING: '취소 철회' }, cancelAll: '주문 전체 취소', reason: '사유', goOn: '확인', back: '닫기', of: (step, name) => `${step}: ${name}`, done: '처리했습니다.',
 	payNow: '카드 결제', payUntil: (time) => `${time}까지 결제해 주세요. 그때까지 상품을 잡아 둡니다.`, pay: (m) => `${m} 결제`, decline: '카드 승인 거절시키기', retry: '다시 결제하기', demo: '이 시연에서는 판매자와 결제사 역할도 직접 합니다', sendIt: '판매자가 발송', deliverIt: '배송 완료', takeItBack: '반품 도착', payBack: '카드사가 환불',
 	units: (n) => `3일간 ${n}개 판매`, noBest: '최근 3일간 판매된 상품이 없습니다.',
-	rushIntro: '구매자 백 명이 쿠폰 스무 장을 한꺼번에 받으려 합니다. 한 명 한 명이 자기 토큰으로 따로 요청합니다. 창을 하나 더 열어 보세요. 마지막 한 장이 나가는 순간을 모두가 함께 봅니다.', start: '시작하기', running: '진행 중…', leftNow: '장 남음', got: '받음', tooLate: '늦음', seconds: '초', failed: '실패', buyerN: (n) => `구매자 ${n}`, theLast: (n, seconds) => `${seconds}초 만에 구매자 ${n}이(가) 마지막 한 장을 받았습니다.`, verdict: (sold, left, late) => `${sold}명이 받았고, ${left}장 남았으며, ${late}명은 늦었습니다.`, noRush: '아직 시작하지 않았습니다.', legend: '네모 하나가 구매자 한 명입니다',
+	rushIntro: '구매자 백 명이 쿠폰 스무 장을 한꺼번에 받으려 합니다. 한 명 한 명이 자기 토큰으로 따로 요청합니다. 창을 하나 더 열어 보세요. 마지막 한 장이 나가는 순간을 모두가 함께 봅니다.', start: '시작하기', running: '진행 중…', leftNow: '장 남음', got: '받음', tooLate: '늦음', seconds: '초', failed: '실패', buyerN: (n) => `구매자 ${n}`, theLast: (n, seconds) => `${seconds}초 만에 구매자 ${n}이(가) 마지막 한 장을 받았습니다.`, verdict: (sold, left, late) => `${sold}명이 받았고, ${left}장 남았으며, ${late}명은 늦었습니다.`, noRush: '아직 시작하지 않았습니다.', lastGone: '마지막 한 장이 나갔습니다.', legend: '네모 하나가 구매자 한 명입니다',
 };
 
 export const texts = { en, ko };

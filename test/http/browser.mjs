@@ -43,3 +43,17 @@ export async function picture(page, name) {
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
+
+// The lowest contrast of a text with its background, by the formula of WCAG; for page.evaluate().
+export function worstContrast() {
+  const light = (color) => {
+    const [r, g, b] = color.match(/[\d.]+/g).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (e) => (!e || getComputedStyle(e).backgroundColor !== 'rgba(0, 0, 0, 0)' ? getComputedStyle(e ?? document.documentElement).backgroundColor : ground(e.parentElement));
+  return [...document.querySelectorAll('main *, header *, footer')].filter((e) => e.childElementCount === 0 && e.textContent.trim() && e.getClientRects().length).map((e) => {
+    const style = getComputedStyle(e);
+    const [a, b] = [light(e instanceof SVGElement ? style.fill : style.color), light(ground(e))].sort((x, y) => y - x);
+    return { ratio: Math.round(10 * (a + 0.05) / (b + 0.05)) / 10, text: e.textContent };
+  }).sort((x, y) => x.ratio - y.ratio)[0];
+}

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { close, picture, skip, visit } from './browser.mjs';
+import { close, picture, skip, visit, worstContrast } from './browser.mjs';
 import { admin, call, direct, http, newBuyer, newProduct, token, tokenOf } from './shop.mjs';
 
 const address = `${direct}/rpc/operator`;
@@ -196,6 +196,7 @@ for (const [name, change] of Object.entries(states)) {
       assert.match(await text(page, '#verdict'), { empty: /✓/, busy: /✓/, broken: /✗/ }[name]);
       assert.equal(await page.locator('#problems li').count(), { empty: 0, busy: 0, broken: 7 }[name]);
       assert.doesNotMatch(await text(page, 'body'), /undefined|NaN|null|Invalid|\[object/);
+      if (width === 360) assert.equal(await page.locator('.many td:text-is("–"):visible').count(), 0, 'where rows are blocks, what is not there takes no line');
       const contrast = await page.evaluate(worstContrast);
       assert.ok(contrast.ratio >= 4.5, `${scheme}: contrast ${contrast.ratio} of "${contrast.text}"`);
     }
@@ -208,20 +209,6 @@ test('the language is the browser\'s', { skip }, async (t) => {
     assert.equal(await page.evaluate(() => document.documentElement.lang), language, locale);
   }
 });
-
-// The lowest contrast of a text with its background, by the formula of WCAG.
-function worstContrast() {
-  const light = (color) => {
-    const [r, g, b] = color.match(/[\d.]+/g).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (e) => (!e || getComputedStyle(e).backgroundColor !== 'rgba(0, 0, 0, 0)' ? getComputedStyle(e ?? document.documentElement).backgroundColor : ground(e.parentElement));
-  return [...document.querySelectorAll('main *, header *')].filter((e) => e.childElementCount === 0 && e.textContent.trim() && e.getClientRects().length).map((e) => {
-    const style = getComputedStyle(e);
-    const [a, b] = [light(e instanceof SVGElement ? style.fill : style.color), light(ground(e))].sort((x, y) => y - x);
-    return { ratio: Math.round(10 * (a + 0.05) / (b + 0.05)) / 10, text: e.textContent };
-  }).sort((x, y) => x.ratio - y.ratio)[0];
-}
 
 test('what is overdue is said with its date, and red', { skip }, async (t) => {
   const page = await open(t);

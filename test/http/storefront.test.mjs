@@ -7,7 +7,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { close, picture, skip, visit } from './browser.mjs';
+import { close, picture, skip, visit, worstContrast } from './browser.mjs';
 import { admin, call, direct, http, newBuyer, newCoupon, newProduct, newSeller } from './shop.mjs';
 
 const root = join(import.meta.dirname, '../..');
@@ -57,8 +57,6 @@ for (const [device, options] of [['wide', { width: 1280 }], ['narrow', { width: 
     const me = buyers[device === 'wide' ? 0 : 1];
 
     const page = await open(t, '', options);
-    const narrow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(narrow <= 0, 'nothing is wider than the screen');
     await page.locator('.tabs a', { hasText: category }).click();
     await page.locator('h1', { hasText: category }).waitFor();
     assert.equal(await page.locator('.tabs a[aria-current]').innerText(), `${category} 14`);
@@ -98,7 +96,7 @@ for (const [device, options] of [['wide', { width: 1280 }], ['narrow', { width: 
     const ticket = page.locator('.coupon', { hasText: `First come ${category}` }).first();
     await ticket.getByRole('button', { name: 'Claim' }).click();
     await ticket.getByRole('button', { name: 'Claimed' }).waitFor();
-    assert.equal(await ticket.locator('.left').innerText(), '4 of 5 left');
+    assert.equal(await ticket.getByRole('status').innerText(), '4 of 5 left');
     // somebody else takes one, and it is seen
     assert.equal((await call((await newBuyer(0)).who, 'claim_coupon', { coupon_id: coupon })).status, 201);
     await ticket.locator('.left', { hasText: '3 of 5 left' }).waitFor();
@@ -169,7 +167,6 @@ for (const [device, options] of [['wide', { width: 1280 }], ['narrow', { width: 
     await page.locator('#balance', { hasText: won(before + 20000 - 3000) }).waitFor();
     assert.deepEqual(await page.locator('.order .badge').evaluateAll((all) => all.slice(0, 2).map((e) => e.textContent)), ['refunded', 'completed']);
     assert.equal(await page.locator('.order >> nth=1').locator('a').getAttribute('href'), `#/order/${id}`);
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
     assert.deepEqual((await http('/rpc/check_invariants', { who: admin })).data, []);
   });
 }
@@ -179,6 +176,7 @@ test('a hundred buyers, twenty coupons, and everybody sees the last one go', { s
   await page.locator('#rush-start').click();
   await watching.locator('#rush-left', { hasText: /^(1?[1-9]|10)$/ }).waitFor();
   await watching.locator('#rush-left', { hasText: /^0$/ }).waitFor({ timeout: 20000 });
+  await watching.locator('#rush-verdict', { hasText: '마지막 한 장이 나갔습니다.' }).waitFor();
   await page.locator('#rush-verdict', { hasText: 'took the last one' }).waitFor({ timeout: 30000 });
   assert.match(await page.locator('#rush-verdict').innerText(), /20 got one, 0 left, 80 were too late\./);
   assert.deepEqual(await page.locator('#rush-left, #rush-got, #rush-late').allInnerTexts(), ['0', '20', '80']);
@@ -278,6 +276,37 @@ test('keyboard and screen reader', { skip }, async (t) => {
   assert.equal(await cancel.evaluate((e) => e === document.activeElement), true);
 });
 
+test('every page, wide and narrow, light and dark, in either language', { skip }, async (t) => {
+  const product = await newProduct({ name: `Lamp ${unique()}`, price: 20000, discount: 2000, stock: 3 });
+  await newProduct({ name: 'Nothing left', stock: 0 });
+  await call(admin, 'refresh_popular_products', {});
+  const { buyers } = await settings();
+  const me = `buyer ${buyers[0].id}`;
+  await call(me, 'charge_balance', { amount: 50000 });
+  const order = (await call(me, 'place_order', { items: [{ product_id: product, quantity: 1 }] })).data;
+  const waiting = (await call(me, 'place_order', { items: [{ product_id: product, quantity: 1 }], payment_method: 'EXTERNAL' })).data;
+  const page = await open(t);
+  await become(page, 1);
+  await page.evaluate((id) => localStorage.setItem('storefront.basket', JSON.stringify([{ product_id: id, quantity: 1 }])), product);
+  const pages = { catalogue: ['', '.card'], product: [`product/${product}`, '.product'], best: ['best', '.rank'], coupons: ['coupons', '.coupon'], rush: ['rush', '#rush-start'], basket: ['basket', '.total'],
+    orders: ['orders', '.order'], order: [`order/${order.id}`, '.way'], waiting: [`order/${waiting.id}`, '.pay'], none: ['nowhere', 'h1'] };
+  for (const [language, scheme, width] of [['en', 'dark', 1280], ['ko', 'light', 360]]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: 800 });
+    if (await page.evaluate(() => document.documentElement.lang) !== language) await page.locator('#language').click();
+    for (const [name, [path, ready]] of Object.entries(pages)) {
+      await to(page, path);
+      await page.locator(ready).first().waitFor();
+      await picture(page, `storefront-${name}-${language}-${scheme}-${width}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} ${width}: nothing is beyond the edge`);
+      assert.doesNotMatch(await page.locator('body').innerText(), /undefined|NaN|null|Invalid|\[object/, name);
+      const contrast = await page.evaluate(worstContrast);
+      assert.ok(contrast.ratio >= 4.5, `${name} ${scheme}: contrast ${contrast.ratio} of "${contrast.text}"`);
+    }
+  }
+  await call(me, 'cancel_order', { order_id: waiting.id });
+});
+
 test('Korean and English, and what the shop refuses in the same language', { skip }, async (t) => {
   const words = readFileSync(join(files, 'texts.js'), 'utf8');
   const texts = new Function(`${words.slice(0, words.indexOf('export const texts'))}; return { en, ko };`)();
@@ -346,6 +375,8 @@ test('whoever is not its own page gets nothing of its server', async () => {
   assert.deepEqual(await asked('/demo/rush', { method: 'POST', body: '{}' }), [404, null], 'nor make it do something');
   assert.deepEqual(await asked('/demo/pay', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"order_id": "1;x"}' }), [409, null]);
   for (const path of ['/README.md', '/../scripts/storefront.mjs', '/%2e%2e/scripts/lib.sh', '/pages', '/pages/../../README.md']) assert.equal((await asked(path))[0], 404, path);
+  const pinned = (name) => readFileSync(join(root, name), 'utf8').match(/@supabase\/postgrest-js(?:": "|@)([\d.]+)/)[1];
+  assert.equal(pinned('scripts/demo-rest'), pinned('test/http/package.json'), 'the demo has what is tested');
   // a name that somebody else has pointed here
   const { request } = await import('node:http');
   const status = await new Promise((done) => request({ host: '127.0.0.1', port, path: '/settings.json', headers: { Host: 'evil.example' } }, (r) => { r.resume(); done(r.statusCode); }).end());

@@ -9,7 +9,7 @@ import { heading, worth } from './parts.js';
 export function couponList(coupons, mine, signal) {
 	const has = new Set(mine.map((issue) => issue.coupon_id));
 	const shown = new Map(coupons.map((coupon) => {
-		const left = h('p', { class: 'left', id: `left-${coupon.id}` });
+		const left = h('p', { class: 'left', id: `left-${coupon.id}`, role: 'status' });
 		const bar = h('progress', { max: coupon.quantity, 'aria-labelledby': left.id });
 		const claim = button('', attempt(async () => {
 			if (!buyer()) throw new Error(t.choose);

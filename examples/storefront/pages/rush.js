@@ -16,11 +16,19 @@ export default async function rush({ signal }) {
 	const [got, late, seconds] = [count('rush-got', t.got), count('rush-late', t.tooLate), count('rush-seconds', t.seconds)];
 	const squares = Array.from({ length: 100 }, () => h('li', {}));
 	const verdict = h('p', { id: 'rush-verdict', role: 'status' });
-	let coupon, running = false;
+	let coupon, running = false; // undefined: not looked yet; null: there is none
 
-	async function look() {
-		const now = await shop.newestCoupon('Rush');
-		if (signal.aborted) return;
+	const look = async () => seen(await shop.newestCoupon('Rush'));
+	function seen(now) {
+		// an answer that was overtaken is old
+		if (signal.aborted || now && now.id === coupon?.id && now.remaining > coupon.remaining) return;
+		if (now && coupon !== undefined) {
+			if (now.id !== coupon?.id && !running) say(verdict, '');
+			const before = now.id === coupon?.id ? coupon.remaining : now.quantity;
+			// spoken now and then: twenty numbers in two seconds are too many
+			if ([10, 5, 0].some((n) => now.remaining <= n && before > n)) tell(now.remaining ? `${number(now.remaining)} ${t.leftNow}` : t.lastGone);
+			if (!now.remaining && before && !running) say(verdict, t.lastGone);
+		}
 		coupon = now;
 		say(left, now ? number(now.remaining) : '–');
 		bar.max = now?.quantity ?? 20;
@@ -29,7 +37,7 @@ export default async function rush({ signal }) {
 	}
 
 	async function race() {
-		const { coupon_id: id, tokens } = await shop.demo('rush');
+		const { coupon_id: id, quantity, tokens } = await shop.demo('rush');
 		running = true;
 		say(verdict, '');
 		for (const square of squares) square.className = 'waiting';
@@ -46,6 +54,7 @@ export default async function rush({ signal }) {
 				last = { buyer: i + 1, seconds: passed() };
 				tally.got++;
 				squares[i].className = 'got';
+				seen({ id, quantity, remaining: quantity - tally.got });
 			} catch (error) {
 				const expected = error.code === 'COUPON_SOLD_OUT';
 				tally[expected ? 'late' : 'failed']++;
