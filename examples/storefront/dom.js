@@ -42,8 +42,7 @@ export function every(milliseconds, signal, f) {
 	const timer = setInterval(async () => {
 		if (busy || document.hidden) return;
 		busy = true;
-		await f();
-		busy = false;
+		try { await f(); } finally { busy = false; }
 	}, milliseconds);
 	signal.addEventListener('abort', () => clearInterval(timer));
 }

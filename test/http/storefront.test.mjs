@@ -173,12 +173,18 @@ for (const [device, options] of [['wide', { width: 1280 }], ['narrow', { width: 
 
 test('a hundred buyers, twenty coupons, and everybody sees the last one go', { skip }, async (t) => {
   const [page, watching] = [await open(t, '#/rush'), await open(t, '#/rush', { width: 380, language: 'ko-KR' })];
+  await watching.evaluate(() => {
+    window.seen = [];
+    const left = document.getElementById('rush-left');
+    new MutationObserver(() => window.seen.push(Number(left.textContent))).observe(left, { childList: true });
+  });
   await page.locator('#rush-start').click();
-  await watching.locator('#rush-left', { hasText: /^(1?[1-9]|10)$/ }).waitFor();
   await watching.locator('#rush-left', { hasText: /^0$/ }).waitFor({ timeout: 20000 });
   await watching.locator('#rush-verdict', { hasText: '마지막 한 장이 나갔습니다.' }).waitFor();
   await page.locator('#rush-verdict', { hasText: 'took the last one' }).waitFor({ timeout: 30000 });
   assert.match(await page.locator('#rush-verdict').innerText(), /20 got one, 0 left, 80 were too late\./);
+  const seen = await watching.evaluate(() => window.seen);
+  assert.ok(seen.some((n) => n > 0) && seen.at(-1) === 0 && seen.every((n, i) => i === 0 || n < seen[i - 1]), `who only looks has seen ${seen.join(', ')}`);
   assert.deepEqual(await page.locator('#rush-left, #rush-got, #rush-late').allInnerTexts(), ['0', '20', '80']);
   assert.deepEqual(await page.evaluate(() => ['got', 'late'].map((c) => document.querySelectorAll(`.squares .${c}`).length)), [20, 80]);
   await picture(page, 'storefront-rush');

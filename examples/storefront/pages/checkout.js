@@ -33,7 +33,7 @@ export default async function checkout({ signal }) {
 		const coupon = its.length ? select(its) : null;
 		const element = h('li', { class: 'line' },
 			picture(product, 80),
-			h('div', {}, h('h2', {}, h('a', { href: `#/product/${line.product_id}` }, name)), h('p', { class: 'quiet' }, product ? money(product.price_now) : t.gone1),
+			h('div', {}, h('h2', {}, h('a', { href: `#/product/${line.product_id}` }, name)), h('p', { class: 'quiet' }, product ? money(product.price_now) : t.notSold),
 				coupon && field(t.couponFor(name), coupon)),
 			quantity, total,
 			button(t.remove, () => {
