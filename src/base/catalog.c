@@ -18,6 +18,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/tuplestore.h"
 
 #include "base/catalog.h"
 #include "base/compat.h"

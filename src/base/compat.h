@@ -72,7 +72,9 @@
 #endif
 
 /* Begins to scan a table by an index. */
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+#define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
 #define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
 #else
 #define begin_index_scan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
@@ -121,6 +123,32 @@ typedef void json_action;
 #define set_no_transaction_timeout() SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE)
 #else
 #define set_no_transaction_timeout() ((void) 0)
+#endif
+
+/* A hash table in shared memory, of a fixed size. */
+#if PG_VERSION_NUM >= 190000
+#define init_shared_hash(name, size, info, flags) ShmemInitHash(name, size, info, flags)
+#else
+#define init_shared_hash(name, size, info, flags) ShmemInitHash(name, size, size, info, flags)
+#endif
+
+/* What the planner's hook is given besides; the hook for a relation that is going to be planned. */
+#if PG_VERSION_NUM >= 190000
+#define planner_argument , ExplainState *explain
+#define planner_value , explain
+#define relation_planned_hook build_simple_rel_hook
+#define relation_planned_hook_type build_simple_rel_hook_type
+#define relation_planned_arguments PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte
+#define relation_planned_values root, rel, rte
+#define relation_is_planned (rte->rtekind == RTE_RELATION)
+#else
+#define planner_argument
+#define planner_value
+#define relation_planned_hook get_relation_info_hook
+#define relation_planned_hook_type get_relation_info_hook_type
+#define relation_planned_arguments PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
+#define relation_planned_values root, relid, inhparent, rel
+#define relation_is_planned true
 #endif
 
 /* Whether this session has the lock in this mode. */

@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "base/error.h"

@@ -13,6 +13,7 @@
 #include "port/atomics.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #include "base/refusals.h"
 

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "utils/array.h"
@@ -28,7 +29,7 @@
 #define CURSOR_OPT_LARGE_SHOP	(1 << 30)
 
 static planner_hook_type previous_planner_hook = NULL;
-static get_relation_info_hook_type previous_relation_info_hook = NULL;
+static relation_planned_hook_type previous_relation_planned_hook = NULL;
 
 static bool planning_large_shop = false;
 
@@ -50,13 +51,13 @@ prepare(SqlStatement *statement)
 
 /* Tells the planner of tables as they are in a large shop, whatever they are now. */
 static void
-assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+assume_large(relation_planned_arguments)
 {
 	ListCell   *cell;
 
-	if (previous_relation_info_hook)
-		previous_relation_info_hook(root, relid, inhparent, rel);
-	if (!planning_large_shop)
+	if (previous_relation_planned_hook)
+		previous_relation_planned_hook(relation_planned_values);
+	if (!planning_large_shop || !relation_is_planned)
 		return;
 	rel->tuples = Max(rel->tuples, LARGE_TABLE_ROWS);
 	rel->pages = Max(rel->pages, LARGE_TABLE_ROWS / 100);
@@ -70,10 +71,10 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 }
 
 static PlannedStmt *
-make_plan(Query *query, const char *sql, int options, ParamListInfo params)
+make_plan(Query *query, const char *sql, int options, ParamListInfo params planner_argument)
 {
-	return previous_planner_hook ? previous_planner_hook(query, sql, options, params)
-		: standard_planner(query, sql, options, params);
+	return previous_planner_hook ? previous_planner_hook(query, sql, options, params planner_value)
+		: standard_planner(query, sql, options, params planner_value);
 }
 
 static void
@@ -88,14 +89,14 @@ disable(const char *name)
  * therefore this is the planner's hook.
  */
 static PlannedStmt *
-plan_large_shop(Query *query, const char *sql, int options, ParamListInfo params)
+plan_large_shop(Query *query, const char *sql, int options, ParamListInfo params planner_argument)
 {
 	PlannedStmt *plan;
 	bool		outer = planning_large_shop;
 	int			level;
 
 	if (!(options & CURSOR_OPT_LARGE_SHOP))
-		return make_plan(query, sql, options, params);
+		return make_plan(query, sql, options, params planner_value);
 
 	level = NewGUCNestLevel();
 	disable("enable_seqscan");
@@ -105,7 +106,7 @@ plan_large_shop(Query *query, const char *sql, int options, ParamListInfo params
 	planning_large_shop = true;
 	PG_TRY();
 	{
-		plan = make_plan(query, sql, options, params);
+		plan = make_plan(query, sql, options, params planner_value);
 	}
 	PG_FINALLY();
 	{
@@ -121,8 +122,8 @@ sql_init(void)
 {
 	previous_planner_hook = planner_hook;
 	planner_hook = plan_large_shop;
-	previous_relation_info_hook = get_relation_info_hook;
-	get_relation_info_hook = assume_large;
+	previous_relation_planned_hook = relation_planned_hook;
+	relation_planned_hook = assume_large;
 }
 
 static uint64

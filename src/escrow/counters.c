@@ -28,6 +28,7 @@
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -107,8 +108,7 @@ counters_start_memory(void)
 	counters = (char *) CACHELINEALIGN(ShmemInitStruct("commerce escrow counters",
 													   PG_CACHE_LINE_SIZE + commerce_escrow_max_resources * counter_size(),
 													   &found));
-	places = ShmemInitHash("commerce escrow keys", commerce_escrow_max_resources, commerce_escrow_max_resources,
-						   &info, HASH_ELEM | HASH_BLOBS);
+	places = init_shared_hash("commerce escrow keys", commerce_escrow_max_resources, &info, HASH_ELEM | HASH_BLOBS);
 }
 
 bool

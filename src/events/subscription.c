@@ -25,6 +25,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "base/args.h"
 #include "base/compat.h"

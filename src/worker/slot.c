@@ -25,6 +25,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/tuplestore.h"
 
 #include "base/compat.h"
 #include "base/guc.h"

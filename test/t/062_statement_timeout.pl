@@ -4,8 +4,8 @@
 
 use strict;
 use warnings;
-use DBD::Pg qw(:async);
 use DBI;
+use EscrowClients qw(connect_to wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,33 +20,27 @@ $node->safe_psql('postgres', q{
 	SELECT commerce.charge_balance(commerce.create_user('U' || i, i || '@example.com'), 1000) FROM generate_series(1, 2) i;
 });
 
-sub session
-{
-	return DBI->connect('dbi:Pg:' . $node->connstr('postgres') =~ s/ /;/gr, undef, undef, { RaiseError => 1, PrintError => 0 });
-}
-
 my $order = q{SELECT commerce.place_order(%d, '[{"product_id": 1, "quantity": 1}]')};
-my ($first, $second) = (session(), session());
+my $first = connect_to($node);
 $first->begin_work;
 $first->do(sprintf $order, 1);
 
-$second->do(q{SET statement_timeout = '3s'});
-my $pid = $second->{pg_pid};
-$second->do(sprintf($order, 2), { pg_async => PG_ASYNC });
-$node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid") or die 'does not wait';
+my ($output, $error) = ('', '');
+my $second = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=sqlstate', '-d', $node->connstr('postgres'), '-c', "SET application_name = 'second'",
+		'-c', "SET statement_timeout = '3s'", '-c', sprintf($order, 2) ],
+	'<', \undef, '>', \$output, '2>', \$error, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+my $pid;
+wait_until(sub { $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE application_name = 'second' AND wait_event_type = 'Lock'") },
+	'the second to wait');
 kill STOP => $pid;
 sleep 4;
 kill CONT => $pid;
-# what does not end by itself is sold when the first gives up
-my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-sleep 1 until $second->pg_ready || time > $deadline;
-ok($second->pg_ready, 'the statement ends');
+$second->finish;
+is($error, "ERROR:  57014\n", 'with the statement timeout');
 $first->rollback;
-ok(!eval { $second->pg_result; 1 }, 'with an error');
-is($second->state, '57014', 'the statement timeout');
 is($node->safe_psql('postgres', 'SELECT commerce.available_stock(1)'), '1', 'nothing is sold');
 is($node->safe_psql('postgres', 'SELECT waiters FROM commerce.escrow'), '0', 'nobody waits any more');
 
-$_->disconnect for $first, $second;
+$first->disconnect;
 $node->stop;
 done_testing();
