@@ -64,6 +64,19 @@
 #define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* Which indexes need entries of an updated row: all or none, and from 16 on those that sum up a page may alone. */
+#if PG_VERSION_NUM >= 160000
+#define IndexUpdate TU_UpdateIndexes
+#define needs_index_entries(update) ((update) != TU_None)
+#define update_index_entries(target, slot, estate, update) \
+	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL, (update) == TU_Summarizing)
+#else
+#define IndexUpdate bool
+#define needs_index_entries(update) (update)
+#define update_index_entries(target, slot, estate, update) \
+	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL)
+#endif
+
 /* Lets an index finish what it put off while rows were inserted; before 17 it puts nothing off. */
 #if PG_VERSION_NUM >= 170000
 #define end_index_inserts(index, info) index_insert_cleanup(index, info)

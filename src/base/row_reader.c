@@ -63,9 +63,10 @@ open_index(CatalogRelation name)
 }
 
 static void
-open_table(RowReader *reader, CatalogRelation table)
+set_table(RowReader *reader, Relation rel, bool of_caller)
 {
-	reader->rel = table_open(catalog_relation(table), AccessShareLock);
+	reader->rel = rel;
+	reader->of_caller = of_caller;
 	reader->slot = table_slot_create(reader->rel, NULL);
 	reader->index = NULL;
 	reader->scan = NULL;
@@ -83,7 +84,14 @@ begin_scan(RowReader *reader, CatalogRelation index, int nkeys)
 void
 row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
 {
-	open_table(reader, table);
+	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
+	begin_scan(reader, index, nkeys);
+}
+
+void
+row_reader_open_table(RowReader *reader, Relation rel, CatalogRelation index, int nkeys)
+{
+	set_table(reader, rel, true);
 	begin_scan(reader, index, nkeys);
 }
 
@@ -103,7 +111,7 @@ is_at(RowReader *reader, int column, int64 id, RowPlace *place)
 bool
 row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
-	open_table(reader, table);
+	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
 	if (is_at(reader, column, id, place))
 		return true;
 	begin_scan(reader, index, 1);
@@ -177,7 +185,8 @@ row_reader_close(RowReader *reader)
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->index)
 		index_close(reader->index, AccessShareLock);
-	table_close(reader->rel, AccessShareLock);
+	if (!reader->of_caller)
+		table_close(reader->rel, AccessShareLock);
 }
 
 Datum

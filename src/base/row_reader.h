@@ -15,6 +15,7 @@
 typedef struct RowReader
 {
 	Relation	rel;
+	bool		of_caller;		/* who has opened the table, and closes it */
 	Relation	index;			/* NULL: there was no need for it, and there is no scan */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
@@ -31,6 +32,9 @@ extern void row_push_latest_snapshot(void);
  * Opens a table to be read, under the active snapshot, by the first nkeys columns of an index.
  */
 extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
+
+/* The same of a table that the caller keeps open. */
+extern void row_reader_open_table(RowReader *reader, Relation rel, CatalogRelation index, int nkeys);
 
 /* Where a row was found last: a static variable, for a row that is read again and again. */
 typedef struct RowPlace

@@ -57,10 +57,10 @@ close_reader(RowReader *reader)
 }
 
 static bool
-find_and_lock(RowReader *reader, CatalogRelation table, CatalogRelation index, int64 id, bool skip_locked)
+find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int64 id, bool skip_locked)
 {
 	row_push_snapshot();
-	row_reader_open(reader, table, index, 1);
+	row_reader_open_table(reader, rel, index, 1);
 	row_reader_seek(reader, &id);
 	if (row_reader_next(reader) && lock_found(reader, skip_locked))
 		return true;
@@ -80,7 +80,7 @@ row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locke
 {
 	RowReader	reader;
 	Relation	rel = table_open(catalog_relation(table), RowShareLock);
-	bool		locked = find_and_lock(&reader, table, index, id, skip_locked);
+	bool		locked = find_and_lock(&reader, rel, index, id, skip_locked);
 
 	if (locked)
 		close_reader(&reader);
@@ -96,7 +96,7 @@ row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogR
 
 	update->changed = false;
 	row_writer_open(&update->writer, table, ncolumns);
-	if (!find_and_lock(&update->reader, table, index, id, false))
+	if (!find_and_lock(&update->reader, update->writer.rel, index, id, false))
 	{
 		row_writer_close(&update->writer);
 		return false;
@@ -160,18 +160,45 @@ require_kept(RowUpdate *update)
 					 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
+/* Stores the new version as it is; its indexes are opened only if they get entries: mostly the update is HOT. */
 static void
-write_row(RowUpdate *update)
+store_plain(RowUpdate *update)
+{
+	RowWriter  *writer = &update->writer;
+	IndexUpdate index_update;
+
+	CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
+	if (RelationGetDescr(writer->rel)->constr)
+		ExecConstraints(writer->target, writer->slot, writer->estate);
+	simple_table_tuple_update(writer->rel, &update->reader.slot->tts_tid, writer->slot, InvalidSnapshot, &index_update);
+	if (!needs_index_entries(index_update))
+		return;
+	row_writer_open_indexes(writer, writer->slot);
+	list_free(update_index_entries(writer->target, writer->slot, writer->estate, index_update));
+}
+
+/* Stores the new version of a table that has triggers or generated columns. */
+static void
+store(RowUpdate *update)
 {
 	EState	   *estate = update->writer.estate;
 	EPQState	epq;
 
-	ExecStoreVirtualTuple(update->writer.slot);
-	ItemPointerSetInvalid(&update->writer.slot->tts_tid);
 	row_writer_open_indexes(&update->writer, NULL);
 	init_recheck(&epq, estate);
 	ExecSimpleRelationUpdate(update->writer.target, estate, &epq, update->reader.slot, update->writer.slot);
 	EvalPlanQualEnd(&epq);
+}
+
+static void
+write_row(RowUpdate *update)
+{
+	ExecStoreVirtualTuple(update->writer.slot);
+	ItemPointerSetInvalid(&update->writer.slot->tts_tid);
+	if (update->writer.is_plain)
+		store_plain(update);
+	else
+		store(update);
 	row_writer_require_written(&update->writer);
 	require_kept(update);
 }

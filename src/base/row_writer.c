@@ -383,6 +383,7 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 	writer->fires_after = triggers && (triggers->trig_insert_after_row || triggers->trig_update_after_row);
 	if (writer->fires_after)
 		AfterTriggerBeginQuery();
+	writer->is_plain = !prepared->has_triggers && !has_generated_columns(writer->rel) && !writer->rel->rd_rel->relispartition;
 	writer->slot = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
 	writer->slots[0] = writer->slot;
 	writer->nslots = 1;

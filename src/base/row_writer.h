@@ -29,6 +29,7 @@ typedef struct RowWriter
 	ExprState **defaults;		/* of the others; NULL: there is none */
 	const struct PreparedIndex *indexes;	/* of the table, which are opened when a row needs them */
 	bool		fires_after;	/* has triggers that fire after rows */
+	bool		is_plain;		/* no trigger fires, no column is generated, and it is no partition */
 } RowWriter;
 
 /*

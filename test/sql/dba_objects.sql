@@ -192,6 +192,14 @@ SELECT commerce.charge_balance(:kim, 4900000);
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 ALTER TABLE commerce.users DROP COLUMN rich, DROP CONSTRAINT dba_cap;
+-- so does a partial index without one
+CREATE INDEX dba_rich ON commerce.users ((balance / 1000)) WHERE balance > 500000;
+BEGIN;
+SELECT balance FROM commerce.charge_balance(:kim, 600000);
+SET LOCAL enable_seqscan = off;
+SELECT count(*) AS by_index FROM commerce.users WHERE balance > 500000 AND balance / 1000 = 609;
+ROLLBACK;
+DROP INDEX commerce.dba_rich;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 CREATE UNIQUE INDEX dba_unique ON commerce.order_items (product_id) WHERE product_id = :pot AND quantity = 5;
 SELECT payment_amount FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb);
