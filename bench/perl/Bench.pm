@@ -90,11 +90,11 @@ sub script
 # A shop with so many orders; with claimants, each of so many clients has 10 000 users who can claim coupons.
 sub make_shop
 {
-	my ($database, $orders, $clients) = @_;
+	my ($database, $orders, $clients, $days) = @_;
 	sql("CREATE DATABASE $database");
 	local $ENV{PGDATABASE} = $database;
 	script('bench/setup.sql', "users=$users", "products=$products", 'claimants=' . ($clients ? 10_000 * ($clients + 1) : 0));
-	script('bench/history.sql', "orders=$orders") if $orders;
+	script('bench/history.sql', "orders=$orders", $days ? "days=$days" : ()) if $orders;
 	return;
 }
 

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my %code = slurp_file('docs/operations.md') =~ /^```sql (move-\w[\w-]*)\n(.*?)^```$/gms;
-is(join(' ', sort keys %code), 'move-caught-up move-close move-copied move-open move-publish move-sequences move-subscribe',
+is(join(' ', sort keys %code), 'move-caught-up move-close move-copied move-open move-prepare move-publish move-sequences move-subscribe',
 	'the document has the code');
 
 sub start_node
@@ -41,6 +41,10 @@ $old->safe_psql('postgres', q{
 	SELECT commerce.claim_coupon(1, 1);
 	SELECT status FROM commerce.place_order(1, '[{"product_id":2,"quantity":6}]', payment_method => 'EXTERNAL');
 	SELECT commerce.ack_events('data', max(position)) FROM commerce.fetch_events('data', 3)});
+$old->safe_psql('postgres', q{
+	SELECT commerce.cancel_order((commerce.place_order(1, '[{"product_id":2,"quantity":1}]')).id, 'BUYER');
+	UPDATE commerce.orders SET created_at = created_at - interval '100 days', updated_at = updated_at - interval '100 days' WHERE status = 'REFUNDED'});
+$old->poll_query_until('postgres', q{SET commerce.archive_after = '90d'; SELECT commerce.archive() = 1});
 append_to_file($old->basedir . '/writer.pl', <<'END');
 	use DBI;
 	my $shop = DBI->connect($ARGV[0], undef, undef, { RaiseError => 0, PrintError => 0 });
@@ -64,6 +68,7 @@ sub run_code
 }
 
 run_code($old, $code{'move-publish'});
+run_code($new, run_code($old, $code{'move-prepare'}));
 run_code($new, $code{'move-subscribe'}, 'old=' . $old->connstr('postgres') =~ s/'//gr . ' application_name=commerce_move');
 wait_until(sub { run_code($new, $code{'move-copied'}) eq "t\n" }, 'the copies');
 my $copied = $old->safe_psql('postgres', 'SELECT count(*) FROM commerce.orders');
@@ -76,6 +81,7 @@ is(run_code($new, $code{'move-open'}), "t\n", 'it is made its own, and the books
 
 my $what = q{
 	SELECT 'user', id, balance::text FROM commerce.users
+	UNION ALL SELECT 'archived', id, items::text FROM commerce.all_order_list WHERE archived_at IS NOT NULL
 	UNION ALL SELECT 'stock', id, commerce.available_stock(id)::text FROM commerce.products
 	UNION ALL SELECT 'coupon', id, remaining::text FROM commerce.coupon_list
 	UNION ALL SELECT 'order', id, status::text FROM commerce.orders
