@@ -44,7 +44,7 @@ $old->safe_psql('postgres', q{
 $old->safe_psql('postgres', q{
 	SELECT commerce.cancel_order((commerce.place_order(1, '[{"product_id":2,"quantity":1}]')).id, 'BUYER');
 	UPDATE commerce.orders SET created_at = created_at - interval '100 days', updated_at = updated_at - interval '100 days' WHERE status = 'REFUNDED'});
-$old->poll_query_until('postgres', q{SET commerce.archive_after = '90d'; SELECT commerce.archive() = 1});
+$old->poll_query_until('postgres', q{SET commerce.archive_after = '90d'; SELECT commerce.archive() = 1}, "SET\nt");
 append_to_file($old->basedir . '/writer.pl', <<'END');
 	use DBI;
 	my $shop = DBI->connect($ARGV[0], undef, undef, { RaiseError => 0, PrintError => 0 });
