@@ -75,7 +75,9 @@ currency_require(void)
 		"SELECT c.code, pg_catalog.age(c.xmin) OPERATOR(pg_catalog.>) 0 AS settled FROM commerce_private.fixed_currency c",
 		.snapshot = SQL_LATEST
 	};
-	static SqlStatement any_order = {"SELECT FROM commerce.orders LIMIT 1", .snapshot = SQL_LATEST};
+	static SqlStatement any_order = {
+		"(SELECT FROM commerce.orders LIMIT 1) UNION ALL (SELECT FROM commerce_private.archived LIMIT 1)", .snapshot = SQL_LATEST
+	};
 	static char required[CODE_LENGTH + 1] = "";	/* what was committed, when it was last looked at */
 	SqlResult	stored;
 	const char *code = DEFAULT_CODE;

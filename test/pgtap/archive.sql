@@ -166,7 +166,10 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in o
 
 -- a person is erased there, too
 SELECT commerce.adjust_balance(1, -(commerce.get_balance(1)).balance, 'paid out') \g /dev/null
+INSERT INTO commerce_private.idempotency_keys (scope, operation, key, request_hash, result)
+SELECT s, 'x', 'x', '', '{}' FROM unnest('{order:1,item:1,payment:2}'::text[]) s;
 SELECT commerce.erase_user(1) \g /dev/null
+SELECT is_empty('SELECT * FROM commerce_private.idempotency_keys WHERE operation = ''x''', 'and keys of what is archived go');
 SELECT is((SELECT count(*) FROM commerce_archive.orders WHERE user_id = 1 AND num_nonnulls(recipient_name, recipient_phone, recipient_address) > 0), 0::bigint, 'erase_user reaches into the archive');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 
@@ -174,6 +177,14 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in o
 BEGIN;
 UPDATE commerce_archive.order_items SET quantity = quantity + 1, line_total = line_total + unit_final WHERE id = 1;
 SELECT isnt_empty('SELECT * FROM commerce.check_invariants() WHERE invariant = ''items add up to their order''', 'what is changed there is found');
+ROLLBACK;
+
+-- what is true of a shop with orders
+BEGIN;
+DELETE FROM commerce.order_item_events; DELETE FROM commerce.payments WHERE order_id IS NOT NULL;
+DELETE FROM commerce.order_items; DELETE FROM commerce.orders;
+SET LOCAL commerce.currency = 'USD';
+SELECT refuses('SELECT commerce.place_order(2, ''[{"product_id":1,"quantity":1}]'')', 'INVALID_REQUEST', 'the currency is fixed, though all orders are archived');
 ROLLBACK;
 
 -- a month can be dropped

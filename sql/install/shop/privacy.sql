@@ -109,8 +109,12 @@ AS $$
 	DELETE FROM commerce_private.idempotency_keys k
 	WHERE k.scope IN (
 		SELECT r.role || ':' || forget_keys.user_id FROM pg_catalog.unnest('{user,seller,admin}'::text[]) AS r (role)
-		UNION ALL SELECT 'order:' || o.id FROM commerce.orders o WHERE o.user_id = forget_keys.user_id
-		UNION ALL SELECT 'item:' || i.id FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
+		UNION ALL SELECT 'order:' || o.id FROM commerce_private.all_orders o WHERE o.user_id = forget_keys.user_id
+		UNION ALL SELECT 'item:' || i.id FROM commerce_private.all_orders o
+				  JOIN commerce_private.all_order_items i ON i.order_id = o.id AND i.month = o.month
+				  WHERE o.user_id = forget_keys.user_id
+		UNION ALL SELECT 'payment:' || p.id FROM commerce_archive.orders o
+				  JOIN commerce_archive.payments p ON p.order_id = o.id AND p.month = o.month
 				  WHERE o.user_id = forget_keys.user_id
 		UNION ALL SELECT 'payment:' || p.id FROM commerce_private.payments_of(forget_keys.user_id) p)
 $$;
