@@ -317,7 +317,7 @@ FROM (VALUES
 	('refresh_popular_products', NULL, '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
 	 'counts best sellers anew', '{}'),
 	('run_job', 'commerce_private.run_job', '{ADMIN}', false, false, '{}', 'rows', NULL, NULL,
-	 'runs a periodic job now', '{"name": "popular-products"}'),
+	 'runs a periodic job now; of one that is done in batches, the next batch', '{"name": "popular-products"}'),
 	('schedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
 	 'hands the periodic jobs to pg_cron', '{}'),
 	('unschedule_jobs', NULL, '{ADMIN}', false, false, '{}', 'jobs', NULL, NULL,
