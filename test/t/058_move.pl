@@ -37,14 +37,14 @@ note("from PostgreSQL $versions[0] to $versions[1]" . ($versions[0] == $versions
 
 make_shop($old, stock => [ 1000, 1000 ], quota => [5]);
 $old->safe_psql('postgres', q{
+	SELECT commerce.cancel_order((commerce.place_order(1, '[{"product_id":2,"quantity":1}]')).id, 'BUYER');
+	UPDATE commerce.orders SET created_at = created_at - interval '100 days', updated_at = updated_at - interval '100 days' WHERE status = 'REFUNDED'});
+ok($old->poll_query_until('postgres', q{SET commerce.archive_after = '90d'; SELECT commerce.archive() = 1}, "SET\nt"), 'an order is archived');
+$old->safe_psql('postgres', q{
 	SELECT commerce.subscribe('data');
 	SELECT commerce.claim_coupon(1, 1);
 	SELECT status FROM commerce.place_order(1, '[{"product_id":2,"quantity":6}]', payment_method => 'EXTERNAL');
 	SELECT commerce.ack_events('data', max(position)) FROM commerce.fetch_events('data', 3)});
-$old->safe_psql('postgres', q{
-	SELECT commerce.cancel_order((commerce.place_order(1, '[{"product_id":2,"quantity":1}]')).id, 'BUYER');
-	UPDATE commerce.orders SET created_at = created_at - interval '100 days', updated_at = updated_at - interval '100 days' WHERE status = 'REFUNDED'});
-$old->poll_query_until('postgres', q{SET commerce.archive_after = '90d'; SELECT commerce.archive() = 1}, "SET\nt");
 append_to_file($old->basedir . '/writer.pl', <<'END');
 	use DBI;
 	my $shop = DBI->connect($ARGV[0], undef, undef, { RaiseError => 0, PrintError => 0 });
