@@ -106,28 +106,44 @@ require_same_request(const IdempotentCall *call, RowReader *record)
 		raise_error(ERROR_IDEMPOTENCY_KEY_REUSED, D_TEXT("key", text_to_cstring(call->key)));
 }
 
-/* Takes a call's key, and reads its record into *result or *answer; false when there is none. */
+static void
+close_record(RowReader *record)
+{
+	row_reader_close(record);
+	PopActiveSnapshot();
+}
+
+/* Opens the record of a call, as it is committed or this transaction has written it; false, with nothing open: there is none. */
 static bool
-find_record(const IdempotentCall *call, Datum *result, StoredAnswer *answer)
+open_record(const IdempotentCall *call, RowReader *record)
 {
 	Datum		keys[3];
-	RowReader	record;
-	bool		found;
-	bool		kept = false;
-
-	if (call->key == NULL)
-		return false;
-	idempotency_lock(call);
 
 	keys[0] = CStringGetTextDatum(call->scope);
 	keys[1] = CStringGetTextDatum(call->operation);
 	keys[2] = PointerGetDatum(call->key);
 	row_push_latest_snapshot();
-	row_reader_open(&record, TABLE_IDEMPOTENCY_KEYS, INDEX_IDEMPOTENCY_KEYS_PKEY, lengthof(keys));
-	row_reader_seek_texts(&record, keys);
-	found = row_reader_next(&record);
-	if (found)
-		kept = row_int64(&record, IDEMPOTENCY_KEYS_CREATED_AT) > GetCurrentTransactionStartTimestamp() - KEPT;
+	row_reader_open(record, TABLE_IDEMPOTENCY_KEYS, INDEX_IDEMPOTENCY_KEYS_PKEY, lengthof(keys));
+	row_reader_seek_texts(record, keys);
+	if (row_reader_next(record))
+		return true;
+	close_record(record);
+	return false;
+}
+
+/* Takes a call's key, and reads its record into *result or *answer; false when there is none. */
+static bool
+find_record(const IdempotentCall *call, Datum *result, StoredAnswer *answer)
+{
+	RowReader	record;
+	bool		kept;
+
+	if (call->key == NULL)
+		return false;
+	idempotency_lock(call);
+	if (!open_record(call, &record))
+		return false;
+	kept = row_int64(&record, IDEMPOTENCY_KEYS_CREATED_AT) > GetCurrentTransactionStartTimestamp() - KEPT;
 	if (kept)
 	{
 		require_same_request(call, &record);
@@ -140,9 +156,8 @@ find_record(const IdempotentCall *call, Datum *result, StoredAnswer *answer)
 			answer->body = (text *) row_varlena(&record, IDEMPOTENCY_KEYS_BODY);
 		}
 	}
-	row_reader_close(&record);
-	PopActiveSnapshot();
-	if (found && !kept)
+	close_record(&record);
+	if (!kept)
 		delete_record(call);
 	return kept;
 }
@@ -192,9 +207,16 @@ void
 idempotency_end_answer(IdempotentCall *call, const StoredAnswer *answer, int64 person)
 {
 	Row			row = {0};
+	RowReader	record;
 
 	if (call->key == NULL)
 		return;
+	/* a function that keeps its keys for longer has stored what it returned under the same name */
+	if (open_record(call, &record))
+	{
+		close_record(&record);
+		delete_record(call);
+	}
 	row_put_int32(&row, IDEMPOTENCY_KEYS_STATUS, answer->status);
 	row_put_text(&row, IDEMPOTENCY_KEYS_LOCATION, answer->location);
 	row_put_varlena(&row, IDEMPOTENCY_KEYS_BODY, answer->body);
