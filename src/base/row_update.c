@@ -4,6 +4,9 @@
  *	  the user's row, which every order, charge and claim locks or changes.  As a prepared UPDATE it was a seventh of
  *	  an order's instructions, half of that the reading of the table's CHECK constraints from text.
  *
+ * Where nobody has to be waited for, and nothing but the row is read, the row is changed without its lock before, which
+ * is a WAL record of its own; the caller begins anew with the lock when somebody else was quicker.
+ *
  * The lock is the executor's: a concurrent change is waited for and then read at READ COMMITTED, and a serialization
  * failure above that.
  */
@@ -19,6 +22,16 @@
 
 #include "base/compat.h"
 #include "base/row_update.h"
+
+/* Somebody else has changed a row since it was read. */
+static void
+require_read_committed(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+}
 
 /* Locks the row that a reader is at, and takes the reader to its newest version. */
 static bool
@@ -39,11 +52,8 @@ lock_found(RowReader *reader, bool skip_locked)
 			return false;
 		case TM_Updated:
 		case TM_Deleted:
-			if (!IsolationUsesXactSnapshot())
-				return false;
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent update")));
+			require_read_committed();
+			return false;
 		default:
 			elog(ERROR, "a row of \"%s\" could not be locked", RelationGetRelationName(reader->rel));
 	}
@@ -57,12 +67,23 @@ close_reader(RowReader *reader)
 }
 
 static bool
-find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int64 id, bool skip_locked)
+find(RowReader *reader, Relation rel, CatalogRelation index, int64 id)
 {
 	row_push_snapshot();
 	row_reader_open_table(reader, rel, index, 1);
 	row_reader_seek(reader, &id);
-	if (row_reader_next(reader) && lock_found(reader, skip_locked))
+	if (row_reader_next(reader))
+		return true;
+	close_reader(reader);
+	return false;
+}
+
+static bool
+find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int64 id, bool skip_locked)
+{
+	if (!find(reader, rel, index, id))
+		return false;
+	if (lock_found(reader, skip_locked))
 		return true;
 	close_reader(reader);
 	return false;
@@ -89,14 +110,16 @@ row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locke
 }
 
 bool
-row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id)
+row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id, bool lock)
 {
 	TupleTableSlot *old;
 	TupleTableSlot *new;
 
 	update->changed = false;
 	row_writer_open(&update->writer, table, ncolumns);
-	if (!find_and_lock(&update->reader, update->writer.rel, index, id, false))
+	update->locked = lock || !update->writer.is_plain;
+	if (!(update->locked ? find_and_lock(&update->reader, update->writer.rel, index, id, false) :
+		  find(&update->reader, update->writer.rel, index, id)))
 	{
 		row_writer_close(&update->writer);
 		return false;
@@ -160,21 +183,37 @@ require_kept(RowUpdate *update)
 					 errdetail("What commerce writes belongs together: all of it is written, or nothing.")));
 }
 
-/* Stores the new version as it is; its indexes are opened only if they get entries: mostly the update is HOT. */
-static void
+/*
+ * Stores the new version as it is, unless somebody else has changed the row; its indexes are opened only if they get
+ * entries: mostly the update is HOT.
+ */
+static bool
 store_plain(RowUpdate *update)
 {
 	RowWriter  *writer = &update->writer;
+	TM_FailureData failure;
+	LockTupleMode mode;
 	IndexUpdate index_update;
+	TM_Result	result;
 
 	CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
 	if (RelationGetDescr(writer->rel)->constr)
 		ExecConstraints(writer->target, writer->slot, writer->estate);
-	simple_table_tuple_update(writer->rel, &update->reader.slot->tts_tid, writer->slot, InvalidSnapshot, &index_update);
-	if (!needs_index_entries(index_update))
-		return;
-	row_writer_open_indexes(writer, writer->slot);
-	list_free(update_index_entries(writer->target, writer->slot, writer->estate, index_update));
+	result = table_tuple_update(writer->rel, &update->reader.slot->tts_tid, writer->slot, writer->estate->es_output_cid,
+								InvalidSnapshot, InvalidSnapshot, true, &failure, &mode, &index_update);
+	if (result == TM_Updated || result == TM_Deleted)
+	{
+		require_read_committed();
+		return false;
+	}
+	if (result != TM_Ok)
+		elog(ERROR, "a row of \"%s\" could not be changed", RelationGetRelationName(writer->rel));
+	if (needs_index_entries(index_update))
+	{
+		row_writer_open_indexes(writer, writer->slot);
+		list_free(update_index_entries(writer->target, writer->slot, writer->estate, index_update));
+	}
+	return true;
 }
 
 /* Stores the new version of a table that has triggers or generated columns. */
@@ -190,26 +229,33 @@ store(RowUpdate *update)
 	EvalPlanQualEnd(&epq);
 }
 
-static void
+static bool
 write_row(RowUpdate *update)
 {
 	ExecStoreVirtualTuple(update->writer.slot);
 	ItemPointerSetInvalid(&update->writer.slot->tts_tid);
 	if (update->writer.is_plain)
-		store_plain(update);
-	else
-		store(update);
+		return store_plain(update);
+	store(update);
 	row_writer_require_written(&update->writer);
 	require_kept(update);
+	return true;
 }
 
-void
-row_update_close(RowUpdate *update)
+static void
+close_row(RowUpdate *update)
 {
-	if (update->changed)
-		write_row(update);
 	close_reader(&update->reader);
 	row_writer_close(&update->writer);
+}
+
+bool
+row_update_close(RowUpdate *update)
+{
+	bool		written = !update->changed || write_row(update);
+
+	close_row(update);
+	return written;
 }
 
 Datum
@@ -217,9 +263,9 @@ row_update_close_returning(RowUpdate *update)
 {
 	Datum		row;
 
-	write_row(update);
+	if (!write_row(update))
+		elog(ERROR, "a locked row of \"%s\" was changed", RelationGetRelationName(update->writer.rel));
 	row = row_writer_row(&update->writer);
-	close_reader(&update->reader);
-	row_writer_close(&update->writer);
+	close_row(update);
 	return row;
 }

@@ -51,9 +51,9 @@ put_balance(RowUpdate *user, int64 amount)
 }
 
 static bool
-open_user(RowUpdate *user, int64 user_id)
+open_user(RowUpdate *user, int64 user_id, bool lock)
 {
-	return row_update_open(user, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id);
+	return row_update_open(user, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id, lock);
 }
 
 static bool
@@ -62,22 +62,34 @@ is_active(RowUpdate *user)
 	return row_label(&user->reader, USERS_STATUS, TYPE_USER_STATUS) == USER_STATUS_ACTIVE;
 }
 
-bool
-balance_take(int64 user_id, int64 amount, BalanceChange *change)
+/* An attempt of balance_take(); false when the row has to be locked for it. */
+static bool
+try_to_take(int64 user_id, int64 amount, bool lock, BalanceChange *change, bool *enough)
 {
 	RowUpdate	user;
-	bool		enough;
+	bool		locked;
 
-	if (!open_user(&user, user_id))
+	if (!open_user(&user, user_id, lock))
 		raise_not_found("user", user_id);
-	if (!is_active(&user))
+	locked = user.locked;
+	if (locked && !is_active(&user))
 		user_require_active(user_id, false);
 	change->number = 0;
 	change->balance = row_int64(&user.reader, USERS_BALANCE);
-	enough = change->balance >= amount;
-	if (enough)
+	*enough = is_active(&user) && change->balance >= amount;
+	if (*enough)
 		*change = put_balance(&user, -amount);
-	row_update_close(&user);
+	/* who is not to pay may be about to become so that he is */
+	return row_update_close(&user) && (*enough || locked);
+}
+
+bool
+balance_take(int64 user_id, int64 amount, BalanceChange *change)
+{
+	bool		enough;
+
+	if (!try_to_take(user_id, amount, false, change, &enough))
+		(void) try_to_take(user_id, amount, true, change, &enough);
 	return enough;
 }
 
@@ -87,10 +99,10 @@ balance_add(int64 user_id, int64 amount)
 	RowUpdate	user;
 	BalanceChange change;
 
-	if (!open_user(&user, user_id))
+	if (!open_user(&user, user_id, true))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
 	change = put_balance(&user, amount);
-	row_update_close(&user);
+	(void) row_update_close(&user);
 	return change;
 }
 
@@ -193,32 +205,49 @@ write_event(int64 user_id, int64 amount, int64 balance, int64 key, int64 positio
 	outbox_write(&event, 1);
 }
 
+/* What a charge has drawn for its event. */
+typedef struct ChargeEvent
+{
+	int64		key;
+	int64		position;
+} ChargeEvent;
+
 /*
- * The event's position is drawn with the entry's number: a trigger may charge the same user
- * before the entry is written, and the event after it.
+ * An attempt of balance_charge(); false when the row has to be locked for it.  The event's position is drawn with the
+ * entry's number: a trigger may charge the same user before the entry is written, and the event after it.
  */
+static bool
+try_to_charge(int64 user_id, int64 amount, bool lock, BalanceChange *change, ChargeEvent *event, bool *chargeable)
+{
+	RowUpdate	user;
+	bool		locked;
+
+	*chargeable = false;
+	if (!open_user(&user, user_id, lock))
+		return true;
+	locked = user.locked;
+	*chargeable = is_active(&user) && row_int64(&user.reader, USERS_BALANCE) <= MAX_BALANCE - amount;
+	if (*chargeable)
+	{
+		*change = put_balance(&user, amount);
+		event->key = user_put_event_key(&user);
+		event->position = catalog_nextval(SEQUENCE_OUTBOX_POSITION);
+	}
+	return row_update_close(&user) && (*chargeable || locked);
+}
+
 bool
 balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, BalanceChange *change)
 {
-	RowUpdate	user;
+	ChargeEvent event;
 	bool		chargeable;
-	int64		key = 0;
-	int64		position = 0;
 
-	if (!open_user(&user, user_id))
-		return false;
-	chargeable = is_active(&user) && row_int64(&user.reader, USERS_BALANCE) <= MAX_BALANCE - amount;
-	if (chargeable)
-	{
-		*change = put_balance(&user, amount);
-		key = user_put_event_key(&user);
-		position = catalog_nextval(SEQUENCE_OUTBOX_POSITION);
-	}
-	row_update_close(&user);
+	if (!try_to_charge(user_id, amount, false, change, &event, &chargeable))
+		(void) try_to_charge(user_id, amount, true, change, &event, &chargeable);
 	if (!chargeable)
 		return false;
 	balance_record(user_id, BALANCE_ENTRY_KIND_CHARGE, amount, change, 0, payment_id, reference);
-	write_event(user_id, amount, change->balance, key, position);
+	write_event(user_id, amount, change->balance, event.key, event.position);
 	return true;
 }
 

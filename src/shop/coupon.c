@@ -122,7 +122,7 @@ mark_used(int64 issue_id, int64 order_id)
 	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponUsed"};
 	RowUpdate	issue;
 
-	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, issue_id))
+	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, issue_id, true))
 		elog(ERROR, "coupon issue " INT64_FORMAT " does not exist", issue_id);
 	event.key = Max(row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY), current_key());
 	row_update_put_label(&issue, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_USED);

@@ -116,10 +116,10 @@ user_move_event_key(int64 user_id)
 	RowUpdate	update;
 	int64		key;
 
-	if (!row_update_open(&update, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id))
+	if (!row_update_open(&update, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id, true))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
 	key = user_put_event_key(&update);
-	row_update_close(&update);
+	(void) row_update_close(&update);
 	return key;
 }
 

@@ -27,7 +27,7 @@ END
 $$;
 SELECT pg_temp.wal(:plain, :buyer) AS plain_wal \gset
 SELECT cmp_ok(:plain_wal::bigint, '>', 10::bigint, 'what an order writes is counted');
-SELECT is(pg_temp.wal(:limited, :buyer), :plain_wal::bigint + 1, 'one of a product with a limit writes one record more, an entry of the index of limited units: the user''s row is locked for the balance in any case');
+SELECT is(pg_temp.wal(:limited, :buyer), :plain_wal::bigint + 2, 'one of a product with a limit writes two records more: an entry of the index of limited units, and the lock on the user''s row');
 
 -- How many rows an order reads of a table, by an index or without
 CREATE FUNCTION pg_temp.read_of(tab regclass) RETURNS bigint LANGUAGE sql AS $$
