@@ -58,6 +58,8 @@ async function spread(system) {
   return { ...result, parts, cpu: parts.reduce((sum, [, ms]) => sum + ms, 0) };
 }
 
+// Of the units: oversold are in orders beyond them; lost are in no order and cannot be sold any more; unsold can be
+// sold, though nobody wants more; untold are in orders that no buyer was told of.
 async function flash(system) {
   const units = share(system, 'units');
   const product = await system.product(units);
@@ -70,7 +72,7 @@ async function flash(system) {
   if (option.kill) await sleep(2000);
   const { sold, left } = await system.audit(product);
   if (result.orders > sold) throw new Error(`${result.orders} were told that they have it, ${sold} have it`);
-  return { ...result, units, oversold: Math.max(0, sold - units), lost: Math.max(0, units - sold - left), unsold: Math.max(0, Math.min(left, units - sold)) };
+  return { ...result, units, oversold: Math.max(0, sold - units), lost: Math.max(0, units - sold - left), unsold: Math.max(0, Math.min(left, units - sold)), untold: sold - result.orders };
 }
 
 const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
@@ -78,7 +80,7 @@ const withSpread = (list, digits) => `${median(list).toFixed(digits)} (${Math.mi
 
 function report(name, { spread, flash }) {
   console.log(`${name}: ${spread.cpu.toFixed(2)} ms of CPU (${spread.parts.map(([part, ms]) => `${part} ${ms.toFixed(2)}`).join(', ')}), ${spread.rate.toFixed(0)}/s (p99 ${spread.p99.toFixed(0)} ms); flash ${flash.rate.toFixed(0)}/s,`
-    + ` p50 ${flash.p50?.toFixed(0)} p99 ${flash.p99?.toFixed(0)} ms, of ${flash.units}: ${flash.oversold} oversold, ${flash.lost} lost, ${flash.unsold} unsold`);
+    + ` p50 ${flash.p50?.toFixed(0)} p99 ${flash.p99?.toFixed(0)} ms, of ${flash.units}: ${flash.oversold} oversold, ${flash.lost} lost, ${flash.unsold} unsold, ${flash.untold} in orders of which nobody was told`);
   for (const part of [spread, flash]) for (const [what, times] of part.failures) console.log(`    ${times} × ${what}`);
 }
 
@@ -112,12 +114,12 @@ try {
   for (const process of running) await process.stop();
 }
 
-const header = ['', 'CPU of an order, ms', 'of it application, PostgreSQL, Redis, publisher', 'orders/s', 'flash sale: orders/s', 'p50 / p99, ms', 'oversold', 'lost', 'left unsold'];
+const header = ['', 'CPU of an order, ms', 'of it application, PostgreSQL, Redis, publisher', 'orders/s', 'flash sale: orders/s', 'p50 / p99, ms', 'oversold', 'lost', 'unsold', 'untold'];
 const lines = Object.entries(results).map(([name, rows]) => {
   const of = (part, what) => rows.map((row) => row[part][what]);
   const part = (i) => median(rows.map((row) => row.spread.parts[i][1])).toFixed(2);
   return [name, withSpread(of('spread', 'cpu'), 2), [0, 1, 2, 3].map(part).join(' + '), withSpread(of('spread', 'rate'), 0), withSpread(of('flash', 'rate'), 0),
-    `${median(of('flash', 'p50')).toFixed(0)} / ${median(of('flash', 'p99')).toFixed(0)}`, ...['oversold', 'lost', 'unsold'].map((what) => of('flash', what).join(', '))];
+    `${median(of('flash', 'p50')).toFixed(0)} / ${median(of('flash', 'p99')).toFixed(0)}`, ...['oversold', 'lost', 'unsold', 'untold'].map((what) => of('flash', what).join(', '))];
 });
 const table = [header, header.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
 console.log(`\n${table}`);

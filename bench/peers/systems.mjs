@@ -9,6 +9,7 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { Process, freePort } from './processes.mjs';
@@ -37,10 +38,21 @@ const tokens = Array.from({ length: users }, (_, i) => {
 });
 const random = (n) => Math.floor(Math.random() * n);
 
+// waits for a server that recovers
 export async function sql(database, text, values) {
-  const client = new pg.Client({ database });
-  await client.connect();
-  try { return (await client.query(text, values)).rows; } finally { await client.end(); }
+  for (let tries = 0;; tries++) {
+    const client = new pg.Client({ database });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      return (await client.query(text, values)).rows;
+    } catch (error) {
+      if (error.code !== '57P03' || tries > 600) throw error;
+      await sleep(100);
+    } finally {
+      await client.end().catch(() => {});
+    }
+  }
 }
 
 class System {
