@@ -79,7 +79,7 @@ const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length /
 const withSpread = (list, digits) => `${median(list).toFixed(digits)} (${Math.min(...list).toFixed(digits)}–${Math.max(...list).toFixed(digits)})`;
 
 function report(name, { spread, flash }) {
-  console.log(`${name}: ${spread.cpu.toFixed(2)} ms of CPU (${spread.parts.map(([part, ms]) => `${part} ${ms.toFixed(2)}`).join(', ')}), ${spread.rate.toFixed(0)}/s (p99 ${spread.p99.toFixed(0)} ms); flash ${flash.rate.toFixed(0)}/s,`
+  console.log(`${name}: ${spread.cpu.toFixed(2)} ms of CPU (${spread.parts.map(([part, ms]) => `${part} ${ms.toFixed(2)}`).join(', ')}), ${spread.rate.toFixed(0)}/s (p99 ${spread.p99?.toFixed(0)} ms); flash ${flash.rate.toFixed(0)}/s,`
     + ` p50 ${flash.p50?.toFixed(0)} p99 ${flash.p99?.toFixed(0)} ms, of ${flash.units}: ${flash.oversold} oversold, ${flash.lost} lost, ${flash.unsold} unsold, ${flash.untold} in orders of which nobody was told`);
   for (const part of [spread, flash]) for (const [what, times] of part.failures) console.log(`    ${times} × ${what}`);
 }
@@ -119,7 +119,7 @@ const lines = Object.entries(results).map(([name, rows]) => {
   const of = (part, what) => rows.map((row) => row[part][what]);
   const part = (i) => median(rows.map((row) => row.spread.parts[i][1])).toFixed(2);
   return [name, withSpread(of('spread', 'cpu'), 2), [0, 1, 2, 3].map(part).join(' + '), withSpread(of('spread', 'rate'), 0), withSpread(of('flash', 'rate'), 0),
-    `${median(of('flash', 'p50')).toFixed(0)} / ${median(of('flash', 'p99')).toFixed(0)}`, ...['oversold', 'lost', 'unsold', 'untold'].map((what) => of('flash', what).join(', '))];
+    `${median(of('flash', 'p50'))?.toFixed(0)} / ${median(of('flash', 'p99'))?.toFixed(0)}`, ...['oversold', 'lost', 'unsold', 'untold'].map((what) => of('flash', what).join(', '))];
 });
 const table = [header, header.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |\n`).join('');
 console.log(`\n${table}`);
