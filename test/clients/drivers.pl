@@ -41,8 +41,9 @@ my @compiled = (
 	[ 'pgx.go', ["$made/pgx"], [qw(go list github.com/jackc/pgx/v4/pgxpool)], [ qw(go build -o), "$made/pgx", 'main.go', 'pgx.go' ] ],
 	[ 'pq.go', ["$made/pq"], [qw(go list github.com/lib/pq)], [ qw(go build -o), "$made/pq", 'main.go', 'pq.go' ] ],
 	[ 'tokio_postgres.rs', ["$ENV{CARGO_TARGET_DIR}/debug/tokio_postgres"], [ 'sh', '-c', 'ls -d /usr/share/cargo/registry/tokio-postgres-*' ],
-		[ 'cargo', 'build', '--offline', '--config', 'source.crates-io.replace-with="debian"',
-			'--config', 'source.debian.directory="/usr/share/cargo/registry"' ] ],
+		# a Cargo.lock may be another cargo's
+		[ 'sh', '-c', q{rm -f Cargo.lock; cargo build --offline --config 'source.crates-io.replace-with="debian"' \
+			--config 'source.debian.directory="/usr/share/cargo/registry"'} ] ],
 );
 # prisma generate would get a program from elsewhere that it does not need
 $ENV{PRISMA_SCHEMA_ENGINE_BINARY} = '/bin/true';
@@ -215,7 +216,7 @@ for my $driver (@drivers, $all ? @compiled : ())
 	}
 	($done, $output) = command(1200, @$build) if $build;
 	ok($done, "$file is built") or diag($output);
-	try_driver($file, @$command);
+	try_driver($file, @$command) if $done;
 }
 SKIP:
 {
