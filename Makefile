@@ -163,6 +163,9 @@ test-clients:
 lint: $(MODULE_big).so
 	@scripts/lint
 
+deb:
+	@scripts/deb
+
 demo:
 	@scripts/demo
 
@@ -205,6 +208,7 @@ define help_text
   make demo           a shop to play with, on a server of its own
   make stop-demo      and its end
   make bench          measurements (bench/)
+  make deb            Debian's packages of the extension and of commerce-relay, in dist/
   make dist           dist/commerce-VERSION.zip, as PGXN wants it
   make clean          remove what was built
 
@@ -214,4 +218,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist help
+.PHONY: test test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help
