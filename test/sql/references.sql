@@ -33,7 +33,7 @@ SELECT commerce.adjust_stock(:cup, 5, 'more');
 SELECT * FROM public.locked_references() WHERE locked > 0;
 COMMIT;
 
--- whose balance changes is locked for that, and nothing else is
+-- nor whose balance changes, which is found and changed at once
 BEGIN;
 SELECT balance FROM commerce.charge_balance(:buyer, 100000);
 SELECT status, payment_amount FROM commerce.place_order(:buyer, format('[{"product_id": %s, "quantity": 2}]', :cup)::jsonb);

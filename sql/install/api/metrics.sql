@@ -132,7 +132,7 @@ COMMENT ON FUNCTION commerce_private.metrics_of_orders() IS 'part orders of metr
 
 CREATE FUNCTION commerce.metrics(part text DEFAULT NULL)
 RETURNS TABLE (name text, labels jsonb, value double precision)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF metrics.part <> ALL ('{server,jobs,subscriptions,waiting,refusals,orders}') THEN

@@ -108,16 +108,22 @@ COMMENT ON FUNCTION commerce_private.list_dump_extras() IS 'what a dump leaves o
 
 CREATE FUNCTION commerce.dump_extras(before_data boolean)
 RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+	IF dump_extras.before_data IS NULL THEN
+		PERFORM commerce_private.raise_invalid('before_data', 'must not be null');
+	END IF;
+	RETURN QUERY
 	SELECT e.statement || ';' FROM commerce_private.list_dump_extras() e
 	WHERE e.before_data = dump_extras.before_data
 	-- a foreign key needs its key, a trigger state its trigger, grant_api() everything
 	ORDER BY pg_catalog.array_position('{column,option,replica identity,index,constraint,trigger,trigger state,policy,row security,publication,setting,REST}'::text[], e.kind),
-			 e.kind = 'constraint' AND e.statement ~ ' FOREIGN KEY ', e.object
+			 e.kind = 'constraint' AND e.statement ~ ' FOREIGN KEY ', e.object;
+END
 $$;
 COMMENT ON FUNCTION commerce.dump_extras(boolean) IS
-	'statements for psql that make again what pg_dump leaves out of commerce''s tables and of the database: before_data true: columns, which a restored dump needs before its rows; false: indexes, constraints, triggers, policies, storage parameters, members of publications, settings of the database, and grant_api(). docs/dumps.md says when';
+	'statements for psql that make again what pg_dump leaves out of commerce''s tables and of the database: before_data true: columns, which a restored dump needs before its rows; false: indexes, constraints, triggers, policies, storage parameters, members of publications, settings of the database, and grant_api(). docs/dumps.md says when. Errors: INVALID_REQUEST';
 
 CREATE VIEW commerce_private.empty_publications AS
 	SELECT p.pubname::text COLLATE "default" AS name FROM pg_catalog.pg_publication p

@@ -2,8 +2,10 @@
 
 -- Of what is read by time, every order would pay for a btree; rows come in the order of these times, or nearly.
 CREATE INDEX orders_times_idx ON commerce.orders USING brin (paid_at, created_at);
+-- What was asked for, and what was undone: an order that goes well has no entry in it.
 CREATE INDEX order_item_events_undone_idx ON commerce.order_item_events (at)
-	WHERE event = 'RETURNED' OR (event = 'CANCELLED' AND from_status <> 'PENDING_PAYMENT');
+	WHERE event IN ('CANCEL_REQUESTED', 'RETURN_REQUESTED', 'EXCHANGE_REQUESTED', 'RETURNED')
+	   OR (event = 'CANCELLED' AND from_status <> 'PENDING_PAYMENT');
 CREATE INDEX payments_refunds_idx ON commerce.payments (at) WHERE kind = 'REFUND';
 
 -- What a coupon took off is by its own terms; the rest of a discount is the seller's own.
