@@ -135,6 +135,7 @@ RETURNS TABLE (name text, labels jsonb, value double precision)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM commerce_private.check_text('part', metrics.part);
 	IF metrics.part <> ALL ('{server,jobs,subscriptions,waiting,refusals,orders}') THEN
 		PERFORM commerce_private.raise_invalid('part', 'must be server, jobs, subscriptions, waiting, refusals or orders');
 	END IF;
