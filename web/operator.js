@@ -20,6 +20,7 @@ const problemAreas = {
 	NO_WORKER: 'worker', OVERDUE_ORDERS: 'worker', REBASING: 'worker',
 	NO_RELAY: 'delivery', DELIVERY_FAILS: 'delivery', SUBSCRIPTION_BEHIND: 'delivery', SUBSCRIPTION_PAUSED: 'delivery', DEAD_LETTERS: 'delivery', DEAD_PAYMENT_RESULTS: 'delivery', OUTBOX_HELD: 'delivery',
 	HORIZON_HELD: 'horizon',
+	BOOKS_WRONG: 'books',
 };
 const counted = 10000; // shop_status counts no further
 
@@ -168,12 +169,13 @@ function showHealth(s) {
 		const l = level(area);
 		return [t.areas[area], marked(l, l === 'good' ? good[area] : counts(area)), l];
 	});
+	const scrubbed = level('books');
 	entries.push([t.areas.books, {
-		unchecked: () => t.unchecked, checking: () => t.checking,
+		unchecked: () => scrubbed === 'good' ? t.unchecked : marked(scrubbed, counts('books')), checking: () => t.checking,
 		good: () => marked('good', t.booksGood(at(books.at))),
 		bad: () => marked('bad', t.booksBad(books.violations.map(v => `${v.invariant} (${number(v.violations)})`).join(', '))),
 		failed: () => marked('warning', t.booksFailed(books.why)),
-	}[books.state](), { good: 'good', bad: 'bad', failed: 'warning' }[books.state] ?? 'quiet']);
+	}[books.state](), { good: 'good', bad: 'bad', failed: 'warning' }[books.state] ?? (scrubbed === 'good' ? 'quiet' : scrubbed)]);
 	list('health', entries);
 }
 

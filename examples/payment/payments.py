@@ -13,6 +13,7 @@ that has grant_app().
 """
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -82,7 +83,11 @@ def follow():
 
 def take_in(answer):
     succeeded = answer["status"] == "succeeded"
-    what, number, *_ = answer["reference"].split("-")
+    what, number, *payment = answer["reference"].split("-")
+    # A failure ends what is requested of the order now, and here it may be about an earlier try.
+    if what == "order" and not succeeded and not shop(
+            "SELECT FROM commerce.payments WHERE id = %s AND status = 'REQUESTED'", payment[0]):
+        return
     # the payment's id at the provider, not the answer's: it is what a refund will name
     if what == "order":
         shop("SELECT FROM commerce.confirm_payment(%s, %s, %s, %s)", number, succeeded, answer["payment"], answer["amount"])
@@ -108,23 +113,28 @@ class Handler(BaseHTTPRequestHandler):
             # 22 and SH: the shop does not take it, however often it comes. Else the provider says it again.
             self.log_error("%s", error)
             return self.reply(422 if (error.sqlstate or "")[:2] in ("22", "SH") and error.sqlstate != "SH429" else 503)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             self.log_error("%r", error)
             return self.reply(422)
 
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         wanted = urllib.parse.parse_qs(url.query).get("payment_id", [""])[0]
-        if url.path != "/pay" or not wanted.isdecimal():
+        if url.path != "/pay" or not re.fullmatch("[0-9]{1,18}", wanted):
             return self.reply(404)
-        # That the buyer is the payment's is for the shop's own pages to see to.
-        row = shop("SELECT order_id, amount FROM commerce.payments WHERE id = %s AND status = 'REQUESTED' AND kind <> 'REFUND'",
-                   int(wanted))
-        if not row:
-            return self.reply(410)      # paid, failed or expired
-        order_id, amount = row[0]
-        reference = f"order-{order_id}-{wanted}" if order_id else f"charge-{wanted}"
-        return self.reply(303, ask_payment(reference, amount)["page"])
+        payment = int(wanted)
+        try:
+            # That the buyer is the payment's is for the shop's own pages to see to.
+            row = shop("SELECT order_id, amount FROM commerce.payments WHERE id = %s AND status = 'REQUESTED' AND kind <> 'REFUND'",
+                       payment)
+            if not row:
+                return self.reply(410)      # paid, failed or expired
+            order_id, amount = row[0]
+            reference = f"order-{order_id}-{payment}" if order_id else f"charge-{payment}"
+            return self.reply(303, ask_payment(reference, amount)["page"])
+        except (psycopg.Error, OSError, ValueError) as error:
+            self.log_error("%s", error)
+            return self.reply(503)
 
     def reply(self, status, location=None):
         self.send_response(status)

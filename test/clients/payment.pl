@@ -211,7 +211,19 @@ is($http->post("$url/answers", { content => $body })->{status}, 401, 'and one th
 is(value($money, $forged), 'PAYMENT REQUESTED 9000', 'none of them counts');
 is(answer('whsec_test', 0), 200, 'the same one, as it should be, is taken');
 is(value($order_is, $forged), 'PAID', 'and counts');
-$body =~ s{order-\d+}{order-999999};
+my $again = order(undef, 1);
+my $first_try = requested($again);
+is(page_of("00$first_try"), page_of($first_try), 'one payment has one page, however its number is written');
+sleep 1.1;
+$shop->do('SELECT commerce.expire_pending_orders()');
+$shop->do('SELECT commerce.retry_payment(?)', undef, $again);
+$body = encode_json({ status => 'failed', payment => 'pay_first', amount => 9000, reference => "order-$again-$first_try" });
+is(answer('whsec_test', 0), 200, 'that the first try failed is told late');
+is(value($order_is, $again), 'PENDING_PAYMENT', 'and does not end the second one');
+$body = encode_json({ status => 'failed', payment => 'pay_second', amount => 9000, reference => "order-$again-" . requested($again) });
+is(answer('whsec_test', 0), 200, 'that this one failed');
+is(value($order_is, $again), 'CANCELLED', 'does');
+$body = encode_json({ status => 'succeeded', payment => 'pay_forged', amount => 9000, reference => 'order-999999-1' });
 is(answer('whsec_test', 0), 422, 'what is about no order of the shop is told so');
 
 # Nobody is there when the provider has something to say; then it is, and reads all events again.

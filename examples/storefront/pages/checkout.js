@@ -8,8 +8,13 @@ import * as shop from '../shop.js';
 import { amountOf, money, t } from '../texts.js';
 import { bill, heading, worth } from './parts.js';
 
-// A request's key is good for one order: another basket, or another click after it, has another.
-let key = crypto.randomUUID();
+// A key is good for one order. What is sent again because no answer came has the same one, or there would be two.
+let sent;
+function keyOf(wanted) {
+	const text = JSON.stringify(wanted);
+	if (sent?.text !== text) sent = { text, key: crypto.randomUUID() };
+	return sent.key;
+}
 
 export default async function checkout({ signal }) {
 	const lines = basket.lines();
@@ -78,7 +83,6 @@ export default async function checkout({ signal }) {
 	async function ask() {
 		partField.hidden = !card.checked;
 		if (!who) return;
-		key = crypto.randomUUID();
 		const number = ++asked;
 		const wanted = body();
 		let answer, why;
@@ -105,7 +109,9 @@ export default async function checkout({ signal }) {
 	const submit = attempt(async () => {
 		say(buy, t.placing);
 		try {
-			const placed = await shop.placeOrder(body(), key);
+			const wanted = body();
+			const placed = await shop.placeOrder(wanted, keyOf(wanted));
+			sent = null;
 			basket.empty();
 			location.hash = `#/order/${placed.id}`;
 		} catch (error) {
