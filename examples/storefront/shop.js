@@ -105,7 +105,8 @@ export function myOrders({ before, limit = 10 } = {}) {
 }
 export const order = (id) => read(client.from('orders')
 	.select('*, order_items(*, order_item_events(*), products(image_urls)), shipments(*), payments(*)')
-	.order('seq', { referencedTable: 'order_items' }).order('id', { referencedTable: 'payments' }).eq('id', id).maybeSingle());
+	.order('seq', { referencedTable: 'order_items' }).order('ordinal', { referencedTable: 'order_items.order_item_events' })
+	.order('id', { referencedTable: 'payments' }).order('id', { referencedTable: 'shipments' }).eq('id', id).maybeSingle());
 // which step a buyer can take from which state: [from, to]
 export const steps = async () => (await read(client.from('order_item_transitions').select('from_status, to_status').eq('actor', 'BUYER').eq('whole_order', false)))
 	.map((step) => [step.from_status, step.to_status]);

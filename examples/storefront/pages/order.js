@@ -37,16 +37,16 @@ export default async function order({ id, signal }) {
 	const place = h('div', { class: 'one-order' });
 	let shown;
 
-	// A step is done and the page drawn again; the focus stays on the heading when its button is gone.
+	// A step is done, unless it is taken back, and the page drawn again; the focus stays on the heading when its button is gone.
 	const act = (f) => attempt(async () => {
-		await f();
+		if (await f() === false) return;
 		await refresh();
 		tell(t.done);
 		if (!document.activeElement || document.activeElement === document.body) place.querySelector('h1').focus();
 	});
 	const step = (item, to) => button(t.step[to] ?? status(to), act(async () => {
 		const said = await confirm(t.of(t.step[to] ?? status(to), item.product_name), item.quantity);
-		if (!said) return;
+		if (!said) return false;
 		const key = crypto.randomUUID();
 		await (to === 'CANCELLED' ? shop.cancelItem(item.id, said.quantity, said.note, key) : shop.changeItem(item.id, to, said.quantity, said.note, key));
 	}), { 'aria-label': t.of(t.step[to] ?? status(to), item.product_name) });
