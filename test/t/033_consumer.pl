@@ -16,7 +16,7 @@ $node->start;
 my $folder = $node->basedir;
 
 my %code = slurp_file('docs/consumer.md') =~ /^```\w+ ([\w-]+)\n(.*?)^```$/gms;
-is(join(' ', sort keys %code), 'consumer consumer-tables shop-setup', 'the document has the code');
+is(join(' ', sort keys %code), 'again consumer consumer-tables shop-setup', 'the document has the code');
 append_to_file("$folder/consumer.pl", $code{consumer});
 
 $node->safe_psql('postgres', 'CREATE DATABASE warehouse');
