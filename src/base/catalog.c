@@ -67,12 +67,14 @@ static TypeEntry types[] = {
 
 static bool callbacks_registered = false;
 static bool version_known = false;	/* the library serves the extension; an update closes the gate, which tells us */
+static uint64 relation_changes = 0;
 static uint64 label_changes = 0;
 
 /* A relation's definition has changed, or (InvalidOid) any may have. */
 static void
 forget_relation(Datum arg, Oid relid)
 {
+	relation_changes++;
 	if (relid == InvalidOid || relid == relations[TABLE_GATE].oid)
 		version_known = false;
 	for (int i = 0; i < (int) lengthof(relations); i++)
@@ -127,28 +129,38 @@ find_relation(CatalogRelation relation)
 	return found;
 }
 
+/* Finds a relation, and keeps what was found unless something has changed while it was looked for. */
+static Oid
+look_up(CatalogRelation relation)
+{
+	uint64		before = relation_changes;
+	Oid			found = find_relation(relation);
+
+	if (before == relation_changes)
+		relations[relation].oid = found;
+	return found;
+}
+
 static void
 require_version(void)
 {
+	uint64		before = relation_changes;
+
 	if (version_known)
 		return;
 	version_require();
-	relations[TABLE_GATE].oid = find_relation(TABLE_GATE);
-	version_known = true;
+	look_up(TABLE_GATE);
+	version_known = before == relation_changes;
 }
 
 Oid
 catalog_relation(CatalogRelation relation)
 {
-	RelationEntry *entry = &relations[relation];
-
-	if (!OidIsValid(entry->oid))
-	{
-		register_callbacks();
-		require_version();
-		entry->oid = find_relation(relation);
-	}
-	return entry->oid;
+	if (OidIsValid(relations[relation].oid))
+		return relations[relation].oid;
+	register_callbacks();
+	require_version();
+	return look_up(relation);
 }
 
 const char *

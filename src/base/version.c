@@ -103,8 +103,9 @@ version_require(void)
 
 	if (version && strncmp(version, found_last, sizeof(found_last) - 1) != 0)
 	{
+		if (found_last[0] != '\0')
+			updates++;
 		strlcpy(found_last, version, sizeof(found_last));
-		updates++;
 	}
 	if (serves(version))
 		return;

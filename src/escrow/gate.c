@@ -290,14 +290,13 @@ refuse_if_read_only(const char *operation)
 void
 gate_enter(const char *operation)
 {
+	uint64		updates = version_updates();
 	Oid			gate;
-	uint64		updates;
 
 	refuse_if_read_only(operation);
 
 	/* without the lock, because two who have it, and rebase, would block each other */
 	gate = catalog_relation(TABLE_GATE);
-	updates = version_updates();
 	check_origin(gate);
 	LockRelationOid(gate, RowExclusiveLock);
 	while (known_gate != gate)

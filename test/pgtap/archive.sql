@@ -204,6 +204,11 @@ SELECT is((SELECT id FROM commerce.confirm_payment(3, true, 'evt-3')), 3::bigint
 -- the books a piece at a time
 DELETE FROM commerce_private.scrub_rounds;
 SELECT commerce.scrub_books() FROM generate_series(1, 12) \g /dev/null
+BEGIN;
+SELECT commerce_private.begin_piece('scrub') \g /dev/null
+SELECT coalesce(pg_current_xact_id_if_assigned()::text, 'none') AS id \gset
+COMMIT;
+SELECT is(:'id', 'none'::text, 'while a piece is looked at, its transaction has no id that holds back the readers of events');
 SELECT results_eq('SELECT ended_at IS NOT NULL, found FROM commerce.scrub ORDER BY started_at LIMIT 1', $$VALUES (true, '[]'::jsonb)$$, 'a round of the scrub finds nothing');
 UPDATE commerce.users SET balance = balance + 1 WHERE id = 2;
 UPDATE commerce.order_items SET status = 'PAID' WHERE id = (SELECT max(id) FROM commerce.order_items);

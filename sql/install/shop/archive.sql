@@ -92,19 +92,36 @@ COMMENT ON TABLE commerce_private.rounds IS 'how far work has come that goes rou
 COMMENT ON COLUMN commerce_private.rounds.done_to IS 'within the step: ids up to this are done';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.rounds', '');
 
-CREATE FUNCTION commerce_private.lock_round(name text)
+CREATE FUNCTION commerce_private.lock_job(name text)
+RETURNS void
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_lock_job';
+COMMENT ON FUNCTION commerce_private.lock_job(text) IS 'takes a job''s lock until the transaction ends, and waits for it';
+
+-- The lock is the job's, not the row's: who locks a row has a transaction id, which holds back the readers of events for
+-- as long as the piece takes.
+CREATE FUNCTION commerce_private.begin_piece(name text)
 RETURNS commerce_private.rounds
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	round commerce_private.rounds;
 BEGIN
-	INSERT INTO commerce_private.rounds (name) VALUES (lock_round.name) ON CONFLICT DO NOTHING;
-	SELECT * INTO round FROM commerce_private.rounds r WHERE r.name = lock_round.name FOR UPDATE;
-	RETURN round;
+	PERFORM commerce_private.lock_job(begin_piece.name);
+	SELECT * INTO round FROM commerce_private.rounds r WHERE r.name = begin_piece.name;
+	RETURN CASE WHEN FOUND THEN round ELSE (begin_piece.name, 1, 0)::commerce_private.rounds END;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.lock_round(text) IS 'how far a round has come; nobody else goes on with it until the transaction ends';
+COMMENT ON FUNCTION commerce_private.begin_piece(text) IS 'how far the round of a job has come; nobody else goes on with it until the transaction ends';
+
+CREATE FUNCTION commerce_private.end_piece(round commerce_private.rounds)
+RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO commerce_private.rounds VALUES (round.name, round.step, round.done_to)
+	ON CONFLICT (name) DO UPDATE SET step = EXCLUDED.step, done_to = EXCLUDED.done_to
+$$;
+COMMENT ON FUNCTION commerce_private.end_piece(commerce_private.rounds) IS 'remembers how far a round has come';
 
 -- Both: the shop's rows, whose month is -infinity, and those of the archive. Who joins two of them joins by the month,
 -- too: then a row is looked for in one partition.
@@ -433,20 +450,27 @@ DECLARE
 	round commerce_private.rounds;
 	step record;
 	written int := 0;
+	until CONSTANT timestamptz := pg_catalog.clock_timestamp() + interval '1 second';
 BEGIN
 	IF before IS NULL THEN
 		RETURN 0;
 	END IF;
 	PERFORM commerce_private.require_own_columns();
-	round := commerce_private.lock_round('archive');
+	round := commerce_private.begin_piece('archive');
 	WHILE written = 0 AND round.step <= 3 LOOP
 		SELECT * INTO step FROM commerce_private.archive_step(round, before, archive_batch.max_rows);
 		round := step.round;
 		written := step.written;
+		-- so much was looked through for nothing that the next transaction goes on
+		IF written = 0 AND round.step <= 3 AND pg_catalog.clock_timestamp() > until THEN
+			written := 1;
+		END IF;
 	END LOOP;
-	UPDATE commerce_private.rounds r
-	SET step = CASE WHEN round.step > 3 THEN 1 ELSE round.step END, done_to = CASE WHEN round.step > 3 THEN 0 ELSE round.done_to END
-	WHERE r.name = round.name;
+	IF round.step > 3 THEN
+		round.step := 1;
+		round.done_to := 0;
+	END IF;
+	PERFORM commerce_private.end_piece(round);
 	RETURN written;
 END
 $$;
@@ -477,7 +501,7 @@ RETURNS int
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_archive';
 COMMENT ON FUNCTION commerce.archive(int) IS
-	'the next batch of archiving: moves at most max_rows orders that are over since commerce.archive_after into the archive, or, when there is none, folds entries of balances or stock of that time, and returns how many; 0: nothing is left to do, or the setting is off. Nobody waits for it but who works on these orders. Errors: INVALID_REQUEST';
+	'the next batch of archiving: moves at most max_rows orders that are over since commerce.archive_after into the archive, or, when there is none, folds entries of balances or stock of that time, and returns how many, or 1 when it has looked for a second and found none yet; 0: nothing is left to do, or the setting is off. Nobody waits for it but who works on these orders. Errors: INVALID_REQUEST';
 
 INSERT INTO commerce_private.jobs (name, schedule, function, max_rows, purpose) VALUES
 	('archive', '27 3 * * *', 'archive', 500, 'moves what is long over into the archive');

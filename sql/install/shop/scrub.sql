@@ -70,34 +70,38 @@ AS $$
 DECLARE
 	kinds CONSTANT text[] := '{users,products,coupons,coupon_issues,orders,payments}'::text[];
 	most CONSTANT int := 100;
-	round commerce_private.rounds := commerce_private.lock_round('scrub');
+	started CONSTANT timestamptz := pg_catalog.clock_timestamp();
+	round commerce_private.rounds := commerce_private.begin_piece('scrub');
 	upper bigint;
 	problems jsonb;
 	problem record;
 BEGIN
-	IF NOT EXISTS (SELECT FROM commerce_private.scrub_rounds r WHERE r.ended_at IS NULL) THEN
-		INSERT INTO commerce_private.scrub_rounds (started_at) VALUES (pg_catalog.clock_timestamp());
-	END IF;
 	upper := commerce_private.scrub_upper(kinds[round.step], round.done_to);
 	WHILE upper IS NULL AND round.step < pg_catalog.cardinality(kinds) LOOP
 		round.step := round.step + 1;
 		round.done_to := 0;
 		upper := commerce_private.scrub_upper(kinds[round.step], 0);
 	END LOOP;
+	IF upper IS NOT NULL THEN
+		problems := commerce_private.scrub_piece(kinds[round.step], round.done_to + 1, upper);
+	END IF;
+	-- nothing is written before the piece was looked at
+	INSERT INTO commerce_private.scrub_rounds (started_at)
+	SELECT started WHERE NOT EXISTS (SELECT FROM commerce_private.scrub_rounds r WHERE r.ended_at IS NULL);
 	IF upper IS NULL THEN
 		DELETE FROM commerce_private.scrub_rounds r WHERE r.ended_at IS NOT NULL;
 		UPDATE commerce_private.scrub_rounds SET ended_at = pg_catalog.clock_timestamp();
-		UPDATE commerce_private.rounds r SET step = 1, done_to = 0 WHERE r.name = 'scrub';
+		PERFORM commerce_private.end_piece(('scrub', 1, 0)::commerce_private.rounds);
 		RETURN 0;
 	END IF;
-	problems := commerce_private.scrub_piece(kinds[round.step], round.done_to + 1, upper);
 	FOR problem IN SELECT * FROM pg_catalog.jsonb_to_recordset(problems) AS p (invariant text, violations bigint) LOOP
 		RAISE WARNING 'the books are not in order: % (% rows, % % to %)', problem.invariant, problem.violations, kinds[round.step], round.done_to + 1, upper;
 	END LOOP;
 	UPDATE commerce_private.scrub_rounds r
 	SET pieces = r.pieces + 1, found = CASE WHEN pg_catalog.jsonb_array_length(r.found) < most THEN r.found || problems ELSE r.found END
 	WHERE r.ended_at IS NULL;
-	UPDATE commerce_private.rounds r SET step = round.step, done_to = upper WHERE r.name = 'scrub';
+	round.done_to := upper;
+	PERFORM commerce_private.end_piece(round);
 	RETURN 1;
 END
 $$;
