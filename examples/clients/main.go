@@ -1,5 +1,5 @@
-// What the examples in Go are run with: go build -o pgx main.go pgx.go. It
-// prints what came of each step, and test/clients/drivers.pl compares.
+// What the examples in Go are run with: go build -o pgx main.go
+// again.go pgx.go. It prints what came of each step, and test/clients/drivers.pl compares.
 
 package main
 

@@ -2,50 +2,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"regexp"
-	"time"
 
 	"github.com/jackc/pgconn"
 	"github.com/jackc/pgx/v4/pgxpool"
 )
-
-// Refusal: commerce says no. Code is the SQLSTATE of docs/errors.md.
-type Refusal struct {
-	Code    string
-	Details map[string]any
-}
-
-func (refusal *Refusal) Error() string { return refusal.Code }
-
-type Item struct {
-	ProductID int64 `json:"product_id"`
-	Quantity  int   `json:"quantity"`
-}
-
-var passing = regexp.MustCompile(`^(40001|40P01|SH429|57P0[1-3]|08...)$`)
 
 func placeOrder(ctx context.Context, pool *pgxpool.Pool, userID int64, items []Item, key string) (id, amount int64, err error) {
 	for tries := 1; ; tries++ {
 		err = pool.QueryRow(ctx,
 			"SELECT id, payment_amount FROM commerce.place_order($1, $2, idempotency_key => $3)",
 			userID, items, key).Scan(&id, &amount) // pgx makes jsonb of the slice
-		var said *pgconn.PgError
 		if err == nil || ctx.Err() != nil {
 			return
-		} else if errors.As(err, &said) { // otherwise the connection was lost
-			refusal := &Refusal{Code: said.Code}
-			if said.Code != "SH429" && json.Unmarshal([]byte(said.Detail), &refusal.Details) == nil {
-				return 0, 0, refusal
-			} else if !passing.MatchString(said.Code) {
-				return
-			}
 		}
-		if tries == 5 {
-			return
+		said := &pgconn.PgError{}
+		errors.As(err, &said) // otherwise the connection was lost
+		if err = answer(err, said.Code, said.Detail, tries); err != nil {
+			return 0, 0, err
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -4,26 +4,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"regexp"
-	"time"
 
 	"github.com/lib/pq"
 )
-
-// Refusal: commerce says no. Code is the SQLSTATE of docs/errors.md.
-type Refusal struct {
-	Code    string
-	Details map[string]any
-}
-
-func (refusal *Refusal) Error() string { return refusal.Code }
-
-type Item struct {
-	ProductID int64 `json:"product_id"`
-	Quantity  int   `json:"quantity"`
-}
-
-var passing = regexp.MustCompile(`^(40001|40P01|SH429|57P0[1-3]|08...)$`)
 
 func placeOrder(db *sql.DB, userID int64, items []Item, key string) (id, amount int64, err error) {
 	text, err := json.Marshal(items)
@@ -34,21 +17,14 @@ func placeOrder(db *sql.DB, userID int64, items []Item, key string) (id, amount 
 		err = db.QueryRow(
 			"SELECT id, payment_amount FROM commerce.place_order($1, $2, idempotency_key => $3)",
 			userID, string(text), key).Scan(&id, &amount) // []byte would be sent as bytea
-		var said *pq.Error
 		if err == nil {
 			return
-		} else if errors.As(err, &said) { // otherwise the connection was lost
-			refusal := &Refusal{Code: string(said.Code)}
-			if refusal.Code != "SH429" && json.Unmarshal([]byte(said.Detail), &refusal.Details) == nil {
-				return 0, 0, refusal
-			} else if !passing.MatchString(refusal.Code) {
-				return
-			}
 		}
-		if tries == 5 {
-			return
+		said := &pq.Error{}
+		errors.As(err, &said) // otherwise the connection was lost
+		if err = answer(err, string(said.Code), said.Detail, tries); err != nil {
+			return 0, 0, err
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

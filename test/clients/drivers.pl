@@ -38,8 +38,8 @@ $ENV{CARGO_TARGET_DIR} //= $made;
 my $jar = '/usr/share/java/postgresql.jar';
 my @compiled = (
 	[ 'Jdbc.java', [ 'java', '-cp', "$jar:$made", 'Jdbc' ], [ 'test', '-e', $jar ], [ 'javac', '-cp', $jar, '-d', $made, 'Jdbc.java' ] ],
-	[ 'pgx.go', ["$made/pgx"], [qw(go list github.com/jackc/pgx/v4/pgxpool)], [ qw(go build -o), "$made/pgx", 'main.go', 'pgx.go' ] ],
-	[ 'pq.go', ["$made/pq"], [qw(go list github.com/lib/pq)], [ qw(go build -o), "$made/pq", 'main.go', 'pq.go' ] ],
+	[ 'pgx.go', ["$made/pgx"], [qw(go list github.com/jackc/pgx/v4/pgxpool)], [ qw(go build -o), "$made/pgx", 'main.go', 'again.go', 'pgx.go' ] ],
+	[ 'pq.go', ["$made/pq"], [qw(go list github.com/lib/pq)], [ qw(go build -o), "$made/pq", 'main.go', 'again.go', 'pq.go' ] ],
 	[ 'tokio_postgres.rs', ["$ENV{CARGO_TARGET_DIR}/debug/tokio_postgres"], [ 'sh', '-c', 'ls -d /usr/share/cargo/registry/tokio-postgres-*' ],
 		# a Cargo.lock may be another cargo's
 		[ 'sh', '-c', q{rm -f Cargo.lock; cargo build --offline --config 'source.crates-io.replace-with="debian"' \
