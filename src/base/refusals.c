@@ -21,19 +21,13 @@
 
 PG_FUNCTION_INFO_V1(commerce_refusals);
 
-enum
-{
-#define ERROR_CODE(code, status, sqlstate, en, ko, keys) NUMBER_OF_##code,
-#include "base/error_codes.h"
-#undef ERROR_CODE
-	CODES
-};
-
 static const char *const code_names[] = {
 #define ERROR_CODE(code, status, sqlstate, en, ko, keys) #code,
 #include "base/error_codes.h"
 #undef ERROR_CODE
 };
+
+#define CODES	lengthof(code_names)
 
 typedef struct Refusals
 {
@@ -60,7 +54,7 @@ refusals_start_memory(void)
 	for (int i = 0; i < DATABASES; i++)
 	{
 		pg_atomic_init_u32(&places[i].database, InvalidOid);
-		for (int code = 0; code < CODES; code++)
+		for (int code = 0; code < (int) CODES; code++)
 			pg_atomic_init_u64(&places[i].counts[code], 0);
 	}
 }
@@ -100,7 +94,7 @@ commerce_refusals(PG_FUNCTION_ARGS)
 	Refusals   *own = own_place();
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int code = 0; own != NULL && code < CODES; code++)
+	for (int code = 0; own != NULL && code < (int) CODES; code++)
 	{
 		Datum		values[2] = {CStringGetTextDatum(code_names[code]), UInt64GetDatum(pg_atomic_read_u64(&own->counts[code]))};
 		bool		nulls[2] = {false, false};

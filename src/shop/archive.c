@@ -46,7 +46,7 @@ bool
 archive_find_order(int64 order_id, Archived *archived)
 {
 	static SqlStatement find = {
-		"SELECT a.user_id, a.payment_amount, a.archived_at, commerce_private.archived_row(a) AS row "
+		"SELECT a.user_id, a.payment_amount, commerce_private.archived_row(a) AS row "
 		"FROM commerce_private.archived a WHERE a.order_id OPERATOR(pg_catalog.=) $1",
 		1, {INT8OID}, SQL_LATEST
 	};
@@ -54,10 +54,8 @@ archive_find_order(int64 order_id, Archived *archived)
 
 	if (!result_next(&row))
 		return false;
-	archived->order_id = order_id;
 	archived->user_id = result_int64(&row, "user_id");
 	archived->payment_amount = result_int64(&row, "payment_amount");
-	archived->archived_at = result_time(&row, "archived_at");
 	archived->row = result_varlena(&row, "row");
 	return true;
 }

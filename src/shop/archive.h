@@ -6,17 +6,14 @@
 #define COMMERCE_ARCHIVE_H
 
 #include "fmgr.h"
-#include "utils/timestamp.h"
 
 #include "shop/actor.h"
 
 /* An order that is archived. */
 typedef struct Archived
 {
-	int64		order_id;
 	int64		user_id;
 	int64		payment_amount;
-	TimestampTz archived_at;
 	Datum		row;			/* as it was, a composite datum */
 } Archived;
 

@@ -83,8 +83,7 @@ order_items_hold(int64 product_id)
 	RowReader	held;
 	bool		found;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
+	row_push_latest_snapshot();
 	row_reader_open(&held, TABLE_ORDER_ITEMS, INDEX_ORDER_ITEMS_HELD_IDX, 1);
 	row_reader_seek(&held, &product_id);
 	found = row_reader_next(&held);

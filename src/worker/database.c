@@ -2,10 +2,10 @@
  * database.c
  *	  Whether a database is the worker's to write.
  *
- * It is not where the extension is of a version that the library does not serve, where a superuser says so (commerce.maintenance), where transactions are read-only unless they
- * say otherwise, and where the orders or the journals come from another server by logical replication: what
- * a worker did there would be done twice, or against what comes.  A database that is sent the catalogue alone
- * has orders of its own.
+ * It is not where the extension is of a version that the library does not serve, where a superuser says so
+ * (commerce.maintenance), where transactions are read-only unless they say otherwise, and where the orders or the
+ * journals come from another server by logical replication: what a worker did there would be done twice, or against
+ * what comes.  A database that is sent the catalogue alone has orders of its own.
  *
  * Settings of the database that came after the worker's start are read from the catalog.
  */
