@@ -56,7 +56,6 @@ before(async () => {
 });
 after(async () => {
   if (postgrest.exitCode === null) { postgrest.kill(); await once(postgrest, 'exit'); }
-  psql('-c', `DROP DATABASE ${database}`);
   rmSync(work, { recursive: true });
 });
 

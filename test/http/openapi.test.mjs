@@ -49,6 +49,9 @@ test('what PostgREST has found is what the document says', async () => {
 });
 
 test('what only PostgREST answers is in the document too', async () => {
+  // a product names one of its group, and is named by others
+  const ambiguous = await http('/products?select=*,my_products(*)', { who: admin });
+  assert.deepEqual([ambiguous.status, ambiguous.code], [300, 'PGRST201']);
   const csv = await http('/users?limit=1', { who: admin, headers: { Accept: 'text/csv' } });
   assert.deepEqual([csv.status, csv.headers.get('content-type')], [200, 'text/csv; charset=utf-8']);
   assert.equal((await http('/rpc/operator', { headers: { Accept: 'text/html' } })).status, 200);
