@@ -44,8 +44,10 @@ export async function picture(page, name) {
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
 
-// The lowest contrast of a text with its background, by the formula of WCAG; for page.evaluate().
+// The lowest contrast of a text with its background, by the formula of WCAG, once colours have ended their change;
+// for page.evaluate().
 export function worstContrast() {
+  for (const moving of document.getAnimations()) if (moving instanceof CSSTransition) moving.finish();
   const light = (color) => {
     const [r, g, b] = color.match(/[\d.]+/g).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;

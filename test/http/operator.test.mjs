@@ -259,6 +259,18 @@ test('what the worker does is no job that is missing', { skip }, async (t) => {
   await page.locator('#jobs tr:has-text("fold"):has-text("never ran")').waitFor({ timeout: 20000 });
 });
 
+test('what the scrub has found is the state of the books', { skip }, async (t) => {
+  const page = await open(t);
+  await answer(page, (s) => {
+    well(s);
+    s.problems = [{ code: 'BOOKS_WRONG', bad: true, subject: 'stock is never negative', count: 1, since: minutes(5), detail: null }];
+  });
+  await enter(page);
+  await page.locator('main').waitFor();
+  assert.match(await text(page, '#health'), /✗ 1 to be looked at now/);
+  assert.doesNotMatch(await text(page, '#health'), /not checked here/);
+});
+
 test('the books are checked when somebody asks', { skip }, async (t) => {
   const page = await open(t);
   await enter(page);

@@ -361,6 +361,32 @@ test('an order whose answer got lost is sent again, and is one order', { skip },
   assert.equal((await http(`/order_items?product_id=eq.${product}&select=id`, { who: admin })).json.length, 1);
 });
 
+test('an order of which no answer came at all is one order when somebody sends it again', { skip }, async (t) => {
+  const product = await newProduct({ name: `Tea ${unique()}`, price: 1000 });
+  const page = await open(t);
+  const { buyers } = await settings();
+  await call(`buyer ${buyers[0].id}`, 'charge_balance', { amount: 5000 });
+  await become(page, 1);
+  await page.evaluate((id) => localStorage.setItem('storefront.basket', JSON.stringify([{ product_id: id, quantity: 1 }])), product);
+  await to(page, 'basket');
+  await page.getByLabel('Address').fill('1 Sejong-daero');
+  await named(page, 'button', 'Order and pay ₩1,000').waitFor();
+  let lost = 0;
+  await page.route('**/rpc/place_order', async (route) => {
+    const request = route.request();
+    if (request.method() !== 'POST' || /tx=rollback/.test(request.headers().prefer) || lost === 4) return route.continue();
+    lost++;
+    await route.fetch();
+    return route.abort();
+  });
+  await named(page, 'button', 'Order and pay ₩1,000').click();
+  await page.locator('#notice', { hasText: 'The shop does not answer' }).waitFor();
+  await named(page, 'button', 'Order and pay ₩1,000').click();
+  await page.locator('#order-status', { hasText: 'paid' }).waitFor();
+  assert.equal(lost, 4);
+  assert.equal((await http(`/order_items?product_id=eq.${product}&select=id`, { who: admin })).json.length, 1);
+});
+
 test('when the shop does not answer, the page says so', { skip }, async (t) => {
   const page = await open(t);
   await page.route(`${direct}/**`, (route) => route.abort());

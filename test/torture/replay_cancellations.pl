@@ -66,6 +66,28 @@ like($report, qr/^Cancelled +0 units in 0 order lines/m, 'and nothing is cancell
 is($db->selectrow_array('SELECT sum(refunded_amount) FROM commerce.orders'), 20500, 'nor refunded');
 is_deeply($db->selectall_arrayref('SELECT * FROM commerce.check_invariants()'), [], 'the books are right');
 
+# a file with totals has those of cancellations below 0, and another shop's begin with a small c
+{
+	my $totals = File::Temp->new(SUFFIX => '.csv');
+	print $totals <<'END';
+InvoiceNo,StockCode,Quantity,InvoiceDate,Sales,CustomerID,Country
+101,A,4,12/1/10 8:01,10.00,7,UK
+c102,A,-2,12/1/10 8:02,-5.00,7,UK
+END
+	close $totals;
+	$db->do('CREATE DATABASE totals TEMPLATE commerce_template');
+	my $shop = connect_to('totals');
+	for my $time ('the first', 'the second')
+	{
+		($status, $report) = replay('totals', '--column=name=StockCode', '--column=total=Sales', "$totals");
+		is($status, 0, "$time time nothing fails");
+		is($shop->selectrow_array(q{SELECT coalesce(sum(quantity), 0) FROM commerce.order_items WHERE status = 'CANCELLED'}), 2, "$time time two are cancelled in all");
+	}
+	is_deeply($shop->selectall_arrayref('SELECT * FROM commerce.check_invariants()'), [], 'the books are right');
+	$shop->disconnect;
+	$db->do('DROP DATABASE totals');
+}
+
 SKIP:
 {
 	my ($data) = $ENV{COMMERCE_DATA} ? glob "$ENV{COMMERCE_DATA}/online_retail*.csv" : ();
