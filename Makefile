@@ -20,6 +20,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/arguments \
 	base/currency \
 	escrow/escrow \
+	shop/cell \
 	shop/user \
 	shop/seller \
 	shop/balance \
@@ -30,6 +31,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/coupon \
 	shop/coupon_issue \
 	shop/quota \
+	shop/catalogue \
 	shop/order \
 	shop/payment \
 	shop/sheet \

@@ -1,5 +1,5 @@
 -- Examples of docs/reference.md, run by scripts/reference in the order of the reference in a new database, each in a
--- session of its own. "hidden" is run and not shown, "quiet" shows no output, "not run" is shown only, and "elsewhere"
+-- session of its own. "hidden" is run and not shown, "quiet" shows no output, "not run: why" is shown only, and "elsewhere"
 -- is run by test/torture/examples.pl alone, because it makes roles.
 
 -- [create_user]
@@ -276,10 +276,10 @@ SELECT commerce.dump_extras(before_data => true);
 -- [fold quiet]
 SELECT commerce.fold();
 
--- [schedule_jobs not run]
+-- [schedule_jobs not run: it wants pg_cron]
 SELECT commerce.schedule_jobs();
 
--- [unschedule_jobs not run]
+-- [unschedule_jobs not run: it wants pg_cron]
 SELECT commerce.unschedule_jobs();
 
 -- [export_user]
@@ -315,3 +315,30 @@ SELECT commerce.grant_api('web_anon', 'web_buyer', 'web_seller', 'web_admin', au
 
 -- [error_codes]
 SELECT http_status, code, sqlstate, message FROM commerce.error_codes() LIMIT 3;
+
+-- [set_cell]
+SELECT commerce.set_cell(0);
+
+-- [cell_number]
+SELECT commerce.cell_number();
+
+-- [cell_of]
+SELECT commerce.cell_of(3000000000017), commerce.cell_of(17);
+
+-- [cell_of_sheet]
+SELECT commerce.cell_of_sheet((commerce.create_order_sheet(1, '[{"product_id": 2, "quantity": 1}]')).id);
+
+-- [publish_catalogue]
+SELECT commerce.publish_catalogue();
+
+-- [admit_cell not run: it wants wal_level = logical]
+SELECT commerce.admit_cell(1);
+
+-- [join_cells not run: it wants another server]
+SELECT commerce.set_cell(1);
+SELECT commerce.join_cells('host=cell0 dbname=shop user=cells');
+
+-- [reserve_user]
+SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 3);
+-- who comes again is sent to the same cell
+SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 5);

@@ -20,6 +20,7 @@ ERROR_REASON(NO_SIGN_UP, "Users do not sign up here: the subject of a token is a
 ERROR_REASON(NO_SUCH_ACTOR, "There is no active actor of this kind and id.", "해당 종류와 ID의 활성 행위자가 없습니다.")
 ERROR_REASON(NOT_ENTITLED, "The actor is neither an active administrator nor the active user whose thing it is.", "활성 관리자이거나 해당 대상의 활성 사용자여야 합니다.")
 ERROR_REASON(BUYER_OR_ADMIN_ONLY, "The buyer or an administrator can do it.", "구매자 또는 관리자만 할 수 있습니다.")
+ERROR_REASON(CATALOGUE_CELL, "Cell 0 owns the catalogue, the staff and the register of users: it is changed there.", "상품, 직원, 사용자 등록부는 0번 셀에서 변경합니다.")
 ERROR_REASON(READ_ONLY, "It is for reading.", "조회만 할 수 있습니다.")
 /* COUPON_NOT_CLAIMABLE */
 ERROR_REASON(STOPPED, "The coupon is stopped.", "발급이 중지된 쿠폰입니다.")

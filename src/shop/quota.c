@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(commerce_change_quota);
 PG_FUNCTION_INFO_V1(commerce_open_quota);
+PG_FUNCTION_INFO_V1(commerce_receive_quantity);
 PG_FUNCTION_INFO_V1(commerce_record_quota);
 
 /* Who changes a quantity, and why. */
@@ -65,8 +66,8 @@ write_entry(int64 coupon_id, int64 delta, QuotaReason reason, const Change *chan
 /*
  * open_quota(coupon_id bigint, quantity bigint, actor_id bigint, note text)
  *
- * Gives a coupon that this transaction has created its narrow row and its first entry, which is folded from
- * birth, as a product's is.
+ * Gives a coupon that this transaction has created its narrow row and, when quantity > 0, its first entry, which
+ * is folded from birth, as a product's is.  A coupon that another cell has made begins with none here.
  */
 Datum
 commerce_open_quota(PG_FUNCTION_ARGS)
@@ -79,7 +80,8 @@ commerce_open_quota(PG_FUNCTION_ARGS)
 	row_put_int64(&row, COUPON_QUOTA_ON_HAND, PG_GETARG_INT64(1));
 	row_put_int64(&row, COUPON_QUOTA_MARK, folded + 1);
 	row_insert(TABLE_COUPON_QUOTA, COUPON_QUOTA_COLUMNS, &row);
-	write_entry(PG_GETARG_INT64(0), PG_GETARG_INT64(1), QUOTA_REASON_INITIAL, &change, folded);
+	if (PG_GETARG_INT64(1) > 0)
+		write_entry(PG_GETARG_INT64(0), PG_GETARG_INT64(1), QUOTA_REASON_INITIAL, &change, folded);
 	PG_RETURN_VOID();
 }
 
@@ -90,6 +92,17 @@ refuse_below_issued(int64 issued)
 				D_TEXT("reason", "must not be below what is issued"), D_INT("issued", issued));
 }
 
+static void
+set_quantity(int64 coupon_id, int64 quantity)
+{
+	static SqlStatement set = {
+		"UPDATE commerce.coupons AS c SET quantity = $2 WHERE c.id OPERATOR(pg_catalog.=) $1",
+		2, {INT8OID, INT8OID}, SQL_LATEST
+	};
+
+	(void) gate_own_write(&set, SQL_ARGS(Int64GetDatum(coupon_id), Int64GetDatum(quantity)));
+}
+
 /*
  * change_quota(coupon_id bigint, former bigint, quantity bigint, actor_id bigint, note text)
  *
@@ -98,10 +111,6 @@ refuse_below_issued(int64 issued)
 Datum
 commerce_change_quota(PG_FUNCTION_ARGS)
 {
-	static SqlStatement set_quantity = {
-		"UPDATE commerce.coupons AS c SET quantity = $2 WHERE c.id OPERATOR(pg_catalog.=) $1",
-		2, {INT8OID, INT8OID}, SQL_LATEST
-	};
 	int64		coupon_id = PG_GETARG_INT64(0);
 	int64		former = PG_GETARG_INT64(1);
 	int64		quantity = PG_GETARG_INT64(2);
@@ -113,7 +122,20 @@ commerce_change_quota(PG_FUNCTION_ARGS)
 	else if (!escrow_take(ESCROW_QUOTA, coupon_id, former - quantity, &left))
 		refuse_below_issued(former - left);
 	write_entry(coupon_id, quantity - former, QUOTA_REASON_CHANGE, &change, current_key());
-	(void) gate_own_write(&set_quantity, SQL_ARGS(Int64GetDatum(coupon_id), Int64GetDatum(quantity)));
+	set_quantity(coupon_id, quantity);
+	PG_RETURN_VOID();
+}
+
+/*
+ * receive_quantity(coupon_id bigint, quantity bigint)
+ *
+ * Writes the quantity of a coupon that another cell owns.  What may be issued here is the sum of the entries alone,
+ * so nobody has to be kept out.
+ */
+Datum
+commerce_receive_quantity(PG_FUNCTION_ARGS)
+{
+	set_quantity(PG_GETARG_INT64(0), PG_GETARG_INT64(1));
 	PG_RETURN_VOID();
 }
 

@@ -28,6 +28,7 @@
 #include "base/sql.h"
 #include "escrow/gate.h"
 #include "events/outbox.h"
+#include "shop/cell.h"
 #include "shop/idempotency.h"
 #include "shop/make_way.h"
 #include "shop/order_event.h"
@@ -152,6 +153,7 @@ commerce_create_order_sheet(PG_FUNCTION_ARGS)
 	sheet.request = request;
 	sheet.quote = quote_make(sheet.user_id, request, false);
 	sheet.id = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+	cell_mark_sheet(DatumGetUUIDP(sheet.id), sheet.user_id);
 	sheet.created_at = GetCurrentTransactionStartTimestamp();
 	sheet.expires_at = sheet.created_at + (int64) commerce_sheet_ttl * USECS_PER_SEC;
 	row = insert_sheet_row(&sheet);

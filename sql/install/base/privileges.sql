@@ -71,6 +71,7 @@ BEGIN
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.oid IN (SELECT commerce_private.view_functions(views))
 			OR f.pronamespace = 'commerce'::regnamespace AND f.prokind = 'f' AND f.proname <> ALL (ARRAY[
+			   'admit_cell',
 			   'archive',
 			   'dump_extras',
 			   'fold',
@@ -78,14 +79,17 @@ BEGIN
 			   'grant_app',
 			   'grant_monitor',
 			   'grant_relay',
+			   'join_cells',
 			   'open_era',
 			   'prepare_after_restore',
+			   'publish_catalogue',
 			   'purge_outbox',
 			   'reload_counters',
 			   'revoke_api',
 			   'revoke_app',
 			   'schedule_jobs',
 			   'scrub_books',
+			   'set_cell',
 			   'unschedule_jobs'])),
 		grant_app.role);
 END

@@ -209,6 +209,7 @@ DECLARE
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	missing := CASE WHEN create_coupon.name IS NULL THEN 'name' WHEN create_coupon.quantity IS NULL THEN 'quantity'
 					WHEN create_coupon.issue_from IS NULL THEN 'issue_from' WHEN create_coupon.min_order_amount IS NULL THEN 'min_order_amount'
 					WHEN create_coupon.round_unit IS NULL THEN 'round_unit' WHEN create_coupon.claimable IS NULL THEN 'claimable' END;
@@ -281,6 +282,7 @@ DECLARE
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', update_coupon.note), commerce_private.check_texts('clear', update_coupon.clear);
 	PERFORM commerce_private.check_coupon(update_coupon.name, update_coupon.description, update_coupon.quantity,
 		update_coupon.issue_from, update_coupon.min_order_amount, update_coupon.max_discount, update_coupon.round_unit,
@@ -328,6 +330,7 @@ DECLARE
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', stop_coupon.note);
 	PERFORM commerce_private.require_who(stop_coupon.actor_id, commerce_private.coupon_seller(stop_coupon.coupon_id));
 	SELECT * INTO c FROM commerce.coupons o WHERE o.id = stop_coupon.coupon_id FOR NO KEY UPDATE;

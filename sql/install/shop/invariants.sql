@@ -13,6 +13,8 @@ CREATE FUNCTION commerce_private.check_users(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		SELECT 'balance is the sum of its entries',
@@ -66,7 +68,11 @@ BEGIN
 										 UNION ALL
 										 SELECT a.user_id, a.product_id, a.units, a.user_limit FROM commerce_private.archived_units a
 										 WHERE a.user_id BETWEEN first AND last) u
-								   GROUP BY u.user_id, u.product_id HAVING sum(u.units) > max(u.user_limit)) l);
+								   GROUP BY u.user_id, u.product_id HAVING sum(u.units) > max(u.user_limit)) l)
+		UNION ALL SELECT 'a user is of this cell or of cell 0''s staff',
+			(SELECT count(*) FROM commerce.users u
+			 WHERE u.id BETWEEN first AND last AND commerce.cell_of(u.id) <> cell
+			   AND NOT EXISTS (SELECT FROM commerce_private.staff s WHERE s.id = u.id));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_users(bigint, bigint) IS 'the invariants of users, of a range of ids, with how many rows break each';
@@ -75,6 +81,8 @@ CREATE FUNCTION commerce_private.check_products(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		SELECT 'stock is never negative',
@@ -90,7 +98,12 @@ BEGIN
 			(SELECT count(*) FROM commerce_private.relation_obstacles())
 		UNION ALL SELECT 'the gate''s triggers are always enabled',
 			(SELECT count(*) FROM pg_catalog.pg_trigger g
-			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A');
+			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
+		UNION ALL SELECT 'a product and its promotions were made in this cell or in cell 0',
+			(SELECT count(*) FROM commerce.products p
+			 WHERE p.id BETWEEN first AND last
+			   AND (commerce.cell_of(p.id) NOT IN (0, cell)
+					OR EXISTS (SELECT FROM commerce.promotions r WHERE r.product_id = p.id AND commerce.cell_of(r.id) NOT IN (0, cell))));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_products(bigint, bigint) IS
@@ -100,6 +113,8 @@ CREATE FUNCTION commerce_private.check_coupons(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		SELECT 'a coupon is not issued more often than its quantity',
@@ -108,13 +123,19 @@ BEGIN
 			   AND c.quantity < (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
 		UNION ALL SELECT 'a coupon''s quantity is the sum of its entries',
 			(SELECT count(*) FROM commerce.coupons c
-			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e GROUP BY 1) e ON e.coupon_id = c.id
-			 WHERE c.id BETWEEN first AND last AND e.total IS DISTINCT FROM c.quantity)
-		UNION ALL SELECT 'folded and unfolded quota is the quantity less all issues',
+			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e WHERE e.reason <> 'TRANSFER' GROUP BY 1) e ON e.coupon_id = c.id
+			 WHERE c.id BETWEEN first AND last
+			   -- in the cell that made it; the others have what came from there
+			   AND coalesce(e.total, 0) <> CASE WHEN commerce.cell_of(c.id) = cell THEN c.quantity ELSE 0 END)
+		UNION ALL SELECT 'folded and unfolded quota is the sum of all entries less all issues',
 			(SELECT count(*) FROM commerce.coupons c
 			 LEFT JOIN commerce_private.quota_left l ON l.coupon_id = c.id
+			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e GROUP BY 1) e ON e.coupon_id = c.id
 			 WHERE c.id BETWEEN first AND last
-			   AND l.units IS DISTINCT FROM c.quantity - (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id));
+			   AND l.units IS DISTINCT FROM coalesce(e.total, 0) - (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
+		UNION ALL SELECT 'a coupon was made in this cell or in cell 0',
+			(SELECT count(*) FROM commerce.coupons c
+			 WHERE c.id BETWEEN first AND last AND commerce.cell_of(c.id) NOT IN (0, cell));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_coupons(bigint, bigint) IS 'the invariants of coupons, of a range of ids, with how many rows break each';
@@ -123,6 +144,8 @@ CREATE FUNCTION commerce_private.check_coupon_issues(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		SELECT 'a coupon is used by at most one live order',
@@ -136,7 +159,9 @@ BEGIN
 			   -- whose month of the archive was dropped
 			   AND NOT (c.uses IS NULL AND EXISTS (SELECT FROM commerce_private.archived a
 												   WHERE a.order_id = i.used_order_id
-													 AND NOT EXISTS (SELECT FROM commerce_archive.orders o WHERE o.id = a.order_id))));
+													 AND NOT EXISTS (SELECT FROM commerce_archive.orders o WHERE o.id = a.order_id))))
+		UNION ALL SELECT 'a coupon was issued in this cell',
+			(SELECT count(*) FROM commerce.coupon_issues i WHERE i.id BETWEEN first AND last AND commerce.cell_of(i.id) <> cell);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_coupon_issues(bigint, bigint) IS
@@ -189,6 +214,8 @@ CREATE FUNCTION commerce_private.check_orders(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		-- What is out beside what the buyers have came back and was not restocked, or was lost. Of archived orders the
@@ -321,7 +348,11 @@ BEGIN
 						FROM commerce_private.all_order_item_events e
 						JOIN commerce_private.all_order_items t ON t.id = e.order_item_id AND t.month = e.month AND t.order_id BETWEEN first AND last
 						ORDER BY e.order_item_id, e.ordinal DESC) e ON e.order_item_id = i.id
-			 WHERE i.order_id BETWEEN first AND last AND i.status IS DISTINCT FROM e.event);
+			 WHERE i.order_id BETWEEN first AND last AND i.status IS DISTINCT FROM e.event)
+		UNION ALL SELECT 'an order, its items and shipments are of this cell',
+			(SELECT count(*) FROM commerce_private.all_orders o WHERE o.id BETWEEN first AND last AND commerce.cell_of(o.id) <> cell)
+			+ (SELECT count(*) FROM commerce_private.all_order_items i
+			   WHERE i.order_id BETWEEN first AND last AND (commerce.cell_of(i.id) <> cell OR commerce.cell_of(i.shipment_id) <> cell));
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_orders(bigint, bigint) IS
@@ -331,6 +362,8 @@ CREATE FUNCTION commerce_private.check_payments(first bigint, last bigint)
 RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
 BEGIN
 	RETURN QUERY
 		SELECT 'refunds go back to the payment that they name, and are at most its amount',
@@ -353,7 +386,9 @@ BEGIN
 				   FROM commerce_private.all_payments r WHERE r.refund_of BETWEEN first AND last AND r.kind = 'REFUND' GROUP BY 1) r ON r.refund_of = p.id
 			 WHERE p.id BETWEEN first AND last
 			   AND (r.tax_free > p.tax_free_amount OR r.amount - r.tax_free > p.amount - p.tax_free_amount
-				OR r.told <> CASE WHEN p.tax_free_amount IS NULL THEN 0 ELSE r.refunds END));
+				OR r.told <> CASE WHEN p.tax_free_amount IS NULL THEN 0 ELSE r.refunds END))
+		UNION ALL SELECT 'a payment is of this cell',
+			(SELECT count(*) FROM commerce_private.all_payments p WHERE p.id BETWEEN first AND last AND commerce.cell_of(p.id) <> cell);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.check_payments(bigint, bigint) IS

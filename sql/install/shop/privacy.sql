@@ -134,6 +134,7 @@ BEGIN
 	IF erase_user.user_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
+	PERFORM commerce_private.require_own(erase_user.user_id);
 	PERFORM commerce_private.check_text('note', erase_user.note);
 	PERFORM commerce_private.require_who(erase_user.actor_id);
 	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
@@ -170,6 +171,7 @@ BEGIN
 	WHERE c.id = u.id
 	RETURNING c.* INTO u;
 	PERFORM commerce_private.follow_status(u, erase_user.actor_id, erase_user.note);
+	PERFORM commerce_private.keep_staff(u);
 	PERFORM commerce_private.write_event('User', u.id::text, 'UserErased',
 		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at,
 			'actor', erase_user.actor_id, 'note', erase_user.note),

@@ -161,6 +161,7 @@ DECLARE
 	p commerce.products;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	missing := CASE WHEN create_product.name IS NULL THEN 'name' WHEN create_product.price IS NULL THEN 'price'
 					WHEN create_product.stock IS NULL THEN 'stock' WHEN create_product.discount IS NULL THEN 'discount'
 					WHEN create_product.image_urls IS NULL THEN 'image_urls' WHEN create_product.tax_exempt IS NULL THEN 'tax_exempt' END;
@@ -256,6 +257,7 @@ DECLARE
 	p commerce.products;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', update_product.note), commerce_private.check_texts('clear', update_product.clear);
 	PERFORM commerce_private.check_product(update_product.name, update_product.price, update_product.description,
 		update_product.category, update_product.discount, update_product.shipping_fee, update_product.max_per_order,
@@ -299,6 +301,7 @@ DECLARE
 	former commerce.product_status;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	IF set_product_status.status IS NULL OR set_product_status.status = 'SOLD_OUT' THEN
 		PERFORM commerce_private.raise_invalid('status', 'must be ON_SALE or DISCONTINUED', 'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
 	END IF;

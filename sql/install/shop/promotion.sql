@@ -76,6 +76,7 @@ DECLARE
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	missing := CASE WHEN create_promotion.product_id IS NULL THEN 'product_id' WHEN create_promotion.value IS NULL THEN 'value'
 					WHEN create_promotion.starts_at IS NULL THEN 'starts_at' WHEN create_promotion.ends_at IS NULL THEN 'ends_at' END;
 	IF missing IS NOT NULL THEN
@@ -148,6 +149,7 @@ DECLARE
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', update_promotion.note),
 		commerce_private.check_time('starts_at', update_promotion.starts_at),
 		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at);
@@ -187,6 +189,7 @@ DECLARE
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', end_promotion.note);
 	p := commerce_private.lock_promotion(end_promotion.promotion_id, end_promotion.actor_id);
 	IF p.ends_at <= pg_catalog.statement_timestamp() OR p.ends_at = p.starts_at THEN

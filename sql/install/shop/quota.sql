@@ -78,6 +78,13 @@ AS 'MODULE_PATHNAME', 'commerce_change_quota';
 COMMENT ON FUNCTION commerce_private.change_quota(bigint, bigint, bigint, bigint, text) IS
 	'changes the quantity of a coupon whose row the caller has locked; fewer are taken as a claim takes. Errors: INVALID_REQUEST';
 
+CREATE FUNCTION commerce_private.receive_quantity(coupon_id bigint, quantity bigint)
+RETURNS void
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_receive_quantity';
+COMMENT ON FUNCTION commerce_private.receive_quantity(bigint, bigint) IS
+	'writes the quantity of a coupon that another cell owns';
+
 CREATE FUNCTION commerce_private.fold_quota(coupon_ids bigint[], OUT folded bigint, OUT unfinished bigint[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$

@@ -71,6 +71,7 @@ DECLARE
 	s commerce.sellers;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	IF create_seller.user_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
@@ -134,6 +135,7 @@ DECLARE
 	broken text;
 BEGIN
 	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.require_catalogue();
 	IF update_seller.seller_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('seller_id', 'must not be null');
 	END IF;

@@ -100,10 +100,11 @@ BEGIN
 			'phone', u.phone, 'address', u.address, 'role', u.role, 'status', u.status, 'metadata', u.metadata,
 			'created_at', u.created_at) || more,
 		u.event_key);
+	PERFORM commerce_private.keep_staff(u);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.user_event(commerce.users, text, jsonb) IS
-	'writes an event that carries the whole user; the caller has just set its event_key';
+	'writes an event that carries the whole user, and has the other cells know staff; the caller has just set its event_key';
 
 CREATE FUNCTION commerce_private.raise_taken(entity text, attribute text)
 RETURNS void
@@ -197,6 +198,9 @@ BEGIN
 	IF create_user.role IS NULL THEN
 		PERFORM commerce_private.raise_invalid('role', 'must not be null');
 	END IF;
+	IF create_user.role <> 'BUYER' THEN
+		PERFORM commerce_private.require_catalogue();
+	END IF;
 	arguments := pg_catalog.jsonb_build_object('name', create_user.name, 'email', create_user.email,
 		'phone', create_user.phone, 'address', create_user.address, 'role', create_user.role,
 		'external_id', create_user.external_id, 'metadata', create_user.metadata);
@@ -274,6 +278,7 @@ BEGIN
 	IF update_user.user_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
+	PERFORM commerce_private.require_own(update_user.user_id);
 	PERFORM commerce_private.check_text('note', update_user.note), commerce_private.check_texts('clear', update_user.clear);
 	PERFORM commerce_private.check_user(update_user.name, update_user.email, update_user.phone, update_user.address,
 		update_user.external_id, update_user.metadata);
@@ -365,6 +370,7 @@ BEGIN
 	IF set_user_status.user_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('user_id', 'must not be null');
 	END IF;
+	PERFORM commerce_private.require_own(set_user_status.user_id);
 	IF set_user_status.status IS NULL THEN
 		PERFORM commerce_private.raise_invalid('status', 'must not be null');
 	END IF;

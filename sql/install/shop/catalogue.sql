@@ -1,0 +1,322 @@
+-- The catalogue of a shop of several cells: cell 0 owns sellers, products, promotions, coupons and staff, and publishes
+-- them. The other cells subscribe: what arrives is put where orders look for it.
+
+-- A publication of users by their role cannot be: a row's filter may read nothing but its key.
+CREATE TABLE commerce_private.staff (
+	id          bigint PRIMARY KEY,
+	external_id text,
+	name        text NOT NULL,
+	email       text,
+	phone       text,
+	address     text,
+	role        commerce.user_role NOT NULL CHECK (role <> 'BUYER'),
+	status      commerce.user_status NOT NULL,
+	erased_at   timestamptz,
+	metadata    jsonb,
+	created_at  timestamptz NOT NULL,
+	updated_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE commerce_private.staff IS
+	'sellers'' users and administrators as cell 0 publishes them, once there are cells; columns as those of users';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.staff', '');
+
+CREATE FUNCTION commerce_private.keep_staff(u commerce.users)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF u.role = 'BUYER' OR NOT EXISTS (SELECT FROM commerce_private.cell c WHERE c.number = 0) THEN
+		RETURN;
+	END IF;
+	INSERT INTO commerce_private.staff AS s (id, external_id, name, email, phone, address, role, status, erased_at, metadata, created_at, updated_at)
+	VALUES (u.id, u.external_id, u.name, u.email, u.phone, u.address, u.role, u.status, u.erased_at, u.metadata, u.created_at, u.updated_at)
+	ON CONFLICT (id) DO UPDATE
+	SET external_id = u.external_id, name = u.name, email = u.email, phone = u.phone, address = u.address, role = u.role,
+		status = u.status, erased_at = u.erased_at, metadata = u.metadata, updated_at = u.updated_at
+	WHERE s.updated_at <> u.updated_at;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.keep_staff(commerce.users) IS
+	'has the other cells know a user that was made or changed, unless it is a buyer';
+
+CREATE FUNCTION commerce_private.catalogue_columns(relation regclass)
+RETURNS name[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.array_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+	WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> 'event_key'
+$$;
+COMMENT ON FUNCTION commerce_private.catalogue_columns(regclass) IS
+	'the columns of a table of the catalogue that cell 0 publishes: all but what follows from others, and event_key, which means something on one server only';
+
+CREATE FUNCTION commerce_private.catalogue_list()
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT pg_catalog.string_agg(pg_catalog.format('TABLE %s (%s)', t.relation,
+			(SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.name), ', ') FROM pg_catalog.unnest(commerce_private.catalogue_columns(t.relation)) AS c (name))), ', ')
+	FROM pg_catalog.unnest('{commerce_private.staff,commerce.sellers,commerce.products,commerce.promotions,commerce.coupons}'::regclass[]) AS t (relation)
+$$;
+COMMENT ON FUNCTION commerce_private.catalogue_list() IS 'what the publication commerce_catalogue has';
+
+-- The publisher's side.
+CREATE FUNCTION commerce.publish_catalogue()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM commerce_private.require_catalogue();
+	PERFORM commerce.set_cell(0);
+	PERFORM commerce_private.keep_staff(u) FROM commerce.users u WHERE u.role <> 'BUYER';
+	-- one that was restored from a dump is there, and empty
+	EXECUTE pg_catalog.format(CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = 'commerce_catalogue')
+								   THEN 'ALTER PUBLICATION commerce_catalogue SET %s' ELSE 'CREATE PUBLICATION commerce_catalogue FOR %s' END,
+							  commerce_private.catalogue_list());
+END
+$$;
+COMMENT ON FUNCTION commerce.publish_catalogue() IS
+	'makes this shop cell 0 and its catalogue one that other cells can have: the publication commerce_catalogue of sellers, products, promotions, coupons and staff. For the owner of the extension, a superuser; again after a restore. No row is changed. Errors: INVALID_REQUEST, FORBIDDEN';
+
+CREATE FUNCTION commerce.admit_cell(number int)
+RETURNS name
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	slot CONSTANT name := 'commerce_cell_' || admit_cell.number;
+BEGIN
+	IF admit_cell.number IS NULL OR admit_cell.number NOT BETWEEN 1 AND 8999 THEN
+		PERFORM commerce_private.raise_invalid('number', 'must be from 1 to 8999');
+	END IF;
+	PERFORM commerce_private.require_catalogue();
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = 'commerce_catalogue') THEN
+		RAISE EXCEPTION 'the catalogue is not published'
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'SELECT commerce.publish_catalogue().';
+	END IF;
+	-- what the server has thrown away for want of space can be followed no more
+	PERFORM pg_catalog.pg_drop_replication_slot(s.slot_name) FROM pg_catalog.pg_replication_slots s
+	WHERE s.slot_name = slot AND s.wal_status = 'lost';
+	-- it waits for everybody who may not have known of the publication
+	PERFORM pg_catalog.pg_create_logical_replication_slot(slot, 'pgoutput')
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s
+					  WHERE s.slot_name = slot AND s.database = pg_catalog.current_database());
+	PERFORM commerce_private.keep_staff(u) FROM commerce.users u WHERE u.role <> 'BUYER';
+	RETURN slot;
+END
+$$;
+COMMENT ON FUNCTION commerce.admit_cell(int) IS
+	'lets another cell have the catalogue: makes its replication slot on cell 0, unless there is one, and returns its name. For the owner of the extension, a superuser, in a transaction that has written nothing. A slot keeps the log until its cell has read it: pg_drop_replication_slot() when the cell is no more. Errors: INVALID_REQUEST, FORBIDDEN';
+
+-- The subscriber's side.
+CREATE FUNCTION commerce.join_cells(catalogue text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	cell CONSTANT int := commerce.cell_number();
+BEGIN
+	IF join_cells.catalogue IS NULL THEN
+		PERFORM commerce_private.raise_invalid('catalogue', 'must not be null');
+	END IF;
+	IF cell = 0 THEN
+		RAISE EXCEPTION 'this database is cell 0, which owns the catalogue'
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'SELECT commerce.set_cell(number) makes a new one another cell.';
+	END IF;
+	-- what arrives first finds an origin
+	PERFORM commerce_private.begin_write();
+	IF EXISTS (SELECT FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+			   WHERE d.datname = pg_catalog.current_database() AND s.subname = 'commerce_catalogue') THEN
+		ALTER SUBSCRIPTION commerce_catalogue DISABLE;
+		ALTER SUBSCRIPTION commerce_catalogue SET (slot_name = NONE);
+		DROP SUBSCRIPTION commerce_catalogue;
+	END IF;
+	EXECUTE pg_catalog.format('CREATE SUBSCRIPTION commerce_catalogue CONNECTION %L PUBLICATION commerce_catalogue '
+							  'WITH (create_slot = false, slot_name = %L)', join_cells.catalogue, 'commerce_cell_' || cell);
+END
+$$;
+COMMENT ON FUNCTION commerce.join_cells(text) IS
+	'subscribes this cell to the catalogue of cell 0, which has admitted it, and copies it; catalogue: how to connect there, as libpq has it. Again after a restore, or when something is missing: rows that are there are brought up to date. For the owner of the extension, a superuser. Errors: INVALID_REQUEST, SERVICE_BUSY';
+
+-- A shop that moves by logical replication is sent the stock as well.
+CREATE FUNCTION commerce_private.catalogue_arrives()
+RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT commerce_private.is_replicated()
+	   AND NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel r WHERE r.srrelid = 'commerce_private.stock'::regclass)
+$$;
+COMMENT ON FUNCTION commerce_private.catalogue_arrives() IS 'whether what is written now is the catalogue of cell 0, which this cell subscribes to';
+
+CREATE FUNCTION commerce_private.receive_row()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	former bigint;
+	columns text;
+	given text;
+BEGIN
+	IF NOT commerce_private.catalogue_arrives() THEN
+		RETURN NEW;
+	END IF;
+	EXECUTE pg_catalog.format('SELECT t.id FROM %s t WHERE t.id = $1', TG_RELID::regclass) INTO former USING NEW.id;
+	IF former IS NULL THEN
+		RETURN NEW;
+	END IF;
+	-- a quantity is guarded by the gate
+	SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.name), ', '), pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(c.name), ', ')
+	INTO columns, given
+	FROM pg_catalog.unnest(commerce_private.catalogue_columns(TG_RELID)) AS c (name)
+	WHERE c.name NOT IN ('id', 'quantity');
+	EXECUTE pg_catalog.format('UPDATE %1$s t SET (%2$s) = ROW (%3$s) WHERE t.id = ($1).id AND (%2$s) IS DISTINCT FROM (%3$s)',
+							  TG_RELID::regclass, columns, given)
+		USING NEW;
+	IF TG_RELID = 'commerce.coupons'::regclass THEN
+		PERFORM commerce_private.receive_quantity(c.id, NEW.quantity) FROM commerce.coupons c WHERE c.id = NEW.id AND c.quantity <> NEW.quantity;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.receive_row() IS
+	'a row of the catalogue that is copied and here already, after a restore, brings the one that is here up to date';
+
+CREATE FUNCTION commerce_private.open_received_product()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF commerce_private.catalogue_arrives() THEN
+		PERFORM commerce_private.begin_write(), commerce_private.open_stock(NEW.id, 0, NULL, NULL);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.open_received_product() IS 'gives a product that has arrived its stock in this cell: nothing yet';
+
+CREATE FUNCTION commerce_private.open_received_coupon()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF commerce_private.catalogue_arrives() THEN
+		PERFORM commerce_private.begin_write(), commerce_private.open_quota(NEW.id, 0, NULL, NULL);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.open_received_coupon() IS 'gives a coupon that has arrived its quota in this cell: nothing yet';
+
+-- An e-mail or a subject that a user of this cell has stops the catalogue of nobody: check_cells() tells of it.
+CREATE FUNCTION commerce_private.receive_staff()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT commerce_private.catalogue_arrives() THEN
+		RETURN NULL;
+	END IF;
+	IF EXISTS (SELECT FROM commerce.users u WHERE u.external_id = NEW.external_id AND u.id <> NEW.id) THEN
+		NEW.external_id := NULL;
+	END IF;
+	IF EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(NEW.email) AND u.id <> NEW.id) THEN
+		NEW.email := NULL;
+	END IF;
+	INSERT INTO commerce.users (id, external_id, name, email, phone, address, role, status, erased_at, metadata, created_at, updated_at)
+	OVERRIDING SYSTEM VALUE
+	VALUES (NEW.id, NEW.external_id, NEW.name, NEW.email, NEW.phone, NEW.address, NEW.role, NEW.status, NEW.erased_at, NEW.metadata,
+			NEW.created_at, NEW.updated_at)
+	ON CONFLICT (id) DO UPDATE
+	SET external_id = EXCLUDED.external_id, name = EXCLUDED.name, email = EXCLUDED.email, phone = EXCLUDED.phone,
+		address = EXCLUDED.address, role = EXCLUDED.role, status = EXCLUDED.status, erased_at = EXCLUDED.erased_at,
+		metadata = EXCLUDED.metadata, updated_at = EXCLUDED.updated_at;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.receive_staff() IS 'makes a user of staff that has arrived, or changes the one there is';
+
+CREATE TRIGGER receive BEFORE INSERT ON commerce_private.staff FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
+ALTER TABLE commerce_private.staff ENABLE REPLICA TRIGGER receive;
+CREATE TRIGGER receive_staff AFTER INSERT OR UPDATE ON commerce_private.staff FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_staff();
+ALTER TABLE commerce_private.staff ENABLE REPLICA TRIGGER receive_staff;
+CREATE TRIGGER receive BEFORE INSERT ON commerce.sellers FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
+ALTER TABLE commerce.sellers ENABLE REPLICA TRIGGER receive;
+CREATE TRIGGER receive BEFORE INSERT ON commerce.products FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
+ALTER TABLE commerce.products ENABLE REPLICA TRIGGER receive;
+CREATE TRIGGER open_received AFTER INSERT ON commerce.products FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received_product();
+ALTER TABLE commerce.products ENABLE REPLICA TRIGGER open_received;
+CREATE TRIGGER receive BEFORE INSERT ON commerce.promotions FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
+ALTER TABLE commerce.promotions ENABLE REPLICA TRIGGER receive;
+CREATE TRIGGER receive BEFORE INSERT ON commerce.coupons FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
+ALTER TABLE commerce.coupons ENABLE REPLICA TRIGGER receive;
+CREATE TRIGGER open_received AFTER INSERT ON commerce.coupons FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received_coupon();
+ALTER TABLE commerce.coupons ENABLE REPLICA TRIGGER open_received;
+
+-- The register of users: in which cell somebody signs up who comes to any. No text of a person is kept, so that there is
+-- nothing to erase.
+CREATE TABLE commerce_private.reservations (
+	key  bytea PRIMARY KEY,
+	cell int NOT NULL CHECK (cell BETWEEN 0 AND 8999),
+	at   timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE commerce_private.reservations IS
+	'in cell 0: which cell has, or is to have, the user with an e-mail or an external id; see reserve_user()';
+COMMENT ON COLUMN commerce_private.reservations.key IS 'SHA-256 of the kind and the value';
+SELECT pg_catalog.pg_extension_config_dump('commerce_private.reservations', '');
+
+CREATE FUNCTION commerce_private.reserve(kind text, value text, cell int)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	hash CONSTANT bytea := pg_catalog.sha256(pg_catalog.convert_to(kind || ':' || value, 'UTF8'));
+	reserved int;
+BEGIN
+	INSERT INTO commerce_private.reservations (key, cell) SELECT hash, cell WHERE cell IS NOT NULL ON CONFLICT DO NOTHING;
+	SELECT r.cell INTO reserved FROM commerce_private.reservations r WHERE r.key = hash;
+	RETURN reserved;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.reserve(text, text, int) IS
+	'the cell of a value: the one it is reserved for, or cell, for which it is reserved then; NULL: for none';
+
+CREATE FUNCTION commerce.reserve_user(email text, external_id text, cell int)
+RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+	known int;
+	of_email int;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	PERFORM commerce_private.check_user(NULL, email, NULL, NULL, external_id, NULL);
+	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
+		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
+	END IF;
+	IF cell IS NULL OR cell NOT BETWEEN 0 AND 8999 THEN
+		PERFORM commerce_private.raise_invalid('cell', 'must be from 0 to 8999');
+	END IF;
+	PERFORM commerce_private.require_catalogue();
+	-- users that the shop had when it became cell 0 are in no register
+	IF EXISTS (SELECT FROM commerce.users u WHERE u.external_id = reserve_user.external_id) THEN
+		RETURN 0;
+	END IF;
+	known := commerce_private.reserve('external_id', external_id, NULL);
+	of_email := CASE WHEN EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(reserve_user.email)) THEN 0
+					 ELSE commerce_private.reserve('email', pg_catalog.lower(email), NULL) END;
+	known := coalesce(known, of_email, cell);
+	IF external_id IS NOT NULL THEN
+		known := commerce_private.reserve('external_id', external_id, known);
+	END IF;
+	IF of_email IS NULL AND email IS NOT NULL THEN
+		of_email := commerce_private.reserve('email', pg_catalog.lower(email), known);
+	END IF;
+	IF of_email <> known THEN
+		PERFORM commerce_private.raise_taken('user', 'email');
+	END IF;
+	RETURN known;
+END
+$$;
+COMMENT ON FUNCTION commerce.reserve_user(text, text, int) IS
+	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known. Reserved for good: who is refused there, or interrupted, gets the same answer again. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';

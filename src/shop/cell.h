@@ -1,0 +1,13 @@
+/*
+ * cell.h
+ *	  Which cell of a shop an id is of.
+ */
+#ifndef COMMERCE_CELL_H
+#define COMMERCE_CELL_H
+
+#include "utils/uuid.h"
+
+/* Writes the cell of a user into the last bits of an order sheet's uuid. */
+extern void cell_mark_sheet(pg_uuid_t *sheet_id, int64 user_id);
+
+#endif
