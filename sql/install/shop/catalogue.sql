@@ -171,7 +171,9 @@ BEGIN
 							  TG_RELID::regclass, columns, given)
 		USING NEW;
 	IF TG_RELID = 'commerce.coupons'::regclass THEN
-		PERFORM commerce_private.receive_quantity(c.id, NEW.quantity) FROM commerce.coupons c WHERE c.id = NEW.id AND c.quantity <> NEW.quantity;
+		PERFORM commerce_private.receive_quantity(c.id, arrived.quantity)
+		FROM pg_catalog.jsonb_populate_record(NULL::commerce.coupons, pg_catalog.to_jsonb(NEW)) AS arrived
+		JOIN commerce.coupons c ON c.id = arrived.id AND c.quantity <> arrived.quantity;
 	END IF;
 	RETURN NULL;
 END
