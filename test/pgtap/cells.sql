@@ -15,9 +15,10 @@ SELECT refuses($$SELECT commerce.join_cells('dbname=x')$$, '55000', 'nor is cell
 SELECT refuses('SET ROLE shop; ' || call, '42501', 'no application: ' || call)
 FROM unnest('{SELECT commerce.set_cell(1),SELECT commerce.publish_catalogue()}'::text[]) AS call;
 SELECT commerce.grant_app('api_admin') \g /dev/null
-SELECT results_eq($$SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')
-	AND p.proname = ANY ('{set_cell,publish_catalogue,admit_cell,join_cells,cell_number,cell_of,cell_of_sheet,reserve_user}') ORDER BY p.proname COLLATE "C"$$,
-	$$VALUES ('cell_number'), ('cell_of'), ('cell_of_sheet'), ('reserve_user')$$, 'an application is granted what routes, not what makes cells');
+SELECT is((SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p
+	WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')
+	  AND p.proname = ANY ('{set_cell,publish_catalogue,admit_cell,join_cells,cell_number,cell_of,cell_of_sheet,reserve_user}')),
+	'cell_number cell_of cell_of_sheet reserve_user', 'an application is granted what routes, not what makes cells');
 SELECT commerce.revoke_app('api_admin') \g /dev/null
 
 -- a new cell, at both ends of its range
