@@ -42,6 +42,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	worker/maintenance \
 	shop/views \
 	escrow/rebase \
+	shop/transfer \
 	shop/invariants \
 	shop/scrub \
 	shop/shipment \

@@ -342,3 +342,21 @@ SELECT commerce.join_cells('host=cell0 dbname=shop user=cells');
 SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 3);
 -- who comes again is sent to the same cell
 SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 5);
+
+-- [send_units]
+SELECT commerce.send_units('3f0c2f1e-8a55-4a0e-9d5e-0f2b6a0c7d11', 'STOCK', 2, units => 30, to_cell => 1);
+SELECT units, to_cell FROM commerce.open_transfers;
+
+-- [receive_units]
+SELECT commerce.receive_units('b1d6a3c0-52b1-4c3e-8b0a-6c1f0e9d2a22', 'STOCK', 2, units => 12, from_cell => 1);
+-- again: nothing
+SELECT commerce.receive_units('b1d6a3c0-52b1-4c3e-8b0a-6c1f0e9d2a22', 'STOCK', 2, units => 12, from_cell => 1);
+
+-- [confirm_transfer]
+SELECT commerce.confirm_transfer('3f0c2f1e-8a55-4a0e-9d5e-0f2b6a0c7d11');
+
+-- [cell_books]
+SELECT * FROM commerce.cell_books();
+
+-- [grant_mover elsewhere]
+SELECT commerce.grant_mover('mover');

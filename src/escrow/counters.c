@@ -211,6 +211,7 @@ make_counter(const CounterKey *key)
 	counter->loaded = false;
 	counter->available = counter->in_flight = 0;
 	counter->loads = 0;
+	counter->taken = 0;
 	counter->unfolded = 0;
 	SpinLockRelease(&counter->mutex);
 
@@ -376,8 +377,8 @@ counter_find_holder(Counter *counter, int after)
 /*
  * escrow_counters()
  *
- * Rows (journal regclass, id, available, in_flight, pins, waiters, loads, evictions) of this database's
- * counters; available is null while a counter is not loaded.
+ * Rows (journal regclass, id, available, in_flight, pins, waiters, loads, evictions, taken) of this
+ * database's counters; available is null while a counter is not loaded.
  */
 Datum
 commerce_escrow_counters(PG_FUNCTION_ARGS)
@@ -394,8 +395,8 @@ commerce_escrow_counters(PG_FUNCTION_ARGS)
 		Counter    *counter = counter_at(i);
 		Counter		copy;
 		bool		current;
-		Datum		values[8];
-		bool		nulls[8] = {false};
+		Datum		values[9];
+		bool		nulls[9] = {false};
 
 		SpinLockAcquire(&counter->mutex);
 		memcpy(&copy, counter, sizeof(Counter));
@@ -413,6 +414,7 @@ commerce_escrow_counters(PG_FUNCTION_ARGS)
 		values[5] = Int32GetDatum(copy.waiters);
 		values[6] = Int64GetDatum(copy.loads);
 		values[7] = Int64GetDatum(table->evictions);
+		values[8] = Int64GetDatum(copy.taken);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -30,6 +30,7 @@ typedef struct Counter
 	int64		in_flight;		/* units taken by transactions that have not ended */
 	uint64		generation;		/* that it was loaded in */
 	int64		loads;
+	int64		taken;			/* units that orders and claims took for good, since it got its place */
 	int64		unfolded;		/* transactions that wrote journal rows since the last fold, about */
 	uint64		holders[FLEXIBLE_ARRAY_MEMBER];	/* bit per process: has units of in_flight */
 } Counter;

@@ -97,6 +97,7 @@ typedef struct Holding
 	int			level;
 	int			below;			/* the resource's record of the next level up, or -1 */
 	int64		taken;			/* units in flight */
+	int64		moved;			/* of these, units that go to another cell */
 	int64		given;			/* units to come at commit */
 	int64		spent;			/* units taken out of this transaction's own gives */
 } Holding;
@@ -159,6 +160,7 @@ settle_top(bool committed)
 		SpinLockAcquire(&counter->mutex);
 		counter->in_flight -= holding->taken;
 		counter->available += committed ? holding->given - holding->spent : holding->taken;
+		counter->taken += committed ? holding->taken - holding->moved : 0;
 		if (taken_by_me(resource) == 0)
 			counter_set_holder(counter, my_proc_number(), false);
 		if (resource->newest < 0)
@@ -209,6 +211,7 @@ hand_up(int level)
 		if (parent && parent->level == level - 1)
 		{
 			parent->taken += holding->taken;
+			parent->moved += holding->moved;
 			parent->given += holding->given;
 			parent->spent += holding->spent;
 			holding->resource->newest = holding->below;
@@ -461,6 +464,36 @@ escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
 	else
 		*available += own;
 	return result == TAKEN;
+}
+
+int64
+escrow_take_up_to(EscrowKind kind, int64 id, int64 units)
+{
+	Holding    *holding = NULL;
+	Counter    *counter;
+	int64		own;
+	int64		taken;
+
+	if (!counters_exist())
+		return Max(Min(units, rows_lock_and_sum(kind, id)), 0);
+	if (!gate_foreign())
+		holding = hold(kind, id);
+	if (gate_foreign())
+		return Max(Min(units, rows_sum(kind, id, true)), 0);
+
+	own = Min(units, unspent_gives(holding->resource));
+	counter = holding->resource->counter;
+	SpinLockAcquire(&counter->mutex);
+	taken = Max(Min(units - own, counter->available), 0);
+	counter->available -= taken;
+	counter->in_flight += taken;
+	if (taken > 0)
+		counter_set_holder(counter, my_proc_number(), true);
+	holding->taken += taken;
+	holding->moved += taken;
+	SpinLockRelease(&counter->mutex);
+	holding->spent += own;
+	return own + taken;
 }
 
 void

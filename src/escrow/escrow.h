@@ -16,6 +16,12 @@
 extern bool escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available);
 
 /*
+ * Takes as many units of a resource, up to so many (> 0), as are there at this moment, to be moved to another cell, and
+ * answers how many; waits for nobody.  Otherwise as escrow_take().
+ */
+extern int64 escrow_take_up_to(EscrowKind kind, int64 id, int64 units);
+
+/*
  * Announces that the caller is about to write journal rows that give units (> 0) back.  Others can
  * take them when this transaction has committed.  Raises SERVICE_BUSY like escrow_take().
  */

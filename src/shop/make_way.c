@@ -41,6 +41,7 @@ typedef struct Attempt
 {
 	const QuoteRequest *request;
 	int64		buyer_id;		/* whose row is locked first; 0: nobody's */
+	bool		partly;			/* what there is helps, also when it is not enough */
 	bool		pass_over;		/* what somebody has; else the first such order is the last one looked at */
 	int64	   *order_ids;		/* that were found, ascending */
 	int			norder_ids;
@@ -145,6 +146,8 @@ lock_what_is_needed(void *arg)
 	if (stock_locks_rows())
 		lock_products(attempt);
 	attempt->blocked = (attempt->busy != 0 && any_is(stock_is_short, attempt));
+	if (attempt->partly)
+		return attempt->norders > 0;
 	return attempt->norders > 0 && !attempt->blocked && !any_is(stock_is_surely_short, attempt);
 }
 
@@ -230,6 +233,16 @@ make_way_at_once(int64 product_id, int64 units)
 	if (stock_locks_rows())
 		return false;
 	return try_to_end(&attempt, &product_id, 1) || (attempt.gone && !attempt.blocked);
+}
+
+void
+make_way_partly(int64 product_id, int64 units)
+{
+	QuoteRequest request = {.nproducts = 1, .product_ids = &product_id, .units = &units};
+	Attempt		attempt = {.request = &request, .partly = true, .pass_over = true};
+
+	if (stock_is_short(product_id, units))
+		(void) try_to_end(&attempt, &product_id, 1);
 }
 
 void

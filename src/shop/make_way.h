@@ -24,6 +24,12 @@ extern bool make_way(int64 user_id, const QuoteRequest *request);
 extern bool make_way_at_once(int64 product_id, int64 units);
 
 /*
+ * Ends the overdue orders that hold units of a product, and that nobody has, when fewer than so many are to be had at
+ * once, also when they will not be as many then; does not wait.  To be called before a product is locked.
+ */
+extern void make_way_partly(int64 product_id, int64 units);
+
+/*
  * Ends the overdue orders of a user that hold coupons of his request, which is not to be told that they are
  * used.  To be called when the user's row is locked.
  */

@@ -26,6 +26,7 @@
 #include "base/sql.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"
+#include "shop/quota.h"
 
 PG_FUNCTION_INFO_V1(commerce_change_quota);
 PG_FUNCTION_INFO_V1(commerce_open_quota);
@@ -61,6 +62,14 @@ write_entry(int64 coupon_id, int64 delta, QuotaReason reason, const Change *chan
 	row_put_time(&row, QUOTA_ENTRIES_AT, GetCurrentTransactionStartTimestamp());
 	row_put_int64(&row, QUOTA_ENTRIES_XID, xid);
 	row_insert(TABLE_QUOTA_ENTRIES, QUOTA_ENTRIES_COLUMNS, &row);
+}
+
+void
+quota_record_transfer(int64 coupon_id, int64 delta)
+{
+	Change		moved = {0};
+
+	write_entry(coupon_id, delta, QUOTA_REASON_TRANSFER, &moved, current_key());
 }
 
 /*

@@ -52,3 +52,6 @@ COMMENT ON TYPE commerce.stock_reason IS 'why stock changed; OPENING: the sum of
 
 CREATE TYPE commerce.quota_reason AS ENUM ('INITIAL', 'CHANGE', 'TRANSFER');
 COMMENT ON TYPE commerce.quota_reason IS 'why there may be more of a coupon, or fewer';
+
+CREATE TYPE commerce.unit_kind AS ENUM ('STOCK', 'QUOTA');
+COMMENT ON TYPE commerce.unit_kind IS 'what moves between cells: units of a product, or of a coupon';

@@ -85,7 +85,7 @@ COMMENT ON FUNCTION commerce.reload_counters() IS
 
 CREATE FUNCTION commerce_private.escrow_counters(
 	OUT journal regclass, OUT resource_id bigint, OUT available bigint, OUT in_flight bigint, OUT pins int,
-	OUT waiters int, OUT loads bigint, OUT evictions bigint)
+	OUT waiters int, OUT loads bigint, OUT evictions bigint, OUT taken bigint)
 RETURNS SETOF record
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_escrow_counters';

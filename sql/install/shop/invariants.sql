@@ -99,6 +99,11 @@ BEGIN
 		UNION ALL SELECT 'the gate''s triggers are always enabled',
 			(SELECT count(*) FROM pg_catalog.pg_trigger g
 			 WHERE g.tgfoid = 'commerce_private.gate_foreign_write()'::regprocedure AND g.tgenabled <> 'A')
+		UNION ALL SELECT 'units of products that went to other cells or came from them are in the journal',
+			(SELECT count(*) FROM commerce_private.moved_units(first, last, 'STOCK') m
+			 LEFT JOIN (SELECT e.product_id, sum(e.delta) AS total FROM commerce.stock_entries e
+						WHERE e.product_id BETWEEN first AND last AND e.reason = 'TRANSFER' GROUP BY 1) e ON e.product_id = m.resource_id
+			 WHERE m.units <> coalesce(e.total, 0))
 		UNION ALL SELECT 'a product and its promotions were made in this cell or in cell 0',
 			(SELECT count(*) FROM commerce.products p
 			 WHERE p.id BETWEEN first AND last
@@ -133,6 +138,11 @@ BEGIN
 			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e GROUP BY 1) e ON e.coupon_id = c.id
 			 WHERE c.id BETWEEN first AND last
 			   AND l.units IS DISTINCT FROM coalesce(e.total, 0) - (SELECT count(*) FROM commerce.coupon_issues i WHERE i.coupon_id = c.id))
+		UNION ALL SELECT 'units of coupons that went to other cells or came from them are in the journal',
+			(SELECT count(*) FROM commerce_private.moved_units(first, last, 'QUOTA') m
+			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e
+						WHERE e.coupon_id BETWEEN first AND last AND e.reason = 'TRANSFER' GROUP BY 1) e ON e.coupon_id = m.resource_id
+			 WHERE m.units <> coalesce(e.total, 0))
 		UNION ALL SELECT 'a coupon was made in this cell or in cell 0',
 			(SELECT count(*) FROM commerce.coupons c
 			 WHERE c.id BETWEEN first AND last AND commerce.cell_of(c.id) NOT IN (0, cell));
