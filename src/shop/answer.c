@@ -196,7 +196,7 @@ lock_owner(const Payment *payment)
 	return NULL;
 }
 
-/* Finds a payment, locks what it belongs to, and reads it again. */
+/* Finds a payment, locks what it belongs to, and reads it again; NULL: it is not there, or archived. */
 static Payment *
 lock_payment(int64 payment_id, Order **order)
 {
@@ -207,8 +207,6 @@ lock_payment(int64 payment_id, Order **order)
 		*order = lock_owner(payment);
 		payment = payment_read(payment_id);
 	}
-	if (payment == NULL)
-		archive_raise_missing("payment", payment_id, NULL);
 	return payment;
 }
 
@@ -251,6 +249,8 @@ commerce_return_payment(PG_FUNCTION_ARGS)
 	who_require_admin(&who);
 
 	payment = lock_payment(payment_id, &order);
+	if (payment == NULL)
+		archive_raise_missing("payment", payment_id, NULL);
 	if (payment->kind == PAYMENT_KIND_REFUND || payment->status != PAYMENT_STATUS_UNEXPECTED)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
 					D_TEXT("from", catalog_label_name(TYPE_PAYMENT_STATUS, payment->status)),
@@ -309,12 +309,17 @@ commerce_report_refund(PG_FUNCTION_ARGS)
 	PaymentStatus former;
 	PaymentStatus status;
 	const char *event;
+	Datum		archived;
 
 	gate_enter("report_refund()");
 	payment_id = arg_int64(fcinfo, 0, "payment_id");
 	succeeded = arg_bool(fcinfo, 1, "succeeded");
 	provider_event_id = payment_arg_event(fcinfo, 2);
 	refund = lock_payment(payment_id, &order);
+	if (refund == NULL && archive_knows_refund(payment_id, succeeded, &archived))
+		PG_RETURN_DATUM(archived);
+	if (refund == NULL)
+		archive_raise_missing("payment", payment_id, NULL);
 	if (refund->kind != PAYMENT_KIND_REFUND || refund->method != PAYMENT_METHOD_EXTERNAL)
 		raise_error(ERROR_INVALID_STATE_TRANSITION, D_TEXT("entity", "payment"), D_INT("id", payment_id),
 					D_REASON(REASON_NOT_REQUESTED_REFUND));

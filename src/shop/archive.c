@@ -60,6 +60,26 @@ archive_find_order(int64 order_id, Archived *archived)
 	return true;
 }
 
+bool
+archive_knows_refund(int64 payment_id, bool succeeded, Datum *row)
+{
+	static SqlStatement find = {
+		"SELECT pg_catalog.jsonb_populate_record(NULL::commerce.payments, pg_catalog.to_jsonb(p)) AS row "
+		"FROM commerce_private.find_archived('payment', $1) a "
+		"JOIN commerce_archive.payments p ON p.month OPERATOR(pg_catalog.=) a.month "
+		"WHERE p.id OPERATOR(pg_catalog.=) $1 AND p.kind OPERATOR(pg_catalog.=) 'REFUND' "
+		"AND p.method OPERATOR(pg_catalog.=) 'EXTERNAL' "
+		"AND (p.status OPERATOR(pg_catalog.<>) 'FAILED' OR NOT $2)",
+		2, {INT8OID, BOOLOID}, SQL_LATEST
+	};
+	SqlResult	found = sql_query(&find, SQL_ARGS(Int64GetDatum(payment_id), BoolGetDatum(succeeded)));
+
+	if (!result_next(&found))
+		return false;
+	*row = result_varlena(&found, "row");
+	return true;
+}
+
 void
 archive_raise_missing(const char *entity, int64 id, const Actor *actor)
 {

@@ -32,4 +32,7 @@ extern bool archive_knows_success(int64 order_id, text *provider_event_id);
 /* Records one. */
 extern void archive_note_success(int64 order_id, text *provider_event_id);
 
+/* Whether a refund by a provider is archived and his answer changes nothing of it; its row then. */
+extern bool archive_knows_refund(int64 payment_id, bool succeeded, Datum *row);
+
 #endif

@@ -148,6 +148,9 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in o
 
 -- a round goes on where another ended; what cannot move is left
 CALL pg_temp.deliver(5);
+SELECT id AS failed FROM commerce.payments WHERE order_id = 6 AND kind = 'REFUND' \gset
+SELECT commerce.report_refund(:failed, false, 'f') \g /dev/null
+SELECT commerce.refund_order(6, 100, NULL, 'anew') \g /dev/null
 SELECT commerce.report_refund(id, true, 'r' || id) FROM commerce.payments WHERE kind = 'REFUND' AND status = 'REQUESTED' \g /dev/null
 SELECT commerce.report_refund((commerce.return_payment(id)).id, true, 'u' || id) FROM commerce.payments WHERE order_id = 7 AND status = 'UNEXPECTED' \g /dev/null
 CALL pg_temp.let_pass('100 days');
@@ -162,6 +165,14 @@ SELECT throws_ok('SELECT commerce.archive()', '55000', NULL, 'where a column was
 ALTER TABLE commerce.orders DROP gift;
 CALL commerce_private.run_batches('archive');
 SELECT is_empty('SELECT id FROM commerce.orders WHERE id < 9', 'it goes when it can');
+
+-- what a provider says again of a refund
+SELECT results_eq(format('SELECT p.id, p.order_id, p.status::text, p.provider_event_id FROM commerce_archive.payments a, commerce.report_refund(a.id, %L, a.provider_event_id) p WHERE a.order_id IN (6, 7) AND a.kind = ''REFUND'' AND a.id <> %s', b, :failed),
+	format('SELECT id, order_id, status::text, provider_event_id FROM commerce_archive.payments WHERE order_id IN (6, 7) AND kind = ''REFUND'' AND status = ''COMPLETED'' AND id <> %s', :failed), 'a refund that is done is answered, ' || b)
+FROM unnest('{t,f}'::bool[]) b;
+SELECT is((SELECT status FROM commerce.report_refund(:failed, false, 'f')), 'FAILED', 'one that failed, that it failed');
+SELECT pg_temp.is_archived(format('SELECT commerce.report_refund(%s, true, ''g'')', :failed));
+SELECT is((SELECT count(*) FROM commerce.outbox WHERE type LIKE 'Refund%' AND aggregatetype = 'Order' AND aggregateid = '6'), 4::bigint, 'and none of them did anything');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 
 -- a person is erased there, too

@@ -87,7 +87,7 @@ RETURNS commerce.payments
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_report_refund';
 COMMENT ON FUNCTION commerce.report_refund(bigint, boolean, text) IS
-	'takes a payment provider''s answer for a refund and returns the refund: COMPLETED, or FAILED, and then what it took of an order can be refunded anew. A failure after a success changes nothing; a success after a failure completes it, or, when the money was refunded otherwise meanwhile, makes it UNEXPECTED. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
+	'takes a payment provider''s answer for a refund and returns the refund: COMPLETED, or FAILED, and then what it took of an order can be refunded anew. A failure after a success changes nothing; a success after a failure completes it, or, when the money was refunded otherwise meanwhile, makes it UNEXPECTED. The refund of an archived order is answered where nothing changes. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, INVALID_STATE_TRANSITION';
 
 CREATE FUNCTION commerce.refund_order(
 	order_id bigint, amount bigint, actor_id bigint, note text, idempotency_key text DEFAULT NULL)
