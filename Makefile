@@ -159,6 +159,9 @@ inject: MODES ?= warm cold try savepoint
 inject: KINDS ?= oom cancel die
 torture: ROUNDS ?= 100
 
+test-versions:
+	@scripts/test-versions $(VERSIONS)
+
 test-clients:
 	@scripts/install-packages --clients
 	@CLIENTS=all STAGE=clients PRELOAD=on scripts/test
@@ -198,6 +201,8 @@ define help_text
   make test-asserts   the same on a PostgreSQL with assertions, which is built from
                         Debian's source package: 6 minutes once, then 30
   make test-asan      the same with AddressSanitizer and UBSan: 1 minute more once, then 40
+  make test-versions  regress, isolation, pgtap and tap on PostgreSQL 15, 17 and 18, and compiles
+                        for 19, in Debians that are made once: as root; VERSIONS="17 18"
   make test-clients   docs/clients.md with every driver, for which it installs Go, Rust
                         and Java: 5 minutes
   make fuzz           random calls of every function; SECONDS=600
@@ -221,4 +226,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help
+.PHONY: test test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help

@@ -61,6 +61,13 @@ make_work_dir() {
 	own "$work" "$work"/{tree,socket,tmp}
 }
 
+# copy_sources FOLDER: a copy without what was built, because what is compiled there is for another server.
+copy_sources() {
+	mkdir -p "$1"
+	tar --exclude=./build --exclude=./.git --exclude=node_modules --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
+		--exclude=./src/relay/commerce-relay -cf - . | tar -xf - -C "$1"
+}
+
 own() {
 	[[ -z $run_user ]] || chown "$run_user" "$@"
 }

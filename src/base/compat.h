@@ -16,6 +16,11 @@
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
+/* The way into the next case; 19 wants a statement where a comment did before. */
+#if PG_VERSION_NUM < 190000
+#define pg_fallthrough __attribute__((fallthrough))
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #else
@@ -58,7 +63,9 @@
 #endif
 
 /* Inserts the index entries of a row that is new; from 16 on it may be told to pass over those that only summarize. */
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, estate, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
 #define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
 #else
 #define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
@@ -68,13 +75,27 @@
 #if PG_VERSION_NUM >= 160000
 #define IndexUpdate TU_UpdateIndexes
 #define needs_index_entries(update) ((update) != TU_None)
+#if PG_VERSION_NUM >= 190000
+#define update_index_entries(target, slot, estate, update) \
+	ExecInsertIndexTuples(target, estate, EIIT_IS_UPDATE | ((update) == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0), slot, NIL, NULL)
+#else
 #define update_index_entries(target, slot, estate, update) \
 	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL, (update) == TU_Summarizing)
+#endif
 #else
 #define IndexUpdate bool
 #define needs_index_entries(update) (update)
 #define update_index_entries(target, slot, estate, update) \
 	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL)
+#endif
+
+/* Updates a row as it is now, and waits for who else does; 19 has options. */
+#if PG_VERSION_NUM >= 190000
+#define update_tuple(rel, tid, slot, cid, failure, mode, update) \
+	table_tuple_update(rel, tid, slot, cid, 0, InvalidSnapshot, InvalidSnapshot, true, failure, mode, update)
+#else
+#define update_tuple(rel, tid, slot, cid, failure, mode, update) \
+	table_tuple_update(rel, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true, failure, mode, update)
 #endif
 
 /* Lets an index finish what it put off while rows were inserted; before 17 it puts nothing off. */

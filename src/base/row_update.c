@@ -199,8 +199,8 @@ store_plain(RowUpdate *update)
 	CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
 	if (RelationGetDescr(writer->rel)->constr)
 		ExecConstraints(writer->target, writer->slot, writer->estate);
-	result = table_tuple_update(writer->rel, &update->reader.slot->tts_tid, writer->slot, writer->estate->es_output_cid,
-								InvalidSnapshot, InvalidSnapshot, true, &failure, &mode, &index_update);
+	result = update_tuple(writer->rel, &update->reader.slot->tts_tid, writer->slot, writer->estate->es_output_cid,
+						  &failure, &mode, &index_update);
 	if (result == TM_Updated || result == TM_Deleted)
 	{
 		require_read_committed();
