@@ -48,7 +48,7 @@ ALTER TABLE plain.outbox ALTER id SET DEFAULT gen_random_uuid(), ALTER created_a
 	ALTER position SET DEFAULT nextval('plain.outbox_position_seq'), ALTER segment SET DEFAULT 0;
 
 CREATE TYPE plain.line AS (seq int, product_id bigint, quantity bigint, seller_id bigint, name text, price bigint,
-	discount bigint, shipping_fee bigint, status commerce.product_status, max_per_order bigint);
+	discount bigint, shipping_fee bigint, own_shipping boolean, status commerce.product_status, max_per_order bigint);
 
 CREATE FUNCTION plain.place_order(user_id bigint, items jsonb)
 RETURNS plain.orders
@@ -63,10 +63,12 @@ DECLARE
 	items_total bigint := 0;
 	discount_total bigint := 0;
 	shipping bigint := 0;
+	recipient text;
 	balance_after bigint;
 	entry bigint;
 	item_list jsonb;
 	order_json jsonb;
+	payment_json jsonb;
 BEGIN
 	IF jsonb_typeof(place_order.items) IS DISTINCT FROM 'array' OR jsonb_array_length(place_order.items) NOT BETWEEN 1 AND 1000 THEN
 		RAISE EXCEPTION 'items must be an array of 1 to 1000 lines' USING ERRCODE = '22023';
@@ -79,7 +81,7 @@ BEGIN
 																	  ELSE p.price * r.value / 100 END)
 											   FROM plain.promotions r
 											   WHERE r.product_id = p.id AND r.starts_at <= now() AND r.ends_at > now())),
-						 p.shipping_fee, p.status, p.max_per_order)::plain.line ORDER BY w.product_id),
+						 coalesce(p.shipping_fee, 0), p.shipping_fee IS NOT NULL, p.status, p.max_per_order)::plain.line ORDER BY w.product_id),
 		   count(*)
 	INTO lines, named
 	FROM (SELECT i.product_id, sum(i.quantity)::bigint AS quantity, row_number() OVER (ORDER BY min(ordinality))
@@ -104,7 +106,7 @@ BEGIN
 
 	UPDATE plain.users u SET balance = u.balance - (items_total - discount_total + shipping), last_entry = u.last_entry + 1, updated_at = now()
 	WHERE u.id = place_order.user_id AND u.status = 'ACTIVE' AND u.balance >= items_total - discount_total + shipping
-	RETURNING u.balance, u.last_entry INTO balance_after, entry;
+	RETURNING u.name, u.balance, u.last_entry INTO recipient, balance_after, entry;
 	IF NOT FOUND THEN
 		PERFORM FROM plain.users u WHERE u.id = place_order.user_id AND u.status = 'ACTIVE';
 		IF NOT FOUND THEN
@@ -123,49 +125,51 @@ BEGIN
 	END LOOP;
 
 	INSERT INTO plain.orders (user_id, status, payment_method, paid_at, items_total, item_discount_total, order_discount,
-							  shipping_total, payment_amount, event_key)
+							  shipping_total, payment_amount, recipient_name, event_key)
 	VALUES (place_order.user_id, 'PAID', 'BALANCE', now(), items_total, discount_total, 0, shipping,
-			items_total - discount_total + shipping, commerce_private.to_key(pg_current_xact_id()))
+			items_total - discount_total + shipping, recipient, commerce_private.to_key(pg_current_xact_id()))
 	RETURNING * INTO made;
 
 	WITH i AS (
-		INSERT INTO plain.order_items (order_id, seq, product_id, seller_id, product_name, status, quantity, unit_price,
-									   unit_discount, unit_final, line_total, shipping_fee)
-		SELECT made.id, l.seq, l.product_id, l.seller_id, l.name, 'PREPARING', l.quantity, l.price, l.discount,
-			   l.price - l.discount, (l.price - l.discount) * l.quantity, l.shipping_fee
-		FROM unnest(lines) l
+		INSERT INTO plain.order_items (order_id, seq, line, product_id, seller_id, product_name, status, quantity, unit_price,
+									   unit_discount, unit_final, line_total, shipping_fee, own_shipping, last_event)
+		SELECT made.id, l.seq, l.seq, l.product_id, l.seller_id, l.name, 'PREPARING', l.quantity, l.price, l.discount,
+			   l.price - l.discount, (l.price - l.discount) * l.quantity, l.shipping_fee, l.own_shipping, 2
+		FROM unnest(lines) l ORDER BY l.seq
 		RETURNING *
 	), history AS (
-		INSERT INTO plain.order_item_events (order_item_id, from_status, event, quantity, actor, actor_id)
-		SELECT i.id, e.from_status, e.event, i.quantity, e.actor, e.actor_id
-		FROM i CROSS JOIN (VALUES (NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status,
+		INSERT INTO plain.order_item_events (order_item_id, ordinal, from_status, event, quantity, actor, actor_id)
+		SELECT i.id, e.ordinal, e.from_status, e.event, i.quantity, e.actor, e.actor_id
+		FROM i CROSS JOIN (VALUES (1, NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status,
 								   'BUYER'::commerce.actor_kind, place_order.user_id),
-								  ('PAID', 'PREPARING', 'SYSTEM', NULL)) e (from_status, event, actor, actor_id)
+								  (2, 'PAID', 'PREPARING', 'SYSTEM', NULL)) e (ordinal, from_status, event, actor, actor_id)
 	), journal AS (
 		INSERT INTO plain.stock_entries (product_id, delta, reason, order_item_id)
 		SELECT i.product_id, -i.quantity, 'ORDER', i.id FROM i
 	), paid AS (
-		INSERT INTO plain.payments (order_id, kind, method, status, amount)
-		VALUES (made.id, 'PAYMENT', 'BALANCE', 'COMPLETED', made.payment_amount)
-		RETURNING id
+		INSERT INTO plain.payments (order_id, user_id, kind, method, status, amount, tax_free_amount)
+		VALUES (made.id, made.user_id, 'PAYMENT', 'BALANCE', 'COMPLETED', made.payment_amount, 0)
+		RETURNING *
 	), entry AS (
 		INSERT INTO plain.balance_entries (user_id, number, kind, amount, balance_after, order_id)
 		SELECT place_order.user_id, entry, 'PAYMENT', -made.payment_amount, balance_after, made.id
 		WHERE made.payment_amount > 0
 	)
-	SELECT jsonb_agg(to_jsonb(i) - 'order_id' ORDER BY i.seq),
-		   (to_jsonb(made) - '{event_key,updated_at}'::text[])
-		   || jsonb_build_object('payment', jsonb_build_object('id', (SELECT id FROM paid), 'method', 'BALANCE', 'amount', made.payment_amount))
-	INTO item_list, order_json
+	SELECT jsonb_agg(to_jsonb(i) - '{order_id,lost,last_event,limited_user_id,user_limit,delivered_at,own_shipping,split_quantity,split_net}'::text[]
+					 ORDER BY i.seq),
+		   (SELECT to_jsonb(p) - '{order_id,user_id,kind,at,expires_at,requested_at,idempotency_key,failed_at,archived_order_id}'::text[]
+				   || '{"currency": "KRW", "decimals": 0}' FROM paid p)
+	INTO item_list, payment_json
 	FROM i;
+	order_json := to_jsonb(made) - '{id,event_key,updated_at,imported}'::text[] || jsonb_build_object('order_id', made.id);
 
 	INSERT INTO plain.outbox (aggregatetype, aggregateid, type, payload)
-	SELECT 'Order', made.id::text, 'OrderCreated', (order_json - 'payment') || jsonb_build_object('items', item_list)
+	SELECT 'Order', made.id::text, 'OrderCreated', order_json || jsonb_build_object('items', item_list)
 	UNION ALL
-	SELECT 'Order', made.id::text, 'PaymentCompleted', order_json || jsonb_build_object('items', item_list)
+	SELECT 'Order', made.id::text, 'PaymentCompleted', order_json || jsonb_build_object('payment', payment_json, 'items', item_list)
 	UNION ALL
 	SELECT 'Order', made.id::text, 'DeliveryRequested',
-		   jsonb_build_object('order_id', made.id, 'user_id', made.user_id, 'seller_id', i->'seller_id', 'items', jsonb_agg(i))
+		   order_json || jsonb_build_object('seller_id', i->'seller_id', 'items', jsonb_agg(i))
 	FROM jsonb_array_elements(item_list) i GROUP BY i->'seller_id';
 	RETURN made;
 END
