@@ -171,6 +171,18 @@ $one->start;
 arrives($one, 'SELECT price FROM commerce.products WHERE id = 2', 6000, 'what changed while the cell was down');
 is(value($one, $buy->(2)) =~ s/.* //r, 6000, 'and it sells');
 
+# Joined again while all is well
+value($one, "SELECT commerce.join_cells('$catalogue')");
+$one->wait_for_subscription_sync;
+value($zero, 'SELECT commerce.update_product(2, price => 6500)');
+arrives($one, 'SELECT price FROM commerce.products WHERE id = 2', 6500, 'what changes after a cell has joined again');
+
+# A publication that was restored from a dump is empty
+value($zero, 'ALTER PUBLICATION commerce_catalogue DROP TABLE commerce_private.staff, commerce.sellers, commerce.products, commerce.promotions, commerce.coupons');
+refused($zero, 'SELECT commerce.admit_cell(2)', 55000, 'publish_catalogue', 'nobody is admitted to an empty one');
+value($zero, 'SELECT commerce.publish_catalogue(); SELECT commerce.update_product(2, price => 6600)');
+arrives($one, 'SELECT price FROM commerce.products WHERE id = 2', 6600, 'what changes after it was published again');
+
 # A dump of the cell, restored elsewhere. What came after it is fetched by joining again.
 my $dump = $one->basedir . '/cell.dump';
 $one->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $one->connstr("postgres") ], 'a dump of the cell');
@@ -195,6 +207,23 @@ is(value($restored, q{SELECT s.on_hand FROM commerce.products p JOIN commerce_pr
 is(value($restored, 'SELECT quantity FROM commerce.coupons WHERE id = 2'), 101, 'also the quantity of a coupon');
 value($zero, 'SELECT commerce.update_product(2, price => 7500)');
 arrives($restored, 'SELECT price FROM commerce.products WHERE id = 2', 7500, 'a price');
+
+# A cell that was away for too long: what it should have had is gone
+$restored->stop;
+value($zero, q{ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'; SELECT pg_reload_conf()});
+value($zero, 'SELECT commerce.update_product(2, price => 8000)');
+for (1 .. 3)
+{
+	value($zero, 'SELECT pg_logical_emit_message(false, $$x$$, $$x$$)');
+	value($zero, 'SELECT pg_switch_wal()');
+}
+wait_until(sub { value($zero, 'CHECKPOINT'); value($zero, q{SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'commerce_cell_1'}) eq 'lost' },
+	'the log of a cell to be gone');
+value($zero, 'ALTER SYSTEM RESET max_slot_wal_keep_size; SELECT pg_reload_conf()');
+is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'it is admitted anew');
+$restored->start;
+value($restored, "SELECT commerce.join_cells('$catalogue')");
+arrives($restored, 'SELECT price FROM commerce.products WHERE id = 2', 8000, 'what it missed');
 check_books($_, 'the books are in order') for $zero, $restored;
 
 done_testing();
