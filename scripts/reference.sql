@@ -355,6 +355,12 @@ SELECT commerce.receive_units('b1d6a3c0-52b1-4c3e-8b0a-6c1f0e9d2a22', 'STOCK', 2
 -- [confirm_transfer]
 SELECT commerce.confirm_transfer('3f0c2f1e-8a55-4a0e-9d5e-0f2b6a0c7d11');
 
+-- [set_elsewhere]
+SELECT commerce.set_elsewhere('STOCK', '{1,2}', '{40,0}');
+
+-- [wait_for_wants]
+SELECT * FROM commerce.wait_for_wants('50 ms');
+
 -- [cell_books]
 SELECT * FROM commerce.cell_books();
 

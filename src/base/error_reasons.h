@@ -67,6 +67,7 @@ ERROR_REASON(CONFLICT, "It met with other requests that change the same.", "같�
 ERROR_REASON(COUNTERS_IN_USE, "All counters of products and coupons are in use.", "상품과 쿠폰의 카운터가 모두 사용 중입니다.")
 ERROR_REASON(DATA_OF_ANOTHER_SERVER, "The data are of another server.", "다른 서버의 데이터입니다.")
 ERROR_REASON(TOO_MANY_REQUESTS, "There were too many requests.", "요청이 너무 많습니다.")
+ERROR_REASON(UNITS_ELSEWHERE, "Other cells may have what is asked for; it has not come in time.", "다른 셀에 남아 있을 수 있는 수량이 제때 도착하지 않았습니다.")
 ERROR_REASON(BEING_DELIVERED, "Another session delivers the subscription.", "다른 세션이 이 구독을 전달하고 있습니다.")
 
 ERROR_HINT("A buyer's token can sign up: sign_up.", "구매자 토큰으로 가입할 수 있습니다: sign_up.")

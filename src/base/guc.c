@@ -26,6 +26,7 @@
 
 int			commerce_auto_confirm_after = 7 * SECS_PER_DAY;
 bool		commerce_auto_prepare = true;
+int			commerce_cell_wait = 1000;
 int			commerce_charge_max = 99999999;
 int			commerce_charge_unit = 100;
 int			commerce_escrow_max_resources = 65536;
@@ -245,6 +246,10 @@ guc_define(void)
 				"Sends the items of a paid order into preparation at once.",
 				"When off they stay PAID until the seller takes them.",
 				&commerce_auto_prepare, PGC_SUSET);
+	define_int("commerce.cell_wait",
+			   "How long who is short waits for units that other cells may have.",
+			   "Then the answer is SERVICE_BUSY. A shop of one cell does not wait.",
+			   &commerce_cell_wait, 0, 60000, PGC_SUSET, GUC_UNIT_MS);
 	define_int("commerce.charge_max",
 			   "Most that can be charged at a time.",
 			   "In the smallest unit of commerce.currency, as all amounts.",

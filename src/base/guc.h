@@ -14,6 +14,7 @@ typedef enum JwtSubject
 
 extern int	commerce_auto_confirm_after;
 extern bool commerce_auto_prepare;
+extern int	commerce_cell_wait;
 extern int	commerce_charge_max;
 extern int	commerce_charge_unit;
 extern int	commerce_escrow_max_resources;

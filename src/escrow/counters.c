@@ -28,6 +28,7 @@
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
@@ -38,6 +39,7 @@
 
 #define GENERATIONS		64
 #define BITS_PER_WORD	64
+#define HINT_LIFE_MS	1000	/* how long it counts what other cells were said to have */
 
 PG_FUNCTION_INFO_V1(commerce_escrow_counters);
 
@@ -47,6 +49,9 @@ typedef struct CounterTable
 	int			used;			/* counters of the array that have a key */
 	int			hand;			/* where the search for one to evict goes on */
 	int64		evictions;
+	pg_atomic_uint64 hints;		/* ever given: a server of shops of one cell has none */
+	pg_atomic_uint64 wants;		/* grows with each want */
+	ConditionVariable wanted;
 	pg_atomic_uint64 lost;		/* evictions of counters that wanted folding */
 	pg_atomic_uint64 generations[GENERATIONS];
 } CounterTable;
@@ -60,6 +65,7 @@ typedef struct CounterPlace
 static CounterTable *table = NULL;
 static HTAB *places = NULL;
 static char *counters = NULL;	/* the array; see counter_at() */
+static uint64 wants_seen = 0;	/* by this process, which has told of them */
 
 static int
 holder_words(void)
@@ -101,6 +107,9 @@ counters_start_memory(void)
 		table->used = 0;
 		table->hand = 0;
 		table->evictions = 0;
+		pg_atomic_init_u64(&table->hints, 0);
+		pg_atomic_init_u64(&table->wants, 0);
+		ConditionVariableInit(&table->wanted);
 		pg_atomic_init_u64(&table->lost, 0);
 		for (int i = 0; i < GENERATIONS; i++)
 			pg_atomic_init_u64(&table->generations[i], 1);
@@ -211,7 +220,9 @@ make_counter(const CounterKey *key)
 	counter->loaded = false;
 	counter->available = counter->in_flight = 0;
 	counter->loads = 0;
-	counter->taken = 0;
+	counter->shared = counter->perhaps_empty = false;
+	counter->elsewhere = counter->elsewhere_at = 0;
+	counter->asked = counter->wanted = counter->taken = 0;
 	counter->unfolded = 0;
 	SpinLockRelease(&counter->mutex);
 
@@ -246,8 +257,22 @@ counters_pin(const CounterKey *key, Counter **pinned)
 						 D_REASON(REASON_COUNTERS_IN_USE));
 }
 
+TimestampTz
+counter_now(const Counter *counter)
+{
+	return counter->shared ? GetCurrentTimestamp() : 0;
+}
+
+int64
+counter_elsewhere(const Counter *counter, TimestampTz now)
+{
+	if (!counter->shared)
+		return 0;
+	return now - counter->elsewhere_at < HINT_LIFE_MS * INT64CONST(1000) ? counter->elsewhere : UNKNOWN_ELSEWHERE;
+}
+
 bool
-counters_look(const CounterKey *key, int64 *available, int64 *in_flight)
+counters_look(const CounterKey *key, int64 *available, int64 *in_flight, int64 *elsewhere)
 {
 	CounterPlace *place;
 	bool		known = false;
@@ -257,16 +282,76 @@ counters_look(const CounterKey *key, int64 *available, int64 *in_flight)
 	if (place)
 	{
 		Counter    *counter = counter_at(place->index);
+		TimestampTz now = counter_now(counter);
 
 		SpinLockAcquire(&counter->mutex);
 		known = is_current(counter);
 		*available = counter->available;
 		*in_flight = counter->in_flight;
+		*elsewhere = counter_elsewhere(counter, now);
 		counter->used_lately = true;
 		SpinLockRelease(&counter->mutex);
 	}
 	LWLockRelease(table->lock);
 	return known;
+}
+
+bool
+counters_hint(const CounterKey *key, int64 units)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	CounterPlace *place;
+	bool		fold = false;
+
+	if (table == NULL)
+		return false;
+	pg_atomic_write_u64(&table->hints, 1);
+	LWLockAcquire(table->lock, LW_SHARED);
+	place = hash_search(places, key, HASH_FIND, NULL);
+	if (place)
+	{
+		Counter    *counter = counter_at(place->index);
+		bool		wake;
+
+		SpinLockAcquire(&counter->mutex);
+		counter->shared = true;
+		counter->elsewhere = units;
+		counter->elsewhere_at = now;
+		wake = counter->waiters > 0;
+		if (units == 0 && counter->perhaps_empty)
+		{
+			fold = true;
+			counter->perhaps_empty = false;
+			counter->unfolded++;
+		}
+		SpinLockRelease(&counter->mutex);
+		if (wake)
+			ConditionVariableBroadcast(&counter->changed);
+	}
+	LWLockRelease(table->lock);
+	return fold;
+}
+
+int64
+counters_hinted(const CounterKey *key)
+{
+	CounterPlace *place;
+	int64		units = 0;
+
+	if (table == NULL || pg_atomic_read_u64(&table->hints) == 0)
+		return 0;
+	LWLockAcquire(table->lock, LW_SHARED);
+	place = hash_search(places, key, HASH_FIND, NULL);
+	if (place)
+	{
+		Counter    *counter = counter_at(place->index);
+
+		SpinLockAcquire(&counter->mutex);
+		units = counter->elsewhere;
+		SpinLockRelease(&counter->mutex);
+	}
+	LWLockRelease(table->lock);
+	return units;
 }
 
 static int
@@ -295,6 +380,7 @@ counters_to_fold(Oid journal, int64 least, int64 **ids, int64 **sold_out, int *n
 		int64		id;
 		bool		empty;
 		bool		due;
+		TimestampTz now = counter_now(counter);
 
 		/* a key changes under the mutex as well; one that is not current waits until it is loaded again */
 		SpinLockAcquire(&counter->mutex);
@@ -304,6 +390,12 @@ counters_to_fold(Oid journal, int64 least, int64 **ids, int64 **sold_out, int *n
 			counter->unfolded > 0 && (empty || counter->unfolded >= least);
 		if (due)
 			counter->unfolded = 0;
+		/* what has sold out here has not sold out while other cells have some, or may */
+		if (due && empty && counter_elsewhere(counter, now) > 0)
+		{
+			counter->perhaps_empty = true;
+			empty = false;
+		}
 		SpinLockRelease(&counter->mutex);
 		if (due)
 			(*ids)[nids++] = id;
@@ -335,6 +427,68 @@ uint64
 counters_lost(void)
 {
 	return table ? pg_atomic_read_u64(&table->lost) : 0;
+}
+
+void
+counters_want(Counter *counter)
+{
+	SpinLockAcquire(&counter->mutex);
+	counter->wanted = Max(counter->wanted, counter->asked);
+	SpinLockRelease(&counter->mutex);
+	pg_atomic_fetch_add_u64(&table->wants, 1);
+	ConditionVariableBroadcast(&table->wanted);
+}
+
+/* The wants that there are now. */
+static int
+collect_wants(Want *wants, int most)
+{
+	int			n = 0;
+
+	for (int i = 0; i < most; i++)
+	{
+		Counter    *counter = counter_at(i);
+
+		SpinLockAcquire(&counter->mutex);
+		if (counter->wanted > 0 && counter->key.database == MyDatabaseId)
+		{
+			wants[n++] = (Want) {counter->key, counter->wanted, counter->available};
+			counter->wanted = 0;
+		}
+		SpinLockRelease(&counter->mutex);
+	}
+	return n;
+}
+
+int
+counters_take_wants(long wait_ms, Want **wants)
+{
+	static uint32 wait_event = 0;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+	int			n = 0;
+
+	if (wait_event == 0)
+		wait_event = new_wait_event("CommerceWants");
+	ConditionVariablePrepareToSleep(&table->wanted);
+	for (;;)
+	{
+		uint64		seen = pg_atomic_read_u64(&table->wants);
+		int			used = used_counters();
+		long		left;
+
+		if (seen != wants_seen)
+		{
+			*wants = MemoryContextAllocHuge(CurrentMemoryContext, used * sizeof(Want));
+			n = collect_wants(*wants, used);
+			wants_seen = seen;
+		}
+		left = (long) ((end - GetCurrentTimestamp()) / 1000);
+		if (n > 0 || left <= 0)
+			break;
+		(void) ConditionVariableTimedSleep(&table->wanted, left, wait_event);
+	}
+	ConditionVariableCancelSleep();
+	return n;
 }
 
 void

@@ -5,6 +5,7 @@
 #ifndef COMMERCE_COUNTERS_H
 #define COMMERCE_COUNTERS_H
 
+#include "datatype/timestamp.h"
 #include "storage/condition_variable.h"
 #include "storage/spin.h"
 
@@ -30,6 +31,12 @@ typedef struct Counter
 	int64		in_flight;		/* units taken by transactions that have not ended */
 	uint64		generation;		/* that it was loaded in */
 	int64		loads;
+	bool		shared;			/* other cells may have units of it, too */
+	bool		perhaps_empty;	/* found empty by a fold, and not known whether other cells are */
+	int64		elsewhere;		/* units that other cells have, as the mover said last */
+	TimestampTz elsewhere_at;	/* when it did; 0: never */
+	int64		asked;			/* units that those ask for who wait for units of other cells */
+	int64		wanted;			/* the most of that since the mover was told last */
 	int64		taken;			/* units that orders and claims took for good, since it got its place */
 	int64		unfolded;		/* transactions that wrote journal rows since the last fold, about */
 	uint64		holders[FLEXIBLE_ARRAY_MEMBER];	/* bit per process: has units of in_flight */
@@ -48,8 +55,44 @@ extern bool counters_exist(void);
  */
 extern void counters_pin(const CounterKey *key, Counter **pinned);
 
-/* Copies a counter's figures; false when there is none that can be relied on. */
-extern bool counters_look(const CounterKey *key, int64 *available, int64 *in_flight);
+/*
+ * Copies a counter's figures, and how many units of other cells can be counted on; false when there is none that can
+ * be relied on.
+ */
+extern bool counters_look(const CounterKey *key, int64 *available, int64 *in_flight, int64 *elsewhere);
+
+/*
+ * How many units of other cells a take can count on: those that they had a moment before now, or, when that is not
+ * known, UNKNOWN_ELSEWHERE.  The caller has the mutex.
+ */
+#define UNKNOWN_ELSEWHERE	(PG_INT64_MAX / 4)
+extern int64 counter_elsewhere(const Counter *counter, TimestampTz now);
+
+/* The time for that, which is not looked for where there is one cell. */
+extern TimestampTz counter_now(const Counter *counter);
+
+/*
+ * Notes how many units other cells have, if the key has a counter; when they have none, those who wait for them are
+ * woken.  Answers whether the counter is to be folded again.
+ */
+extern bool counters_hint(const CounterKey *key, int64 units);
+
+/* The units that other cells had as they were last heard of; 0: never, or there is no counter. */
+extern int64 counters_hinted(const CounterKey *key);
+
+/* Wakes those who wait for wants, with what is asked of a counter. */
+extern void counters_want(Counter *counter);
+
+/* What is wanted of a counter. */
+typedef struct Want
+{
+	CounterKey	key;
+	int64		units;
+	int64		available;
+} Want;
+
+/* Takes this database's wants out of the counters, in a palloc'd array, waiting so many ms for the first of them. */
+extern int	counters_take_wants(long wait_ms, Want **wants);
 
 /*
  * All of this database's counters are to be loaded again.  Called while nobody else can have pinned one

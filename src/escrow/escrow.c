@@ -73,6 +73,7 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/guc.h"
 #include "base/lock.h"
 #include "base/lock_wait.h"
 #include "escrow/counters.h"
@@ -111,6 +112,7 @@ static HTAB *resources = NULL;
 /* The counter that this process is counted as a waiter of, and the level that waits. */
 static Counter *waiting_for = NULL;
 static int	waiting_level = 0;
+static int64 waiting_units = 0;	/* that it asks for */
 
 static bool callbacks_registered = false;
 
@@ -119,6 +121,7 @@ stop_waiting(void)
 {
 	SpinLockAcquire(&waiting_for->mutex);
 	waiting_for->waiters--;
+	waiting_for->asked -= waiting_units;
 	SpinLockRelease(&waiting_for->mutex);
 	waiting_for = NULL;
 }
@@ -160,7 +163,11 @@ settle_top(bool committed)
 		SpinLockAcquire(&counter->mutex);
 		counter->in_flight -= holding->taken;
 		counter->available += committed ? holding->given - holding->spent : holding->taken;
-		counter->taken += committed ? holding->taken - holding->moved : 0;
+		if (committed)
+		{
+			counter->taken += holding->taken - holding->moved;
+			counter->shared = counter->shared || holding->moved > 0;
+		}
 		if (taken_by_me(resource) == 0)
 			counter_set_holder(counter, my_proc_number(), false);
 		if (resource->newest < 0)
@@ -286,6 +293,7 @@ load(Counter *counter, EscrowKind kind, int64 id)
 	{
 		uint64		generation = counters_generation();
 		int64		units = rows_sum(kind, id, false);
+		bool		shared = rows_are_shared(kind, id);
 
 		if (!gate_foreign())
 		{
@@ -293,6 +301,7 @@ load(Counter *counter, EscrowKind kind, int64 id)
 			counter->available = units;
 			counter->in_flight = 0;
 			counter->generation = generation;
+			counter->shared = counter->shared || shared;
 			counter->loads++;
 			counter->loaded = true;
 			SpinLockRelease(&counter->mutex);
@@ -346,6 +355,7 @@ typedef enum TakeResult
 	TAKEN,
 	SHORT,						/* whatever becomes of the running transactions */
 	NOT_NOW,					/* some of them may give back enough */
+	ELSEWHERE,					/* here there are not enough; other cells have some, or may */
 } TakeResult;
 
 /* Takes units of a counter and records them; *available: how many there were. */
@@ -354,6 +364,7 @@ try_take(Holding *holding, int64 units, int64 *available)
 {
 	Counter    *counter = holding->resource->counter;
 	int64		mine = taken_by_me(holding->resource);
+	TimestampTz now = counter_now(counter);
 	TakeResult	result;
 
 	SpinLockAcquire(&counter->mutex);
@@ -366,10 +377,16 @@ try_take(Holding *holding, int64 units, int64 *available)
 		holding->taken += units;
 		result = TAKEN;
 	}
-	else if (counter->available + counter->in_flight - mine < units)
-		result = SHORT;
-	else
+	else if (counter->available + counter->in_flight - mine >= units)
 		result = NOT_NOW;
+	else
+	{
+		int64		elsewhere = counter_elsewhere(counter, now);
+
+		result = counter->available + counter->in_flight - mine + elsewhere < units ? SHORT : ELSEWHERE;
+		if (result == SHORT)
+			*available += elsewhere;
+	}
 	SpinLockRelease(&counter->mutex);
 	return result;
 }
@@ -400,28 +417,55 @@ wait_for_holder(Counter *counter, int last, TimestampTz end)
 	return process;
 }
 
-/* Takes units as soon as others' ends allow it, or finds out that they will not. */
+/* How many ms a take sleeps on the counter before it looks again; 0: it does not. */
+static long
+sleep_after(TakeResult result, TimestampTz end, TimestampTz cells_end)
+{
+	long		left;
+
+	if (result == NOT_NOW)
+		return lock_wait_left(end, SLEEP_MS);
+	if (result != ELSEWHERE)
+		return 0;
+	left = (long) ((cells_end - GetCurrentTimestamp()) / 1000);
+	return left > 0 ? lock_wait_left(end, Min(left, SLEEP_MS)) : 0;
+}
+
+/*
+ * Takes units as soon as others' ends allow it, or finds out that they will not; asks other cells for units, and waits
+ * so many ms for them, unless that is below 0.
+ */
 static TakeResult
-wait_and_take(Holding *holding, int64 units, int64 *available)
+wait_and_take(Holding *holding, int64 units, int cell_wait, int64 *available)
 {
 	static uint32 wait_event = 0;
 	Counter    *counter = holding->resource->counter;
 	TimestampTz end = lock_wait_end();
+	TimestampTz cells_end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), cell_wait);
 	int			last = my_proc_number();
+	long		ms;
 	TakeResult	result;
 
 	if (wait_event == 0)
 		wait_event = new_wait_event("CommerceEscrow");
 	SpinLockAcquire(&counter->mutex);
 	counter->waiters++;
+	counter->asked += units;
 	SpinLockRelease(&counter->mutex);
 	waiting_for = counter;
 	waiting_level = holding->level;
+	waiting_units = units;
 
 	ConditionVariablePrepareToSleep(&counter->changed);
-	while ((result = try_take(holding, units, available)) == NOT_NOW)
+	for (;;)
 	{
-		if (!ConditionVariableTimedSleep(&counter->changed, lock_wait_left(end, SLEEP_MS), wait_event))
+		result = try_take(holding, units, available);
+		if (counter->shared && cell_wait >= 0 && (result == NOT_NOW || result == ELSEWHERE))
+			counters_want(counter);
+		ms = sleep_after(result, end, cells_end);
+		if (ms == 0)
+			break;
+		if (!ConditionVariableTimedSleep(&counter->changed, ms, wait_event) || result != NOT_NOW)
 			continue;
 		ConditionVariableCancelSleep();
 		last = wait_for_holder(counter, last < 0 ? my_proc_number() : last, end);
@@ -432,13 +476,15 @@ wait_and_take(Holding *holding, int64 units, int64 *available)
 	return result;
 }
 
-bool
-escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
+/* escrow_take(), which waits for units of other cells as wait_and_take() does; *elsewhere: they may have some. */
+static bool
+take(EscrowKind kind, int64 id, int64 units, int cell_wait, int64 *available, bool *elsewhere)
 {
 	Holding    *holding = NULL;
 	int64		own;
 	TakeResult	result = TAKEN;
 
+	*elsewhere = false;
 	if (!counters_exist())
 	{
 		*available = rows_lock_and_sum(kind, id);
@@ -456,14 +502,35 @@ escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
 	if (own < units)
 	{
 		result = try_take(holding, units - own, available);
-		if (result == NOT_NOW)
-			result = wait_and_take(holding, units - own, available);
+		if (result == NOT_NOW || (result == ELSEWHERE && cell_wait >= 0))
+			result = wait_and_take(holding, units - own, cell_wait, available);
 	}
 	if (result == TAKEN)
 		holding->spent += own;
 	else
 		*available += own;
+	*elsewhere = (result == ELSEWHERE);
 	return result == TAKEN;
+}
+
+bool
+escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available)
+{
+	bool		elsewhere;
+
+	return take(kind, id, units, -1, available, &elsewhere);
+}
+
+bool
+escrow_take_anywhere(EscrowKind kind, int64 id, int64 units, int64 *available)
+{
+	bool		elsewhere;
+
+	if (take(kind, id, units, commerce_cell_wait, available, &elsewhere))
+		return true;
+	if (elsewhere)
+		raise_error(ERROR_SERVICE_BUSY, D_REASON(REASON_UNITS_ELSEWHERE));
+	return false;
 }
 
 int64
@@ -511,10 +578,10 @@ escrow_give(EscrowKind kind, int64 id, int64 units)
 
 /*
  * What is known of a resource without waiting: the units that this transaction can have at once, and those
- * that others may give back.  False when there is no counter to rely on.
+ * that others may give back, and those that other cells have or may have.  False when there is no counter to rely on.
  */
 static bool
-look(EscrowKind kind, int64 id, int64 *available, int64 *others)
+look(EscrowKind kind, int64 id, int64 *available, int64 *others, int64 *elsewhere)
 {
 	CounterKey	key = {MyDatabaseId, InvalidOid, id};
 	Resource   *resource = NULL;
@@ -523,7 +590,7 @@ look(EscrowKind kind, int64 id, int64 *available, int64 *others)
 	if (!counters_exist() || gate_foreign())
 		return false;
 	key.journal = rows_journal(kind);
-	if (!counters_look(&key, available, others))
+	if (!counters_look(&key, available, others, elsewhere))
 		return false;
 	if (nholdings > 0)
 		resource = hash_search(resources, &key, HASH_FIND, NULL);
@@ -539,8 +606,12 @@ bool
 escrow_surely_short(EscrowKind kind, int64 id, int64 units, int64 *available)
 {
 	int64		others;
+	int64		elsewhere;
 
-	return look(kind, id, available, &others) && *available + others < units;
+	if (!look(kind, id, available, &others, &elsewhere) || *available + others + elsewhere >= units)
+		return false;
+	*available += elsewhere;
+	return true;
 }
 
 bool
@@ -548,6 +619,7 @@ escrow_short_now(EscrowKind kind, int64 id, int64 units)
 {
 	int64		available;
 	int64		others;
+	int64		elsewhere;
 
-	return look(kind, id, &available, &others) && available < units;
+	return look(kind, id, &available, &others, &elsewhere) && available < units;
 }

@@ -16,6 +16,12 @@
 extern bool escrow_take(EscrowKind kind, int64 id, int64 units, int64 *available);
 
 /*
+ * The same, but waits commerce.cell_wait for units of other cells, which its counter tells the mover of, and raises
+ * SERVICE_BUSY when they do not come; false: other cells do not have enough either, or did not a moment ago.
+ */
+extern bool escrow_take_anywhere(EscrowKind kind, int64 id, int64 units, int64 *available);
+
+/*
  * Takes as many units of a resource, up to so many (> 0), as are there at this moment, to be moved to another cell, and
  * answers how many; waits for nobody.  Otherwise as escrow_take().
  */

@@ -119,6 +119,21 @@ rows_sum(EscrowKind kind, int64 id, bool with_own)
 	return sum(kind, id, with_own, &n);
 }
 
+bool
+rows_are_shared(EscrowKind kind, int64 id)
+{
+	static SqlStatement find = {
+		"SELECT WHERE EXISTS (SELECT FROM commerce_private.cell c WHERE c.number OPERATOR(pg_catalog.<>) 0) "
+		"OR EXISTS (SELECT FROM commerce.transfers_out t WHERE t.kind OPERATOR(pg_catalog.=) $1::commerce.unit_kind "
+		"  AND t.resource_id OPERATOR(pg_catalog.=) $2) "
+		"OR EXISTS (SELECT FROM commerce.transfers_in t WHERE t.kind OPERATOR(pg_catalog.=) $1::commerce.unit_kind "
+		"  AND t.resource_id OPERATOR(pg_catalog.=) $2)",
+		2, {TEXTOID, INT8OID}, SQL_LATEST
+	};
+
+	return sql_exists(&find, SQL_ARGS(catalog_label_text(TYPE_UNIT_KIND, kind), Int64GetDatum(id)));
+}
+
 /*
  * Folds a locked narrow row whose journal has grown long, unless somebody is folding.  The entries that
  * the caller writes afterwards are left for fold(), which tells from them whether the stock has run out.

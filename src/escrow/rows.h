@@ -30,4 +30,7 @@ extern int64 rows_lock_and_sum(EscrowKind kind, int64 id);
  */
 extern int64 rows_sum(EscrowKind kind, int64 id, bool with_own);
 
+/* Whether this is a cell of several as far as a resource goes: others may have units of it. */
+extern bool rows_are_shared(EscrowKind kind, int64 id);
+
 #endif

@@ -27,7 +27,7 @@ remove_units(int64 product_id, int64 units, int64 actor_id, text *note)
 	while (!stock_try_take(product_id, units, &available))
 		if (!make_way_at_once(product_id, units))
 		{
-			if (!stock_try_take(product_id, units, &available))
+			if (!stock_take_anywhere(product_id, units, &available))
 				stock_raise_short(product_id, units, available);
 			break;
 		}

@@ -462,7 +462,7 @@ issue_coupon(Issue *issue)
 	else
 		user_require_kept(issue->user_id);
 	read_coupon(issue, sold_out);
-	if (!escrow_take(ESCROW_QUOTA, issue->coupon_id, 1, &available))
+	if (!escrow_take_anywhere(ESCROW_QUOTA, issue->coupon_id, 1, &available))
 	{
 		/* we may have waited for a claim of this very user */
 		PushActiveSnapshot(GetLatestSnapshot());

@@ -62,7 +62,7 @@ commerce_insert_imported_issue(PG_FUNCTION_ARGS)
 	SqlResult	inserted;
 
 	gate_enter("insert_imported_issue()");
-	if (!escrow_take(ESCROW_QUOTA, coupon_id, 1, &available))
+	if (!escrow_take_anywhere(ESCROW_QUOTA, coupon_id, 1, &available))
 		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", coupon_id));
 	inserted = gate_own_write(&insert, SQL_ARGS(Int64GetDatum(coupon_id), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2),
 												PG_GETARG_DATUM(3)));

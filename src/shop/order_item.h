@@ -113,7 +113,7 @@ extern bool order_items_given_up(int64 order_id);
 /* Finds orders with items that were delivered up to a moment and are not confirmed, for a sweep. */
 extern int64 *order_items_find_delivered(TimestampTz delivered_until, int64 max, int64 skipped, int *n);
 
-/* The stock that n items are about, by ascending product, as stock_give() and stock_take() want it. */
+/* The stock that n items are about, by ascending product, as stock_give() and stock_record() want it. */
 extern StockMove *order_items_stock_moves(OrderItem *const *items, int n);
 
 #endif

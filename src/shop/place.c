@@ -95,7 +95,7 @@ take_stock(int64 user_id, const Quote *quote)
 		while (!stock_try_take(product->id, product->demand, &available))
 			if (!make_way_at_once(product->id, product->demand))
 			{
-				if (!stock_try_take(product->id, product->demand, &available))
+				if (!stock_take_anywhere(product->id, product->demand, &available))
 					refuse_short(user_id, product, available);
 				break;
 			}

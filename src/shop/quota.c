@@ -128,7 +128,7 @@ commerce_change_quota(PG_FUNCTION_ARGS)
 
 	if (quantity > former)
 		escrow_give(ESCROW_QUOTA, coupon_id, quantity - former);
-	else if (!escrow_take(ESCROW_QUOTA, coupon_id, former - quantity, &left))
+	else if (!escrow_take_anywhere(ESCROW_QUOTA, coupon_id, former - quantity, &left))
 		refuse_below_issued(former - left);
 	write_entry(coupon_id, quantity - former, QUOTA_REASON_CHANGE, &change, current_key());
 	set_quantity(coupon_id, quantity);
@@ -165,26 +165,28 @@ column(TriggerData *trigger, HeapTuple row, int number)
 Datum
 commerce_record_quota(PG_FUNCTION_ARGS)
 {
-	static SqlStatement count_issues = {
-		"SELECT pg_catalog.count(*) FROM commerce.coupon_issues i WHERE i.coupon_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}, SQL_LATEST
+	static SqlStatement sum_moves = {
+		"SELECT pg_catalog.sum(m.delta)::pg_catalog.int8 FROM commerce_private.quota_moves m "
+		"WHERE m.coupon_id OPERATOR(pg_catalog.=) $1", 1, {INT8OID}, SQL_LATEST
 	};
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Change		by_hand = {0};
 	int64		coupon_id;
+	int64		former;
 	int64		quantity;
-	int64		issued = 0;
+	int64		left = 0;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "record_quota must be called as a trigger");
 	if (gate_is_own_write())
 		PG_RETURN_POINTER(NULL);
 	coupon_id = column(trigger, trigger->tg_newtuple, COUPONS_ID);
+	former = column(trigger, trigger->tg_trigtuple, COUPONS_QUANTITY);
 	quantity = column(trigger, trigger->tg_newtuple, COUPONS_QUANTITY);
-	(void) sql_get_int64(&count_issues, SQL_ARGS(Int64GetDatum(coupon_id)), &issued);
-	if (quantity < issued)
-		refuse_below_issued(issued);
-	write_entry(coupon_id, quantity - column(trigger, trigger->tg_trigtuple, COUPONS_QUANTITY), QUOTA_REASON_CHANGE,
-				&by_hand, current_key());
+	/* what other cells have is as good as issued */
+	(void) sql_get_int64(&sum_moves, SQL_ARGS(Int64GetDatum(coupon_id)), &left);
+	if (quantity < former - left)
+		refuse_below_issued(former - left);
+	write_entry(coupon_id, quantity - former, QUOTA_REASON_CHANGE, &by_hand, current_key());
 	PG_RETURN_POINTER(NULL);
 }

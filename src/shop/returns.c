@@ -119,7 +119,7 @@ move_stock(const OrderItem *item, int64 replacement_id, bool restock)
 
 	if (restock && back.product_id <= out.product_id)
 		stock_give(&back, 1, STOCK_REASON_EXCHANGE);
-	if (!stock_try_take(out.product_id, out.units, &available))
+	if (!stock_take_anywhere(out.product_id, out.units, &available))
 		stock_raise_short(out.product_id, out.units, available);
 	stock_record(&out, 1, STOCK_REASON_EXCHANGE);
 	if (restock && back.product_id > out.product_id)

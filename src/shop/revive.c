@@ -98,7 +98,7 @@ take_stock(const Revival *revival, const int64 *ids, const int64 *units, int n)
 	{
 		int64		available;
 
-		if (stock_try_take(ids[i], units[i], &available))
+		if (stock_take_anywhere(ids[i], units[i], &available))
 			continue;
 		if (revival->raises)
 			stock_raise_short(ids[i], units[i], available);

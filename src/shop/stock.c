@@ -77,19 +77,16 @@ stock_is_surely_short(int64 product_id, int64 units)
 	return stock_find_short(product_id, units, &available);
 }
 
-void
-stock_take(int64 product_id, int64 units)
-{
-	int64		available;
-
-	if (!escrow_take(ESCROW_STOCK, product_id, units, &available))
-		stock_raise_short(product_id, units, available);
-}
-
 bool
 stock_try_take(int64 product_id, int64 units, int64 *available)
 {
 	return escrow_take(ESCROW_STOCK, product_id, units, available);
+}
+
+bool
+stock_take_anywhere(int64 product_id, int64 units, int64 *available)
+{
+	return escrow_take_anywhere(ESCROW_STOCK, product_id, units, available);
 }
 
 void

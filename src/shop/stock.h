@@ -32,11 +32,14 @@ extern bool stock_find_short(int64 product_id, int64 units, int64 *available);
 /* Raises STOCK_NOT_ENOUGH. */
 pg_noreturn extern void stock_raise_short(int64 product_id, int64 units, int64 available);
 
-/* Takes units of a product for this transaction, or raises STOCK_NOT_ENOUGH; products by ascending id. */
-extern void stock_take(int64 product_id, int64 units);
-
-/* The same, but answers false when there are fewer: *available. */
+/*
+ * Takes units of a product for this transaction, or answers false when there are fewer: *available.  Products by
+ * ascending id.
+ */
 extern bool stock_try_take(int64 product_id, int64 units, int64 *available);
+
+/* The same, but waits for units of other cells; raises SERVICE_BUSY when they may have some, and these do not come. */
+extern bool stock_take_anywhere(int64 product_id, int64 units, int64 *available);
 
 /*
  * Locks the narrow rows of n products, by ascending id, until the transaction ends: who holds them may
@@ -44,7 +47,7 @@ extern bool stock_try_take(int64 product_id, int64 units, int64 *available);
  */
 extern void stock_lock(const int64 *product_ids, int n);
 
-/* Writes the journal of what was taken with stock_take(). */
+/* Writes the journal of what was taken with stock_try_take(). */
 extern void stock_record(const StockMove *moves, int nmoves, StockReason reason);
 
 /* What is available of a product at this moment, own takes and gives counted. */

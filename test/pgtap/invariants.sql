@@ -133,6 +133,8 @@ FROM (VALUES
 	('rows of a line add up to what was ordered', 'UPDATE commerce.order_items SET split_from = (SELECT id FROM commerce.order_items WHERE order_id = :o AND seq = 1) WHERE order_id = :o AND seq = 2'),
 	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET delta = delta - 1 WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :o)'),
 	('stock went out for the units of an order', 'UPDATE commerce.stock_entries SET order_item_id = NULL WHERE order_item_id IN (SELECT id FROM commerce.order_items WHERE order_id = :pending)'),
+	('units of products that went to other cells or came from them are in the journal', 'INSERT INTO commerce.transfers_in (id, kind, resource_id, units, from_cell) SELECT gen_random_uuid(), ''STOCK'', min(id), 1, 1 FROM commerce.products'),
+	('units of coupons that went to other cells or came from them are in the journal', 'INSERT INTO commerce.transfers_out (id, kind, resource_id, units, to_cell) SELECT gen_random_uuid(), ''QUOTA'', min(id), 1, 1 FROM commerce.coupons'),
 	('the gate''s triggers are always enabled', 'ALTER TABLE commerce.stock_entries DISABLE TRIGGER gate_write'),
 	('the gate''s triggers are always enabled', 'ALTER TABLE commerce.stock_entries ENABLE TRIGGER gate_write')
 ) AS t (invariant, damage);

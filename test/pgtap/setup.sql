@@ -22,7 +22,7 @@ BEGIN
 		WHERE pronamespace = 'commerce'::regnamespace
 		   OR pronamespace = 'commerce_private'::regnamespace AND proname = ANY (
 				'{current_user_id,current_api_role,current_seller_id,current_admin,openapi,setting,local_date,list_segments,'
-				'format_position,delivering_session,run_job,job_backlog,list_dump_extras,relay_subscriptions,start_delivering,due_events,'
+				'format_position,delivering_session,run_job,job_backlog,list_dump_extras,stock_elsewhere,quota_elsewhere,relay_subscriptions,start_delivering,due_events,'
 				'blocked_aggregates,report_deliveries,'
 				'receive_payment_result,park_payment_result,due_payment_result,retry_payment_result,fail_payment_result}')
 	LOOP

@@ -22,13 +22,18 @@ CREATE FUNCTION commerce_private.view_functions(views regclass[])
 RETURNS SETOF regprocedure
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+	WITH RECURSIVE read (view) AS (
+		SELECT v::oid FROM pg_catalog.unnest(view_functions.views) AS v
+		UNION
+		SELECT d.refobjid FROM read r JOIN pg_catalog.pg_rewrite w ON w.ev_class = r.view
+		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass)
 	SELECT DISTINCT f.oid::regprocedure
 	FROM pg_catalog.pg_rewrite w
 	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
 	JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid AND f.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace)
-	WHERE w.ev_class = ANY (view_functions.views)
+	WHERE w.ev_class IN (SELECT r.view FROM read r)
 $$;
-COMMENT ON FUNCTION commerce_private.view_functions(regclass[]) IS 'the functions of the extension that views call';
+COMMENT ON FUNCTION commerce_private.view_functions(regclass[]) IS 'the functions of the extension that views, and the views that these read, call';
 
 -- A table of anybody's with a column of a row type of ours would keep an update from changing our table. Not while
 -- the extension is created: what it records of the privileges of row types, pg_dump warns of.
@@ -94,7 +99,9 @@ BEGIN
 			   'scrub_books',
 			   'send_units',
 			   'set_cell',
-			   'unschedule_jobs'])),
+			   'set_elsewhere',
+			   'unschedule_jobs',
+			   'wait_for_wants'])),
 		grant_app.role);
 END
 $$;

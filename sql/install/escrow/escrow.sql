@@ -107,6 +107,39 @@ COMMENT ON COLUMN commerce.escrow.waiters IS 'sessions that wait for units in fl
 COMMENT ON COLUMN commerce.escrow.loads IS 'how often it was read from the tables since it got its place';
 COMMENT ON COLUMN commerce.escrow.evictions IS 'of the whole server since its start: how often a counter lost its place to another';
 
+-- What other cells have, as commerce-mover says it, and what is wanted of them.
+CREATE FUNCTION commerce.set_elsewhere(kind commerce.unit_kind, resource_ids bigint[], units bigint[])
+RETURNS void
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_set_elsewhere';
+COMMENT ON FUNCTION commerce.set_elsewhere(commerce.unit_kind, bigint[], bigint[]) IS
+	'says how many units of products or coupons other cells have at this moment, of those that have a counter in shared memory: who is short is refused at once for the second in which there are not enough elsewhere either. Errors: INVALID_REQUEST';
+
+CREATE FUNCTION commerce.wait_for_wants(timeout interval)
+RETURNS TABLE (kind commerce.unit_kind, resource_id bigint, wanted bigint, available bigint)
+LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'commerce_wait_for_wants';
+COMMENT ON FUNCTION commerce.wait_for_wants(interval) IS
+	'what was asked for here in vain since it was told last: units that those wanted who wait for units of other cells, and units that are available here. Waits for the first of it, so long at most; without preloading always so long, for nothing. Errors: INVALID_REQUEST';
+
+CREATE FUNCTION commerce_private.stock_elsewhere(product_id bigint)
+RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_stock_elsewhere';
+COMMENT ON FUNCTION commerce_private.stock_elsewhere(bigint) IS 'units of a product that other cells have, as set_elsewhere() said last; 0: it did not';
+
+CREATE FUNCTION commerce_private.quota_elsewhere(coupon_id bigint)
+RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'commerce_quota_elsewhere';
+COMMENT ON FUNCTION commerce_private.quota_elsewhere(bigint) IS 'units of a coupon that other cells have, as set_elsewhere() said last; 0: it did not';
+
+CREATE FUNCTION commerce_private.nothing_elsewhere(product_id bigint)
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_nothing_elsewhere';
+COMMENT ON FUNCTION commerce_private.nothing_elsewhere(bigint) IS 'whether no other cell has units of a product: there is no other, or it was said a moment ago';
+
 CREATE FUNCTION commerce.fold()
 RETURNS bigint
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

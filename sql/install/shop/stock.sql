@@ -130,7 +130,7 @@ BEGIN
 	IF available_stock.product_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('product_id', 'must not be null');
 	END IF;
-	SELECT greatest(l.units, 0) INTO available
+	SELECT greatest(l.units, 0) + commerce_private.stock_elsewhere(l.product_id) INTO available
 	FROM commerce_private.stock_left l WHERE l.product_id = available_stock.product_id;
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('product', available_stock.product_id);
@@ -139,7 +139,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.available_stock(bigint) IS
-	'units of a product that can be ordered, as the caller''s snapshot sees them; works on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'units of a product that can be ordered, as the caller''s snapshot sees them, and those that other cells were said to have; works on a standby. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce_private.fold_stock(
 	product_ids bigint[], sold_out bigint[], OUT folded bigint, OUT unfinished bigint[])
@@ -155,9 +155,11 @@ BEGIN
 		), due AS (
 			SELECT s.product_id, s.depleted AS was_depleted, f.finished,
 				   CASE WHEN fold_stock.product_ids IS NOT NULL THEN s.product_id = ANY (fold_stock.sold_out)
-						ELSE s.on_hand + f.finished
+						WHEN s.on_hand + f.finished
 							+ coalesce((SELECT sum(j.delta) FROM commerce.stock_entries j
-										WHERE j.product_id = s.product_id AND j.xid >= h.xmin), 0) <= 0
+										WHERE j.product_id = s.product_id AND j.xid >= h.xmin), 0) > 0 THEN false
+						-- other cells may have some
+						ELSE s.depleted OR commerce_private.nothing_elsewhere(s.product_id)
 				   END AS is_depleted
 			FROM commerce_private.stock s CROSS JOIN horizon h
 			CROSS JOIN LATERAL (

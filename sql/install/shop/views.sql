@@ -9,7 +9,7 @@ CREATE VIEW commerce_private.product_offers AS
 		   p.sku, p.group_id, p.tax_exempt, p.image_urls, p.metadata, p.created_at, p.updated_at
 	FROM commerce.products p
 	LEFT JOIN commerce.sellers s ON s.id = p.seller_id
-	JOIN LATERAL (SELECT greatest(t.units, 0) AS available
+	JOIN LATERAL (SELECT greatest(t.units, 0) + commerce_private.stock_elsewhere(t.product_id) AS available
 				  FROM commerce_private.stock_left t WHERE t.product_id = p.id) k ON true
 	JOIN commerce_private.reductions m ON m.product_id = p.id;
 COMMENT ON VIEW commerce_private.product_offers IS 'every product with what is off its price now, remaining stock, and status';
@@ -47,7 +47,7 @@ CREATE VIEW commerce.coupon_list AS
 				ELSE 'ACTIVE' END::commerce.coupon_status AS status,
 		   c.created_at, c.updated_at
 	FROM commerce.coupons c
-	JOIN LATERAL (SELECT greatest(t.units, 0) AS remaining
+	JOIN LATERAL (SELECT greatest(t.units, 0) + commerce_private.quota_elsewhere(t.coupon_id) AS remaining
 				  FROM commerce_private.quota_left t WHERE t.coupon_id = c.id) q ON true;
 COMMENT ON VIEW commerce.coupon_list IS 'coupons with how many can still be issued, and their status';
 
