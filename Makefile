@@ -136,7 +136,7 @@ test:
 
 # The long forms of stages of `make test`. What they need, they get by the environment.
 fuzz:
-	@seed=$${SEED:-$$(date +%s)}; echo "Random calls for $(SECONDS) s, SEED=$$seed"; \
+	@seed=$${SEED:-$$(date +%s)}; echo "Random calls for $(SECONDS) s by each of the fuzzers, SEED=$$seed"; \
 	  STAGE=fuzz PRELOAD=on FUZZ_SECONDS=$(SECONDS) FUZZ_SESSIONS=$${SESSIONS:-6} FUZZ_SEED=$$seed scripts/test
 
 inject:
@@ -205,7 +205,7 @@ define help_text
                         for 19, in Debians that are made once: as root; VERSIONS="17 18"
   make test-clients   docs/clients.md with every driver, for which it installs Go, Rust
                         and Java: 5 minutes
-  make fuzz           random calls of every function; SECONDS=600
+  make fuzz           random calls of every function; SECONDS=600 TESTS=batches
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;
                         FUNCTIONS="place_order fold" MODES="warm cold try savepoint"
