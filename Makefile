@@ -53,6 +53,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	shop/payment_result \
 	shop/import \
 	shop/report \
+	shop/router \
 	events/subscription \
 	events/sink \
 	events/parked \

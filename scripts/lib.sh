@@ -196,6 +196,45 @@ find_postgrest() {
 	echo "$found"
 }
 
+# Ends what `run` started.
+stop_running() {
+	local pid
+	[[ -f ${pids:?} ]] || return 0
+	while read -r pid; do
+		kill "$pid" 2>/dev/null || true
+	done <"$pids"
+	rm -f "$pids"
+}
+
+# run COMMAND...: in the background, as the server's user, with its output in $log and its
+# process in the file $pids
+run() {
+	local -a as_user=()
+	[[ -z $run_user ]] || as_user=(runuser -u "$run_user" --)
+	(cd / && exec setsid "${as_user[@]}" "$@") >>"${log:?}" 2>&1 </dev/null &
+	echo $! >>"${pids:?}"
+}
+
+free_port() {
+	local port
+	for port in "$@"; do
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+	done
+	die "none of the ports $* is free"
+}
+
+base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+# token ROLE USER_ID: for a day, signed with $secret
+token() {
+	local content signature
+	content=$(printf '{"alg":"HS256","typ":"JWT"}' | base64url).$(
+		printf '{"role":"%s","sub":"%s","exp":%d}' "$1" "$2" $(($(date +%s) + 86400)) | base64url)
+	# not as an argument, which everybody on the machine can read
+	signature=$(printf '%s' "$content" | SECRET=${secret:?} perl -MDigest::SHA=hmac_sha256 -ne 'print hmac_sha256($_, $ENV{SECRET})' | base64url)
+	echo "$content.$signature"
+}
+
 psql_quiet() {
 	"$bindir/psql" -X -q -v ON_ERROR_STOP=1 "$@"
 }

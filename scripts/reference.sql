@@ -343,6 +343,9 @@ SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 3);
 -- who comes again is sent to the same cell
 SELECT commerce.reserve_user('sora@example.com', 'auth0|77aa', cell => 5);
 
+-- [router_sql]
+SELECT left(commerce.router_sql('[{"number": 0, "conninfo": "host=cell0 dbname=shop"}, {"number": 1, "conninfo": "host=cell1 dbname=shop"}]'), 47);
+
 -- [send_units]
 SELECT commerce.send_units('3f0c2f1e-8a55-4a0e-9d5e-0f2b6a0c7d11', 'STOCK', 2, units => 30, to_cell => 1);
 SELECT units, to_cell FROM commerce.open_transfers;

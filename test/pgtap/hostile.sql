@@ -39,7 +39,7 @@ WITH argument AS (
 	FROM pg_proc p, unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, coalesce(p.proargmodes, array_fill('i'::"char", ARRAY[p.pronargs])))
 		WITH ORDINALITY AS a (type, name, mode, n)
 	WHERE p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND a.mode IN ('i', 'b') AND has_function_privilege('shop', p.oid, 'EXECUTE')
-	  AND p.proname NOT IN ('grant_app', 'revoke_app', 'grant_relay', 'grant_monitor', 'grant_mover', 'set_cell', 'publish_catalogue', 'admit_cell', 'join_cells', 'grant_api', 'revoke_api', 'format_position')
+	  AND p.proname NOT IN ('grant_app', 'revoke_app', 'grant_relay', 'grant_monitor', 'grant_mover', 'set_cell', 'publish_catalogue', 'admit_cell', 'join_cells', 'router_sql', 'grant_api', 'revoke_api', 'format_position')
 )
 SELECT f.proname, format('SELECT * FROM %s.%I(%s)', f.schema, f.proname, (
 		-- optional arguments stand by their defaults, others by their ordinary value

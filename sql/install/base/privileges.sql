@@ -95,6 +95,7 @@ BEGIN
 			   'reload_counters',
 			   'revoke_api',
 			   'revoke_app',
+			   'router_sql',
 			   'schedule_jobs',
 			   'scrub_books',
 			   'send_units',
