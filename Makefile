@@ -160,6 +160,10 @@ inject: MODES ?= warm cold try savepoint
 inject: KINDS ?= oom cancel die
 torture: ROUNDS ?= 100
 
+test-ha:
+	@scripts/install-packages patroni etcd-server pgbouncer
+	@HA=1 STAGE=tap TESTS=066_ha PRELOAD=on scripts/test
+
 test-versions:
 	@scripts/test-versions $(VERSIONS)
 
@@ -204,6 +208,7 @@ define help_text
   make test-asan      the same with AddressSanitizer and UBSan: 1 minute more once, then 40
   make test-versions  regress, isolation, pgtap and tap on PostgreSQL 15, 17 and 18, and compiles
                         for 19, in Debians that are made once: as root; VERSIONS="17 18"
+  make test-ha        deploy/ha, by killing the server that leads: 3 minutes
   make test-clients   docs/clients.md with every driver, for which it installs Go, Rust
                         and Java: 5 minutes
   make fuzz           random calls of every function; SECONDS=600 TESTS=batches
@@ -227,4 +232,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help
+.PHONY: test test-ha test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help
