@@ -2,6 +2,8 @@
 
 -- Of what is read by time, every order would pay for a btree; rows come in the order of these times, or nearly.
 CREATE INDEX orders_times_idx ON commerce.orders USING brin (paid_at, created_at);
+-- Pages are summarized once they are full. Of the first ones there is a summary already, which each order would change.
+SELECT pg_catalog.brin_desummarize_range('commerce.orders_times_idx', 0);
 -- What was asked for, and what was undone: an order that goes well has no entry in it.
 CREATE INDEX order_item_events_undone_idx ON commerce.order_item_events (at)
 	WHERE event IN ('CANCEL_REQUESTED', 'RETURN_REQUESTED', 'EXCHANGE_REQUESTED', 'RETURNED')
