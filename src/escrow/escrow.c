@@ -498,7 +498,8 @@ take(EscrowKind kind, int64 id, int64 units, int cell_wait, int64 *available, bo
 		return *available >= units;
 	}
 
-	own = Min(units, unspent_gives(holding->resource));
+	own = unspent_gives(holding->resource);
+	own = Min(units, own);
 	if (own < units)
 	{
 		result = try_take(holding, units - own, available);
@@ -542,13 +543,20 @@ escrow_take_up_to(EscrowKind kind, int64 id, int64 units)
 	int64		taken;
 
 	if (!counters_exist())
-		return Max(Min(units, rows_lock_and_sum(kind, id)), 0);
+	{
+		taken = rows_lock_and_sum(kind, id);
+		return Max(Min(units, taken), 0);
+	}
 	if (!gate_foreign())
 		holding = hold(kind, id);
 	if (gate_foreign())
-		return Max(Min(units, rows_sum(kind, id, true)), 0);
+	{
+		taken = rows_sum(kind, id, true);
+		return Max(Min(units, taken), 0);
+	}
 
-	own = Min(units, unspent_gives(holding->resource));
+	own = unspent_gives(holding->resource);
+	own = Min(units, own);
 	counter = holding->resource->counter;
 	SpinLockAcquire(&counter->mutex);
 	taken = Max(Min(units - own, counter->available), 0);

@@ -120,11 +120,14 @@ mark_used(int64 issue_id, int64 order_id)
 {
 	static const char *const internal[] = {"event_key", "xid", NULL};
 	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponUsed"};
+	int64		own_key = current_key();
+	int64		last_key;
 	RowUpdate	issue;
 
 	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, issue_id, true))
 		elog(ERROR, "coupon issue " INT64_FORMAT " does not exist", issue_id);
-	event.key = Max(row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY), current_key());
+	last_key = row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY);
+	event.key = Max(last_key, own_key);
 	row_update_put_label(&issue, COUPON_ISSUES_STATUS, TYPE_COUPON_ISSUE_STATUS, COUPON_ISSUE_STATUS_USED);
 	row_update_put_time(&issue, COUPON_ISSUES_USED_AT, GetCurrentTransactionStartTimestamp());
 	row_update_put_int64(&issue, COUPON_ISSUES_USED_ORDER_ID, order_id);

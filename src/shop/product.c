@@ -99,6 +99,7 @@ product_read(const int64 *ids, int n)
 	for (int i = 0; i < n; i++)
 	{
 		Product    *product = &products[i];
+		int64		by_promotion;
 
 		row_reader_seek(&rows, &ids[i]);
 		if (!row_reader_next(&rows))
@@ -107,7 +108,9 @@ product_read(const int64 *ids, int n)
 		product->seller_id = row_int64(&rows, PRODUCTS_SELLER_ID);
 		product->name = row_text(&rows, PRODUCTS_NAME);
 		product->price = row_int64(&rows, PRODUCTS_PRICE);
-		product->reduction = Max(row_int64(&rows, PRODUCTS_DISCOUNT), best_promotion(&promotions, ids[i], product->price));
+		product->reduction = row_int64(&rows, PRODUCTS_DISCOUNT);
+		by_promotion = best_promotion(&promotions, ids[i], product->price);
+		product->reduction = Max(product->reduction, by_promotion);
 		product->has_own_fee = !row_is_null(&rows, PRODUCTS_SHIPPING_FEE);
 		if (product->has_own_fee)
 			product->shipping_fee = row_int64(&rows, PRODUCTS_SHIPPING_FEE);

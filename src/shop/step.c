@@ -106,7 +106,8 @@ step_items(Order *order, OrderItem **items, int n, const Step *step)
 	{
 		share = share_of(order, items, n);
 		/* goodwill may have given some of it back already */
-		amount = Min(share, refund_left(order));
+		amount = refund_left(order);
+		amount = Min(share, amount);
 		order->refunded_amount += amount;
 	}
 
@@ -115,7 +116,11 @@ step_items(Order *order, OrderItem **items, int n, const Step *step)
 	if (cancelled && order->status == ORDER_STATUS_REFUNDED)
 		order_write_event(order, "OrderCancelled");
 	if (amount > 0)
-		refund_pay(order, amount, Min(refund_tax_free(items, n), amount), NULL);
+	{
+		int64		tax_free = refund_tax_free(items, n);
+
+		refund_pay(order, amount, Min(tax_free, amount), NULL);
+	}
 	if (step->status == ORDER_ITEM_STATUS_PREPARING && former[0] == ORDER_ITEM_STATUS_PAID)
 		order_write_delivery(order, items, n);
 	if (cancelled || returned)

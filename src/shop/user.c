@@ -126,7 +126,9 @@ user_move_event_key(int64 user_id)
 int64
 user_put_event_key(RowUpdate *user)
 {
-	int64		key = Max(row_int64(&user->reader, USERS_EVENT_KEY), current_key());
+	int64		own = current_key();
+	int64		last = row_int64(&user->reader, USERS_EVENT_KEY);
+	int64		key = Max(last, own);
 
 	row_update_put_int64(user, USERS_EVENT_KEY, key);
 	return key;

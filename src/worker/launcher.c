@@ -277,10 +277,15 @@ commerce_launcher_main(Datum arg)
 	for_each_database(make_due, NULL);
 	while (!ShutdownRequestPending)
 	{
-		long		next = Min(60 * 60 * 1000, look_after_outsiders(launches));
+		long		next = look_after_outsiders(launches);
 
+		next = Min(next, 60 * 60 * 1000);
 		for (int i = 0; slot_number(i) != NULL; i++)
-			next = Min(next, look_after_slot(i, &launches[i]));
+		{
+			long		wanted = look_after_slot(i, &launches[i]);
+
+			next = Min(next, wanted);
+		}
 		slot_sleep(next, WL_LATCH_SET);
 	}
 
