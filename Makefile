@@ -6,7 +6,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" commerce.c
 PG_CONFIG ?= pg_config
 PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
-# src/relay/ is a client program with a build of its own.
+# src/relay/ and src/mover/ are client programs with a build of their own.
 MODULE_big = commerce
 LAYERS    := worker api shop events escrow base
 OBJS      := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c $(LAYERS:%=src/%/*.c))))
@@ -108,7 +108,7 @@ all install uninstall installcheck clean:
 endif
 
 ifneq ($(PGXS),)
-include src/relay/relay.mk
+include src/client/client.mk src/relay/relay.mk src/mover/mover.mk
 endif
 
 # The library is small enough to be rebuilt whole when a header changes.
@@ -194,10 +194,10 @@ dist:
 	  --output=dist/$(EXTENSION)-$(EXTVERSION).zip HEAD
 
 define help_text
-  make                build the library and the install script, and commerce-relay
-                        if libcurl and librdkafka are there to build it with
+  make                build the library and the install script, commerce-mover, and
+                        commerce-relay if libcurl and librdkafka are there to build it with
   make install        install them where PG_CONFIG says (as root, usually)
-  make relay          build commerce-relay alone
+  make relay, mover   build commerce-relay, commerce-mover alone
   make installcheck   regression and isolation tests on a running server
   make test           every test, on throwaway servers that leave nothing behind
                         STAGE="regress pgtap"  only these stages
@@ -222,7 +222,7 @@ define help_text
   make demo           a shop to play with, on a server of its own
   make stop-demo      and its end
   make bench          measurements (bench/)
-  make deb            Debian's packages of the extension and of commerce-relay, in dist/
+  make deb            Debian's packages of the extension, commerce-relay and commerce-mover, in dist/
   make dist           dist/commerce-VERSION.zip, as PGXN wants it
   make clean          remove what was built
 

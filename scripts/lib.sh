@@ -65,7 +65,7 @@ make_work_dir() {
 copy_sources() {
 	mkdir -p "$1"
 	tar --exclude=./build --exclude=./.git --exclude=node_modules --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude=./src/relay/commerce-relay -cf - . | tar -xf - -C "$1"
+		--exclude=./src/relay/commerce-relay --exclude=./src/mover/commerce-mover -cf - . | tar -xf - -C "$1"
 }
 
 own() {

@@ -142,7 +142,7 @@ BEGIN
 		 FROM pg_catalog.pg_proc f
 		 WHERE f.oid IN (SELECT commerce_private.view_functions(ARRAY['commerce.allotments'::regclass]))
 			OR f.pronamespace = 'commerce'::regnamespace
-			   AND f.proname = ANY ('{cell_books,confirm_transfer,receive_units,send_units,set_elsewhere,wait_for_wants}')),
+			   AND f.proname = ANY ('{cell_books,cell_number,confirm_transfer,receive_units,send_units,set_elsewhere,wait_for_wants}')),
 		grant_mover.role);
 END
 $$;
