@@ -151,23 +151,28 @@ RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	former bigint;
+	-- what is not sent, or follows from the rest
+	left_out CONSTANT text[] := '{event_key,scope}';
+	former jsonb;
 	columns text;
 	given text;
 BEGIN
 	IF NOT commerce_private.catalogue_arrives() THEN
 		RETURN NEW;
 	END IF;
-	EXECUTE pg_catalog.format('SELECT t.id FROM %s t WHERE t.id = $1', TG_RELID::regclass) INTO former USING NEW.id;
+	EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(t) FROM %s t WHERE t.id = $1', TG_RELID::regclass) INTO former USING NEW.id;
 	IF former IS NULL THEN
 		RETURN NEW;
+	END IF;
+	IF former - left_out = pg_catalog.to_jsonb(NEW) - left_out THEN
+		RETURN NULL;
 	END IF;
 	-- a quantity is guarded by the gate
 	SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.name), ', '), pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(c.name), ', ')
 	INTO columns, given
 	FROM pg_catalog.unnest(commerce_private.catalogue_columns(TG_RELID)) AS c (name)
 	WHERE c.name NOT IN ('id', 'quantity');
-	EXECUTE pg_catalog.format('UPDATE %1$s t SET (%2$s) = ROW (%3$s) WHERE t.id = ($1).id AND (%2$s) IS DISTINCT FROM (%3$s)',
+	EXECUTE pg_catalog.format('UPDATE %1$s t SET (%2$s) = ROW (%3$s) WHERE t.id = ($1).id',
 							  TG_RELID::regclass, columns, given)
 		USING NEW;
 	IF TG_RELID = 'commerce.coupons'::regclass THEN
