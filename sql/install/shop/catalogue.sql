@@ -152,7 +152,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	-- what is not sent, or follows from the rest
-	left_out CONSTANT text[] := '{event_key,scope}';
+	left_out CONSTANT text[] := '{event_key,scope}'::text[];
 	former jsonb;
 	columns text;
 	given text;
