@@ -137,7 +137,7 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in o
 SELECT commerce.grant_mover('api_admin') \g /dev/null
 SELECT is((SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p
 		   WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')),
-	'cell_books confirm_transfer receive_units send_units set_elsewhere wait_for_wants', 'the mover may call these');
+	'cell_books cell_number confirm_transfer receive_units send_units set_elsewhere wait_for_wants', 'the mover may call these');
 SET ROLE api_admin;
 SELECT lives_ok('SELECT FROM commerce.open_transfers', 'and see what is open');
 SELECT lives_ok('SELECT FROM commerce.allotments', 'and what is here');
