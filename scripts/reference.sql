@@ -367,5 +367,11 @@ SELECT * FROM commerce.wait_for_wants('50 ms');
 -- [cell_books]
 SELECT * FROM commerce.cell_books();
 
+-- [transfers_with]
+SELECT jsonb_pretty(commerce.transfers_with(1));
+
+-- [reconcile_transfers elsewhere]
+SELECT * FROM commerce.reconcile_transfers('{"cell": 1, "with": 0, "sent": [], "received": []}');
+
 -- [grant_mover elsewhere]
 SELECT commerce.grant_mover('mover');

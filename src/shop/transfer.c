@@ -33,6 +33,7 @@
 
 PG_FUNCTION_INFO_V1(commerce_receive_units);
 PG_FUNCTION_INFO_V1(commerce_send_units);
+PG_FUNCTION_INFO_V1(commerce_take_units);
 
 typedef struct Transfer
 {
@@ -180,6 +181,23 @@ commerce_send_units(PG_FUNCTION_ARGS)
 	if (units > 0)
 		insert(&transfer, &write, units);
 	PG_RETURN_INT64(units);
+}
+
+/*
+ * take_units(kind unit_kind, resource_id bigint, units bigint)
+ *
+ * Takes up to so many units, as send_units() does, for a transfer that the caller writes; returns how many.
+ */
+Datum
+commerce_take_units(PG_FUNCTION_ARGS)
+{
+	Transfer	transfer = {0};
+
+	transfer.kind = (EscrowKind) arg_label(fcinfo, 0, "kind", TYPE_UNIT_KIND);
+	transfer.resource_id = arg_int64(fcinfo, 1, "resource_id");
+	transfer.units = arg_positive(fcinfo, 2, "units");
+	require_resource(&transfer);
+	PG_RETURN_INT64(take(&transfer));
 }
 
 /*

@@ -57,6 +57,15 @@ SELECT results_eq('SELECT kind::text, resource_id, available, made, sent, receiv
 	format('VALUES (''STOCK'', %s::bigint, 0::bigint, 7::bigint, 10::bigint, 3::bigint, 7::bigint), (''QUOTA'', %s, 7, 10, 4, 1, 4)', :cup, :ten), 'what a proof over all cells needs');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 
+-- the archive keeps what moved apart: a proof over all cells asks for it
+UPDATE commerce.stock_entries SET at = at - interval '1 year' WHERE product_id = :cup;
+SELECT fold_all() \g /dev/null
+SELECT cmp_ok(commerce_private.fold_stock_entries(:cup, now() - interval '100 days', 100), '>=', 4, 'old entries are folded');
+SELECT results_eq(format('SELECT reason::text, delta, xid FROM commerce.stock_entries WHERE product_id = %s AND order_item_id IS NULL ORDER BY 1', :cup),
+	$$VALUES ('OPENING', 10::bigint, 0::bigint), ('TRANSFER', -7, 0)$$, 'to one, and one of what moved');
+SELECT is(commerce_private.fold_stock_entries(:cup, now() - interval '100 days', 100), 0, 'once');
+SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
+
 -- overdue orders make way, as many as there are
 SELECT * FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":4}]', :pot)::jsonb, payment_method => 'EXTERNAL') \gset held_
 SELECT * FROM commerce.place_order(:lee, format('[{"product_id":%s,"quantity":5}]', :pot)::jsonb, payment_method => 'EXTERNAL') \gset kept_
@@ -85,6 +94,13 @@ FROM unnest(ARRAY[$$NULL, '{1}', '{1}'$$, $$'STOCK', NULL, '{1}'$$, $$'STOCK', '
 SELECT lives_ok($$SELECT commerce.set_elsewhere('QUOTA', '{}', '{}')$$, 'of nothing');
 SELECT refuses(format('SELECT * FROM commerce.wait_for_wants(%s)', timeout), 'INVALID_REQUEST', 'wait_for_wants: ' || timeout)
 FROM unnest(ARRAY['NULL', $$'-1 s'$$, $$'61 s'$$, $$'2 days'$$]) AS timeout;
+SELECT refuses(format('SELECT commerce.transfers_with(%s)', arguments), 'INVALID_REQUEST', 'transfers_with: ' || arguments) FROM unnest(ARRAY['NULL', '1, NULL']) AS arguments;
+SELECT refuses(format('SELECT * FROM commerce.reconcile_transfers(%L)', books), 'INVALID_REQUEST', 'reconcile_transfers: ' || coalesce(books, 'NULL'))
+FROM unnest(ARRAY[NULL, 'null', '[]', '7', '{}', '{"cell": 1, "with": 0}', '{"cell": 1, "with": 2, "sent": [], "received": []}', '{"cell": "1", "with": 0, "sent": [], "received": []}',
+	'{"cell": 1, "with": 0, "sent": {}, "received": []}', '{"cell": 0, "with": 0, "sent": [], "received": []}', '{"cell": 9000, "with": 0, "sent": [], "received": []}',
+	'{"cell": 1e30, "with": 0, "sent": [], "received": []}', '{"cell": 1, "with": 0, "sent": [], "received": [{}]}', '{"cell": 1, "with": 0, "sent": [7], "received": []}',
+	'{"cell": 1, "with": 0, "sent": [{"id": "x"}], "received": []}', '{"cell": 1, "with": 0, "sent": [], "received": [{"id": "00000000-0000-4000-8000-000000000077", "kind": "STOCK", "resource_id": 1, "units": 1e30}]}']) AS books;
+SELECT is_empty($$SELECT * FROM commerce.reconcile_transfers('{"cell": 1, "with": 0, "sent": [], "received": []}')$$, 'where nothing was lost nothing is done');
 BEGIN READ ONLY;
 SELECT refuses(call, '25006', 'in a read-only transaction: ' || call)
 FROM unnest(ARRAY[format('SELECT pg_temp.send(21, %L, %s, 1)', 'STOCK', :pot), format('SELECT pg_temp.receive(21, %L, %s, 1)', 'STOCK', :pot), 'SELECT commerce.confirm_transfer(pg_temp.id(2))']) AS call;
@@ -112,6 +128,10 @@ SELECT is_empty($$SELECT FROM commerce.wait_for_wants('0')$$, 'nobody is asked f
 SELECT commerce.set_elsewhere('STOCK', ARRAY[:pot]::bigint[], '{0}') \g /dev/null
 SELECT refuses(pg_temp.buy(:kim, :pot, 1), 'STOCK_NOT_ENOUGH', 'nothing is left in any cell');
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
+
+SELECT ok(pg_temp.receive(32, 'STOCK', :pot, 4, 1), 'units come');
+SELECT is(pg_temp.send(33, 'STOCK', :pot, 4, 2), 4::bigint, 'and go');
+SELECT refuses(pg_temp.buy(:kim, :pot, 1), pg_temp.short(), 'what went a moment ago is not taken to be gone');
 
 -- quota: claims, and a lower quantity
 SELECT is(pg_temp.send(30, 'QUOTA', :ten, 7, 2), 7::bigint, 'all of a coupon goes');
@@ -147,7 +167,7 @@ SELECT commerce.revoke_app('api_admin') \g /dev/null
 SELECT is((SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')), 0::bigint, 'it is taken back');
 SELECT commerce.grant_app('api_admin') \g /dev/null
 SELECT is_empty($$SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')
-	AND p.proname = ANY ('{confirm_transfer,receive_units,send_units,set_elsewhere,wait_for_wants,grant_mover}')$$, 'an application may call none of them');
+	AND p.proname = ANY ('{confirm_transfer,receive_units,send_units,set_elsewhere,wait_for_wants,transfers_with,reconcile_transfers,grant_mover}')$$, 'an application may call none of them');
 SELECT commerce.revoke_app('api_admin') \g /dev/null
 SELECT refuses('SELECT commerce.grant_mover(NULL)', 'INVALID_REQUEST', 'to grant it to nobody');
 SELECT * FROM finish();

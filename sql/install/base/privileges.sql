@@ -92,6 +92,7 @@ BEGIN
 			   'publish_catalogue',
 			   'purge_outbox',
 			   'receive_units',
+			   'reconcile_transfers',
 			   'reload_counters',
 			   'revoke_api',
 			   'revoke_app',
@@ -101,6 +102,7 @@ BEGIN
 			   'send_units',
 			   'set_cell',
 			   'set_elsewhere',
+			   'transfers_with',
 			   'unschedule_jobs',
 			   'wait_for_wants'])),
 		grant_app.role);

@@ -393,20 +393,22 @@ BEGIN
 		RETURN 0;
 	END IF;
 	WITH gone AS (
-		DELETE FROM commerce.stock_entries e WHERE e.ctid = ANY (old) RETURNING e.delta, e.at
+		DELETE FROM commerce.stock_entries e WHERE e.ctid = ANY (old) RETURNING e.delta, e.at, e.reason
 	), opening AS (
 		DELETE FROM commerce.stock_entries e
-		WHERE e.product_id = fold_stock_entries.product_id AND e.xid = 0 AND e.reason = 'OPENING' RETURNING e.delta, e.at
+		WHERE e.product_id = fold_stock_entries.product_id AND e.xid = 0 AND e.reason = 'OPENING' RETURNING e.delta, e.at, e.reason
 	)
 	-- below every mark: folded from the beginning
 	INSERT INTO commerce.stock_entries (product_id, delta, reason, at, xid)
-	SELECT fold_stock_entries.product_id, sum(g.delta), 'OPENING', max(g.at), 0
-	FROM (TABLE gone UNION ALL TABLE opening) g HAVING sum(g.delta) <> 0;
+	SELECT fold_stock_entries.product_id, sum(g.delta), r.reason, max(g.at), 0
+	FROM (TABLE gone UNION ALL TABLE opening) g
+	CROSS JOIN LATERAL (SELECT CASE g.reason WHEN 'TRANSFER' THEN g.reason ELSE 'OPENING' END AS reason) r
+	GROUP BY r.reason HAVING sum(g.delta) <> 0;
 	RETURN pg_catalog.cardinality(old);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.fold_stock_entries(bigint, timestamptz, int) IS
-	'adds at most max_rows entries of a product to its one OPENING entry and returns how many: of those that were folded long ago, the ones of archived orders and of none';
+	'adds at most max_rows entries of a product to its one OPENING entry, or, of units that moved between cells, to one TRANSFER entry, and returns how many: of those that were folded long ago, the ones of archived orders and of none';
 
 CREATE FUNCTION commerce_private.archive_step(INOUT round commerce_private.rounds, before timestamptz, max_rows int, OUT written int)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

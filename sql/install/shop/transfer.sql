@@ -128,6 +128,99 @@ $$;
 COMMENT ON FUNCTION commerce.cell_books() IS
 	'what a proof over all cells needs of this one, for each product and coupon of which units have moved: available, units that are here; made, the sum of its entries but for transfers (of a coupon: how many may be issued, in the cell that owns it); sent and received, units that moved; open, sent units of open_transfers. Over all cells sent less received is what is on its way, from 0 to open; of a coupon made adds up to its quantity';
 
+-- A cell that has lost its last commits, as by a failover to a standby that was behind: units that it had sent are there
+-- twice, units that it had received are nowhere. The other cells' books tell which.
+CREATE FUNCTION commerce.transfers_with(cell int, since timestamptz DEFAULT '-infinity')
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF transfers_with.cell IS NULL OR transfers_with.since IS NULL THEN
+		PERFORM commerce_private.raise_invalid(CASE WHEN transfers_with.cell IS NULL THEN 'cell' ELSE 'since' END, 'must not be null');
+	END IF;
+	RETURN pg_catalog.jsonb_build_object(
+		'cell', commerce.cell_number(), 'with', transfers_with.cell,
+		'sent', (SELECT coalesce(pg_catalog.jsonb_agg(t), '[]')
+				 FROM (SELECT o.id, o.kind, o.resource_id, o.units FROM commerce.transfers_out o
+					   WHERE o.to_cell = transfers_with.cell AND o.at >= transfers_with.since) t),
+		'received', (SELECT coalesce(pg_catalog.jsonb_agg(t), '[]')
+					 FROM (SELECT i.id, i.kind, i.resource_id, i.units FROM commerce.transfers_in i
+						   WHERE i.from_cell = transfers_with.cell AND i.at >= transfers_with.since) t));
+END
+$$;
+COMMENT ON FUNCTION commerce.transfers_with(int, timestamptz) IS
+	'what this cell has sent to another one, and received from it, since a moment, for reconcile_transfers() there. Errors: INVALID_REQUEST';
+
+CREATE FUNCTION commerce_private.take_units(kind commerce.unit_kind, resource_id bigint, units bigint)
+RETURNS bigint
+LANGUAGE C VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'commerce_take_units';
+COMMENT ON FUNCTION commerce_private.take_units(commerce.unit_kind, bigint, bigint) IS
+	'the part of send_units() that takes: up to so many units, with their journal; returns how many. Errors: ENTITY_NOT_FOUND';
+
+CREATE FUNCTION commerce_private.are_transfers(list jsonb)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT NOT EXISTS (
+		SELECT FROM pg_catalog.jsonb_array_elements(are_transfers.list) e
+		WHERE (e ->> 'id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND e ->> 'kind' IN ('STOCK', 'QUOTA')
+			   AND e ->> 'resource_id' ~ '^\d{1,18}$' AND e ->> 'units' ~ '^[1-9]\d{0,12}$') IS NOT TRUE)
+$$;
+COMMENT ON FUNCTION commerce_private.are_transfers(jsonb) IS 'whether an array has transfers as transfers_with() returns them';
+
+CREATE FUNCTION commerce.reconcile_transfers(books jsonb)
+RETURNS TABLE (transfer_id uuid, kind commerce.unit_kind, resource_id bigint, direction text, units bigint, missing bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	other CONSTANT int := CASE WHEN books ->> 'cell' ~ '^\d{1,4}$' AND pg_catalog.jsonb_typeof(books -> 'cell') = 'number' THEN (books ->> 'cell')::int END;
+	t record;
+BEGIN
+	PERFORM commerce_private.begin_write();
+	IF books IS NULL OR other IS NULL OR other = commerce.cell_number() OR other NOT BETWEEN 0 AND 8999 OR books -> 'with' IS DISTINCT FROM pg_catalog.to_jsonb(commerce.cell_number())
+	   OR pg_catalog.jsonb_typeof(books -> 'sent') IS DISTINCT FROM 'array' OR pg_catalog.jsonb_typeof(books -> 'received') IS DISTINCT FROM 'array'
+	   OR NOT commerce_private.are_transfers(books -> 'sent') OR NOT commerce_private.are_transfers(books -> 'received') THEN
+		PERFORM commerce_private.raise_invalid('books', 'must be what transfers_with() this cell returned in another one');
+	END IF;
+	FOR t IN
+		SELECT r.id, r.kind, r.resource_id, r.units - coalesce(o.units, 0) AS units
+		FROM pg_catalog.jsonb_to_recordset(books -> 'received') AS r (id uuid, kind commerce.unit_kind, resource_id bigint, units bigint)
+		LEFT JOIN commerce.transfers_out o ON o.id = r.id
+		WHERE r.units > coalesce(o.units, 0) ORDER BY r.kind DESC, r.resource_id, r.id
+	LOOP
+		transfer_id := t.id;
+		kind := t.kind;
+		resource_id := t.resource_id;
+		direction := 'SENT';
+		units := commerce_private.take_units(t.kind, t.resource_id, t.units);
+		missing := t.units - units;
+		IF units > 0 THEN
+			INSERT INTO commerce.transfers_out AS o (id, kind, resource_id, units, to_cell, delivered_at)
+			VALUES (t.id, t.kind, t.resource_id, units, other, pg_catalog.clock_timestamp())
+			ON CONFLICT (id) DO UPDATE SET units = o.units + EXCLUDED.units;
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+	FOR t IN
+		SELECT s.* FROM pg_catalog.jsonb_to_recordset(books -> 'sent') AS s (id uuid, kind commerce.unit_kind, resource_id bigint, units bigint)
+		WHERE NOT EXISTS (SELECT FROM commerce.transfers_in i WHERE i.id = s.id) ORDER BY s.kind DESC, s.resource_id, s.id
+	LOOP
+		CONTINUE WHEN NOT commerce.receive_units(t.id, t.kind, t.resource_id, t.units, other);
+		transfer_id := t.id;
+		kind := t.kind;
+		resource_id := t.resource_id;
+		direction := 'RECEIVED';
+		units := t.units;
+		missing := 0;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION commerce.reconcile_transfers(jsonb) IS
+	'for a cell that has lost its last commits, with what transfers_with() this cell returns in each other one: sends again, at once and as much as there is, what the other has received from here, and receives what it has sent. Returns what was done; missing: units that both cells had and that were sold in both, for which orders are to be cancelled here before it is called again. Changes nothing where nothing was lost. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
+
 CREATE FUNCTION commerce.grant_mover(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
