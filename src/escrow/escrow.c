@@ -167,7 +167,8 @@ settle_top(bool committed)
 		{
 			counter->taken += holding->taken - holding->moved;
 			counter->shared = counter->shared || holding->moved > 0;
-			counter->elsewhere += holding->moved;
+			if (counter->elsewhere_at != 0)
+				counter->elsewhere += holding->moved;
 		}
 		if (taken_by_me(resource) == 0)
 			counter_set_holder(counter, my_proc_number(), false);

@@ -132,6 +132,7 @@ SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
 SELECT ok(pg_temp.receive(32, 'STOCK', :pot, 4, 1), 'units come');
 SELECT is(pg_temp.send(33, 'STOCK', :pot, 4, 2), 4::bigint, 'and go');
 SELECT refuses(pg_temp.buy(:kim, :pot, 1), pg_temp.short(), 'what went a moment ago is not taken to be gone');
+SELECT * FROM commerce.wait_for_wants('0') \g /dev/null
 
 -- quota: claims, and a lower quantity
 SELECT is(pg_temp.send(30, 'QUOTA', :ten, 7, 2), 7::bigint, 'all of a coupon goes');
