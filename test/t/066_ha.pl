@@ -238,6 +238,7 @@ sub order_by
 			1 + ($number + $n) % $users, sprintf('[{"product_id": %d, "quantity": 1}]', 1 + $n % $products), "$number-$n");
 		printf $log "%s-%d %d %.3f %d\n", $number, $n++, $id, time, $tries;
 		$tries = 0;
+		sleep 0.05;
 	});
 }
 
@@ -303,9 +304,7 @@ cmp_ok($eras->[-1], '>', $era, 'which is greater');
 
 my $events = $db->selectcol_arrayref(q{SELECT id FROM commerce.outbox WHERE commerce_private.format_position(era, key, position) > ?}, undef, $start);
 ok(wait_until(sub { sleep 0.5; !$db->selectrow_array(q{SELECT count(*) FROM commerce.subscription_status WHERE name = 'relay' AND lag_events > 0}) }, 300), 'the relay comes to the end');
-my %brought = map { $_->{id} => 1 } $sink->events;
-is(scalar(grep { !$brought{$_} } @$events), 0, 'with every event');
-is(complaints($node, $sink), '', 'in order');
+is(complaints($node, $sink), '', 'with every event, in order');
 
 # whoever consumes goes on where the cursor is
 my %seen = map { (split / /)[1] => 1 } split /\n/, slurp_file("$folder/consumed");
