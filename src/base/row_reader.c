@@ -88,13 +88,6 @@ row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index,
 	begin_scan(reader, index, nkeys);
 }
 
-void
-row_reader_open_table(RowReader *reader, Relation rel, CatalogRelation index, int nkeys)
-{
-	set_table(reader, rel, true);
-	begin_scan(reader, index, nkeys);
-}
-
 /*
  * What the snapshot shows at a place, and has the id, is the row: there is only one.  The table may have become
  * shorter since.
@@ -108,10 +101,9 @@ is_at(RowReader *reader, int column, int64 id, RowPlace *place)
 		row_int64(reader, column) == id;
 }
 
-bool
-row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
+static bool
+find(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
-	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
 	if (is_at(reader, column, id, place))
 		return true;
 	begin_scan(reader, index, 1);
@@ -120,6 +112,20 @@ row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index,
 		return false;
 	*place = (RowPlace) {id, reader->slot->tts_tid};
 	return true;
+}
+
+bool
+row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
+{
+	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
+	return find(reader, index, column, id, place);
+}
+
+bool
+row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place)
+{
+	set_table(reader, rel, true);
+	return find(reader, index, column, id, place);
 }
 
 void

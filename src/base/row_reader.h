@@ -33,10 +33,7 @@ extern void row_push_latest_snapshot(void);
  */
 extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
 
-/* The same of a table that the caller keeps open. */
-extern void row_reader_open_table(RowReader *reader, Relation rel, CatalogRelation index, int nkeys);
-
-/* Where a row was found last: a static variable, for a row that is read again and again. */
+/* Where a row was found last: a static variable, for a row that is read again and again, or twice by one call. */
 typedef struct RowPlace
 {
 	int64		id;
@@ -49,6 +46,9 @@ typedef struct RowPlace
  */
 extern bool row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id,
 							RowPlace *place);
+
+/* The same of a table that the caller keeps open. */
+extern bool row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place);
 
 /* Goes before the first row with these values of columns that are bigint. */
 extern void row_reader_seek(RowReader *reader, const int64 *keys);

@@ -67,21 +67,19 @@ close_reader(RowReader *reader)
 }
 
 static bool
-find(RowReader *reader, Relation rel, CatalogRelation index, int64 id)
+find(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
 	row_push_snapshot();
-	row_reader_open_table(reader, rel, index, 1);
-	row_reader_seek(reader, &id);
-	if (row_reader_next(reader))
+	if (row_reader_find_in(reader, rel, index, column, id, place))
 		return true;
 	close_reader(reader);
 	return false;
 }
 
 static bool
-find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int64 id, bool skip_locked)
+find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place, bool skip_locked)
 {
-	if (!find(reader, rel, index, id))
+	if (!find(reader, rel, index, column, id, place))
 		return false;
 	if (lock_found(reader, skip_locked))
 		return true;
@@ -97,11 +95,11 @@ row_lock_found(RowReader *reader, bool skip_locked)
 }
 
 bool
-row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locked)
+row_lock(CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place, bool skip_locked)
 {
 	RowReader	reader;
 	Relation	rel = table_open(catalog_relation(table), RowShareLock);
-	bool		locked = find_and_lock(&reader, rel, index, id, skip_locked);
+	bool		locked = find_and_lock(&reader, rel, index, column, id, place, skip_locked);
 
 	if (locked)
 		close_reader(&reader);
@@ -110,7 +108,8 @@ row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locke
 }
 
 bool
-row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id, bool lock)
+row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int column, int64 id,
+				RowPlace *place, bool lock)
 {
 	TupleTableSlot *old;
 	TupleTableSlot *new;
@@ -118,8 +117,9 @@ row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogR
 	update->changed = false;
 	row_writer_open(&update->writer, table, ncolumns);
 	update->locked = lock || !update->writer.is_plain;
-	if (!(update->locked ? find_and_lock(&update->reader, update->writer.rel, index, id, false) :
-		  find(&update->reader, update->writer.rel, index, id)))
+	if (!(update->locked ?
+		  find_and_lock(&update->reader, update->writer.rel, index, column, id, place, false) :
+		  find(&update->reader, update->writer.rel, index, column, id, place)))
 	{
 		row_writer_close(&update->writer);
 		return false;
@@ -133,7 +133,7 @@ row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogR
 	memcpy(new->tts_values, old->tts_values, new->tts_tupleDescriptor->natts * sizeof(Datum));
 	memcpy(new->tts_isnull, old->tts_isnull, new->tts_tupleDescriptor->natts * sizeof(bool));
 	update->kept = (Row) {0};
-	row_put_int64(&update->kept, update->reader.index->rd_index->indkey.values[0], id);
+	row_put_int64(&update->kept, column, id);
 	return true;
 }
 

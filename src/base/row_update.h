@@ -18,11 +18,11 @@ typedef struct RowUpdate
 } RowUpdate;
 
 /*
- * Locks the row that has this id in the table's primary key FOR NO KEY UPDATE, waiting for who has it, and reads its
+ * Locks the row that has this id in a column, of which the index is unique, FOR NO KEY UPDATE, waiting for who has it, and reads its
  * newest version; or, where skip_locked is set, does not wait.  False, with nothing open: there is none, or it is
  * locked.
  */
-extern bool row_lock(CatalogRelation table, CatalogRelation index, int64 id, bool skip_locked);
+extern bool row_lock(CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place, bool skip_locked);
 
 /*
  * The same of the row that a reader is at, which then is at its newest version.  Its table is kept from being dropped
@@ -37,8 +37,8 @@ extern bool row_lock_found(RowReader *reader, bool skip_locked);
  * changed, or when it is not as it should be, since somebody may be changing it.  Ends with row_update_close(), whether
  * anything was changed or not.  False, with nothing open: there is none.
  */
-extern bool row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int64 id,
-							bool lock);
+extern bool row_update_open(RowUpdate *update, CatalogRelation table, int ncolumns, CatalogRelation index, int column,
+							int64 id, RowPlace *place, bool lock);
 
 /*
  * Gives a column, but not one of a key, another value: a number or a label, which is written or an error raised whatever

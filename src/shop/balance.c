@@ -51,12 +51,6 @@ put_balance(RowUpdate *user, int64 amount)
 }
 
 static bool
-open_user(RowUpdate *user, int64 user_id, bool lock)
-{
-	return row_update_open(user, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id, lock);
-}
-
-static bool
 is_active(RowUpdate *user)
 {
 	return row_label(&user->reader, USERS_STATUS, TYPE_USER_STATUS) == USER_STATUS_ACTIVE;
@@ -69,7 +63,7 @@ try_to_take(int64 user_id, int64 amount, bool lock, BalanceChange *change, bool 
 	RowUpdate	user;
 	bool		locked;
 
-	if (!open_user(&user, user_id, lock))
+	if (!user_open(&user, user_id, lock))
 		raise_not_found("user", user_id);
 	locked = user.locked;
 	if (locked && !is_active(&user))
@@ -99,7 +93,7 @@ balance_add(int64 user_id, int64 amount)
 	RowUpdate	user;
 	BalanceChange change;
 
-	if (!open_user(&user, user_id, true))
+	if (!user_open(&user, user_id, true))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
 	change = put_balance(&user, amount);
 	(void) row_update_close(&user);
@@ -223,7 +217,7 @@ try_to_charge(int64 user_id, int64 amount, bool lock, BalanceChange *change, Cha
 	bool		locked;
 
 	*chargeable = false;
-	if (!open_user(&user, user_id, lock))
+	if (!user_open(&user, user_id, lock))
 		return true;
 	locked = user.locked;
 	*chargeable = is_active(&user) && row_int64(&user.reader, USERS_BALANCE) <= MAX_BALANCE - amount;

@@ -123,8 +123,10 @@ mark_used(int64 issue_id, int64 order_id)
 	int64		own_key = current_key();
 	int64		last_key;
 	RowUpdate	issue;
+	RowPlace	unknown = {0};
 
-	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, issue_id, true))
+	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, COUPON_ISSUES_ID,
+						 issue_id, &unknown, true))
 		elog(ERROR, "coupon issue " INT64_FORMAT " does not exist", issue_id);
 	last_key = row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY);
 	event.key = Max(last_key, own_key);

@@ -30,6 +30,9 @@
 
 PG_FUNCTION_INFO_V1(commerce_close_user);
 
+/* Where a user was found last: an order and a charge read him, and change his row later. */
+static RowPlace place;
+
 /* Raises FORBIDDEN unless the user that a reader is at is ACTIVE. */
 static void
 require_active(RowReader *reader, int64 user_id)
@@ -52,9 +55,7 @@ read_active(int64 user_id, bool lock)
 	User		user = {.id = user_id};
 	RowReader	reader;
 
-	row_reader_open(&reader, TABLE_USERS, INDEX_USERS_PKEY, 1);
-	row_reader_seek(&reader, &user_id);
-	if (!row_reader_next(&reader))
+	if (!row_reader_find(&reader, TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place))
 		raise_not_found("user", user_id);
 	require_active(&reader, user_id);
 	if (lock)
@@ -110,13 +111,19 @@ commerce_close_user(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+bool
+user_open(RowUpdate *user, int64 user_id, bool lock)
+{
+	return row_update_open(user, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, USERS_ID, user_id, &place, lock);
+}
+
 int64
 user_move_event_key(int64 user_id)
 {
 	RowUpdate	update;
 	int64		key;
 
-	if (!row_update_open(&update, TABLE_USERS, USERS_COLUMNS, INDEX_USERS_PKEY, user_id, true))
+	if (!user_open(&update, user_id, true))
 		elog(ERROR, "user " INT64_FORMAT " does not exist", user_id);
 	key = user_put_event_key(&update);
 	(void) row_update_close(&update);
@@ -148,5 +155,5 @@ user_is_active(int64 user_id)
 bool
 user_lock(int64 user_id, bool skip_locked)
 {
-	return row_lock(TABLE_USERS, INDEX_USERS_PKEY, user_id, skip_locked);
+	return row_lock(TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place, skip_locked);
 }

@@ -31,6 +31,9 @@ extern void user_require_active(int64 user_id, bool lock);
  */
 extern void user_require_kept(int64 user_id);
 
+/* Opens a user's row to be changed, as row_update_open() does. */
+extern bool user_open(RowUpdate *user, int64 user_id, bool lock);
+
 /* Moves the event key of a user, whose row is locked, for an event of his, and answers it. */
 extern int64 user_move_event_key(int64 user_id);
 
