@@ -283,11 +283,14 @@ sub buy_all
 my ($left, $sold_before) = split /\|/, value(0, q{SELECT available, 0 FROM commerce.allotments WHERE kind = 'STOCK'});
 $left += value(1, q{SELECT available FROM commerce.allotments WHERE kind = 'STOCK'});
 cmp_ok($left, '>', 20, "there are units left: $left");
+my $depleted = q{SELECT count(*) FROM commerce.outbox WHERE type = 'StockDepleted'};
+is(value($_, $depleted), 0, "cell $_ has not said that the shop is empty, though it had sold out itself, or sent all it had") for 0, 1;
 my $moves = start_clients($node, 1, sub { mover($_[4]) });
 my $buyers = start_clients($node, 6, sub { buy_all($_[4], $_[2]) });
 my ($lost, $records) = stop_clients($buyers, let_them_finish => 1);
 is($lost, 0, 'each buyer was told that the shop is sold out');
 is(scalar @$records, $left, 'when the last unit of both cells was sold');
+wait_until(sub { value(0, $depleted) + value(1, $depleted) > 0 }, 'a cell to say that the shop is empty');
 ($failed) = stop_clients($moves);
 is($failed, 0, 'the mover came to its end');
 check_sums('sold out');
