@@ -141,8 +141,8 @@ fuzz:
 	  STAGE=fuzz PRELOAD=on FUZZ_SECONDS=$(SECONDS) FUZZ_SESSIONS=$${SESSIONS:-6} FUZZ_SEED=$$seed scripts/test
 
 inject:
-	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each allocation, 1 to 2 minutes for a function and mode, SEED=$$seed"; \
-	  STAGE=inject PRELOAD=on INJECT_POINTS=all INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
+	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each place that allocates, SEED=$$seed; POINTS=all: at each call stack"; \
+	  STAGE=inject PRELOAD=on INJECT_POINTS=$${POINTS:-new} INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
 	  INJECT_FUNCTIONS="$(FUNCTIONS)" scripts/test-on asserts
 
 torture:
@@ -214,7 +214,7 @@ define help_text
   make fuzz           random calls of every function; SECONDS=600 TESTS=batches
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;
-                        FUNCTIONS="place_order fold" MODES="warm cold try savepoint"
+                        FUNCTIONS="place_order fold" MODES="warm cold try savepoint" POINTS=all
                         KINDS="oom cancel die"
   make torture        what runs is killed, in ROUNDS=100
                         these three: SEED=N repeats a run

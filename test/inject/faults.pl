@@ -3,7 +3,8 @@
 # does what it does, and the counters and the books are right.
 #
 #   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "all": at each that has a
-#                            call stack of its own
+#                            call stack of its own; "new": at each of those places in
+#                            PostgreSQL, called by those functions of commerce, that no call before it had
 #   INJECT_KINDS (oom cancel die)
 #   INJECT_MODES (warm)      warm: the session has made the call before; cold: it is new; try: PL/pgSQL catches the
 #                            error; savepoint: it is rolled back to
@@ -18,6 +19,7 @@ use DBI;
 use Encode ();
 use Inject qw(connect_to disarm prepare_database);
 use JSON::PP ();
+use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -405,14 +407,40 @@ sub is_half_loaded
 	return ($db->errstr // '') =~ /attempt to redefine parameter "plpgsql\./;
 }
 
+# One session counts what is new, before anything is injected: it knows what all calls before have had. One that is cold
+# knows of no other call.
+my %new;
+
+sub count_new
+{
+	my $db = session();
+	my $sum = 0;
+	for my $mode (grep { $_ ne 'cold' } @modes)
+	{
+		for my $name (@_)
+		{
+			run_statement($db, $mode, $scenario{$name}->()) for 1, 2;
+			my $statement = $scenario{$name}->();
+			$db->do(q{SELECT inject.arm('new', 0)});
+			run_statement($db, $mode, $statement);
+			$new{"$name, $mode"} = [ map { $_->[0] } @{ $db->selectall_arrayref('SELECT * FROM inject.stacks()') } ];
+			$sum += @{ $new{"$name, $mode"} };
+		}
+	}
+	$db->disconnect;
+	diag sprintf '%d new points in %d calls', $sum, scalar @_;
+	return;
+}
+
 # The numbers of the allocations to be failed
 sub choose_points
 {
-	my ($db, $mode, $statement) = @_;
-	$db->do('SELECT inject.arm($1, $2)', undef, $points eq 'all' ? 'count' : 'cancel', '1000000000000');
+	my ($db, $name, $mode, $statement) = @_;
+	return @{ $new{"$name, $mode"} } if $new{"$name, $mode"};
+	$db->do('SELECT inject.arm($1, $2)', undef, { all => 'count', new => 'new' }->{$points} // 'cancel', '1000000000000');
 	run_statement($db, $mode, $statement);
 	my @chosen;
-	if ($points eq 'all')
+	if ($points =~ /^(all|new)$/)
 	{
 		@chosen = map { $_->[0] } @{ $db->selectall_arrayref('SELECT * FROM inject.stacks()') };
 	}
@@ -437,7 +465,7 @@ sub sweep
 		$db->disconnect;
 		$db = session();
 	}
-	my @chosen = choose_points($db, $mode, $scenario->());
+	my @chosen = choose_points($db, $name, $mode, $scenario->());
 	for my $point (map { my $kind = $_; map { [ $kind, $_ ] } @chosen } @kinds)
 	{
 		my ($kind, $n) = @$point;
@@ -508,6 +536,7 @@ srand $seed;
 my @names = sort grep { !%only || $only{$_} || $only{ s/,.*//r } } keys %scenario;
 my $begun = time;
 my ($i, $injected) = (0, 0);
+@names = shuffle(@names), count_new(@names) if $points eq 'new';
 for my $name (@names)
 {
 	$i++;
@@ -516,7 +545,7 @@ for my $name (@names)
 		$injected += sweep($name, $mode);
 	}
 	diag sprintf '%d of %d (%s), %d faults, %d problems, %d s', $i, scalar @names, $name, $injected, scalar @problems, time - $begun
-	  if $points ne '1' && $i % 10 == 0 || $points eq 'all' || $i == @names;
+	  if $points ne '1' && $i % 10 == 0 || $points =~ /^(all|new)$/ || $i == @names;
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;
 diag $_ for @problems[ 0 .. ($#problems < 40 ? $#problems : 40) ];

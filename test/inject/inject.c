@@ -52,10 +52,13 @@ PGDLLEXPORT void _PG_init(void);
 #define HASH_SIZE	(1 << 20)
 #define MAX_DEPTH	100
 #define MAX_UNDER	4
+#define ALLOCATING_FRAMES	6	/* three of them are this module's and palloc() */
 
 typedef enum Kind
 {
 	COUNT,						/* nothing, but remember the allocations whose call stack is new */
+	NEW,						/* the same, over all that this session counts so, from the allocation to where
+								 * commerce was called (keep_ends()) */
 	OOM,
 	CANCEL,
 	DIE,
@@ -86,6 +89,9 @@ static struct
 }			under[MAX_UNDER];
 static int	nunder = 0;
 
+static char *commerce_low = NULL;
+static char *commerce_high = NULL;
+
 static char crash_dir[MAXPGPATH] = ".";
 static int	worker_within = 0;
 static bool is_worker = false;
@@ -110,6 +116,29 @@ is_under_all(void *const *frames, int nframes)
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_commerce(const void *frame)
+{
+	return (const char *) frame >= commerce_low && (const char *) frame < commerce_high;
+}
+
+/*
+ * Leaves of a stack the functions that allocate, and those of commerce that came to it: what PostgreSQL does in between,
+ * and who called commerce, are not looked at.  Returns how many are left.
+ */
+static int
+keep_ends(void **frames, int nframes)
+{
+	int			kept = Min(ALLOCATING_FRAMES, nframes);
+	int			i = kept;
+
+	while (i < nframes && !is_commerce(frames[i]))
+		i++;
+	for (; i < nframes && is_commerce(frames[i]); i++)
+		frames[kept++] = frames[i];
+	return kept;
 }
 
 static void
@@ -219,14 +248,14 @@ step(void)
 		active = false;
 		return false;
 	}
-	if (nunder > 0 || kind == COUNT)
+	if (nunder > 0 || kind == COUNT || kind == NEW)
 		nframes = backtrace(frames, MAX_DEPTH);
 	if (nunder > 0 && !is_under_all(frames, nframes))
 		return false;
 	counted++;
-	if (kind == COUNT)
+	if (kind == COUNT || kind == NEW)
 	{
-		note_stack(frames, nframes);
+		note_stack(frames, kind == NEW ? keep_ends(frames, nframes) : nframes);
 		return false;
 	}
 	if (fired)
@@ -359,15 +388,44 @@ utility(PlannedStmt *statement, const char *sql, bool read_only, ProcessUtilityC
 		standard_ProcessUtility(statement, sql, read_only, context, params, environment, dest, completion);
 }
 
+/* The addresses of an exported function of the server, or of a loaded library (NAME.so). */
+static void
+find_range(const char *name, char **low, char **high)
+{
+	void	   *handle;
+	void	   *symbol;
+	Dl_info		info;
+	void	   *extra = NULL;
+
+	if (strstr(name, ".so") == NULL)
+	{
+		symbol = dlsym(RTLD_DEFAULT, name);
+		if (symbol == NULL || !dladdr1(symbol, &info, &extra, RTLD_DL_SYMENT) || extra == NULL)
+			elog(ERROR, "there is no function %s", name);
+		*low = symbol;
+		*high = *low + ((const ElfW(Sym) *) extra)->st_size;
+		return;
+	}
+	handle = dlopen(psprintf("%s/%s", pkglib_path, name), RTLD_NOLOAD | RTLD_LAZY);
+	symbol = handle ? dlsym(handle, "Pg_magic_func") : NULL;
+	if (symbol == NULL || !dladdr(symbol, &info))
+		elog(ERROR, "%s is not loaded", name);
+	*low = info.dli_fbase;
+	*high = *low + 64 * 1024 * 1024;
+	/* up to the next thing that is loaded */
+	while (*high > *low && (!dladdr(*high, &info) || info.dli_fbase != (void *) *low))
+		*high -= 4096;
+}
+
 /*
  * arm(kind text, n bigint, again_after bigint)
  *
- * count, oom, cancel or die: what happens at the n-th allocation of the next statement.
+ * count, new, oom, cancel or die: what happens at the n-th allocation of the next statement.
  */
 Datum
 inject_arm(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {[COUNT] = "count", [OOM] = "oom", [CANCEL] = "cancel", [DIE] = "die"};
+	static const char *const names[] = {[COUNT] = "count", [NEW] = "new", [OOM] = "oom", [CANCEL] = "cancel", [DIE] = "die"};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			i = 0;
 
@@ -379,14 +437,17 @@ inject_arm(PG_FUNCTION_ARGS)
 	kind = (Kind) i;
 	target = PG_GETARG_INT64(1);
 	again_after = PG_GETARG_INT64(2);
-	if (kind == COUNT)
+	if (kind == COUNT || kind == NEW)
 	{
 		if (seen == NULL)
 		{
-			seen = malloc(HASH_SIZE * sizeof(uint64));
+			seen = calloc(HASH_SIZE, sizeof(uint64));
 			firsts = malloc(MAX_STACKS * sizeof(int64));
 		}
-		memset(seen, 0, HASH_SIZE * sizeof(uint64));
+		if (kind == COUNT)
+			memset(seen, 0, HASH_SIZE * sizeof(uint64));
+		else if (commerce_low == NULL)
+			find_range("commerce.so", &commerce_low, &commerce_high);
 		nfirsts = 0;
 	}
 	pending = true;
@@ -425,35 +486,6 @@ inject_stacks(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	return (Datum) 0;
-}
-
-/* The addresses of an exported function of the server, or of a loaded library (NAME.so). */
-static void
-find_range(const char *name, char **low, char **high)
-{
-	void	   *handle;
-	void	   *symbol;
-	Dl_info		info;
-	void	   *extra = NULL;
-
-	if (strstr(name, ".so") == NULL)
-	{
-		symbol = dlsym(RTLD_DEFAULT, name);
-		if (symbol == NULL || !dladdr1(symbol, &info, &extra, RTLD_DL_SYMENT) || extra == NULL)
-			elog(ERROR, "there is no function %s", name);
-		*low = symbol;
-		*high = *low + ((const ElfW(Sym) *) extra)->st_size;
-		return;
-	}
-	handle = dlopen(psprintf("%s/%s", pkglib_path, name), RTLD_NOLOAD | RTLD_LAZY);
-	symbol = handle ? dlsym(handle, "Pg_magic_func") : NULL;
-	if (symbol == NULL || !dladdr(symbol, &info))
-		elog(ERROR, "%s is not loaded", name);
-	*low = info.dli_fbase;
-	*high = *low + 64 * 1024 * 1024;
-	/* up to the next thing that is loaded */
-	while (*high > *low && (!dladdr(*high, &info) || info.dli_fbase != (void *) *low))
-		*high -= 4096;
 }
 
 /*
