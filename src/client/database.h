@@ -49,7 +49,7 @@ typedef struct Parameter
 	int			length;			/* of a bytea */
 } Parameter;
 
-#define MAX_PARAMETERS	6
+#define MAX_PARAMETERS	5
 
 /* Begins a query of one statement with parameters. */
 extern void database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters);

@@ -94,7 +94,7 @@ leader_answered(Mover *mover, Cell *cell, Millis now)
 }
 
 void
-leader_update(Mover *mover, Millis now)
+leader_update(Mover *mover)
 {
 	bool		leading = false;
 
@@ -106,7 +106,6 @@ leader_update(Mover *mover, Millis now)
 	if (leading)
 	{
 		mover->times_leading++;
-		mover->leading_since = now;
 		log_info("leading");
 	}
 	else

@@ -14,7 +14,7 @@ extern bool leader_begin(Mover *mover, Cell *cell, Millis now);
 extern void leader_answered(Mover *mover, Cell *cell, Millis now);
 
 /* Looks whether this mover leads, once connections have come or gone. */
-extern void leader_update(Mover *mover, Millis now);
+extern void leader_update(Mover *mover);
 
 extern Millis leader_deadline(const Mover *mover, Millis now);
 

@@ -26,7 +26,6 @@
 #define MOST_MOVES		16		/* of a resource, at a time */
 #define CLOSE_TIME		600		/* between two looks in a row */
 #define HINT_INTERVAL	900		/* a hint that has not changed is given again */
-#define HINT_LIFE		1500	/* when it surely does not count any more */
 
 static void
 choose_resources(Mover *mover, Millis now)
@@ -219,31 +218,6 @@ forget_hints(const Mover *mover, Resource *resource)
 	}
 }
 
-/*
- * Plans a move.  The cell that sends may think, by a hint that still counts, that others have less than they are about
- * to have: it is told before.
- */
-static void
-plan_move(Mover *mover, Resource *resource, const Share *shares, const Move *move, Millis now)
-{
-	Holding    *holding = &resource->cells[move->from];
-	bool		hinted = holding->elsewhere_at != 0 && now - holding->elsewhere_at < HINT_LIFE;
-	bool		all_known;
-	int64_t		elsewhere = sum_units(mover, resource, shares, &all_known) - shares[move->from].available;
-
-	/* a mover that led before may have told it anything */
-	if (!hinted && !(all_known && now - mover->leading_since < HINT_LIFE))
-	{
-		transfer_plan(mover, resource, move, -1);
-		return;
-	}
-	if (hinted && holding->elsewhere > elsewhere)
-		elsewhere = holding->elsewhere;
-	holding->elsewhere = elsewhere + move->units;
-	holding->elsewhere_at = now;
-	transfer_plan(mover, resource, move, holding->elsewhere);
-}
-
 static bool
 is_wanted(const Mover *mover, const Resource *resource, Millis now)
 {
@@ -286,7 +260,7 @@ decide(Mover *mover, Resource *resource, Share *shares, Millis now)
 	{
 		forget_hints(mover, resource);
 		for (int i = 0; i < nmoves; i++)
-			plan_move(mover, resource, shares, &moves[i], now);
+			transfer_plan(mover, resource, &moves[i]);
 	}
 	else if (decide_hints(mover, resource, shares, now) && interval != NEVER)
 		resource->next_look = now;

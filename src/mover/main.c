@@ -87,12 +87,12 @@ main(int argc, char **argv)
 	mover = mover_open(&cells, options.check ? NULL : options.metrics);
 	if (options.check)
 	{
-		if (!mover_check(mover))
-			return 1;
-		log_info("the list of cells and the connections are in order");
-		return 0;
+		status = mover_check(mover) ? 0 : 1;
+		if (status == 0)
+			log_info("the list of cells and the connections are in order");
 	}
-	status = run(mover);
+	else
+		status = run(mover);
 	mover_close(mover);
 	return status;
 }

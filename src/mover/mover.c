@@ -170,7 +170,7 @@ mover_step(Mover *mover, Millis now)
 		else if (cell->work.prepared && (state == DATABASE_DONE || state == DATABASE_FAILED))
 			answered(mover, cell, now);
 	}
-	leader_update(mover, now);
+	leader_update(mover);
 	if (was_leading && !mover->leading)
 		forget(mover);
 	for (int i = 0; i < mover->ncells; i++)

@@ -75,7 +75,6 @@ typedef struct Mover
 	Transfer   *transfers;		/* that are not finished */
 	Round		round;
 	bool		leading;
-	Millis		leading_since;
 	bool		finishing;
 	Millis		started;		/* when the connections were begun, all at once */
 	const char *metrics;		/* file; or NULL */

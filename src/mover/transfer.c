@@ -33,7 +33,6 @@ struct Transfer
 	int			from;			/* places of cells; to is -1 when the list does not have it */
 	int			to;
 	int64_t		units;
-	int64_t		hint;			/* before it is sent; below 0: none */
 	TransferState state;
 	bool		busy;			/* its next query is under way */
 	Millis		next_try;
@@ -82,12 +81,9 @@ drop(Mover *mover, Transfer *transfer)
 }
 
 void
-transfer_plan(Mover *mover, Resource *resource, const Move *move, int64_t hint)
+transfer_plan(Mover *mover, Resource *resource, const Move *move)
 {
-	Transfer   *transfer = add(mover, resource, move->from, move->to, move->units);
-
-	make_id(transfer->id);
-	transfer->hint = hint;
+	make_id(add(mover, resource, move->from, move->to, move->units)->id);
 }
 
 void
@@ -119,19 +115,17 @@ static void
 ask(Mover *mover, Cell *cell, Transfer *transfer, Job job, const char *sql, int nparameters)
 {
 	int			other = job == JOB_SEND ? transfer->to : transfer->from;
-	char	   *hint = xformat("%lld", (long long) transfer->hint);
 	char	   *resource_id = xformat("%lld", (long long) transfer->resource->id);
 	char	   *units = xformat("%lld", (long long) transfer->units);
 	char	   *number = xformat("%d", mover->cells[other].number);
 	Parameter	parameters[] = {
 		{.value = transfer->id}, {.value = kind_names[transfer->resource->kind]}, {.value = resource_id},
-		{.value = units}, {.value = number}, {.value = hint}
+		{.value = units}, {.value = number}
 	};
 
 	transfer->busy = true;
 	cell->transfer = transfer;
 	cell_ask(cell, job, sql, parameters, nparameters);
-	free(hint);
 	free(resource_id);
 	free(units);
 	free(number);
@@ -167,12 +161,7 @@ transfer_begin(Mover *mover, Cell *cell, Millis now)
 	switch (transfer->state)
 	{
 		case TRANSFER_PLANNED:
-			if (transfer->hint >= 0)
-				ask(mover, cell, transfer, JOB_SEND,
-					"SELECT commerce.send_units($1, $2, $3, $4, $5) "
-					"FROM commerce.set_elsewhere($2, ARRAY[$3::bigint], ARRAY[$6::bigint])", 6);
-			else
-				ask(mover, cell, transfer, JOB_SEND, "SELECT commerce.send_units($1, $2, $3, $4, $5)", 5);
+			ask(mover, cell, transfer, JOB_SEND, "SELECT commerce.send_units($1, $2, $3, $4, $5)", 5);
 			break;
 		case TRANSFER_SENT:
 			ask(mover, cell, transfer, JOB_RECEIVE, "SELECT commerce.receive_units($1, $2, $3, $4, $5)", 5);

@@ -8,8 +8,8 @@
 #include "mover.h"
 #include "plan.h"
 
-/* A new one; the cell that sends is told before that others have so many units, unless hint is below 0. */
-extern void transfer_plan(Mover *mover, Resource *resource, const Move *move, int64_t hint);
+/* A new one. */
+extern void transfer_plan(Mover *mover, Resource *resource, const Move *move);
 
 /* One that a cell says is open, unless it is known. */
 extern void transfer_adopt(Mover *mover, int from, const char *id, Resource *resource, int64_t units, int to);
