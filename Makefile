@@ -184,6 +184,9 @@ stop-demo:
 	@scripts/demo-rest stop
 	@CLUSTER=demo scripts/cluster stop
 
+demo-cells:
+	@scripts/demo-cells
+
 bench:
 	@test -x bench/run || { echo "There is no bench/run here." >&2; exit 1; }
 	@bench/run
@@ -221,6 +224,7 @@ define help_text
   make lint           checks of the sources that need no server
   make demo           a shop to play with, on a server of its own
   make stop-demo      and its end
+  make demo-cells     a flash sale over three cells, one of which is killed: a minute
   make bench          measurements (bench/)
   make deb            Debian's packages of the extension, commerce-relay and commerce-mover, in dist/
   make dist           dist/commerce-VERSION.zip, as PGXN wants it
@@ -232,4 +236,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-ha test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo bench dist deb help
+.PHONY: test test-ha test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo demo-cells bench dist deb help
