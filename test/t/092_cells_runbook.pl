@@ -16,13 +16,12 @@ my $page = slurp_file('docs/cells.md');
 my @cells;
 my %where;
 
-# A block of the page, by its heading and number, with its places filled in
+# A block of the page, with its places filled in
 sub step
 {
-	my ($heading, $number, %values) = @_;
-	my ($section) = $page =~ /^##+ \Q$heading\E\n(.*?)(?=^##|\z)/ms or die "the page has no section $heading";
-	my $block = ($section =~ /^\h*```sql\n(.*?)^\h*```/msg)[ $number - 1 ] or die "$heading has no block $number";
-	$block =~ s/'\K\Q$_\E(?=')/$values{$_}/g for keys %values;
+	my ($name, %values) = @_;
+	my ($block) = $page =~ /^```sql $name\n(.*?)^```/ms or die "the page has no $name";
+	$block =~ s/(["'])\Q$_\E(?=["'])/$1$values{$_}/g for keys %values;
 	return $block;
 }
 
@@ -77,12 +76,12 @@ sub bring
 # The first cells
 start_node($_) for 0, 1;
 in_cell(0, 'CREATE EXTENSION commerce');
-in_cell(0, step('The first cells', 1));
+in_cell(0, step('cells-publish'));
 in_cell(0, q{SELECT commerce.create_product(NULL, 'teapot', 1000, 100000)});
-in_cell(0, step('Add a cell', 1) =~ s/\b2\b/1/gr);
-in_cell(1, step('Add a cell', 2, %where) =~ s/\b2\b/1/gr);
+in_cell(0, step('cells-admit') =~ s/\(2\)/(1)/r);
+in_cell(1, step('cells-join', %where) =~ s/set_cell\(2\)/set_cell(1)/r);
 has_catalogue(1);
-append_to_file(my $made = $cells[0]->basedir . '/router.sql', in_cell(0, step('The router', 1, %where) =~ s/"(host=cell\d dbname=shop)"/"$where{$1}"/gr));
+append_to_file(my $made = $cells[0]->basedir . '/router.sql', in_cell(0, step('cells-router', %where)));
 in_cell(0, 'CREATE DATABASE router');
 $cells[0]->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $made, $cells[0]->connstr('router') ], 'the router is made');
 bring(1, 30000);
@@ -118,10 +117,10 @@ sub orders { return in_cell($_[0], 'SELECT count(*) FROM commerce.orders') }
 # Add a cell
 start_node(2);
 my $outcomes = while_selling(sub {
-	in_cell(0, step('Add a cell', 1));
-	in_cell(2, step('Add a cell', 2, %where));
+	in_cell(0, step('cells-admit'));
+	in_cell(2, step('cells-join', %where));
 	has_catalogue(2);
-	in_router(step('Add a cell', 3, %where));
+	in_router(step('cells-add', %where));
 	in_router(q{UPDATE router.cells SET takes_users = number = 2});
 	my $new = in_router(q{SELECT commerce.create_user('New', 'new@example.com')});
 	like($new, qr/^2000000000001$/, 'a cell is added, and new users go there');
@@ -141,7 +140,7 @@ $outcomes = while_selling(sub {
 	pass('a cell is lost: others go on, and it comes back');
 });
 is_deeply([ grep { !/^1 / } grep { !/ 00000/ } keys %$outcomes ], [], 'only calls for its own users failed');
-is(in_router(step('Reconcile', 1)), '', 'the books of all cells are in order');
+is(in_router(step('cells-check')), '', 'the books of all cells are in order');
 
 # Move a cell: a standby takes its place
 $cells[1]->backup('move');
@@ -156,13 +155,13 @@ $outcomes = while_selling(sub {
 	$moved->promote;
 	$where{'host=cell9 dbname=shop'} = join ' ', 'host=' . $moved->host, 'port=' . $moved->port, 'dbname=postgres';
 	$cells[1] = $moved;
-	in_router(step('Move a cell', 1, %where));
+	in_router(step('cells-move', %where));
 	wait_until(sub { orders(1) > $last + 20 && orders(0) > $other + 20 }, 'orders');
 	pass('a cell has moved');
 });
 is_deeply([ grep { !/^1 / } grep { !/ 00000/ } keys %$outcomes ], [], 'only calls for its own users failed');
 in_cell(0, q{SELECT commerce.update_product(1, price => 900)});
 wait_until(sub { in_cell(1, 'SELECT price FROM commerce.products WHERE id = 1') == 900 }, 'a price in the cell that moved');
-is(in_router(step('Reconcile', 1)), '', 'the books of all cells are in order');
+is(in_router(step('cells-check')), '', 'the books of all cells are in order');
 
 done_testing();
