@@ -423,8 +423,8 @@ CREATE FUNCTION router.numbers(OUT number int) RETURNS SETOF int LANGUAGE plprox
 	CLUSTER 'cells'; RUN ON ALL; SELECT commerce.cell_number() AS number;
 $$;
 CREATE FUNCTION commerce.check_cells() RETURNS TABLE (cell int, problem text, detail jsonb) LANGUAGE sql AS $$
-	SELECT NULL::int, 'the list of cells is wrong', jsonb_build_object('listed', (SELECT jsonb_agg(c.number ORDER BY 1) FROM router.cells c), 'there', jsonb_agg(n.number ORDER BY 1))
-	FROM router.numbers() n HAVING array_agg(n.number ORDER BY 1) IS DISTINCT FROM (SELECT array_agg(c.number ORDER BY 1) FROM router.cells c)
+	SELECT NULL::int, 'the list of cells is wrong', jsonb_build_object('listed', (SELECT jsonb_agg(c.number ORDER BY c.number) FROM router.cells c), 'there', jsonb_agg(n.number ORDER BY n.number))
+	FROM router.numbers() n HAVING array_agg(n.number ORDER BY n.number) IS DISTINCT FROM (SELECT array_agg(c.number ORDER BY c.number) FROM router.cells c)
 	UNION ALL
 	SELECT i.cell, i.invariant, jsonb_build_object('violations', i.violations) FROM router.check_invariants() i
 	UNION ALL
