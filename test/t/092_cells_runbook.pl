@@ -164,4 +164,13 @@ in_cell(0, q{SELECT commerce.update_product(1, price => 900)});
 wait_until(sub { in_cell(1, 'SELECT price FROM commerce.products WHERE id = 1') == 900 }, 'a price in the cell that moved');
 is(in_router(step('cells-check')), '', 'the books of all cells are in order');
 
+# Its last commit is lost, by which it had received units
+my $lost = in_cell(0, 'SELECT gen_random_uuid()');
+my $units = in_router('SELECT commerce.available_stock(1)');
+in_cell(0, "SELECT commerce.send_units('$lost', 'STOCK', 1, 7, 1); SELECT commerce.confirm_transfer('$lost')");
+is(in_router('SELECT problem FROM commerce.check_cells()'), 'units were sent and did not arrive, or the other way round', 'units are lost');
+in_cell(1, step('cells-reconcile', answer => in_cell($_, step('cells-transfers')))) for 0, 2;
+is(in_router(step('cells-check')), '', 'reconciled');
+is(in_router('SELECT commerce.available_stock(1)'), $units, 'every unit is there');
+
 done_testing();
