@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 use DBI;
+use EscrowClients qw(wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -195,7 +196,7 @@ for my $round (1 .. 2)
 		}
 		push @pids, $pid;
 	}
-	sleep 1;
+	wait_until(sub { 20 < map { -e "$memory/$round-$_" ? split /\n/, slurp_file("$memory/$round-$_") : () } 1 .. $clients }, 'load');
 	my $watcher = connect_to_shop();
 	my ($victim) = $watcher->selectrow_array(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'cancel_order|confirm_payment|place_order' AND pid <> pg_backend_pid() ORDER BY state LIMIT 1});
 	$watcher->{InactiveDestroy} = 1;
