@@ -26,11 +26,12 @@ $db->do('SET client_min_messages = warning');
 
 # who reads a page: a programmer of the shop's application, for whom grant_app() is, or the one who runs the server
 my %superusers = map { $_ => 1 } qw(configuration.md operations.md identity.md monitoring.md escrow.md relay.md debezium.md);
-my %parts_of_superusers = map { $_ => 1 } ('REST', 'Operation', 'Delivery by commerce-relay');
+my %parts_of_superusers = map { $_ => 1 } ('REST', 'Cells', 'Operation', 'Delivery by commerce-relay');
 
 # what a page takes for granted
 my %before = (
-	'reference.md' => 'CREATE ROLE web_anon; CREATE ROLE web_buyer; CREATE ROLE web_seller; CREATE ROLE web_admin; CREATE ROLE authenticator',
+	'reference.md' => 'CREATE ROLE web_anon; CREATE ROLE web_buyer; CREATE ROLE web_seller; CREATE ROLE web_admin; CREATE ROLE authenticator; CREATE ROLE mover;
+		ALTER DATABASE examples_reference_md SET client_min_messages = error',
 	'operations.md' => 'CREATE TABLE public.reviews (product_id bigint)',
 	'consumer.md' => q{SELECT commerce.charge_balance(commerce.create_user('Kim'), 1000 * n) FROM generate_series(1, 3) n});
 
