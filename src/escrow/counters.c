@@ -268,6 +268,9 @@ counter_elsewhere(const Counter *counter, TimestampTz now)
 {
 	if (!counter->shared)
 		return 0;
+	/* now is 0 where it became shared since that was asked */
+	if (counter->elsewhere_at == 0)
+		return UNKNOWN_ELSEWHERE;
 	return now - counter->elsewhere_at < HINT_LIFE_MS * INT64CONST(1000) ? counter->elsewhere : UNKNOWN_ELSEWHERE;
 }
 
@@ -481,6 +484,9 @@ counters_take_wants(long wait_ms, Want **wants)
 			*wants = MemoryContextAllocHuge(CurrentMemoryContext, used * sizeof(Want));
 			n = collect_wants(*wants, used);
 			wants_seen = seen;
+			/* those of another database wake us, too */
+			if (n == 0)
+				pfree(*wants);
 		}
 		left = (long) ((end - GetCurrentTimestamp()) / 1000);
 		if (n > 0 || left <= 0)

@@ -123,7 +123,7 @@ bool
 rows_are_shared(EscrowKind kind, int64 id)
 {
 	static SqlStatement find = {
-		"SELECT WHERE EXISTS (SELECT FROM commerce_private.cell c WHERE c.number OPERATOR(pg_catalog.<>) 0) "
+		"SELECT WHERE EXISTS (SELECT FROM commerce_private.cell) "
 		"OR EXISTS (SELECT FROM commerce.transfers_out t WHERE t.kind OPERATOR(pg_catalog.=) $1::commerce.unit_kind "
 		"  AND t.resource_id OPERATOR(pg_catalog.=) $2) "
 		"OR EXISTS (SELECT FROM commerce.transfers_in t WHERE t.kind OPERATOR(pg_catalog.=) $1::commerce.unit_kind "

@@ -107,7 +107,10 @@ FROM unnest(ARRAY[format('SELECT pg_temp.send(21, %L, %s, 1)', 'STOCK', :pot), f
 ROLLBACK;
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
 
--- who is short: waits for units of other cells when they may have some, and asks for them
+-- who is short: waits for units of other cells when they may have some, and asks for them. What they are said to have
+-- counts for a second: so it is said with the call.
+CREATE FUNCTION pg_temp.told(kind text, resource bigint, units bigint, call text) RETURNS text LANGUAGE sql
+AS $$SELECT format('SELECT commerce.set_elsewhere(%L, ARRAY[%s]::bigint[], ARRAY[%s]::bigint[]); %s', kind, resource, units, call)$$;
 SET commerce.cell_wait = '10ms';
 CREATE FUNCTION pg_temp.short() RETURNS text LANGUAGE sql AS $$SELECT CASE WHEN current_setting('shared_preload_libraries') LIKE '%commerce%' THEN 'SERVICE_BUSY' ELSE 'STOCK_NOT_ENOUGH' END$$;
 SELECT commerce.set_product_status(:pot, 'ON_SALE') \g /dev/null
@@ -121,13 +124,20 @@ SELECT commerce.set_elsewhere('STOCK', ARRAY[:pot]::bigint[], '{5}') \g /dev/nul
 SELECT is((SELECT stock FROM commerce.product_list WHERE id = :pot), CASE WHEN :'preloaded' THEN 5 ELSE 0 END::bigint, 'the catalogue shows what other cells have');
 SELECT is(commerce.available_stock(:pot), CASE WHEN :'preloaded' THEN 5 ELSE 0 END::bigint, 'and so does the stock');
 SELECT is((SELECT status::text FROM commerce.product_list WHERE id = :pot), CASE WHEN :'preloaded' THEN 'ON_SALE' ELSE 'SOLD_OUT' END, 'so it is on sale');
-SELECT commerce.set_elsewhere('STOCK', ARRAY[:pot]::bigint[], '{2}'), books() AS before \gset
-SELECT is(detail_of(pg_temp.buy(:kim, :pot, 7))::jsonb - 'index', jsonb_build_object('product_id', :pot, 'asked', 7, 'available', CASE WHEN :'preloaded' THEN 2 ELSE 0 END),
+SELECT books() AS before \gset
+SELECT is(detail_of(pg_temp.told('STOCK', :pot, 2, pg_temp.buy(:kim, :pot, 7)))::jsonb - 'index', jsonb_build_object('product_id', :pot, 'asked', 7, 'available', CASE WHEN :'preloaded' THEN 2 ELSE 0 END),
 	'more than all cells have is refused, with how many there are');
 SELECT is_empty($$SELECT FROM commerce.wait_for_wants('0')$$, 'nobody is asked for that');
-SELECT commerce.set_elsewhere('STOCK', ARRAY[:pot]::bigint[], '{0}') \g /dev/null
-SELECT refuses(pg_temp.buy(:kim, :pot, 1), 'STOCK_NOT_ENOUGH', 'nothing is left in any cell');
+SELECT refuses(pg_temp.told('STOCK', :pot, 0, pg_temp.buy(:kim, :pot, 1)), 'STOCK_NOT_ENOUGH', 'nothing is left in any cell');
 SELECT is(books(), :'before'::jsonb, 'what was refused changed nothing');
+
+-- in cell 0 of several, of which nothing was ever sent or came: another cell may have put it in stock
+BEGIN;
+INSERT INTO commerce_private.cell (number) VALUES (0);
+SELECT commerce.create_product(NULL, 'dish', 100, 0) AS dish \gset
+SELECT refuses(pg_temp.buy(:kim, :dish, 1), pg_temp.short(), 'to order what only other cells may ever have had');
+ROLLBACK;
+SELECT * FROM commerce.wait_for_wants('0') \g /dev/null
 
 SELECT ok(pg_temp.receive(32, 'STOCK', :pot, 4, 1), 'units come');
 SELECT is(pg_temp.send(33, 'STOCK', :pot, 4, 2), 4::bigint, 'and go');
@@ -143,9 +153,8 @@ SELECT results_eq($$SELECT kind::text, resource_id, wanted, available FROM comme
 	format($$SELECT 'QUOTA', %s::bigint, 4::bigint, 0::bigint WHERE %L$$, :ten, :'preloaded'), 'the mover is told');
 SELECT commerce.set_elsewhere('QUOTA', ARRAY[:ten]::bigint[], '{3}') \g /dev/null
 SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :ten), CASE WHEN :'preloaded' THEN 3 ELSE 0 END::bigint, 'what other cells have can be claimed');
-SELECT is((detail_of(format('SELECT commerce.update_coupon(%s, quantity => 6)', :ten))::jsonb->>'issued')::int, CASE WHEN :'preloaded' THEN 7 ELSE 10 END, 'what they do not have was issued');
-SELECT commerce.set_elsewhere('QUOTA', ARRAY[:ten]::bigint[], '{0}') \g /dev/null
-SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :ten), 'COUPON_SOLD_OUT', 'nothing is left in any cell');
+SELECT is((detail_of(pg_temp.told('QUOTA', :ten, 3, format('SELECT commerce.update_coupon(%s, quantity => 6)', :ten)))::jsonb->>'issued')::int, CASE WHEN :'preloaded' THEN 7 ELSE 10 END, 'what they do not have was issued');
+SELECT refuses(pg_temp.told('QUOTA', :ten, 0, format('SELECT commerce.claim_coupon(%s, %s)', :kim, :ten)), 'COUPON_SOLD_OUT', 'nothing is left in any cell');
 SELECT ok(pg_temp.receive(31, 'QUOTA', :ten, 4, 2), 'what comes back');
 SELECT lives_ok(format('SELECT commerce.update_coupon(%s, quantity => 7)', :ten), 'can be taken off');
 SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :ten), 'and claimed');
