@@ -47,7 +47,8 @@ before(async () => {
   port = free.address().port;
   free.close();
   await once(free, 'close');
-  writeFileSync(join(folder, 'haproxy.cfg'), execFileSync('perl', [configure, 'haproxy', list, String(port)]).toString().replaceAll('check port', 'check inter 100 fall 1 rise 1 port'));
+  writeFileSync(join(folder, 'haproxy.cfg'), execFileSync('perl', [configure, 'haproxy', list, String(port)]).toString()
+    .replaceAll('check port', 'check inter 100 fall 1 rise 1 port').replace('\ttimeout queue', '\t# this process answers the checks, too\n\ttimeout check 10s\n\ttimeout queue'));
   child = spawn('haproxy', ['-f', join(folder, 'haproxy.cfg')], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output += data; });
   for (let i = 0; ; i++) {

@@ -305,6 +305,8 @@ my $quota_before = $quota->();
 value(0, q{SELECT commerce.send_units('10000000-0000-4000-8000-000000000001', 'STOCK', 1, 30, 1)});
 value(1, q{SELECT commerce.receive_units('10000000-0000-4000-8000-000000000001', 'STOCK', 1, 30, 0)});
 value(0, q{SELECT commerce.confirm_transfer('10000000-0000-4000-8000-000000000001')});
+# the worker leaves some time after the last commit
+wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'zero'}) == 0 }, 'everybody to leave');
 $node->safe_psql('postgres', 'CREATE DATABASE backup TEMPLATE zero');
 value(0, q{SELECT commerce.send_units('10000000-0000-4000-8000-000000000002', 'STOCK', 1, 50, 1), commerce.send_units('10000000-0000-4000-8000-000000000003', 'QUOTA', 1, 5, 1)});
 value(1, q{SELECT commerce.send_units('10000000-0000-4000-8000-000000000004', 'STOCK', 1, 10, 0)});
