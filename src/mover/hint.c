@@ -69,5 +69,5 @@ void
 hint_answered(Mover *mover, Cell *cell)
 {
 	if (cell_answer(cell) == NULL)
-		cell_complain(cell, "could not tell it what the others have");
+		cell_complain(cell, &cell->work, "could not tell it what the others have");
 }

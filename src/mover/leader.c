@@ -71,7 +71,7 @@ leader_answered(Mover *mover, Cell *cell, Millis now)
 
 	if (answer == NULL)
 	{
-		cell_complain(cell, "could not ask for the lock");
+		cell_complain(cell, &cell->work, "could not ask for the lock");
 		cell->next_lock = now + LOCK_INTERVAL;
 	}
 	else if (cell->job == JOB_UNLOCK)

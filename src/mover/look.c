@@ -122,7 +122,7 @@ look_answered(Mover *mover, Cell *cell, Millis now)
 		return;
 	if (answer == NULL)
 	{
-		cell_complain(cell, "could not look at its units");
+		cell_complain(cell, &cell->work, "could not look at its units");
 		round->asked[place] = false;
 		return;
 	}
@@ -356,7 +356,7 @@ survey_answered(Mover *mover, Cell *cell, Millis now)
 
 	if (answer == NULL)
 	{
-		cell_complain(cell, "could not ask what it has sold");
+		cell_complain(cell, &cell->work, "could not ask what it has sold");
 		return;
 	}
 	for (int row = 0; row < PQntuples(answer); row++)

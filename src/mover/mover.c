@@ -81,10 +81,10 @@ cell_is_late(const Cell *cell, Millis now)
 }
 
 void
-cell_complain(Cell *cell, const char *what)
+cell_complain(Cell *cell, const Link *link, const char *what)
 {
 	log_write(cell->complained ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "cell %d: %s: %s", cell->number, what,
-			  cell->work.database.error);
+			  link->database.error);
 	cell->complained = true;
 }
 

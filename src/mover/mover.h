@@ -120,8 +120,8 @@ extern const PGresult *cell_answer(const Cell *cell);
 extern bool cell_is_up(const Cell *cell);
 extern bool cell_is_late(const Cell *cell, Millis now);
 
-/* A query failed, with the connection left: told once, until cell_recovered(). */
-extern void cell_complain(Cell *cell, const char *what);
+/* A query on one of its connections failed, with that left: told once, until cell_recovered(). */
+extern void cell_complain(Cell *cell, const Link *link, const char *what);
 extern void cell_recovered(Cell *cell);
 
 static inline void

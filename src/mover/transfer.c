@@ -179,7 +179,7 @@ sent(Mover *mover, Cell *cell, Transfer *transfer, const PGresult *answer, Milli
 	transfer->resource->moved_round = mover->round.number;
 	if (answer == NULL)
 	{
-		cell_complain(cell, "could not send units");
+		cell_complain(cell, &cell->work, "could not send units");
 		transfer->resource->next_look = now + RETRY_DELAY;
 		drop(mover, transfer);
 		return;
@@ -206,7 +206,7 @@ received(Mover *mover, Cell *cell, Transfer *transfer, const PGresult *answer, M
 	if (answer == NULL)
 	{
 		/* such as a product that the catalogue has not brought there yet */
-		cell_complain(cell, "could not receive units");
+		cell_complain(cell, &cell->work, "could not receive units");
 		transfer->next_try = now + RETRY_DELAY;
 		return;
 	}
@@ -223,7 +223,7 @@ static void
 confirmed(Mover *mover, Cell *cell, Transfer *transfer, const PGresult *answer)
 {
 	if (answer == NULL)
-		cell_complain(cell, "could not confirm a transfer");
+		cell_complain(cell, &cell->work, "could not confirm a transfer");
 	/* if that has failed, a look finds it again */
 	drop(mover, transfer);
 }

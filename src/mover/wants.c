@@ -46,7 +46,7 @@ wants_step(Mover *mover, Cell *cell, Millis now)
 		return;
 	if (database->state == DATABASE_FAILED)
 	{
-		cell_complain(cell, database->error);
+		cell_complain(cell, link, "could not wait for wants");
 		database_clear(database);
 		cell->next_wait = now + RETRY_DELAY;
 	}
