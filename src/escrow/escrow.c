@@ -463,7 +463,12 @@ wait_and_take(Holding *holding, int64 units, int cell_wait, int64 *available)
 	{
 		result = try_take(holding, units, available);
 		if (counter->shared && cell_wait >= 0 && (result == NOT_NOW || result == ELSEWHERE))
+		{
+			/* its broadcast ends the preparation to sleep, and what comes then would not wake us */
 			counters_want(counter);
+			ConditionVariablePrepareToSleep(&counter->changed);
+			result = try_take(holding, units, available);
+		}
 		ms = sleep_after(result, end, cells_end);
 		if (ms == 0)
 			break;
