@@ -17,6 +17,7 @@
 #include "client/log.h"
 
 #define RETRY_DELAY		500
+#define NOTHING_DELAY	25		/* when those who had units have sold them, or may give them back */
 
 typedef enum TransferState
 {
@@ -187,8 +188,7 @@ sent(Mover *mover, Cell *cell, Transfer *transfer, const PGresult *answer, Milli
 	transfer->units = strtoll(PQgetvalue(answer, 0, 0), NULL, 10);
 	if (transfer->units == 0)
 	{
-		/* they were sold meanwhile */
-		transfer->resource->next_look = now;
+		transfer->resource->next_look = now + NOTHING_DELAY;
 		drop(mover, transfer);
 		return;
 	}
