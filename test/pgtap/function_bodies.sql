@@ -20,6 +20,8 @@ CREATE FUNCTION pg_temp.complaints() RETURNS TABLE (function regprocedure, linen
 	WHERE l.lanname = 'plpgsql' AND p.pronamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_api'::regnamespace)
 	  -- pg_cron need not be there
 	  AND NOT (p.proname IN ('schedule_jobs', 'unschedule_jobs') AND c.message ~ '"cron(\.job)?" does not exist')
+	  -- what raises errors is VOLATILE, so that no planner calls it; a statement of a STABLE function that writes is refused by PostgreSQL
+	  AND c.message <> 'routine is marked as STABLE, but expression is VOLATILE'
 $$;
 SELECT is_empty('SELECT * FROM pg_temp.complaints()', 'plpgsql_check has nothing to say');
 -- it would have said so
