@@ -303,7 +303,7 @@ load(Counter *counter, EscrowKind kind, int64 id)
 			counter->available = units;
 			counter->in_flight = 0;
 			counter->generation = generation;
-			counter->shared = counter->shared || shared;
+			counter->shared = shared || counter->elsewhere_at != 0;
 			counter->loads++;
 			counter->loaded = true;
 			SpinLockRelease(&counter->mutex);

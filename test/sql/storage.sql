@@ -1,7 +1,7 @@
 -- The library reads and writes rows without the executor. Where a table's rows are somewhere else, they would be lost:
 -- the call is refused by a sentence that names the table, and check_invariants() says so.
 
-SELECT commerce.create_user('Storage', 'storage@example.com') AS buyer \gset
+SELECT commerce.create_user('Storage', 'storage@example.com') AS buyer, commerce.create_user('Another') AS another \gset
 \set call 'SELECT balance FROM commerce.charge_balance(:buyer, 10000);'
 CREATE VIEW pg_temp.broken AS SELECT * FROM commerce.check_invariants() WHERE invariant LIKE '%rows are where%';
 :call
@@ -51,7 +51,8 @@ ROLLBACK;
 \echo == under another name
 BEGIN;
 ALTER INDEX commerce.users_pkey RENAME TO another;
-:call
+-- of somebody whose row this session has not seen before
+SELECT balance FROM commerce.charge_balance(:another, 10000);
 ROLLBACK;
 BEGIN;
 ALTER SCHEMA commerce_private RENAME TO another;

@@ -287,7 +287,9 @@ AS $$
 		|| (SELECT pg_catalog.jsonb_object_agg(t.typname, pg_catalog.jsonb_build_object('type', 'string',
 						'description', coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), t.typname),
 						'enum', (SELECT pg_catalog.jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)))
-			FROM pg_catalog.pg_type t WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e')
+			FROM pg_catalog.pg_type t
+			-- units move by SQL alone
+			WHERE t.typnamespace = 'commerce'::regnamespace AND t.typtype = 'e' AND t.typname <> 'unit_kind')
 		|| (SELECT pg_catalog.jsonb_object_agg(v.relname, commerce_private.api_object(r.properties)
 						|| pg_catalog.jsonb_build_object('properties', r.properties || commerce_private.api_embedded_properties(v.oid),
 														 'description', pg_catalog.obj_description(v.oid, 'pg_class')))

@@ -117,6 +117,7 @@ BEGIN
 	IF join_cells.catalogue IS NULL THEN
 		PERFORM commerce_private.raise_invalid('catalogue', 'must not be null');
 	END IF;
+	PERFORM commerce_private.check_text('catalogue', join_cells.catalogue);
 	IF cell = 0 THEN
 		RAISE EXCEPTION 'this database is cell 0, which owns the catalogue'
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'SELECT commerce.set_cell(number) makes a new one another cell.';
