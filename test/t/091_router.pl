@@ -119,6 +119,9 @@ refused(q{SELECT commerce.sign_up('auth|other', 'Other', 'kim@example.com')}, 'S
 is(value(q{SELECT commerce.reserve_user('oh@example.com', NULL, 1)}), 1, 'a cell is reserved, and the user never made');
 my $oh = value(q{SELECT commerce.create_user('Oh', 'oh@example.com')});
 is(value("SELECT commerce.cell_of($oh)"), 1, 'the next try comes to that cell');
+value(q{SELECT commerce.reserve_user('far@example.com', NULL, 8)});
+refused(q{SELECT commerce.create_user('Far', 'far@example.com')}, '55000', 'nobody is made in another cell than the reserved one, which the router does not know');
+refused(q{SELECT commerce.sign_up('auth|far', 'Far', 'far@example.com')}, '55000', 'nor signs up there');
 is(value("SELECT email FROM commerce.update_user($oh, email => 'oh2\@example.com')"), 'oh2@example.com', 'an e-mail is changed');
 refused("SELECT commerce.update_user($han, email => 'oh2\@example.com')", 'SH017', 'which is taken then');
 refused("SELECT commerce.update_user($han, external_id => 'auth|oh')", 'SH017', 'as an external id is')
@@ -219,21 +222,27 @@ is(value('SELECT count(*) FROM commerce.error_codes() WHERE code = $$SERVICE_BUS
 is(value('SELECT count(*) FROM commerce.check_invariants()'), 0, 'the books of each cell');
 
 # Pages
-my $last = [];
-my @seen;
-while (my @page = map { $_->[0] } @{ $router->selectall_arrayref('SELECT id FROM router.order_page($1, 2)', undef, [ @seen ]) })
+sub all_pages
 {
-	push @seen, @page;
-	last if @seen > 10;
+	my ($page) = @_;
+	my @seen;
+	while (my @rows = map { $_->[0] } @{ $router->selectall_arrayref("SELECT id FROM $page(\$1, 2)", undef, [ @seen ]) })
+	{
+		push @seen, @rows;
+		last if @seen > 20;
+	}
+	return [ sort @seen ];
 }
 my @orders = sort map { split /\n/, in_cell($_, 'SELECT id FROM commerce.orders') } 0, 1;
-is_deeply([ sort @seen ], \@orders, 'a list of orders by pages has each order once');
+is_deeply(all_pages('router.order_page'), \@orders, 'a list of orders by pages has each order once');
 is(value("SELECT string_agg(id::text, ' ') FROM router.order_page(user_id => $han)"), $far, 'those of a user');
 is(value("SELECT count(*) FROM router.order_page(seller_id => $seller)"), 2, 'of a seller');
 is(value("SELECT string_agg(id::text, ' ') FROM router.order_page(status => 'REFUNDED')"), $of_sheet, 'of a status');
 refused('SELECT router.order_page(max_rows => 1001)', '22023', 'no page is longer than 1000');
 is(value("SELECT count(*) FROM router.user_page()"), 6, 'users: each once, also those of whom there are copies');
 is(value("SELECT count(*) FROM router.user_page(role => 'BUYER')"), 4, 'of a role');
+my $moved = in_cell(1, q{SELECT commerce.import_user('{"name": "Moved", "created_at": "2020-01-01T00:00:00Z"}')});
+is_deeply(all_pages('router.user_page'), [ sort $kim, $lee, $han, $potter, $admin, $oh, $moved ], 'by pages, too, with one who is older than his id');
 is_deeply($router->selectall_arrayref('SELECT id, stock, status FROM router.product_page(0, 2)'),
 	[ map { [ $_, value("SELECT commerce.available_stock($_)"), 'ON_SALE' ] } $cup, $tea ], 'products, with the stock of all cells');
 is_deeply($router->selectall_arrayref('SELECT id, remaining, status FROM router.coupon_page()'), [ [ $coupon, 10, 'ACTIVE' ] ], 'coupons');

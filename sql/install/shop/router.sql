@@ -197,6 +197,11 @@ BEGIN
 		external_id := 'create_user ' || encode(sha256(convert_to(idempotency_key, 'UTF8')), 'hex');
 	END IF;
 	reserved := commerce.reserve_user(email, external_id, wanted);
+	-- cell 0 would take whoever is in a cell that this router does not know
+	IF NOT EXISTS (SELECT FROM router.cells c WHERE c.number = reserved) THEN
+		RAISE EXCEPTION 'cell %, which has this user, is not in the list', reserved
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'router.cells has to have all cells.';
+	END IF;
 	IF staff AND reserved <> 0 THEN
 		PERFORM router.raise_taken(CASE WHEN email IS NULL THEN 'external_id' ELSE 'email' END);
 	END IF;
@@ -249,7 +254,8 @@ DECLARE
 	found commerce.users;
 BEGIN
 	IF num_nonnulls(%1$s) = 1 THEN
-		SELECT * INTO found FROM router.users_by(%1$s) u LIMIT 1;
+		-- several: check_cells() tells of it; who came first is not put out
+		SELECT * INTO found FROM router.users_by(%1$s) u ORDER BY u.created_at, u.id LIMIT 1;
 	END IF;
 	IF found.id IS NULL THEN
 		found := router.find_user(0, %1$s);
@@ -352,15 +358,18 @@ BEGIN
 	RAISE EXCEPTION 'invalid request' USING ERRCODE = 'invalid_parameter_value', DETAIL = '{"argument": "max_rows", "reason": "must be from 1 to 1000"}';
 END
 $$;
+-- Of each cell a page has the next ids, however old what they name is: what was imported is older than its id.
 CREATE FUNCTION router.order_page(seen bigint[] DEFAULT '{}', max_rows int DEFAULT 100, user_id bigint DEFAULT NULL, seller_id bigint DEFAULT NULL,
 		status commerce.order_status DEFAULT NULL) RETURNS SETOF commerce.order_list LANGUAGE sql AS $$
-	SELECT * FROM router.list_orders(seen, router.check_rows(max_rows), user_id, seller_id, status) o ORDER BY o.created_at DESC, o.id DESC LIMIT max_rows
+	SELECT * FROM router.list_orders(seen, router.check_rows(max_rows), user_id, seller_id, status) o
+	ORDER BY min(o.created_at) OVER (PARTITION BY commerce.cell_of(o.id) ORDER BY o.id DESC) DESC, o.id DESC LIMIT max_rows
 $$;
 COMMENT ON FUNCTION router.order_page(bigint[], int, bigint, bigint, commerce.order_status) IS
 	'orders of all cells, the newest first, with their items: all, or those of a user, with a seller''s items, of a status. seen: ids of what the caller has seen, of which the lowest of each cell counts; the next page comes after them';
 CREATE FUNCTION router.user_page(seen bigint[] DEFAULT '{}', max_rows int DEFAULT 100, role commerce.user_role DEFAULT NULL,
 		status commerce.user_status DEFAULT NULL) RETURNS SETOF commerce.users LANGUAGE sql AS $$
-	SELECT * FROM router.list_users(seen, router.check_rows(max_rows), role, status) u ORDER BY u.created_at DESC, u.id DESC LIMIT max_rows
+	SELECT * FROM router.list_users(seen, router.check_rows(max_rows), role, status) u
+	ORDER BY min(u.created_at) OVER (PARTITION BY commerce.cell_of(u.id) ORDER BY u.id DESC) DESC, u.id DESC LIMIT max_rows
 $$;
 COMMENT ON FUNCTION router.user_page(bigint[], int, commerce.user_role, commerce.user_status) IS 'users of all cells, the newest first; seen: as of order_page()';
 CREATE FUNCTION router.product_page(after_id bigint DEFAULT 0, max_rows int DEFAULT 100) RETURNS SETOF commerce.product_list LANGUAGE plpgsql AS $$
