@@ -125,10 +125,17 @@ test('a cell that is down is busy, and nobody else', { skip }, async () => {
 });
 
 test('PgBouncer and the router are told the same', () => {
-  writeFileSync(list, "0 - host=/run/a port=5433 dbname=shop sslmode=require\n12 - host=10.0.0.2 dbname='a b' password='it\\'s'\n");
+  writeFileSync(list, "0 - host=/run/a port=5433 dbname=shop sslmode=require\n12 - host=10.0.0.2 dbname='it\\'s' application_name='x\\\\y'\n");
   const made = (what) => execFileSync('perl', [configure, what, list]).toString();
-  assert.equal(made('pgbouncer').split('\n').slice(1).join('\n'), "[databases]\nshop_0 = host='/run/a' port='5433' dbname='shop'\nshop_12 = host='10.0.0.2' dbname='a b' password='it''s'\n");
-  assert.deepEqual(JSON.parse(made('router')), [{ number: 0, conninfo: 'host=/run/a port=5433 dbname=shop sslmode=require' }, { number: 12, conninfo: "host=10.0.0.2 dbname='a b' password='it\\'s'" }]);
+  assert.equal(made('pgbouncer').split('\n').slice(1).join('\n'), "[databases]\nshop_0 = host='/run/a' port='5433' dbname='shop'\nshop_12 = host='10.0.0.2' dbname='it''s'\n");
+  assert.deepEqual(JSON.parse(made('router')), [{ number: 0, conninfo: 'host=/run/a port=5433 dbname=shop sslmode=require' }, { number: 12, conninfo: "host=10.0.0.2 dbname='it\\'s' application_name='x\\\\y'" }]);
+  writeFileSync(list, "0 - host=a\tuser = shop_app password=secret dbname=shop\n");
+  assert.deepEqual(JSON.parse(made('router')), [{ number: 0, conninfo: 'host=a dbname=shop' }], 'who calls is who connects');
+  assert.match(made('pgbouncer'), /^shop_0 = host='a' dbname='shop'$/m);
+  for (const what of ['pgbouncer', 'router']) for (const wrong of ['postgresql://cell0/shop', 'host=a shop', "host='a", "host=a dbname='b'c"]) {
+    writeFileSync(list, `0 - ${wrong}\n`);
+    assert.throws(() => execFileSync('perl', [configure, what, list], { stdio: 'pipe' }), wrong);
+  }
   for (const wrong of ['1 - host=a\n', '0 - host=a\n0 - host=b\n', '0 host=a\n', '0 - host=a\n9000 - host=b\n']) {
     writeFileSync(list, wrong);
     assert.throws(() => execFileSync('perl', [configure, 'haproxy', list], { stdio: 'pipe' }), wrong);

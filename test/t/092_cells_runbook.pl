@@ -38,8 +38,8 @@ max_worker_processes = 32
 });
 	$node->start;
 	$cells[$number] = $node;
-	$where{"host=cell$number dbname=shop user=cells"} = join ' ', 'host=' . $node->host, 'port=' . $node->port, 'dbname=postgres';
-	$where{"host=cell$number dbname=shop"} = $where{"host=cell$number dbname=shop user=cells"};
+	$where{"host=cell$number dbname=shop"} = join ' ', 'host=' . $node->host, 'port=' . $node->port, 'dbname=postgres';
+	$where{"host=cell$number dbname=shop user=cells"} = $where{"host=cell$number dbname=shop"} . ' user=cells';
 	return $node;
 }
 
@@ -79,6 +79,7 @@ in_cell(0, 'CREATE EXTENSION commerce');
 in_cell(0, step('cells-publish'));
 in_cell(0, q{SELECT commerce.create_product(NULL, 'teapot', 1000, 100000)});
 in_cell(0, step('cells-admit') =~ s/\(2\)/(1)/r);
+in_cell(0, step('cells-role'));
 in_cell(1, step('cells-join', %where) =~ s/set_cell\(2\)/set_cell(1)/r);
 has_catalogue(1);
 append_to_file(my $made = $cells[0]->basedir . '/router.sql', in_cell(0, step('cells-router', %where)));
@@ -172,5 +173,12 @@ is(in_router('SELECT problem FROM commerce.check_cells()'), 'units were sent and
 in_cell(1, step('cells-reconcile', answer => in_cell($_, step('cells-transfers')))) for 0, 2;
 is(in_router(step('cells-check')), '', 'reconciled');
 is(in_router('SELECT commerce.available_stock(1)'), $units, 'every unit is there');
+
+# Cell 0 has lost its last commits: a product that cell 1 has, and a user of cell 1 in the register
+in_cell(1, q{INSERT INTO commerce.products (id, name, price) OVERRIDING SYSTEM VALUE VALUES (7, 'lost', 1000); SELECT commerce.create_user('Far', 'far@example.com', external_id => 'auth|far')});
+in_cell(0, in_cell($_, step('cells-known'))) for 1, 2;
+cmp_ok(in_cell(0, q{SELECT commerce.create_product(NULL, 'new', 1000, 1)}), '>', 7, 'no id is given again');
+my (undef, undef, $refused) = $cells[0]->psql('router', q{SELECT commerce.create_user('Far', 'far@example.com')});
+like($refused, qr/exists already/, 'nor an e-mail');
 
 done_testing();
