@@ -223,7 +223,8 @@ SKIP:
 	skip('no driver', scalar @absent) if @absent;
 }
 diag("Not tried: @absent. `make test-clients` gets them and tries them.") if @absent;
-is_deeply($shop->selectall_arrayref('SELECT * FROM commerce.check_invariants()'), [], 'the books are right');
+my $wrong = $shop->selectall_arrayref('SELECT * FROM commerce.check_invariants()');
+is_deeply($wrong, [], 'the books are right') or diag explain $wrong;
 $shop->do('DROP OWNED BY clients');
 $shop->do('DROP ROLE clients');
 done_testing();

@@ -1,6 +1,7 @@
 -- The books, proved: whole in one statement, or a range of ids at a time (shop/scrub.sql). A function checks what
 -- belongs to one kind of thing, of those whose ids are in a range; its plan is made for that range. What has to do with
--- orders is checked of archived ones, too.
+-- orders is checked of archived ones, too. Ids are of a cell where set_cell() was called: a shop that is
+-- no cell may have others.
 
 CREATE FUNCTION commerce_private.relation_obstacles(OUT relation text, OUT obstacle text)
 RETURNS SETOF record
@@ -14,7 +15,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		SELECT 'balance is the sum of its entries',
@@ -82,7 +83,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		SELECT 'stock is never negative',
@@ -119,7 +120,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		SELECT 'a coupon is not issued more often than its quantity',
@@ -131,7 +132,7 @@ BEGIN
 			 LEFT JOIN (SELECT e.coupon_id, sum(e.delta) AS total FROM commerce.quota_entries e WHERE e.reason <> 'TRANSFER' GROUP BY 1) e ON e.coupon_id = c.id
 			 WHERE c.id BETWEEN first AND last
 			   -- in the cell that made it; the others have what came from there
-			   AND coalesce(e.total, 0) <> CASE WHEN commerce.cell_of(c.id) = cell THEN c.quantity ELSE 0 END)
+			   AND coalesce(e.total, 0) <> CASE WHEN coalesce(commerce.cell_of(c.id) = cell, true) THEN c.quantity ELSE 0 END)
 		UNION ALL SELECT 'folded and unfolded quota is the sum of all entries less all issues',
 			(SELECT count(*) FROM commerce.coupons c
 			 LEFT JOIN commerce_private.quota_left l ON l.coupon_id = c.id
@@ -155,7 +156,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		SELECT 'a coupon is used by at most one live order',
@@ -225,7 +226,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		-- What is out beside what the buyers have came back and was not restocked, or was lost. Of archived orders the
@@ -373,7 +374,7 @@ RETURNS TABLE (invariant text, violations bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-	cell CONSTANT int := commerce.cell_number();
+	cell CONSTANT int := (SELECT c.number FROM commerce_private.cell c);
 BEGIN
 	RETURN QUERY
 		SELECT 'refunds go back to the payment that they name, and are at most its amount',
