@@ -4,12 +4,10 @@
  */
 #include "options.h"
 
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/log.h"
+#include "client/options.h"
 
 static const char help[] =
 "commerce-mover moves units of stock and quota to the cells of a shop that sell them.\n"
@@ -39,33 +37,17 @@ static const char help[] =
 
 enum
 {
-	OPTION_CHECK = 1000,
-	OPTION_HELP
+	OPTION_CHECK = OPTION_HELP + 1
 };
 
 static const struct option long_options[] = {
 	{"cells", required_argument, NULL, 'c'},
 	{"metrics", required_argument, NULL, 'm'},
 	{"check", no_argument, NULL, OPTION_CHECK},
-	{"log-level", required_argument, NULL, 'l'},
-	{"version", no_argument, NULL, 'V'},
-	{"help", no_argument, NULL, OPTION_HELP},
-	{NULL, 0, NULL, 0}
+	COMMON_OPTIONS
 };
 
-static void __attribute__((noreturn))
-show_help(void)
-{
-	fputs(help, stdout);
-	exit(0);
-}
-
-static void __attribute__((noreturn))
-wrong_usage(const char *what, const char *why)
-{
-	fprintf(stderr, "commerce-mover: %s: %s\nTry \"commerce-mover --help\".\n", what, why);
-	exit(2);
-}
+static const Program program = {"commerce-mover", MOVER_VERSION, help};
 
 void
 options_read(int argc, char **argv, Options *options, CellList *cells)
@@ -75,7 +57,7 @@ options_read(int argc, char **argv, Options *options, CellList *cells)
 	int			c;
 
 	memset(options, 0, sizeof(Options));
-	while ((c = getopt_long(argc, argv, "c:m:l:V?", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "c:m:" COMMON_LETTERS, long_options, NULL)) != -1)
 	{
 		switch (c)
 		{
@@ -88,27 +70,13 @@ options_read(int argc, char **argv, Options *options, CellList *cells)
 			case OPTION_CHECK:
 				options->check = true;
 				break;
-			case 'l':
-				if (!log_level_parse(optarg, &level))
-					wrong_usage(optarg, "a level is error, warning, info or debug");
-				break;
-			case OPTION_HELP:
-				show_help();
-			case 'V':
-				puts("commerce-mover " MOVER_VERSION);
-				exit(0);
 			default:
-				/* getopt says ? of what it does not know too, and has complained */
-				if (strcmp(argv[optind - 1], "-?") == 0)
-					show_help();
-				fputs("Try \"commerce-mover --help\".\n", stderr);
-				exit(2);
+				option_common(&program, c, argv, &level);
 		}
 	}
-	if (optind < argc)
-		wrong_usage(argv[optind], "there are options only");
+	options_end(&program, argc, argv);
 	if (file == NULL)
-		wrong_usage("--cells", "a list of cells is wanted");
+		wrong_usage(&program, "--cells", "a list of cells is wanted");
 
 	log_start(level);
 	if (!cells_read(file, cells))

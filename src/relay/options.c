@@ -4,10 +4,10 @@
  */
 #include "options.h"
 
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "client/options.h"
 
 static const char help[] =
 "commerce-relay delivers the events of commerce to HTTP endpoints and Kafka topics.\n"
@@ -53,10 +53,9 @@ static const char help[] =
 
 enum
 {
-	OPTION_ONCE = 1000,
+	OPTION_ONCE = OPTION_HELP + 1,
 	OPTION_CHECK,
-	OPTION_REDELIVER_PAYMENTS,
-	OPTION_HELP
+	OPTION_REDELIVER_PAYMENTS
 };
 
 static const struct option long_options[] = {
@@ -67,25 +66,10 @@ static const struct option long_options[] = {
 	{"once", no_argument, NULL, OPTION_ONCE},
 	{"check", no_argument, NULL, OPTION_CHECK},
 	{"redeliver-payments", no_argument, NULL, OPTION_REDELIVER_PAYMENTS},
-	{"log-level", required_argument, NULL, 'l'},
-	{"version", no_argument, NULL, 'V'},
-	{"help", no_argument, NULL, OPTION_HELP},
-	{NULL, 0, NULL, 0}
+	COMMON_OPTIONS
 };
 
-static void __attribute__((noreturn))
-show_help(void)
-{
-	fputs(help, stdout);
-	exit(0);
-}
-
-static void __attribute__((noreturn))
-wrong_usage(const char *what, const char *why)
-{
-	fprintf(stderr, "commerce-relay: %s: %s\nTry \"commerce-relay --help\".\n", what, why);
-	exit(2);
-}
+static const Program program = {"commerce-relay", RELAY_VERSION, help};
 
 /* "name=value", over what the file says */
 static void
@@ -95,11 +79,11 @@ set_option(Config *config, char *text)
 	const char *why;
 
 	if (value == NULL)
-		wrong_usage(text, "NAME=VALUE is wanted");
+		wrong_usage(&program, text, "NAME=VALUE is wanted");
 	*value++ = '\0';
 	why = config_set(config, text, value);
 	if (why)
-		wrong_usage(text, why);
+		wrong_usage(&program, text, why);
 }
 
 void
@@ -114,7 +98,7 @@ options_read(int argc, char **argv, Options *options, Config *config)
 
 	memset(options, 0, sizeof(Options));
 	options->subscriptions = xcalloc((size_t) argc + 1, sizeof(char *));
-	while ((c = getopt_long(argc, argv, "d:c:s:o:l:V?", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "d:c:s:o:" COMMON_LETTERS, long_options, NULL)) != -1)
 	{
 		switch (c)
 		{
@@ -139,25 +123,11 @@ options_read(int argc, char **argv, Options *options, Config *config)
 			case OPTION_REDELIVER_PAYMENTS:
 				options->redeliver_payments = true;
 				break;
-			case 'l':
-				if (!log_level_parse(optarg, &level))
-					wrong_usage(optarg, "a level is error, warning, info or debug");
-				break;
-			case OPTION_HELP:
-				show_help();
-			case 'V':
-				puts("commerce-relay " RELAY_VERSION);
-				exit(0);
 			default:
-				/* getopt says ? of what it does not know too, and has complained */
-				if (strcmp(argv[optind - 1], "-?") == 0)
-					show_help();
-				fputs("Try \"commerce-relay --help\".\n", stderr);
-				exit(2);
+				option_common(&program, c, argv, &level);
 		}
 	}
-	if (optind < argc)
-		wrong_usage(argv[optind], "there are options only");
+	options_end(&program, argc, argv);
 
 	log_start(level);
 	config_init(config);

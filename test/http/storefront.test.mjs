@@ -340,7 +340,8 @@ test('Korean and English, and what the shop refuses in the same language', { ski
   assert.deepEqual([await page.evaluate(() => document.documentElement.lang), await page.locator('#language').innerText()], ['en', '한국어']);
 });
 
-test('an order whose answer got lost is sent again, and is one order', { skip }, async (t) => {
+// A page on which a buyer need only press the button, for a product of ₩1,000.
+async function aboutToOrder(t) {
   const product = await newProduct({ name: `Tea ${unique()}`, price: 1000 });
   const page = await open(t);
   const { buyers } = await settings();
@@ -350,6 +351,11 @@ test('an order whose answer got lost is sent again, and is one order', { skip },
   await to(page, 'basket');
   await page.getByLabel('Address').fill('1 Sejong-daero');
   await named(page, 'button', 'Order and pay ₩1,000').waitFor();
+  return { product, page };
+}
+
+test('an order whose answer got lost is sent again, and is one order', { skip }, async (t) => {
+  const { product, page } = await aboutToOrder(t);
   let lost = 0;
   await page.route('**/rpc/place_order', async (route) => {
     if (route.request().method() !== 'POST' || lost++) return route.continue();
@@ -362,15 +368,7 @@ test('an order whose answer got lost is sent again, and is one order', { skip },
 });
 
 test('an order of which no answer came at all is one order when somebody sends it again', { skip }, async (t) => {
-  const product = await newProduct({ name: `Tea ${unique()}`, price: 1000 });
-  const page = await open(t);
-  const { buyers } = await settings();
-  await call(`buyer ${buyers[0].id}`, 'charge_balance', { amount: 5000 });
-  await become(page, 1);
-  await page.evaluate((id) => localStorage.setItem('storefront.basket', JSON.stringify([{ product_id: id, quantity: 1 }])), product);
-  await to(page, 'basket');
-  await page.getByLabel('Address').fill('1 Sejong-daero');
-  await named(page, 'button', 'Order and pay ₩1,000').waitFor();
+  const { product, page } = await aboutToOrder(t);
   let lost = 0;
   await page.route('**/rpc/place_order', async (route) => {
     const request = route.request();

@@ -16,26 +16,7 @@
 #include "client/database.h"
 #include "destination.h"
 #include "webhook.h"
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool passed, const char *what)
-{
-	printf("%sok %d - %s\n", passed ? "" : "not ", ++tests, what);
-	failures += !passed;
-}
-
-static void
-is(const char *got, const char *expected, const char *what)
-{
-	bool		same = strcmp(got, expected) == 0;
-
-	ok(same, what);
-	if (!same)
-		printf("# got      %s\n# expected %s\n", got, expected);
-}
+#include "../client/tap.h"
 
 /* The test vector of the specification's own libraries */
 static void
