@@ -9,7 +9,7 @@
 
 use strict;
 use warnings;
-use Calls qw(@endpoints @functions @internal call claims connect_as headers next_function open_shop);
+use Calls qw(@endpoints @functions @internal call claims connect_as headers look_at_books next_function open_shop);
 use DBI;
 use File::Temp;
 use List::Util qw(shuffle sum0);
@@ -217,12 +217,7 @@ sub round
 		sleep 0.05;
 	}
 	return @wrong if $internal;
-	my $books = one($check, q{SELECT string_agg(i::text, E'\n') FROM commerce.check_invariants() i});
-	push @wrong, "the books: $books" if defined $books;
-	my $counters = one($check, q{
-		SELECT string_agg(e::text, E'\n') FROM commerce.escrow e WHERE in_flight <> 0 OR pins <> 0 OR waiters <> 0
-			OR kind = 'stock' AND available <> commerce.available_stock(resource_id)});
-	push @wrong, "counters: $counters" if defined $counters;
+	push @wrong, look_at_books($check);
 	return @wrong;
 }
 
