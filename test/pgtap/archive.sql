@@ -212,6 +212,20 @@ SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in o
 SELECT refuses('SELECT commerce.cancel_order(1, ''ADMIN'')', 'INVALID_STATE_TRANSITION', 'an order that was there is known');
 SELECT is((SELECT id FROM commerce.confirm_payment(3, true, 'evt-3')), 3::bigint, 'and a provider''s answer for it');
 
+-- recent entries are not read to find old ones
+SELECT commerce.create_product(NULL, 'popular', 1, 1) AS popular \gset
+UPDATE commerce.stock_entries SET at = at - interval '1 year' WHERE product_id = :popular;
+INSERT INTO commerce.stock_entries (product_id, delta, reason, at) SELECT :popular, 1, 'ADJUST', now() - interval '1 year' FROM generate_series(1, 2);
+INSERT INTO commerce.stock_entries (product_id, delta, reason) SELECT :popular, 1, 'ADJUST' FROM generate_series(1, 500);
+CALL pg_temp.wait_for_horizon();
+CREATE TEMP VIEW read AS SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) AS rows FROM pg_stat_xact_user_tables WHERE relid = 'commerce.stock_entries'::regclass;
+BEGIN;
+SELECT rows AS before FROM read \gset
+SELECT is(commerce_private.fold_stock_entries(:popular, now() - interval '1 day', 500), 3, 'the old ones of a product become one');
+SELECT cmp_ok(rows - :before, '<', 50::bigint, 'without a look at those of today') FROM read;
+COMMIT;
+SELECT is(commerce.available_stock(:popular), 503::bigint, 'there are as many units');
+
 -- the books a piece at a time
 DELETE FROM commerce_private.scrub_rounds;
 SELECT commerce.scrub_books() FROM generate_series(1, 12) \g /dev/null

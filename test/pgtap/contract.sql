@@ -87,4 +87,18 @@ SELECT is_empty('SELECT name FROM present GROUP BY 1 HAVING count(*) > 1', 'no f
 -- bigint for what is internal: any driver and any mapper can read what comes back
 SELECT is_empty($$SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE a.atttypid = 'xid8'::regtype AND c.relnamespace = 'commerce'::regnamespace$$, 'no column is of a type that drivers do not know');
+-- What an update script has to find: a name for each rule, and the same order of columns in a table and its archive
+SELECT is_empty($$SELECT c.conrelid::regclass, c.conname FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
+	WHERE c.connamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace) AND c.conname ~ ('^' || t.relname || '_check\d*$')$$,
+	'every constraint has a name that says what it is about');
+CREATE TEMP VIEW columns AS
+SELECT c.relnamespace::regnamespace::text AS schema, c.relname::text AS relation, a.attname::text AS name, a.atttypid::regtype AS type,
+	   row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) - CASE WHEN c.relnamespace = 'commerce_archive'::regnamespace THEN o.number ELSE 0 END AS number
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+CROSS JOIN LATERAL (SELECT CASE c.relname WHEN 'orders' THEN 2 ELSE 1 END) AS o (number)
+WHERE a.attnum > 0 AND c.relkind IN ('r', 'p') AND c.relname IN ('orders', 'order_items', 'order_item_events', 'order_coupons', 'payments', 'shipments')
+  AND c.relnamespace IN ('commerce'::regnamespace, 'commerce_archive'::regnamespace);
+SELECT set_eq($$SELECT relation, name, type, number FROM columns WHERE schema = 'commerce_archive' AND number > 0$$,
+	$$SELECT relation, name, type, number FROM columns WHERE schema = 'commerce'$$, 'the archive''s tables have the shop''s columns, in their order');
+SELECT set_eq($$SELECT DISTINCT name FROM columns WHERE schema = 'commerce_archive' AND number <= 0$$, '{month,archived_at}'::text[], 'after their own');
 SELECT * FROM finish();

@@ -232,6 +232,7 @@ SELECT is((commerce.end_promotion(:p)).ends_at, :'ends_at', 'what is over stays 
 SELECT is(events('Promotion', :p), 'PromotionCreated PromotionChanged PromotionChanged PromotionEnded', 'each change has an event');
 SELECT ok(event_payload('Promotion', :p, 'PromotionEnded') @> jsonb_build_object('promotion_id', :p, 'product_id', :bowl, 'seller_id', :kiln, 'kind', 'FIXED', 'value', 300, 'actor', :boss, 'note', 'over'),
 	'which carries the promotion, who and why');
+SELECT ok(created_at < updated_at, 'when it was made is known, and when it was changed') FROM commerce.promotions WHERE id = :p;
 SELECT is((commerce.end_promotion(:later)).ends_at, (SELECT starts_at FROM commerce.promotions WHERE id = :later), 'one that has not begun will not begin');
 SELECT is(events('Promotion', :later), 'PromotionCreated PromotionEnded', 'with its event');
 SELECT commerce.end_promotion(:later) \g /dev/null

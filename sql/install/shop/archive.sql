@@ -4,42 +4,43 @@
 
 -- A table of the archive is one of the shop's with the month in which the order was made, by which it is partitioned.
 -- Partitions are made when they are needed and are no members of the extension, so that a DBA can drop or dump them; so
--- they have the indexes, and these tables have none: in a restore they would meet those of the dump.
+-- they have the indexes, and these tables have none: in a restore they would meet those of the dump. The month comes
+-- first: a column that an update adds to a table and to its archive is the last one of both.
 CREATE TABLE commerce_archive.orders (
-	LIKE commerce.orders,
 	month       date NOT NULL,
-	archived_at timestamptz NOT NULL
+	archived_at timestamptz NOT NULL,
+	LIKE commerce.orders
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.orders IS 'archived orders';
 COMMENT ON COLUMN commerce_archive.orders.month IS 'first day of the month in which the order was made';
 
 CREATE TABLE commerce_archive.order_items (
-	LIKE commerce.order_items,
-	month date NOT NULL
+	month date NOT NULL,
+	LIKE commerce.order_items
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.order_items IS 'items of archived orders';
 
 CREATE TABLE commerce_archive.order_item_events (
-	LIKE commerce.order_item_events,
-	month date NOT NULL
+	month date NOT NULL,
+	LIKE commerce.order_item_events
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.order_item_events IS 'history of items of archived orders';
 
 CREATE TABLE commerce_archive.order_coupons (
-	LIKE commerce.order_coupons,
-	month date NOT NULL
+	month date NOT NULL,
+	LIKE commerce.order_coupons
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.order_coupons IS 'what archived orders used of coupons';
 
 CREATE TABLE commerce_archive.payments (
-	LIKE commerce.payments,
-	month date NOT NULL
+	month date NOT NULL,
+	LIKE commerce.payments
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.payments IS 'payments and refunds of archived orders';
 
 CREATE TABLE commerce_archive.shipments (
-	LIKE commerce.shipments,
-	month date NOT NULL
+	month date NOT NULL,
+	LIKE commerce.shipments
 ) PARTITION BY LIST (month);
 COMMENT ON TABLE commerce_archive.shipments IS 'parcels of archived orders';
 
@@ -126,22 +127,22 @@ COMMENT ON FUNCTION commerce_private.end_piece(commerce_private.rounds) IS 'reme
 -- Both: the shop's rows, whose month is -infinity, and those of the archive. Who joins two of them joins by the month,
 -- too: then a row is looked for in one partition.
 CREATE VIEW commerce_private.all_orders AS
-	SELECT o.*, date '-infinity' AS month, NULL::timestamptz AS archived_at FROM commerce.orders o UNION ALL TABLE commerce_archive.orders;
+	SELECT date '-infinity' AS month, NULL::timestamptz AS archived_at, o.* FROM commerce.orders o UNION ALL TABLE commerce_archive.orders;
 COMMENT ON VIEW commerce_private.all_orders IS 'orders, archived or not';
 CREATE VIEW commerce_private.all_order_items AS
-	SELECT i.*, date '-infinity' AS month FROM commerce.order_items i UNION ALL TABLE commerce_archive.order_items;
+	SELECT date '-infinity' AS month, i.* FROM commerce.order_items i UNION ALL TABLE commerce_archive.order_items;
 COMMENT ON VIEW commerce_private.all_order_items IS 'items of orders, archived or not';
 CREATE VIEW commerce_private.all_order_item_events AS
-	SELECT e.*, date '-infinity' AS month FROM commerce.order_item_events e UNION ALL TABLE commerce_archive.order_item_events;
+	SELECT date '-infinity' AS month, e.* FROM commerce.order_item_events e UNION ALL TABLE commerce_archive.order_item_events;
 COMMENT ON VIEW commerce_private.all_order_item_events IS 'history of items, archived or not';
 CREATE VIEW commerce_private.all_order_coupons AS
-	SELECT c.*, date '-infinity' AS month FROM commerce.order_coupons c UNION ALL TABLE commerce_archive.order_coupons;
+	SELECT date '-infinity' AS month, c.* FROM commerce.order_coupons c UNION ALL TABLE commerce_archive.order_coupons;
 COMMENT ON VIEW commerce_private.all_order_coupons IS 'coupons of orders, archived or not';
 CREATE VIEW commerce_private.all_payments AS
-	SELECT p.*, date '-infinity' AS month FROM commerce.payments p UNION ALL TABLE commerce_archive.payments;
+	SELECT date '-infinity' AS month, p.* FROM commerce.payments p UNION ALL TABLE commerce_archive.payments;
 COMMENT ON VIEW commerce_private.all_payments IS 'payments and refunds, of archived orders too';
 CREATE VIEW commerce_private.all_shipments AS
-	SELECT s.*, date '-infinity' AS month FROM commerce.shipments s UNION ALL TABLE commerce_archive.shipments;
+	SELECT date '-infinity' AS month, s.* FROM commerce.shipments s UNION ALL TABLE commerce_archive.shipments;
 COMMENT ON VIEW commerce_private.all_shipments IS 'parcels, of archived orders too';
 
 CREATE VIEW commerce.all_order_list AS
@@ -280,21 +281,21 @@ BEGIN
 	FROM (SELECT DISTINCT a.month FROM commerce_private.archived a WHERE a.order_id = ANY (due)) m;
 
 	INSERT INTO commerce_archive.orders
-	SELECT o.*, a.month, a.archived_at FROM commerce.orders o JOIN commerce_private.archived a ON a.order_id = o.id WHERE o.id = ANY (due);
+	SELECT a.month, a.archived_at, o.* FROM commerce.orders o JOIN commerce_private.archived a ON a.order_id = o.id WHERE o.id = ANY (due);
 	WITH gone AS (DELETE FROM commerce.order_item_events e USING commerce.order_items i, commerce_private.archived a
-				  WHERE i.order_id = ANY (due) AND e.order_item_id = i.id AND a.order_id = i.order_id RETURNING e.*, a.month)
+				  WHERE i.order_id = ANY (due) AND e.order_item_id = i.id AND a.order_id = i.order_id RETURNING a.month, e.*)
 	INSERT INTO commerce_archive.order_item_events SELECT * FROM gone;
 	WITH gone AS (DELETE FROM commerce.order_items i USING commerce_private.archived a
-				  WHERE i.order_id = ANY (due) AND a.order_id = i.order_id RETURNING i.*, a.month)
+				  WHERE i.order_id = ANY (due) AND a.order_id = i.order_id RETURNING a.month, i.*)
 	INSERT INTO commerce_archive.order_items SELECT * FROM gone;
 	WITH gone AS (DELETE FROM commerce.shipments s USING commerce_private.archived a
-				  WHERE s.order_id = ANY (due) AND a.order_id = s.order_id RETURNING s.*, a.month)
+				  WHERE s.order_id = ANY (due) AND a.order_id = s.order_id RETURNING a.month, s.*)
 	INSERT INTO commerce_archive.shipments SELECT * FROM gone;
 	WITH gone AS (DELETE FROM commerce.order_coupons c USING commerce_private.archived a
-				  WHERE c.order_id = ANY (due) AND a.order_id = c.order_id RETURNING c.*, a.month)
+				  WHERE c.order_id = ANY (due) AND a.order_id = c.order_id RETURNING a.month, c.*)
 	INSERT INTO commerce_archive.order_coupons SELECT * FROM gone;
 	WITH gone AS (DELETE FROM commerce.payments p USING commerce_private.archived a
-				  WHERE p.order_id = ANY (due) AND a.order_id = p.order_id RETURNING p.*, a.month)
+				  WHERE p.order_id = ANY (due) AND a.order_id = p.order_id RETURNING a.month, p.*)
 	INSERT INTO commerce_archive.payments SELECT * FROM gone;
 	DELETE FROM commerce.orders o WHERE o.id = ANY (due);
 	RETURN pg_catalog.cardinality(due);
@@ -376,14 +377,19 @@ COMMENT ON FUNCTION commerce_private.fold_balance_entries(bigint, bigint, timest
 
 CREATE FUNCTION commerce_private.fold_stock_entries(product_id bigint, before timestamptz, max_rows int)
 RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	-- what comes after the first recent entry is recent, too, or is found when that one is old; of a restore all have 0
+	recent bigint := coalesce((SELECT greatest(e.xid, 1) FROM commerce.stock_entries e
+							   WHERE e.product_id = fold_stock_entries.product_id AND e.at >= fold_stock_entries.before
+							   ORDER BY e.xid LIMIT 1), 9223372036854775807);
 	-- the gate keeps others from moving them
 	old tid[] := ARRAY(SELECT e.ctid FROM commerce.stock_entries e
 					   JOIN commerce_private.stock s ON s.product_id = e.product_id
-					   WHERE e.product_id = fold_stock_entries.product_id AND e.xid < s.mark
+					   WHERE e.product_id = fold_stock_entries.product_id AND e.xid < s.mark AND e.xid < recent
 						 AND e.at < fold_stock_entries.before AND e.reason <> 'OPENING'
 						 AND (e.order_item_id IS NULL
 							  OR NOT EXISTS (SELECT FROM commerce.order_items i WHERE i.id = e.order_item_id))

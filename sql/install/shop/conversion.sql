@@ -25,14 +25,16 @@ COMMENT ON VIEW commerce.conversion_by_hour IS 'order sheets by the hour in whic
 
 CREATE TABLE commerce_private.conversion_windows (
 	starts_at timestamptz PRIMARY KEY,
-	ends_at   timestamptz NOT NULL CHECK (starts_at < ends_at),
+	ends_at   timestamptz NOT NULL,
 	sheets    bigint NOT NULL,
-	paid      bigint NOT NULL CHECK (paid BETWEEN 0 AND sheets),
+	paid      bigint NOT NULL,
 	usual     numeric(5, 2),
 	threshold numeric(5, 2) NOT NULL,
 	verdict   text NOT NULL CHECK (verdict IN ('GOOD', 'BAD', 'TOO_FEW')),
 	alerting  boolean NOT NULL,
-	event_key bigint NOT NULL
+	event_key bigint NOT NULL,
+	CONSTRAINT conversion_windows_ends_at_check CHECK (starts_at < ends_at),
+	CONSTRAINT conversion_windows_paid_check CHECK (paid BETWEEN 0 AND sheets)
 );
 COMMENT ON TABLE commerce_private.conversion_windows IS 'the windows that check_conversion() has judged in the last 30 days; the alert is on when the last one says so';
 COMMENT ON COLUMN commerce_private.conversion_windows.sheets IS 'matured order sheets made in the window';

@@ -23,8 +23,8 @@ CREATE TABLE commerce.coupon_issues (
 	event_key        bigint NOT NULL,
 	xid              bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
 	CONSTRAINT coupon_issues_user_coupon_key UNIQUE (user_id, coupon_id),
-	CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
-	CHECK ((status = 'USED') = (used_at IS NOT NULL)),
+	CONSTRAINT coupon_issues_used_order_id_check CHECK ((status = 'USED') = (used_order_id IS NOT NULL)),
+	CONSTRAINT coupon_issues_used_at_check CHECK ((status = 'USED') = (used_at IS NOT NULL)),
 	CONSTRAINT coupon_issues_times_check CHECK (commerce_private.is_time(expires_at))
 ) WITH (fillfactor = 90);
 CREATE INDEX coupon_issues_quota_idx ON commerce.coupon_issues (coupon_id, xid);

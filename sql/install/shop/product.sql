@@ -19,7 +19,7 @@ CREATE TABLE commerce.products (
 	tax_exempt    boolean NOT NULL DEFAULT false,
 	image_urls    text[] NOT NULL DEFAULT '{}',
 	metadata      jsonb,
-	CHECK (discount BETWEEN 0 AND price)
+	CONSTRAINT products_discount_check CHECK (discount BETWEEN 0 AND price)
 );
 CREATE UNIQUE INDEX products_sku_key ON commerce.products (coalesce(seller_id, 0), sku) WHERE sku IS NOT NULL;
 CREATE INDEX products_group_id_idx ON commerce.products (group_id) WHERE group_id IS NOT NULL;

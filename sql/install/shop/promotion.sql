@@ -4,11 +4,14 @@ CREATE TABLE commerce.promotions (
 	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	product_id bigint NOT NULL REFERENCES commerce.products,
 	kind       commerce.coupon_kind NOT NULL CHECK (kind IN ('FIXED', 'PERCENT')),
-	value      bigint NOT NULL CHECK (value > 0 AND (kind = 'FIXED' OR value <= 100)),
+	value      bigint NOT NULL,
 	starts_at  timestamptz NOT NULL,
 	ends_at    timestamptz NOT NULL,
 	event_key  bigint NOT NULL DEFAULT 0,
-	CHECK (starts_at <= ends_at),
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT promotions_value_check CHECK (value > 0 AND (kind = 'FIXED' OR value <= 100)),
+	CONSTRAINT promotions_end_check CHECK (starts_at <= ends_at),
 	CONSTRAINT promotions_times_check CHECK (commerce_private.is_time(starts_at) AND commerce_private.is_time(ends_at))
 );
 CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
@@ -40,7 +43,8 @@ BEGIN
 	PERFORM commerce_private.write_event('Promotion', p.id::text, event_type,
 		pg_catalog.jsonb_build_object('promotion_id', p.id, 'product_id', p.product_id,
 			'seller_id', commerce_private.product_seller(p.product_id), 'kind', p.kind, 'value', p.value,
-			'starts_at', p.starts_at, 'ends_at', p.ends_at, 'actor', actor, 'note', note),
+			'starts_at', p.starts_at, 'ends_at', p.ends_at, 'created_at', p.created_at, 'updated_at', p.updated_at,
+			'actor', actor, 'note', note),
 		p.event_key);
 END
 $$;
@@ -168,7 +172,7 @@ BEGIN
 	END IF;
 
 	UPDATE commerce.promotions c
-	SET value = p.value, starts_at = p.starts_at, ends_at = p.ends_at,
+	SET value = p.value, starts_at = p.starts_at, ends_at = p.ends_at, updated_at = pg_catalog.now(),
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
@@ -196,7 +200,7 @@ BEGIN
 		RETURN p;
 	END IF;
 	UPDATE commerce.promotions c
-	SET ends_at = greatest(c.starts_at, pg_catalog.statement_timestamp()),
+	SET ends_at = greatest(c.starts_at, pg_catalog.statement_timestamp()), updated_at = pg_catalog.now(),
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;

@@ -32,7 +32,8 @@ CREATE VIEW commerce.order_list AS
 	FROM commerce.orders o
 	JOIN LATERAL (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(t)
 					- '{order_id,own_shipping,lost,split_quantity,split_net,last_event,limited_user_id,user_limit}'::text[] ORDER BY t.seq) AS items
-				  FROM commerce.order_items t WHERE t.order_id = o.id) i ON true;
+				  -- in a view i.* is what there is when it is made: a column of somebody's own is not shown
+				  FROM (SELECT i.* FROM commerce.order_items i) t WHERE t.order_id = o.id) i ON true;
 COMMENT ON VIEW commerce.order_list IS 'orders with their items as a jsonb array';
 
 CREATE VIEW commerce.coupon_list AS
