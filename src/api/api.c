@@ -186,16 +186,38 @@ find_offset(PlanState *node, void *context)
 	return planstate_tree_walker(node, find_offset, context);
 }
 
+/* Looks for a condition on what a function returns. */
+static bool
+find_condition(PlanState *node, void *context)
+{
+	Oid			function = *(Oid *) context;
+
+	if (IsA(node, SubqueryScanState) && node->qual != NULL)
+	{
+		List	   *result = ((SubqueryScan *) node->plan)->subplan->targetlist;
+		Node	   *call = list_length(result) == 1 ? (Node *) ((TargetEntry *) linitial(result))->expr : NULL;
+
+		if (call != NULL && IsA(call, FuncExpr) && ((FuncExpr *) call)->funcid == function)
+			return true;
+	}
+	return planstate_tree_walker(node, find_condition, context);
+}
+
 /*
- * PostgREST puts a LIMIT around the call, with the request's offset, which no setting tells: all would be done, and
- * the answer thrown away.  (With a limit of 0 nothing is called.)
+ * PostgREST puts a LIMIT around the call, with the request's offset, and a WHERE, with its condition pgrst_scalar, of
+ * which no setting tells: all would be done, and the answer thrown away.  (With a limit of 0 nothing is called.)
  */
 static void
-refuse_offset(void)
+refuse_filters(Oid function)
 {
-	if (is_outermost_http() && ActivePortal != NULL && ActivePortal->queryDesc != NULL &&
-		find_offset(ActivePortal->queryDesc->planstate, NULL))
+	PlanState  *statement = ActivePortal != NULL && ActivePortal->queryDesc != NULL ? ActivePortal->queryDesc->planstate : NULL;
+
+	if (statement == NULL || !is_outermost_http())
+		return;
+	if (find_offset(statement, NULL))
 		raise_invalid("offset", "is for views");
+	if (find_condition(statement, &function))
+		raise_invalid("pgrst_scalar", "is for views");
 }
 
 static void
@@ -453,7 +475,7 @@ commerce_api_call(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		depth++;
-		refuse_offset();
+		refuse_filters(fcinfo->flinfo->fn_oid);
 		result = answer(fcinfo);
 		depth = outer;
 	}

@@ -1,7 +1,7 @@
 /*
  * api_answer.c
  *	  What a function has returned, as JSON: written from the row at hand, as to_json() would, but without columns
- *	  that only the extension uses.
+ *	  that only the extension uses, nor those that somebody has added to its tables.
  *
  * How each column of a row is written is found out once for each type of row.
  */
@@ -33,6 +33,27 @@ PG_FUNCTION_INFO_V1(commerce_api_internal);
 static const char *const internal_columns[] = {
 	"event_key", "xid", "last_entry", "limited_user_id", "user_limit", "idempotency_key", "own_shipping", "lost",
 	"split_quantity", "split_net", "last_event", "month"
+};
+
+/* Tables whose rows functions return, and how many columns are commerce's: those of somebody else come after them. */
+static const struct
+{
+	CatalogRelation table;
+	int			ncolumns;
+}			own_columns[] = {
+	{TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS},
+	{TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS},
+	{TABLE_COUPONS, COUPONS_COLUMNS},
+	{TABLE_ORDER_ITEMS, ORDER_ITEMS_COLUMNS},
+	{TABLE_ORDER_SHEET_ITEMS, ORDER_SHEET_ITEMS_COLUMNS},
+	{TABLE_ORDER_SHEETS, ORDER_SHEETS_COLUMNS},
+	{TABLE_ORDERS, ORDERS_COLUMNS},
+	{TABLE_PAYMENTS, PAYMENTS_COLUMNS},
+	{TABLE_PRODUCTS, PRODUCTS_COLUMNS},
+	{TABLE_PROMOTIONS, PROMOTIONS_COLUMNS},
+	{TABLE_SELLERS, SELLERS_COLUMNS},
+	{TABLE_SHIPMENTS, SHIPMENTS_COLUMNS},
+	{TABLE_USERS, USERS_COLUMNS}
 };
 
 typedef enum ColumnKind
@@ -138,13 +159,25 @@ describe_type(ColumnShape *column, Oid type, MemoryContext context)
 	}
 }
 
+int
+answer_own_columns(Oid type)
+{
+	Oid			relation = get_typ_typrelid(type);
+
+	for (int i = 0; OidIsValid(relation) && i < (int) lengthof(own_columns); i++)
+		if (relation == catalog_relation(own_columns[i].table))
+			return own_columns[i].ncolumns;
+	return 0;
+}
+
 static ColumnShape *
 describe_row(TupleDesc desc)
 {
+	int			nown = answer_own_columns(desc->tdtypeid);
 	MemoryContext previous = MemoryContextSwitchTo(shapes_context);
 	ColumnShape *columns = palloc0(Max(desc->natts, 1) * sizeof(ColumnShape));
 
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < (nown ? Min(nown, desc->natts) : desc->natts); i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 		StringInfoData prefix;

@@ -18,7 +18,10 @@ typedef struct ApiResult
 	Datum		value;
 } ApiResult;
 
-/* Appends a result: a row as an object with its columns but for those that only the extension uses. */
+/* How many columns of a type are commerce's own, if it is that of a table's rows that are answered; else 0. */
+extern int	answer_own_columns(Oid type);
+
+/* Appends a result: a row as an object with its own columns but for those that only the extension uses. */
 extern void answer_append(StringInfo json, const ApiResult *result, const char *name);
 
 /* The same of a row of orders or order_sheets, with its lines. */

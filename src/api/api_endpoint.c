@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "api/api_answer.h"
 #include "api/api_endpoint.h"
 #include "base/compat.h"
 #include "base/row_reader.h"
@@ -283,6 +284,19 @@ read_params(ApiEndpoint *endpoint, HeapTuple tuple)
 	MemoryContextSwitchTo(previous);
 }
 
+/* The columns of f, rows of a type; of a table those that are commerce's. */
+static void
+append_columns(StringInfo sql, Oid type)
+{
+	int			nown = answer_own_columns(type);
+
+	if (nown == 0)
+		appendStringInfoString(sql, "f.*");
+	for (int i = 1; i <= nown; i++)
+		appendStringInfo(sql, "%sf.%s", i == 1 ? "" : ", ",
+						 quote_identifier(get_attname(get_typ_typrelid(type), i, false)));
+}
+
 /* The statement that has a set as a jsonb array. */
 static void
 make_rows(ApiEndpoint *endpoint, const char *schema, const char *function)
@@ -291,14 +305,15 @@ make_rows(ApiEndpoint *endpoint, const char *schema, const char *function)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT coalesce(jsonb_agg(to_jsonb(r) - commerce_private.api_internal()), '[]') FROM %s(",
-					 quote_qualified_identifier(schema, function));
+	appendStringInfoString(&sql, "SELECT coalesce(jsonb_agg(to_jsonb(r) - commerce_private.api_internal()), '[]') FROM (SELECT ");
+	append_columns(&sql, endpoint->result_type);
+	appendStringInfo(&sql, " FROM %s(", quote_qualified_identifier(schema, function));
 	for (int i = 0; i < endpoint->nparams; i++)
 	{
 		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
 		endpoint->rows.argtypes[i] = endpoint->params[i].type;
 	}
-	appendStringInfoString(&sql, ") AS r");
+	appendStringInfoString(&sql, ") AS f) AS r");
 	endpoint->rows.nargs = endpoint->nparams;
 	endpoint->rows.sql = sql.data;
 	free_plan_with(endpoint->context, &endpoint->rows);

@@ -335,21 +335,22 @@ commerce_change_shipment_status(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(moved);
 }
 
-/* Judges the actor of update_shipment(), who is named by the id of a user: the parcel's seller, or an administrator. */
+/*
+ * Judges the actor of update_shipment(), who is named by the id of a user: the parcel's seller, active or not, as who
+ * dispatches, or an administrator.
+ */
 static Actor
 judge_who(int64 user_id, int64 seller_id)
 {
-	static SqlStatement judge = {
-		"SELECT commerce_private.require_who($1, nullif($2, 0))", 2, {INT8OID, INT8OID}
-	};
 	static SqlStatement is_seller = {
 		"SELECT FROM commerce.sellers s WHERE s.id OPERATOR(pg_catalog.=) $1 AND s.user_id OPERATOR(pg_catalog.=) $2",
 		2, {INT8OID, INT8OID}
 	};
+	static SqlStatement judge = {"SELECT commerce_private.require_who($1)", 1, {INT8OID}};
 
-	sql_do(&judge, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(seller_id)));
 	if (sql_exists(&is_seller, SQL_ARGS(Int64GetDatum(seller_id), Int64GetDatum(user_id))))
 		return (Actor) {ACTOR_KIND_SELLER, seller_id, NULL};
+	sql_do(&judge, SQL_ARGS(Int64GetDatum(user_id)));
 	return (Actor) {ACTOR_KIND_ADMIN, user_id, NULL};
 }
 

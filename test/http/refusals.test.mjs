@@ -130,6 +130,9 @@ test('a function is called as a whole, or not at all', async () => {
     refused(await http(`/rpc/charge_balance?${query}`, { who: buyer.who, method: 'POST', body: { amount: 100 }, url: direct }), 400, 'INVALID_REQUEST', { argument: 'offset', reason: 'is for views' });
   refused(await http('/rpc/get_balance?offset=1', { who: buyer.who, url: direct }), 400, 'INVALID_REQUEST', { argument: 'offset', reason: 'is for views' });
   refused(await http('/rpc/get_balance', { who: buyer.who, headers: { Range: '1-2' }, url: direct }), 400, 'INVALID_REQUEST', { argument: 'offset', reason: 'is for views' });
+  for (const condition of ['is.null', 'not.is.null'])
+    refused(await http(`/rpc/charge_balance?pgrst_scalar=${condition}`, { who: buyer.who, method: 'POST', body: { amount: 100 }, url: direct }), 400, 'INVALID_REQUEST', { argument: 'pgrst_scalar', reason: 'is for views' });
+  refused(await http('/rpc/get_balance?pgrst_scalar=is.null', { who: buyer.who, url: direct }), 400, 'INVALID_REQUEST', { argument: 'pgrst_scalar', reason: 'is for views' });
   // PostgreSQL calls nothing of which no row is wanted
   const nothing = await http('/rpc/charge_balance?limit=0', { who: buyer.who, method: 'POST', body: { amount: 100 }, url: direct });
   assert.deepEqual([nothing.status, nothing.text], [200, 'null']);

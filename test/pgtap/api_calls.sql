@@ -146,6 +146,9 @@ SELECT is(r.data, s.data, 'items are moved once') FROM (VALUES ('{"moved": 1}'::
 SELECT is(r.code, 'INVALID_STATE_TRANSITION', 'where it went is not changed any more') FROM tap.parcel p, tap.http('buyer 2', 'update_delivery', jsonb_build_object('order_id', p.order_id, 'delivery', '{"memo": "there"}'::jsonb)) r;
 SELECT is(r.data->>'status', s.status, s.status) FROM tap.parcel p, (VALUES ('buyer 2', 'RETURN_REQUESTED'), ('seller 3', 'RETURN_PROCESSING')) s (caller, status),
 	LATERAL tap.http(s.caller, 'change_item_status', jsonb_build_object('order_item_id', p.item_id, 'new_status', s.status)) r;
+SELECT is(tap.rows_for(w.caller, format('SELECT FROM commerce_api.order_item_events WHERE order_item_id = %s AND actor = ''BUYER'' AND actor_id IS NOT NULL', p.item_id)), w.rows, w.caller || ' is shown the buyer''s id')
+FROM tap.parcel p, (VALUES ('seller 3', '0'), ('buyer 2', '2'), ('admin 5', '2')) w (caller, rows);
+SELECT is(tap.rows_for('seller 3', format('SELECT FROM commerce_api.order_item_events WHERE order_item_id = %s AND actor = ''SELLER'' AND actor_id = 1', p.item_id)) <> '0', true, 'a seller is shown its own') FROM tap.parcel p;
 SELECT is(r.status, 404, 'another seller does not take it back') FROM tap.parcel p, tap.http('seller 4', 'complete_return', jsonb_build_object('order_item_id', p.item_id)) r;
 SELECT is(r.data->'items'->0->>'deduction', '500', 'its own does, and keeps something'), ok(NOT r.data ? 'refunded_amount', 'and is answered what is his')
 FROM tap.parcel p, tap.http('seller 3', 'complete_return', jsonb_build_object('order_item_id', p.item_id, 'deduction', 500)) r;
@@ -247,6 +250,7 @@ SELECT is(r.code, e.code, format('a seller who has left: %s', e.called))
 FROM tap.held h, LATERAL (VALUES ('create_product', '{"name": "x", "price": 1, "stock": 1}'::jsonb, 'FORBIDDEN'), ('update_seller', '{"category": "x"}', 'FORBIDDEN'),
 	('adjust_stock', '{"product_id": 1, "delta": 1}', 'FORBIDDEN'), ('issue_coupon', '{"coupon_id": 3, "user_id": 1}', 'FORBIDDEN'),
 	('dispatch_items', jsonb_build_object('order_item_ids', ARRAY[h.data#>'{items,0,id}']), 'SUCCESS'),
+	('update_shipment', '{"shipment_id": 1, "tracking_number": "right"}', 'SUCCESS'),
 	('sales_report', '{"from_date": "2000-01-01", "to_date": "2090-01-01"}', 'SUCCESS')) e (called, body, code)
 CROSS JOIN LATERAL tap.http('seller 3', e.called, e.body) r;
 SELECT is(tap.rows_for('seller 3', format('SELECT FROM commerce_api.seller_orders WHERE id = %s', h.data->'id')), '1', 'and reads what is to be sent') FROM tap.held h;

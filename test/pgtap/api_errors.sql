@@ -132,6 +132,20 @@ SELECT is_empty($$SELECT o.request, r.body FROM tap.own o JOIN commerce.error_co
 	WHERE o.code <> 'SUCCESS' AND r.body->>'message' <> e.message_ko OR r.body->>'hint' !~ '[가-힣]' OR r.code <> o.code$$, 'all of them in Korean');
 ALTER TABLE commerce.users ADD COLUMN region text;
 UPDATE commerce.users SET region = 'Seoul';
+ALTER TABLE commerce.orders ADD COLUMN risk int DEFAULT 5;
+ALTER TABLE commerce.order_items ADD COLUMN risk int DEFAULT 5;
+ALTER TABLE commerce.coupon_issues ADD COLUMN risk int DEFAULT 5;
+SELECT is(jsonb_path_exists(r.data, '$.**.risk'), false, 'no answer has it') || E'\n' || is(r.status, 201, 'of an order')
+FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 2, "quantity": 1}], "delivery": {"memo": "r"}}') r;
+SELECT is(r.data ? 'region', false, 'nor of a user') FROM tap.http('admin 5', 'find_user', '{"email": "kim@example.com"}') r;
+SELECT is(r.status, 201, 'a coupon') FROM tap.http('buyer 1', 'claim_coupon', '{"coupon_id": 1}') r;
+SELECT is(r.data#>>'{0,coupon_id}', '1', 'nor a list') || E'\n' || is(jsonb_path_exists(r.data, '$.**.risk'), false, 'of coupons') FROM tap.http('buyer 1', 'usable_coupons') r;
+SELECT is(tap.rows_for('seller 3', $$SELECT FROM commerce_api.seller_orders WHERE items @? '$.**.risk'$$), '0', 'nor a seller''s view') || E'\n' ||
+	   is(tap.rows_for('seller 3', $$SELECT FROM commerce_api.seller_orders$$) <> '0', true, 'of orders that are there');
+SELECT is_empty($$SELECT id FROM commerce.order_list WHERE items @? '$.**.risk'$$, 'nor the list of orders');
+ALTER TABLE commerce.orders DROP COLUMN risk;
+ALTER TABLE commerce.order_items DROP COLUMN risk;
+ALTER TABLE commerce.coupon_issues DROP COLUMN risk;
 ALTER TABLE commerce.users ALTER region SET NOT NULL;
 SELECT is(r.details::jsonb, '{"argument": "region", "reason": "is missing"}', 'a DBA''s column that must be there') FROM tap.http('admin 5', 'create_user', '{"name": "z"}') r;
 -- where rows are written without the executor

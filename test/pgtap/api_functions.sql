@@ -20,6 +20,8 @@ SELECT is_empty(
 		AND (NOT p.prosecdef OR p.provolatile <> 'v'
 			 OR NOT e.reads AND p.proargtypes <> 'jsonb'::regtype::oid::text::oidvector)$$,
 	'all are VOLATILE, so that none is left out of a HEAD, and what writes takes one jsonb');
+SELECT set_eq($$SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'commerce_api'::regnamespace AND 'default_transaction_isolation=read committed' = ANY (p.proconfig)$$,
+	'{erase_user,run_job}'::name[], 'PostgREST begins a transaction in READ COMMITTED for what needs it, whatever the role has');
 SELECT is_empty(
 	$$SELECT e.name FROM commerce_private.api_endpoints e JOIN pg_proc p ON p.oid = e.function::regproc
 	  WHERE e.reads AND p.provolatile = 'v'$$,

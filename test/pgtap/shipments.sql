@@ -84,6 +84,9 @@ SELECT is(event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,kind}', 'SEL
 SELECT is((event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,id}')::bigint, :kiln::bigint, 'which one');
 SELECT lives_ok(format('SELECT commerce.update_shipment(%s, carrier => ''Mail'', actor_id => %s)', :parcel, :boss), 'so can an administrator');
 SELECT is(event_payload('Order', :o, 'ShipmentChanged') #>> '{actor,kind}', 'ADMIN', 'as himself');
+SELECT commerce.set_user_status(:potter, 'SUSPENDED') \g /dev/null
+SELECT lives_ok(format('SELECT commerce.update_shipment(%s, carrier => ''Post'', actor_id => %s)', :parcel, :potter), 'and a seller who is suspended, as he dispatches');
+SELECT commerce.set_user_status(:potter, 'ACTIVE') \g /dev/null
 SELECT pg_temp.ordered(:kim, :small, 1) AS q \gset
 SELECT id AS direct FROM commerce.dispatch_items(ARRAY[pg_temp.item(:q, 1)], actor_id => :kiln) \gset
 SELECT is(commerce.change_shipment_status(:direct, 'DELIVERED', 'SELLER', :kiln), 1, 'delivered at once');

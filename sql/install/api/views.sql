@@ -60,7 +60,8 @@ CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
 		   -- as commerce_private.reductions has it
 		   p.price - least(p.price, greatest(p.discount, CASE m.kind WHEN 'FIXED' THEN m.value
 															ELSE p.price / 100 * m.value + p.price % 100 * m.value / 100 END)) AS price,
-		   m.starts_at::commerce_api.moment AS starts_at, m.ends_at::commerce_api.moment AS ends_at
+		   m.starts_at::commerce_api.moment AS starts_at, m.ends_at::commerce_api.moment AS ends_at,
+		   m.created_at::commerce_api.moment AS created_at, m.updated_at::commerce_api.moment AS updated_at
 	FROM commerce.promotions m
 	JOIN commerce.products p ON p.id = m.product_id;
 COMMENT ON VIEW commerce_api.promotions IS 'the promotions that run, of products of the catalogue; for a seller all of its own products, for an administrator all';
@@ -147,7 +148,8 @@ CREATE VIEW commerce_private.api_seller_orders WITH (security_barrier = true) AS
 	SELECT s.order_id AS id, o.created_at, o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, s.to_send, s.asked,
 		   (SELECT pg_catalog.jsonb_agg((pg_catalog.to_jsonb(i) - 'order_id' - commerce_private.api_internal())
 			|| pg_catalog.jsonb_build_object('delivered_at', commerce_api.moment_to_json(i.delivered_at)) ORDER BY i.seq)
-			FROM commerce.order_items i
+			-- in a view i.* is what there is when it is made: a column of somebody's own is not shown
+			FROM (SELECT i.* FROM commerce.order_items i) i
 			WHERE i.order_id = s.order_id AND i.seller_id = (SELECT commerce_private.current_seller_id())) AS items
 	-- found in the index alone, the newest first; with OFFSET 0 only those are looked up that are asked for
 	FROM (SELECT i.order_id, pg_catalog.bool_or(i.status IN ('PAID', 'PREPARING')) AS to_send,
@@ -171,9 +173,13 @@ CREATE VIEW commerce_api.seller_orders WITH (security_invoker = true) AS
 COMMENT ON VIEW commerce_api.seller_orders IS 'orders with lines of the seller: when, to whom, what there is to do, and the seller''s lines; nothing else of them';
 
 CREATE VIEW commerce_api.order_item_events WITH (security_invoker = true) AS
-	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at::commerce_api.moment AS at, e.actor, e.actor_id, e.note
+	SELECT e.order_item_id, e.ordinal, e.from_status, e.event, e.quantity, e.restocked, e.at::commerce_api.moment AS at, e.actor,
+		   -- who the buyer is, is not the seller's to know
+		   CASE WHEN e.actor <> 'BUYER' OR (SELECT commerce_private.current_seller_id()) IS NULL THEN e.actor_id END AS actor_id,
+		   e.note
 	FROM commerce.order_item_events e;
 COMMENT ON VIEW commerce_api.order_item_events IS 'the history of the order items that the caller can see';
+COMMENT ON COLUMN commerce_api.order_item_events.actor_id IS 'user id of the buyer or admin, seller id of the seller; a buyer''s is not shown to sellers';
 
 CREATE VIEW commerce_api.shipments WITH (security_invoker = true) AS
 	SELECT s.id, s.order_id, s.seller_id, s.carrier, s.tracking_number, s.at::commerce_api.moment AS at FROM commerce.shipments s;
