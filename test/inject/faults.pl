@@ -1,6 +1,7 @@
 # Every function of the contract, which is read from the catalog, runs out of memory, is cancelled and is
 # terminated at its allocations. After each time the session and its settings are as before, the same call then
-# does what it does, and the counters and the books are right.
+# does what it does, and the counters and the books are right. Where each point is tried it is called again, and the
+# counters are looked at, after ten.
 #
 #   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "all": at each that has a
 #                            call stack of its own; "new": at each of those places in
@@ -9,6 +10,7 @@
 #   INJECT_MODES (warm)      warm: the session has made the call before; cold: it is new; try: PL/pgSQL catches the
 #                            error; savepoint: it is rolled back to
 #   INJECT_FUNCTIONS (all)   only these
+#   INJECT_FIRST (1)         the call that a run that was stopped goes on with
 #
 # PostgreSQL itself crashes at some points when memory is short: a crash at one of @known is counted, and is none
 # of ours. On a server with assertions (make inject) many more mistakes are noticed.
@@ -17,7 +19,7 @@ use strict;
 use warnings;
 use DBI;
 use Encode ();
-use Inject qw(connect_to disarm prepare_database);
+use Inject qw(connect_to prepare_database);
 use JSON::PP ();
 use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
@@ -29,6 +31,8 @@ my $points = $ENV{INJECT_POINTS} || 1;
 my $seed = $ENV{INJECT_SEED} || 1;
 my @kinds = split ' ', $ENV{INJECT_KINDS} || 'oom cancel die';
 my @modes = split ' ', $ENV{INJECT_MODES} || 'warm';
+my $first = $ENV{INJECT_FIRST} || 1;
+my $each = $points =~ /^(all|new)$/ ? 10 : 1;
 my %only = map { $_ => 1 } split ' ', $ENV{INJECT_FUNCTIONS} // '';
 
 # Where PostgreSQL crashes when it has run out of memory somewhere: both functions are in the stacks.
@@ -466,17 +470,19 @@ sub sweep
 		$db = session();
 	}
 	my @chosen = choose_points($db, $name, $mode, $scenario->());
+	# what failed has done nothing, and the same statement can be made at the next point
+	my $statement;
 	for my $point (map { my $kind = $_; map { [ $kind, $_ ] } @chosen } @kinds)
 	{
 		my ($kind, $n) = @$point;
 		my $what = "$name, $kind, $mode, allocation $n";
-		my $statement = $scenario->();
 		if ($mode eq 'cold' || !$db->ping)
 		{
 			$db->disconnect if $db->ping;
 			$db = session();
 			run_statement($db, $mode, $scenario->()) if $mode ne 'cold';
 		}
+		$statement //= $scenario->();
 		if ($mode eq 'savepoint')
 		{
 			$db->begin_work;
@@ -484,7 +490,7 @@ sub sweep
 		}
 		eval { $db->do('SELECT inject.arm($1, $2)', undef, $kind, $n); 1 } or problem("$what: cannot be armed: " . $db->errstr), $db = session(), next;
 		my $end = run_statement($db, $mode, $statement);
-		$done++;
+		my $last = ++$done % $each == 0 || $done == @chosen * @kinds;
 		if ($end eq '57P01' || $end eq 'lost')
 		{
 			$kind eq 'die' && !has_crashed() ? $count{died}++ : $end eq 'lost' ? judge_crash($what) : problem("$what: terminated");
@@ -496,16 +502,16 @@ sub sweep
 				{
 					$db->do('ROLLBACK TO s');
 				}
-				my $fired = disarm($db);
+				my ($counted, $state) = $db->selectrow_array('SELECT inject.disarm(), inject.state()');
 				if ($usual{$end})
 				{
-					$count{ $fired ? "$kind, as usual" : 'not reached' }++;
+					$count{ $counted < 0 ? "$kind, as usual" : 'not reached' }++;
+					$statement = undef;
 				}
 				else
 				{
 					$end =~ $expected{$kind} || $end eq 'PGRST' && $name =~ /^api\./ ? $count{"$kind, failed"}++ : problem("$what: $end " . ($db->errstr // ''));
 				}
-				my ($state) = $db->selectrow_array('SELECT inject.state()');
 				problem("$what: settings $state") if $state ne $good;
 				1;
 			};
@@ -513,7 +519,7 @@ sub sweep
 			{
 				$db->ping && $mode eq 'try' && is_left_open() ? (($count{'left open by PL/pgSQL'}++), ($db = session())) : $db->ping ? problem("$what: afterwards $@") : $kind eq 'die' && !has_crashed() ? $count{died}++ : judge_crash("$what, afterwards");
 			}
-			if ($alive && !$usual{$end})
+			if ($alive && $statement && $last)
 			{
 				my $again = run_statement($db, $mode, $statement);
 				$again eq 'lost' ? judge_crash("$what, again") : is_half_loaded($db) ? $count{'half loaded PL/pgSQL'}++ : !$usual{$again} ? problem("$what: again, it is $again " . ($db->errstr // '')) : $count{'again, right'}++;
@@ -523,7 +529,9 @@ sub sweep
 		{
 			eval { $db->commit; 1 } or $db->ping ? problem("$what: commit: $@") : judge_crash("$what, commit");
 		}
-		check_counters($what);
+		check_counters($what) if $last;
+		# it may have been committed before the session was lost
+		$statement = undef if $last || !$db->ping;
 	}
 	$db->disconnect if $db->ping;
 	my $books = ask('SELECT i::text FROM commerce.check_invariants() i LIMIT 1');
@@ -539,7 +547,7 @@ my ($i, $injected) = (0, 0);
 @names = shuffle(@names), count_new(@names) if $points eq 'new';
 for my $name (@names)
 {
-	$i++;
+	next if ++$i < $first;
 	for my $mode (@modes)
 	{
 		$injected += sweep($name, $mode);
@@ -549,8 +557,8 @@ for my $name (@names)
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;
 diag $_ for @problems[ 0 .. ($#problems < 40 ? $#problems : 40) ];
-is(scalar @problems, 0, "$injected faults in " . @names . ' calls leave session, counters and books right');
-cmp_ok($injected, '>=', @names, 'every function of the contract');
+is(scalar @problems, 0, "$injected faults in " . (@names + 1 - $first) . ' calls leave session, counters and books right');
+cmp_ok($injected, '>=', @names + 1 - $first, 'every function of the contract');
 note "seed $seed: ", join ', ', map { "$_ $count{$_}" } sort keys %count;
 note 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes;
 $node->stop('immediate');
