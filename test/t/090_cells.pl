@@ -63,6 +63,9 @@ value($zero, q{
 	SELECT commerce.create_coupon('Hello', 'FIXED', 1000, 5, valid_days => 30);
 	SELECT commerce.charge_balance(1, 1000000);
 	SELECT status FROM commerce.place_order(1, '[{"product_id":1,"quantity":1}]')});
+# its counter is there before the other cells are
+my $too_many = q{SET commerce.cell_wait = 0; SELECT commerce.place_order(1, '[{"product_id":2,"quantity":101}]')};
+refused($zero, $too_many, 'SH001', '', 'who wants more than there is');
 my $books = q{
 	SELECT md5(string_agg(r, ';' ORDER BY r)) FROM (
 		SELECT (u, u.xmin, u.ctid)::text FROM commerce.users u UNION ALL SELECT (p, p.xmin, p.ctid)::text FROM commerce.products p
@@ -71,6 +74,7 @@ my $before = value($zero, $books);
 value($zero, 'SELECT commerce.publish_catalogue()');
 is(value($zero, $books), $before, 'a shop becomes cell 0, and no row is touched');
 is(value($zero, 'SELECT commerce.cell_number()'), 0, 'it is cell 0');
+refused($zero, $too_many, 'SH429', '', 'who wants more than it has waits for what other cells may have');
 is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'it admits another cell');
 is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'and again, without another slot');
 
