@@ -3,6 +3,7 @@
 
 use strict;
 use warnings;
+use DBD::Pg qw(:async);
 use EscrowClients qw(connect_to check_books wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -36,6 +37,9 @@ $_->safe_psql('postgres', 'CREATE EXTENSION commerce; CREATE ROLE shop_app LOGIN
 $zero->safe_psql('postgres', 'SELECT commerce.publish_catalogue()');
 $zero->safe_psql('postgres', 'SELECT commerce.admit_cell(1)');
 $one->safe_psql('postgres', "SELECT commerce.set_cell(1); SELECT commerce.join_cells('$where[0]')");
+
+my (undef, undef, $wrong) = $zero->psql('postgres', q{SELECT commerce.router_sql('[{"number": 0, "conninfo": ""}, {"number": 9000, "conninfo": ""}]')});
+like($wrong, qr/numbers from 0 to 8999/, 'a number that no cell has is refused');
 
 # The router, and who may use it
 my $list = join ', ', map { qq({"number": $_, "conninfo": "$where[$_]"}) } 0, 1;
@@ -297,5 +301,61 @@ ok(!eval { $router->do("SELECT commerce.get_balance($kim)") }, 'its own are refu
 $one->start;
 wait_until(sub { eval { $router->do("SELECT commerce.charge_balance($kim, 1000)") } }, 'the cell to be back');
 pass('and come back with it');
+
+# A machine that is gone is not waited for; the list has the last word
+like(value('SELECT router.conninfo(1)'), qr/^tcp_user_timeout=\d+ keepalives_idle=\d+ .*\Q$where[1]\E$/, 'TCP is to find out who is gone');
+
+# A cell that hangs, behind HAProxy as deploy/ha has it, which ends connections to what does not answer
+my @stopped;
+END { kill CONT => @stopped if @stopped }
+
+sub ends
+{
+	my ($sql) = @_;
+	$router->do($sql, { pg_async => PG_ASYNC });
+	wait_until(sub { $router->pg_ready }, 'an end of the call');
+	return eval { $router->pg_result };
+}
+
+SKIP:
+{
+	local $ENV{PATH} = "$ENV{PATH}:/usr/sbin";
+	skip 'there is no HAProxy', 4 if system('command -v haproxy >/dev/null') != 0;
+	my $front = PostgreSQL::Test::Utils::tempdir_short();
+	append_to_file("$front/haproxy.cfg", sprintf <<'END', $front, $one->port, $one->host, $one->port);
+defaults
+	mode tcp
+	timeout connect 3s
+	timeout check 1s
+	timeout client 1d
+	timeout server 1d
+listen cell
+	bind unix@%s/.s.PGSQL.%d mode 777
+	option pgsql-check user postgres
+	default-server inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions check
+	server one unix@%s/.s.PGSQL.%d
+END
+	my $haproxy = fork // die $!;
+	if ($haproxy == 0)
+	{
+		exec 'haproxy', '-db', '-q', '-f', "$front/haproxy.cfg";
+	}
+	my $behind = "host=$front port=" . $one->port . ' dbname=postgres';
+	$zero->safe_psql('router', "UPDATE router.cells SET conninfo = '$behind' WHERE number = 1");
+	my $charge = "SELECT commerce.charge_balance($kim, 1000)";
+	wait_until(sub { eval { $router->do($charge) } }, 'HAProxy');
+	chomp(my $postmaster = (split /\n/, slurp_file($one->data_dir . '/postmaster.pid'))[0]);
+	my @processes = ($postmaster, split ' ', `ps -o pid= --ppid $postmaster`);
+	kill STOP => @processes;
+	@stopped = reverse @processes;
+	ok(!defined ends($charge), 'a cell that hangs: the call comes to an end');
+	ok(!defined ends($charge), 'as does one that begins then');
+	is(value("SELECT balance FROM commerce.get_balance($han)"), 98500, 'the users of the other go on');
+	kill CONT => @stopped;
+	wait_until(sub { eval { $router->do($charge) } }, 'the cell to be back');
+	pass('and it comes back');
+	kill TERM => $haproxy;
+	waitpid $haproxy, 0;
+}
 
 done_testing();

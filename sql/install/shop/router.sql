@@ -135,8 +135,11 @@ CREATE FUNCTION plproxy.get_cluster_version(cluster_name text) RETURNS int LANGU
 AS 'SELECT v.number FROM router.version v';
 CREATE FUNCTION plproxy.get_cluster_config(cluster_name text, OUT key text, OUT val text) RETURNS SETOF record LANGUAGE sql STABLE
 AS $$ SELECT 'modular_mapping', '1' $$;
+-- A machine that is gone ends the calls that wait for it, after ten seconds or so; what the list says of that comes later, and counts.
+CREATE FUNCTION router.reach(conninfo text) RETURNS text LANGUAGE sql IMMUTABLE
+AS $$ SELECT 'tcp_user_timeout=10000 keepalives_idle=5 keepalives_interval=1 keepalives_count=5 ' || conninfo $$;
 CREATE FUNCTION plproxy.get_cluster_partitions(cluster_name text) RETURNS SETOF text LANGUAGE sql STABLE
-AS 'SELECT c.conninfo FROM router.cells c ORDER BY c.number';
+AS 'SELECT router.reach(c.conninfo) FROM router.cells c ORDER BY c.number';
 
 CREATE FUNCTION commerce.cell_of(id bigint) RETURNS int LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS 'SELECT (id / 1000000000000)::int';
@@ -148,7 +151,7 @@ $$;
 
 -- What is nowhere is cell 0's to refuse.
 CREATE FUNCTION router.conninfo(cell int) RETURNS text LANGUAGE sql STABLE
-AS 'SELECT c.conninfo FROM router.cells c WHERE c.number IN (0, cell) ORDER BY c.number DESC LIMIT 1';
+AS 'SELECT router.reach(c.conninfo) FROM router.cells c WHERE c.number IN (0, cell) ORDER BY c.number DESC LIMIT 1';
 CREATE FUNCTION router.conninfo_of(id bigint) RETURNS text LANGUAGE sql STABLE
 AS 'SELECT router.conninfo(commerce.cell_of(id))';
 CREATE FUNCTION router.conninfo_of(ids bigint[]) RETURNS text LANGUAGE sql STABLE
@@ -481,8 +484,8 @@ DECLARE
 		WHEN pg_catalog.jsonb_typeof(cells) IS DISTINCT FROM 'array' THEN 'must be an array of objects {"number": 0, "conninfo": "host=a dbname=shop"}'
 		WHEN EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(cells) AS c
 					 WHERE pg_catalog.jsonb_typeof(c -> 'number') IS DISTINCT FROM 'number' OR pg_catalog.jsonb_typeof(c -> 'conninfo') IS DISTINCT FROM 'string'
-						OR c ->> 'number' !~ '^\d{1,4}$')
-			THEN 'must be an array of objects {"number": 0, "conninfo": "host=a dbname=shop"}'
+						OR c ->> 'number' !~ '^([0-8]\d{3}|\d{1,3})$')
+			THEN 'must be an array of objects {"number": 0, "conninfo": "host=a dbname=shop"}, with numbers from 0 to 8999'
 		WHEN (SELECT count(*) FILTER (WHERE c -> 'number' = '0') <> 1 OR count(DISTINCT c -> 'number') <> count(*) FROM pg_catalog.jsonb_array_elements(cells) AS c)
 			THEN 'must have cell 0, and each cell once' END;
 BEGIN
