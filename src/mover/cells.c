@@ -173,3 +173,12 @@ cells_read(const char *path, CellList *cells)
 	fclose(file);
 	return good;
 }
+
+void
+cells_free(CellList *cells)
+{
+	for (int i = 0; i < cells->count; i++)
+		free(cells->items[i].conninfo);
+	free(cells->items);
+	*cells = (CellList) {0};
+}

@@ -28,4 +28,6 @@ extern const char *cells_add(CellList *cells, const char *line, bool *has_passwo
  */
 extern bool cells_read(const char *path, CellList *cells);
 
+extern void cells_free(CellList *cells);
+
 #endif

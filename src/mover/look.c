@@ -3,7 +3,8 @@
  *	  What the cells have: asked of all of them at a time, after which it is decided what is to move and what the cells
  *	  are to be told of each other.
  *
- * A cell says in one snapshot what it has and what it has sent that is not delivered.  The cells' snapshots differ: a
+ * A cell says in one snapshot what it has and what it has sent that is not delivered.  It has what overdue orders hold,
+ * too: they make way when it is sent.  The cells' snapshots differ: a
  * unit that another mover brings from one cell to another between them may be in neither.  So a cell is told that the
  * others have nothing only when two looks in a row have seen that, close to each other, each with an answer of every
  * cell, nothing on its way, and nothing moved by this mover meanwhile.  What both have missed was moved twice, by
@@ -90,7 +91,7 @@ look_begin(Mover *mover, Cell *cell, Millis now)
 	for (int kind = 0; kind < NKINDS; kind++)
 		parameters[kind] = (Parameter) {.value = round->ids[kind]};
 	cell_ask(cell, JOB_LOOK,
-			 "SELECT a.kind, a.resource_id, a.available, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
+			 "SELECT a.kind, a.resource_id, a.available + a.overdue, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
 			 "WHERE a.kind = 'STOCK' AND a.resource_id = ANY ($1::bigint[]) UNION ALL "
 			 "SELECT a.kind, a.resource_id, a.available, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
 			 "WHERE a.kind = 'QUOTA' AND a.resource_id = ANY ($2::bigint[]) UNION ALL "

@@ -94,5 +94,6 @@ main(int argc, char **argv)
 	else
 		status = run(mover);
 	mover_close(mover);
+	cells_free(&cells);
 	return status;
 }

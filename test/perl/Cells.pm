@@ -6,6 +6,7 @@ package Cells;
 #   $cells->node(1); $cells->value(1, 'SELECT ...'); $cells->list;
 #   $cells->product(10, 0, 5);          so many units in each cell; returns its id
 #   $cells->user(1);                    the id of a rich one there
+#   $cells->make_router; $cells->problems;   what check_cells() finds, where PL/Proxy is installed
 
 use strict;
 use warnings;
@@ -121,6 +122,25 @@ sub units
 				 - coalesce((SELECT sum(units) FROM commerce.transfers_in WHERE kind = '$kind' AND resource_id = $id), 0)});
 	}
 	return $units;
+}
+
+# The router, which is a database of cell 0; false where there is no PL/Proxy for this server.
+sub make_router
+{
+	my ($self) = @_;
+	chomp(my $share = `pg_config --sharedir`);
+	return 0 unless -e "$share/extension/plproxy.control";
+	my $list = join ', ', map { qq({"number": $_, "conninfo": ") . $self->connstr($_) . '"}' } 0 .. $self->count - 1;
+	my $sql = $self->value(0, "SELECT commerce.router_sql('[$list]')");
+	$self->value(0, 'CREATE DATABASE router');
+	$self->node(0)->safe_psql('router', $sql);
+	return 1;
+}
+
+sub problems
+{
+	my ($self) = @_;
+	return $self->node(0)->safe_psql('router', q{SELECT concat_ws(' ', cell, problem) FROM commerce.check_cells()});
 }
 
 sub open_transfers

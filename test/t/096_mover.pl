@@ -1,6 +1,7 @@
 # commerce-mover on three cells: everything is sold and nothing twice, wherever the units are and whatever is killed.
 #
-# MOVER_ROUNDS (1) says how many rounds of killing there are, MOVER_SEED (1) which.
+# MOVER_ROUNDS (1) says how many rounds of killing there are, each with movers that are killed and one with a cell; MOVER_SEED (1)
+# which.
 
 use strict;
 use warnings;
@@ -22,6 +23,7 @@ my $metrics = $cells->node(0)->basedir . '/metrics.prom';
 # for who asks once: the mover may be slow
 my $patient = q{SET commerce.cell_wait = '60s'};
 my $mover = Mover->new(cells => $cells, arguments => ["--metrics=$metrics"]);
+my $router = $cells->make_router;
 
 # Buys one unit after the other until told that the shop is sold out; whoever is busy, or lost the server, tries again.
 sub buyer
@@ -123,11 +125,27 @@ sub sell_out
 	return;
 }
 
+# The books of all cells, which may be read while units are under way
+sub check_global_books
+{
+	my ($what) = @_;
+	return unless $router;
+	my $found;
+	wait_until(sub { ($found = $cells->problems) eq '' });
+	is($found, '', "$what: the books of all cells are in order");
+	return;
+}
+
 # How often the mover has begun to lead, by its log
 sub times_leading { return scalar(() = $mover->log =~ /info: leading$/mg) }
 
 # Before anything else
 is($mover->run('--check'), 0, '--check finds all in order');
+SKIP:
+{
+	skip 'there is no valgrind', 1 if system('command -v valgrind >/dev/null') != 0;
+	command_ok([ qw(valgrind -q --leak-check=full --error-exitcode=9), $mover->command('--check') ], 'and leaves no memory behind');
+}
 {
 	my $wrong = Mover->new(cells => $cells);
 	my $text = slurp_file($wrong->{list});
@@ -154,6 +172,16 @@ ok(wait_until(sub { $mover->metric('commerce_mover_cell_up{cell="2"}') eq '1' })
 $product = $cells->product(0, 3, 0);
 is($cells->node(0)->psql('postgres', "$patient; SELECT commerce.place_order($users[0][0], '[{\"product_id\":$product,\"quantity\":3}]')"), 0,
 	'what other cells alone have is sold in cell 0');
+
+# Nor that what an unpaid order holds there, whose time is up, is not to be had. Nobody else ends it.
+$cells->value(1, 'ALTER DATABASE postgres SET commerce.maintenance = off');
+$product = $cells->product(0, 3, 0);
+$cells->value(1, qq{
+	SELECT commerce.place_order($users[1][0], '[{"product_id":$product,"quantity":3}]', payment_method => 'EXTERNAL');
+	UPDATE commerce.orders SET expires_at = now() WHERE status = 'PENDING_PAYMENT'});
+is($cells->node(0)->psql('postgres', "$patient; SELECT commerce.place_order($users[0][0], '[{\"product_id\":$product,\"quantity\":3}]')"), 0,
+	'what an overdue order holds in another cell makes way');
+$cells->value(1, 'ALTER DATABASE postgres RESET commerce.maintenance');
 
 sell_out('even allotments', undef, 40, 40, 40);
 sell_out('all units in one cell', undef, 0, 120, 0);
@@ -215,6 +243,8 @@ for my $round (1 .. $ENV{MOVER_ROUNDS} || 1)
 		sleep rand 1;
 		$cells->node($n)->start;
 	}, 50, 50, 50);
+	# reads all orders
+	check_global_books("round $round") if $round % 10 == 0;
 }
 
 # A cell that is down stops no other; its units are not called sold
@@ -234,4 +264,5 @@ for my $round (1 .. $ENV{MOVER_ROUNDS} || 1)
 is($mover->stop, 0, 'SIGTERM ends a mover');
 is($other->stop, 0, 'and the other');
 is($cells->value($_, 'SELECT string_agg(invariant, $$ $$) FROM commerce.check_invariants()'), '', "cell $_: the books are right") for 0 .. 2;
+check_global_books('at the end');
 done_testing();

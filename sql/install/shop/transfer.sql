@@ -57,11 +57,15 @@ COMMENT ON VIEW commerce.open_transfers IS
 	'transfers that are to be finished: receive_units() in the other cell, then confirm_transfer() here; anybody may, at any time and again';
 
 CREATE VIEW commerce.allotments AS
-	SELECT 'STOCK'::commerce.unit_kind AS kind, l.product_id AS resource_id, greatest(l.units, 0) AS available, c.taken
+	SELECT 'STOCK'::commerce.unit_kind AS kind, l.product_id AS resource_id, greatest(l.units, 0) AS available, c.taken,
+		   coalesce(o.units, 0) AS overdue
 	FROM commerce_private.stock_left l
 	LEFT JOIN commerce_private.escrow_counters() c ON c.journal = 'commerce.stock_entries'::regclass AND c.resource_id = l.product_id
+	LEFT JOIN (SELECT i.product_id, pg_catalog.sum(i.quantity)::bigint AS units
+			   FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
+			   WHERE o.status = 'PENDING_PAYMENT' AND o.expires_at <= pg_catalog.now() GROUP BY 1) o ON o.product_id = l.product_id
 	UNION ALL
-	SELECT 'QUOTA', l.coupon_id, greatest(l.units, 0), c.taken
+	SELECT 'QUOTA', l.coupon_id, greatest(l.units, 0), c.taken, 0
 	FROM commerce_private.quota_left l
 	LEFT JOIN commerce_private.escrow_counters() c ON c.journal = 'commerce.coupon_issues'::regclass AND c.resource_id = l.coupon_id;
 COMMENT ON VIEW commerce.allotments IS 'what this cell has of each product and coupon';
@@ -69,6 +73,7 @@ COMMENT ON COLUMN commerce.allotments.resource_id IS 'product id or coupon id';
 COMMENT ON COLUMN commerce.allotments.available IS 'units that are here; those that transactions have taken which have not ended are among them';
 COMMENT ON COLUMN commerce.allotments.taken IS
 	'units that orders and claims took here, since the product or coupon got its counter; NULL: it has none, as without preloading';
+COMMENT ON COLUMN commerce.allotments.overdue IS 'units that overdue unpaid orders hold: they make way to whoever wants some';
 
 CREATE FUNCTION commerce.send_units(transfer_id uuid, kind commerce.unit_kind, resource_id bigint, units bigint, to_cell int)
 RETURNS bigint
