@@ -195,6 +195,8 @@ sub buyer
 		};
 		next if $ok || is_expected($db);
 		$db = reconnected($db, $cell, $stop) // return;
+		# however often it is killed, there is something to be had
+		eval { $db->do(q{SELECT commerce.cancel_order(o.id, 'ADMIN') FROM commerce.orders o WHERE o.status = 'PAID' ORDER BY o.id LIMIT 20}) };
 	}
 	return;
 }
