@@ -26,9 +26,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregate.h"
 #include "client/log.h"
 
-#define BUCKETS			4096
 #define DOWN_AFTER		10		/* requests that fail in a row */
 #define MAX_DOWN_PAUSE	60000
 #define REPORT_INTERVAL	100		/* between reports while requests are under way */
@@ -36,28 +36,13 @@
 #define WINDOW			10		/* the queue is at most that many times fetch_size */
 #define KAFKA_REQUESTS	10000	/* under way at a time */
 
-typedef struct Aggregate
-{
-	char	   *type;
-	char	   *id;
-	struct Aggregate *next_in_bucket;
-	struct Aggregate *next_ready;
-	bool		ready;			/* in the list of those whose first event can be sent */
-	bool		busy;			/* a request with its events is under way */
-	bool		blocked;		/* the server has parked events of it */
-	Event	   *first;			/* by position */
-} Aggregate;
-
 struct Delivery
 {
 	const Subscription *subscription;
 	const Config *config;
 	Sink	   *sink;
 
-	Aggregate  *buckets[BUCKETS];
-	int			nblocked;
-	Aggregate  *ready_first;
-	Aggregate  *ready_last;
+	Aggregates	aggregates;
 
 	Event	   *queue_first;
 	Event	   *queue_last;
@@ -108,136 +93,6 @@ clear_events(EventList *list)
 }
 
 /*
- * Aggregates
- */
-
-static unsigned
-bucket_of(const char *type, const char *id)
-{
-	unsigned	hash = 2166136261u;
-
-	for (const char *c = type; *c; c++)
-		hash = (hash ^ (unsigned char) *c) * 16777619u;
-	for (const char *c = id; *c; c++)
-		hash = (hash ^ (unsigned char) *c) * 16777619u;
-	return hash % BUCKETS;
-}
-
-static Aggregate *
-find_aggregate(Delivery *delivery, const char *type, const char *id)
-{
-	unsigned	bucket = bucket_of(type, id);
-	Aggregate  *aggregate;
-
-	for (aggregate = delivery->buckets[bucket]; aggregate; aggregate = aggregate->next_in_bucket)
-	{
-		if (strcmp(aggregate->id, id) == 0 && strcmp(aggregate->type, type) == 0)
-			return aggregate;
-	}
-	aggregate = xcalloc(1, sizeof(Aggregate));
-	aggregate->type = xstrdup(type);
-	aggregate->id = xstrdup(id);
-	aggregate->next_in_bucket = delivery->buckets[bucket];
-	delivery->buckets[bucket] = aggregate;
-	return aggregate;
-}
-
-static void
-free_aggregate(Aggregate *aggregate)
-{
-	free(aggregate->type);
-	free(aggregate->id);
-	free(aggregate);
-}
-
-/* Takes an event out of its aggregate's list. */
-static void
-remove_from_aggregate(Event *event)
-{
-	Event	  **link = &event->aggregate->first;
-
-	while (*link != event)
-		link = &(*link)->next_of_aggregate;
-	*link = event->next_of_aggregate;
-	event->aggregate = NULL;
-}
-
-/* Frees it when nothing needs it any more. */
-static void
-drop_aggregate(Delivery *delivery, Aggregate *aggregate)
-{
-	Aggregate **link = &delivery->buckets[bucket_of(aggregate->type, aggregate->id)];
-
-	if (aggregate->first || aggregate->blocked || aggregate->ready || aggregate->busy)
-		return;
-	while (*link != aggregate)
-		link = &(*link)->next_in_bucket;
-	*link = aggregate->next_in_bucket;
-	free_aggregate(aggregate);
-}
-
-/* The event of the aggregate that can be sent now, or NULL. */
-static Event *
-sendable(const Aggregate *aggregate)
-{
-	Event	   *event = aggregate->first;
-
-	/* parked events stay in the list until the server knows that they are delivered */
-	while (event && event->state == EVENT_DELIVERED)
-		event = event->next_of_aggregate;
-	if (aggregate->busy || event == NULL || event->state != EVENT_WAITING)
-		return NULL;
-	return aggregate->blocked && !event->parked ? NULL : event;
-}
-
-static void
-make_ready(Delivery *delivery, Aggregate *aggregate)
-{
-	if (aggregate->ready || sendable(aggregate) == NULL)
-		return;
-	aggregate->ready = true;
-	aggregate->next_ready = NULL;
-	if (delivery->ready_last)
-		delivery->ready_last->next_ready = aggregate;
-	else
-		delivery->ready_first = aggregate;
-	delivery->ready_last = aggregate;
-}
-
-/* Takes an aggregate out of the ready list; the first, or the first with a new event if there is one. */
-static Aggregate *
-take_ready(Delivery *delivery, bool rather_new)
-{
-	Aggregate  *before = NULL;
-	Aggregate  *aggregate = delivery->ready_first;
-
-	if (rather_new)
-	{
-		for (Aggregate *last = NULL, *a = delivery->ready_first; a; last = a, a = a->next_ready)
-		{
-			const Event *event = sendable(a);
-
-			if (event && !event->parked)
-			{
-				before = last;
-				aggregate = a;
-				break;
-			}
-		}
-	}
-	if (aggregate == NULL)
-		return NULL;
-	if (before)
-		before->next_ready = aggregate->next_ready;
-	else
-		delivery->ready_first = aggregate->next_ready;
-	if (delivery->ready_last == aggregate)
-		delivery->ready_last = before;
-	aggregate->ready = false;
-	return aggregate;
-}
-
-/*
  * Events in
  */
 
@@ -259,37 +114,22 @@ void
 delivery_add(Delivery *delivery, Event *event, bool parked)
 {
 	Aggregate  *aggregate;
-	Event	  **link;
 
 	if (!parked && delivery->last_fetched && strcmp(event->position, delivery->last_fetched) <= 0)
 	{
 		event_free(event);
 		return;
 	}
-	aggregate = find_aggregate(delivery, event->aggregatetype, event->aggregateid);
-	for (link = &aggregate->first; *link; link = &(*link)->next_of_aggregate)
+	aggregate = aggregate_find(&delivery->aggregates, event->aggregatetype, event->aggregateid);
+	if (!aggregate_insert(aggregate, event))
 	{
-		int			order = strcmp((*link)->position, event->position);
-
-		if (order == 0)
-		{
-			event_free(event);
-			return;
-		}
-		if (order > 0)
-			break;
+		event_free(event);
+		return;
 	}
-	event->next_of_aggregate = *link;
-	*link = event;
-	event->aggregate = aggregate;
 	event->parked = parked;
 
 	if (parked)
-	{
-		if (!aggregate->blocked)
-			delivery->nblocked++;
-		aggregate->blocked = true;
-	}
+		aggregate_block(&delivery->aggregates, aggregate);
 	else
 	{
 		free(delivery->last_fetched);
@@ -303,40 +143,20 @@ delivery_add(Delivery *delivery, Event *event, bool parked)
 		delivery->queued++;
 		delivery->waiting++;
 	}
-	make_ready(delivery, aggregate);
+	aggregate_make_ready(&delivery->aggregates, aggregate);
 }
 
 void
 delivery_begin_blocked(Delivery *delivery)
 {
-	if (delivery->nblocked == 0)
-		return;
-	delivery->nblocked = 0;
-	for (int i = 0; i < BUCKETS; i++)
-	{
-		Aggregate  *next;
-
-		for (Aggregate *aggregate = delivery->buckets[i]; aggregate; aggregate = next)
-		{
-			next = aggregate->next_in_bucket;
-			if (!aggregate->blocked)
-				continue;
-			aggregate->blocked = false;
-			make_ready(delivery, aggregate);
-			drop_aggregate(delivery, aggregate);
-		}
-	}
+	aggregates_unblock(&delivery->aggregates);
 }
 
 void
 delivery_add_blocked(Delivery *delivery, const char *aggregatetype, const char *aggregateid)
 {
-	Aggregate  *aggregate = find_aggregate(delivery, aggregatetype, aggregateid);
-
 	/* it stays in the ready list, if it is there: delivery_send() looks again */
-	if (!aggregate->blocked)
-		delivery->nblocked++;
-	aggregate->blocked = true;
+	aggregate_block(&delivery->aggregates, aggregate_find(&delivery->aggregates, aggregatetype, aggregateid));
 }
 
 /*
@@ -353,7 +173,7 @@ by_position(const void *a, const void *b)
 static void
 add_to_request(Delivery *delivery, Request *request, Aggregate *aggregate, int room)
 {
-	for (Event *event = sendable(aggregate);
+	for (Event *event = aggregate_sendable(aggregate);
 		 event && request->nevents < room && event->state == EVENT_WAITING;
 		 event = event->next_of_aggregate)
 	{
@@ -379,21 +199,21 @@ make_request(Delivery *delivery, int room, bool rather_new)
 	Aggregate  *aggregate;
 
 	request->delivery = delivery;
-	while (request->nevents < room && (aggregate = take_ready(delivery, rather_new)) != NULL)
+	while (request->nevents < room && (aggregate = aggregate_take_ready(&delivery->aggregates, rather_new)) != NULL)
 	{
-		const Event *event = sendable(aggregate);
+		const Event *event = aggregate_sendable(aggregate);
 		int			before = request->nevents;
 
 		if (event == NULL)
 		{
-			drop_aggregate(delivery, aggregate);
+			aggregate_drop(&delivery->aggregates, aggregate);
 			continue;
 		}
 		add_to_request(delivery, request, aggregate, room);
 		if (request->nevents == before)
 		{
 			/* it goes alone, next time */
-			make_ready(delivery, aggregate);
+			aggregate_make_ready(&delivery->aggregates, aggregate);
 			break;
 		}
 		if (request->events[before]->attempts > 0)
@@ -544,7 +364,7 @@ deliver_event(Delivery *delivery, Event *event)
 	if (event->parked)
 		append_event(&delivery->finished, event);
 	else
-		remove_from_aggregate(event);
+		aggregate_remove(event);
 }
 
 void
@@ -571,8 +391,8 @@ delivery_answer(Request *request, const Outcome *outcome)
 		else
 			fail_event(delivery, event, outcome);
 		/* with its other events of this request still marked as sent, it does not become ready */
-		make_ready(delivery, aggregate);
-		drop_aggregate(delivery, aggregate);
+		aggregate_make_ready(&delivery->aggregates, aggregate);
+		aggregate_drop(&delivery->aggregates, aggregate);
 	}
 
 	if (accepted)
@@ -686,9 +506,9 @@ forget_events(Delivery *delivery, const EventList *list)
 		Event	   *event = list->events[i];
 		Aggregate  *aggregate = event->aggregate;
 
-		remove_from_aggregate(event);
-		make_ready(delivery, aggregate);
-		drop_aggregate(delivery, aggregate);
+		aggregate_remove(event);
+		aggregate_make_ready(&delivery->aggregates, aggregate);
+		aggregate_drop(&delivery->aggregates, aggregate);
 		if (event->queued)
 			event->state = EVENT_PARKED;
 		else
@@ -701,7 +521,7 @@ forget_events(Delivery *delivery, const EventList *list)
  * them with the failed one when that is due.
  */
 static void
-forget_followers(Delivery *delivery, const EventList *failed)
+forget_followers(const EventList *failed)
 {
 	for (int i = 0; i < failed->count; i++)
 	{
@@ -712,7 +532,7 @@ forget_followers(Delivery *delivery, const EventList *failed)
 			next = event->next_of_aggregate;
 			if (event->parked && event->state == EVENT_WAITING)
 			{
-				remove_from_aggregate(event);
+				aggregate_remove(event);
 				event_free(event);
 			}
 		}
@@ -722,7 +542,7 @@ forget_followers(Delivery *delivery, const EventList *failed)
 void
 delivery_saved(Delivery *delivery, Millis now)
 {
-	forget_followers(delivery, &delivery->report.failed);
+	forget_followers(&delivery->report.failed);
 	forget_events(delivery, &delivery->report.failed);
 	forget_events(delivery, &delivery->report.parked);
 	forget_events(delivery, &delivery->report.finished);
@@ -741,7 +561,7 @@ delivery_wanted(const Delivery *delivery, Millis now)
 	int			fetch_size = delivery->config->fetch_size;
 
 	if (delivery->reporting || now < delivery->paused_until ||
-		delivery->nblocked >= delivery->config->max_blocked ||
+		delivery->aggregates.nblocked >= delivery->config->max_blocked ||
 		delivery->waiting >= (fetch_size + 1) / 2 || delivery->queued >= WINDOW * fetch_size)
 		return 0;
 	/* fetch_events() begins at the cursor, so that it returns what is in the queue again */
@@ -757,14 +577,14 @@ delivery_in_flight(const Delivery *delivery)
 bool
 delivery_empty(const Delivery *delivery)
 {
-	return delivery->queue_first == NULL && delivery->ready_first == NULL && delivery->nrequests == 0 &&
+	return delivery->queue_first == NULL && delivery->aggregates.ready_first == NULL && delivery->nrequests == 0 &&
 		!delivery->reporting;
 }
 
 bool
 delivery_blocked(const Delivery *delivery)
 {
-	return delivery->nblocked > 0;
+	return delivery->aggregates.nblocked > 0;
 }
 
 bool
@@ -800,28 +620,6 @@ free_queue(Delivery *delivery)
 	}
 }
 
-static void
-free_aggregates(Delivery *delivery)
-{
-	for (int i = 0; i < BUCKETS; i++)
-	{
-		Aggregate  *next;
-
-		for (Aggregate *aggregate = delivery->buckets[i]; aggregate; aggregate = next)
-		{
-			Event	   *next_event;
-
-			next = aggregate->next_in_bucket;
-			for (Event *event = aggregate->first; event; event = next_event)
-			{
-				next_event = event->next_of_aggregate;
-				event_free(event);
-			}
-			free_aggregate(aggregate);
-		}
-	}
-}
-
 void
 delivery_reset(Delivery *delivery)
 {
@@ -843,11 +641,7 @@ delivery_reset(Delivery *delivery)
 	delivery->gone_told = false;
 
 	free_queue(delivery);
-	free_aggregates(delivery);
-	memset(delivery->buckets, 0, sizeof(delivery->buckets));
-	delivery->nblocked = 0;
-	delivery->ready_first = NULL;
-	delivery->ready_last = NULL;
+	aggregates_forget(&delivery->aggregates);
 	delivery->queue_first = NULL;
 	delivery->queue_last = NULL;
 	delivery->queued = 0;
