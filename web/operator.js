@@ -204,7 +204,7 @@ function showStatus(s) {
 	table('popular', s.popular_products, [
 		['product', r => r.name, 'long'], ['price', r => money(r.price_now), 'number'], ['units', r => number(r.units_sold), 'number']]);
 	say('orders-title', t.ordersSince(at(s.orders.since)));
-	list('orders', [[t.placed, number(s.orders.placed)], [t.paid, number(s.orders.paid)], [t.won, money(s.orders.won)], [t.refunded, money(s.orders.refunded)],
+	list('orders', [[t.placed, number(s.orders.placed)], [t.paid, number(s.orders.paid)], [t.revenue, money(s.orders.revenue)], [t.refunded, money(s.orders.refunded)],
 		[t.sheets, number(s.sheets.last_hour)], [t.conversion, s.sheets.last_hour ? `${Math.round(100 * s.sheets.ordered / s.sheets.last_hour)} %` : '–']]);
 	showCharts(s);
 	table('subscriptions', s.subscriptions, [

@@ -9,7 +9,7 @@
  * No include guard: a user defines both, includes this file, and undefines them.
  */
 /* UNAUTHENTICATED */
-ERROR_REASON(NO_TOKEN, "The request has no token of a user.", "요청에 사용자 토큰이 없습니다.")
+ERROR_REASON(NO_TOKEN, "The request has no token, or its token lacks a role, an audience or a subject.", "요청에 토큰이 없거나, 토큰에 역할(role), 대상(aud) 또는 사용자(sub)가 없습니다.")
 ERROR_REASON(NO_SUCH_USER, "The token's user does not exist.", "토큰의 사용자가 존재하지 않습니다.")
 /* FORBIDDEN */
 ERROR_REASON(NOT_FOR_ROLE, "This is not for the token's role.", "토큰의 역할로는 사용할 수 없습니다.")

@@ -248,7 +248,7 @@ balance_charge(int64 user_id, int64 amount, int64 payment_id, text *reference, B
 /*
  * charge_balance(user_id bigint, amount bigint, idempotency_key text)
  *
- * Adds amount (won, within commerce.charge_max and a multiple of commerce.charge_unit) to the balance of an active
+ * Adds amount (within commerce.charge_max and a multiple of commerce.charge_unit) to the balance of an active
  * user and returns (user_id, balance after).
  */
 Datum

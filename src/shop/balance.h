@@ -21,13 +21,13 @@ typedef struct BalanceChange
 } BalanceChange;
 
 /*
- * Takes amount (>= 0, won) off an active user's balance and locks the row; answers false, with nothing
+ * Takes amount (>= 0) off an active user's balance and locks the row; answers false, with nothing
  * changed, when the balance is smaller: change->balance is then the one there is.  The caller writes the
  * entry with balance_record().
  */
 extern bool balance_take(int64 user_id, int64 amount, BalanceChange *change);
 
-/* Adds amount (>= 0, won) to a user's balance, whatever the user's status; for balance_record() too. */
+/* Adds amount (>= 0) to a user's balance, whatever the user's status; for balance_record() too. */
 extern BalanceChange balance_add(int64 user_id, int64 amount);
 
 /*

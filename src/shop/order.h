@@ -21,7 +21,7 @@ typedef struct Recipient
 	char	   *memo;
 } Recipient;
 
-/* An order that is being made, or that order_lock() has read.  Money in won. */
+/* An order that is being made, or that order_lock() has read. */
 typedef struct Order
 {
 	int64		id;

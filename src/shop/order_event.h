@@ -39,7 +39,7 @@ extern void order_write_payment_event(const Order *order, const char *type, cons
 /*
  * Writes that n items of an order have changed, each from a former status, with those that they were split off from,
  * which have fewer units now; where money comes back, with their share
- * (won) and the amount that is refunded, which is smaller when less was left.
+ * and the amount that is refunded, which is smaller when less was left.
  */
 extern void order_write_changed(const Order *order, OrderItem *const *items, int n, const OrderItemStatus *former,
 								const Actor *actor, int64 share, int64 amount);

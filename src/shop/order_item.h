@@ -30,7 +30,7 @@ typedef struct OrderItem
 	TimestampTz delivered_at;	/* 0: never */
 	int64		replacement_product_id; /* got in exchange; 0: nothing */
 	int64		shipment_id;	/* the parcel it went with; 0: none */
-	int64		deduction;		/* won that were kept back at its return */
+	int64		deduction;		/* what was kept back at its return */
 	bool		lost;			/* RETURNED from the way */
 	int64		split_quantity; /* units split off it, and what these came to */
 	int64		split_net;

@@ -11,7 +11,7 @@
 #include "base/json_writer.h"
 #include "base/schema.h"
 
-/* A row of commerce.payments; amount is in won. */
+/* A row of commerce.payments */
 typedef struct Payment
 {
 	int64		id;				/* 0: the next one is taken and set */

@@ -11,7 +11,7 @@
  * 5. at most one free-shipping coupon (a seller's: that seller's fees).
  *
  * The order coupon is spread over the eligible lines by largest remainder (Hamilton's method of
- * apportionment): each line gets the floor of its proportional share, and the won that are left go one
+ * apportionment): each line gets the floor of its proportional share, and the units that are left go one
  * each to the lines with the largest remainders, ties to the lower line.  Every sum is checked for
  * overflow.
  */
@@ -58,7 +58,7 @@ pricing_share_of(int64 total, int64 part, int64 whole)
 	return (int64) ((int128) total * part / whole);
 }
 
-/* What a coupon takes off base (won). */
+/* What a coupon takes off base. */
 static int64
 coupon_amount(const Coupon *coupon, int64 base)
 {

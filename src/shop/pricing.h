@@ -7,7 +7,7 @@
 
 #include "base/schema.h"
 
-/* A product as an order needs it.  Money in won; id 0 means none. */
+/* A product as an order needs it.  Amounts are in the smallest unit of the currency; id 0 means none. */
 typedef struct Product
 {
 	int64		id;
@@ -33,7 +33,7 @@ typedef struct Coupon
 	int64		issue_id;
 	CouponKind	kind;
 	CouponScope scope;
-	int64		value;			/* won, or percent */
+	int64		value;			/* an amount, or percent */
 	int64		max_discount;	/* 0: no cap */
 	int64		round_unit;
 	int64		min_order_amount;
@@ -44,7 +44,7 @@ typedef struct Coupon
 	int64		discount;		/* out: what it takes off in all */
 } Coupon;
 
-/* A line of an order, of a sheet or of a quote, and what it costs.  Money in won; id 0 means none. */
+/* A line of an order, of a sheet or of a quote, and what it costs; id 0 means none. */
 typedef struct Line
 {
 	int			number;			/* of the ordered line, from 1, whose rows share it */

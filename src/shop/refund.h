@@ -17,7 +17,7 @@ extern int64 refund_left(const Order *order);
 extern int64 refund_tax_free(OrderItem *const *items, int n);
 
 /*
- * Pays an amount (won, above 0, at most refund_left()) back, or asks for it to be paid back, with the events; the
+ * Pays an amount (above 0, at most refund_left()) back, or asks for it to be paid back, with the events; the
  * order is saved already, with the amount in its refunded_amount.  tax_free_amount: what of it is for tax-exempt
  * items, as far as what is left of the payments has it; who: as in order_write_payment_event().
  */

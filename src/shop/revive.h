@@ -9,7 +9,7 @@
 
 /*
  * Takes for a locked order that is CANCELLED and was not paid what a new order takes: its user, products and their
- * sellers are judged, its limits per user; coupons and stock are taken, and what the balance is to pay (won), with a
+ * sellers are judged, its limits per user; coupons and stock are taken, and what the balance is to pay, with a
  * payment.  False: something cannot be had, and nothing is taken.
  */
 extern bool revive_try(Order *order, int64 balance_part);

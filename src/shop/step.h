@@ -13,7 +13,7 @@ typedef struct Step
 	OrderItemStatus status;		/* that is entered */
 	const Actor *actor;
 	bool		restock;		/* of RETURNED: what came back goes into stock */
-	int64		deduction;		/* of RETURNED, of a single item: won that are kept back */
+	int64		deduction;		/* of RETURNED, of a single item: what is kept back */
 	int64		shipment_id;	/* of DISPATCHED: the parcel; 0: none */
 } Step;
 

@@ -15,7 +15,7 @@ typedef struct Terms
 	Recipient	delivery;		/* what the call gives; NULL: the user's own */
 	Jsonb	   *metadata;		/* NULL: none */
 	Interval   *pay_within;		/* NULL: as long as the channel has */
-	int64		balance_part;	/* of an EXTERNAL order: won that the balance pays */
+	int64		balance_part;	/* of an EXTERNAL order: what the balance pays */
 	text	   *channel;		/* how the provider is to be paid; NULL: not said */
 } Terms;
 

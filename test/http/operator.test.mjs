@@ -33,7 +33,7 @@ function well(s) {
   for (const w of s.waiting) Object.assign(w, { count: 0, oldest: null });
   s.jobs.forEach((j) => Object.assign(j, { state: 'OK', last_finished_at: minutes(0, 20), last_rows: 3, backlog: 0, failures: 0, last_error: null, last_error_at: null }));
   Object.assign(s, { subscriptions: [], popular_products: [], running_out: [], sheets: { last_hour: 0, ordered: 0 } });
-  Object.assign(s.orders, { since: minutes(59), placed: 0, paid: 0, won: 0, refunded: 0, per_minute: Array(60).fill(0) });
+  Object.assign(s.orders, { since: minutes(59), placed: 0, paid: 0, revenue: 0, refunded: 0, per_minute: Array(60).fill(0) });
   s.units_per_day.forEach((d) => { d.units = 0; });
 }
 
@@ -49,7 +49,7 @@ function busy(s) {
   const counts = { RETURNS: [14, 2900], EXCHANGES: [2, 400], CANCELLATIONS: [5, 90], UNPAID_ORDERS: [231, 9], REFUNDS: [8, 35] };
   for (const w of s.waiting) if (counts[w.kind]) Object.assign(w, { count: counts[w.kind][0], oldest: minutes(counts[w.kind][1]) });
   s.orders.per_minute = Array.from({ length: 60 }, (_, i) => Math.round(40 + 25 * Math.sin(i / 7) + (i > 44 ? 95 : 0) + (i * 37) % 11));
-  Object.assign(s.orders, { placed: 4312, paid: 4081, won: 187450300, refunded: 2310000 });
+  Object.assign(s.orders, { placed: 4312, paid: 4081, revenue: 187450300, refunded: 2310000 });
   s.sheets = { last_hour: 5120, ordered: 3980 };
   s.units_per_day.forEach((d, i) => { d.units = 3000 + (i * 977) % 2100; });
   s.subscriptions = [subscription({ name: 'warehouse' }), subscription({ name: 'lake', destination: 'orders.v1', lag_events: 812 }), subscription({ name: 'newsletter', state: 'PULLED', destination: null, last_success_at: null })];
@@ -224,7 +224,7 @@ test('what is overdue is said with its date, and red', { skip }, async (t) => {
   assert.match(await page.title(), /^✗ 5 to be looked at now, 2 to know about/);
 });
 
-test('figures are the shop\'s, money that was given back is not won, charts have axes', { skip }, async (t) => {
+test('figures are the shop\'s, money that was given back is no revenue, charts have axes', { skip }, async (t) => {
   const page = await open(t);
   const buyer = await newBuyer();
   const product = await newProduct({ name: 'Kettle', price: 30000 });
@@ -233,10 +233,10 @@ test('figures are the shop\'s, money that was given back is not won, charts have
   await call(buyer.who, 'place_order', { items: [{ product_id: product, quantity: 1 }] });
   assert.equal((await call(buyer.who, 'cancel_order', { order_id: first.data.id })).status, 200);
   const { data } = await http('/rpc/shop_status', { who: admin });
-  assert.deepEqual([data.orders.placed - before.placed, data.orders.won - before.won, data.orders.refunded - before.refunded], [2, 30000, 60000]);
+  assert.deepEqual([data.orders.placed - before.placed, data.orders.revenue - before.revenue, data.orders.refunded - before.refunded], [2, 30000, 60000]);
   await enter(page);
   await page.locator('main').waitFor();
-  assert.match(await text(page, '#orders'), new RegExp(`₩${(before.won + 30000).toLocaleString('en')}`));
+  assert.match(await text(page, '#orders'), new RegExp(`₩${(before.revenue + 30000).toLocaleString('en')}`));
   for (const chart of ['#per-minute', '#per-day']) {
     assert.equal(await page.locator(`${chart} svg line.axis`).count() >= 5, true, `${chart} has axes`);
     assert.ok((await page.locator(`${chart} svg > text`).allTextContents()).length >= 7, `${chart}: they are labelled`);

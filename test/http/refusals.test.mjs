@@ -86,7 +86,7 @@ test('sentences are in the language of the request', async () => {
     assert.deepEqual([told, sentence, JSON.parse(details).reason], [message, hint, 'NAMED_TWICE'], String(accept));
   }
   const stranger = await call(undefined, 'place_order', { items: [line(cup)] }, { 'Accept-Language': 'ko' });
-  assert.deepEqual([stranger.status, stranger.json.message, stranger.json.hint], [401, '인증이 필요합니다.', '요청에 사용자 토큰이 없습니다.']);
+  assert.deepEqual([stranger.status, stranger.json.message, stranger.json.hint], [401, '인증이 필요합니다.', '요청에 토큰이 없거나, 토큰에 역할(role), 대상(aud) 또는 사용자(sub)가 없습니다.']);
 });
 
 test('what PostgreSQL would say of a malformed value', async () => {

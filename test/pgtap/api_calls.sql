@@ -73,7 +73,7 @@ FROM tap.http('buyer 1', 'place_order', '{"items": [{"product_id": 3, "quantity"
 SELECT is(r.status, 400, 'an empty key') FROM tap.http('buyer 1', 'charge_balance', '{"amount": 1000}', '{"idempotency-key": ""}') r;
 
 -- the table's errors and their headers
-SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', 'The request has no token of a user.', 'and why'),
+SELECT is(r.status, 401, 'no token'), is(r.headers->>'WWW-Authenticate', 'Bearer', 'says what is wanted'), is(r.body->>'hint', 'The request has no token, or its token lacks a role, an audience or a subject.', 'and why'),
 	   ok(r.body ?& '{code,message,details,hint}'::text[], 'all four members are there'),
 	   ok(r.headers->>'Access-Control-Expose-Headers' LIKE '%WWW-Authenticate%', 'and the headers can be read')
 FROM tap.http('anon', 'get_balance') r;

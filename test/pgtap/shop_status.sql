@@ -73,14 +73,14 @@ INSERT INTO commerce_private.parked_payment_results (message, origin, died_at) V
 SELECT is(tap.waits('DEAD_PAYMENT_RESULTS'), '1 since @ 1 hour', 'a payment result that nobody understands'), is(tap.problems(), '!DEAD_PAYMENT_RESULTS 1', 'is a problem');
 DELETE FROM commerce_private.parked_payment_results;
 
--- Orders: won is what was not given back
-SELECT is(tap.status('$.orders.placed') || tap.status('$.orders.won') || tap.status('$.orders.refunded'), '[0, 0, 0]', 'nothing was sold');
+-- Orders: revenue is what was not given back
+SELECT is(tap.status('$.orders.placed') || tap.status('$.orders.revenue') || tap.status('$.orders.refunded'), '[0, 0, 0]', 'nothing was sold');
 SELECT commerce.place_order(1, '[{"product_id": 2, "quantity": 3}]'), commerce.place_order(2, '[{"product_id": 2, "quantity": 1}]'),
 	   commerce.place_order(2, '[{"product_id": 2, "quantity": 1}]', payment_method => 'EXTERNAL'), commerce.place_order(2, '[{"product_id": 2, "quantity": 1}]', payment_method => 'EXTERNAL') \g /dev/null
 SELECT commerce.cancel_order(1, 'BUYER', 1), commerce.refund_order(2, 500, NULL, 'sorry') \g /dev/null
 SELECT commerce.import_order('{"user_id": 1, "items": [{"product_id": 1, "quantity": 2, "unit_price": 9000}], "payment_amount": 18000, "paid_at": "2019-05-05T12:00:00+09:00"}') \g /dev/null
 UPDATE commerce.orders SET created_at = now() WHERE imported;
-SELECT is(tap.status('$.orders.placed') || tap.status('$.orders.paid') || tap.status('$.orders.won') || tap.status('$.orders.refunded'), '[4, 2, 7500, 24500]',
+SELECT is(tap.status('$.orders.placed') || tap.status('$.orders.paid') || tap.status('$.orders.revenue') || tap.status('$.orders.refunded'), '[4, 2, 7500, 24500]',
 	'orders of the last hour, what they brought, and what was given back');
 UPDATE commerce.orders o SET created_at = date_trunc('minute', now()) - a.ago
 FROM (VALUES (1, interval '59 minutes'), (2, interval '59 minutes 1 second'), (3, interval '1 minute'), (4, interval '-1 second')) a (id, ago) WHERE o.id = a.id;

@@ -216,8 +216,8 @@ AS $$
 				'subject', n.string || n.nullable, 'count', n.number || '{"type": ["integer", "null"]}', 'since', n.moment || n.nullable, 'detail', n.string || n.nullable))),
 		'waiting', '{"description": "what waits for somebody, counted up to 10000, and since when the oldest"}'
 			|| commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('kind', n.string, 'count', n.number, 'oldest', n.moment || n.nullable))),
-		'orders', '{"description": "since the moment said: for 60 minutes by the clock, but at most of the last 200000 orders. won: less what was refunded"}'
-			|| commerce_private.api_object(pg_catalog.jsonb_build_object('since', n.moment, 'placed', n.number, 'paid', n.number, 'won', n.number, 'refunded', n.number,
+		'orders', '{"description": "since the moment said: for 60 minutes by the clock, but at most of the last 200000 orders. revenue: less what was refunded"}'
+			|| commerce_private.api_object(pg_catalog.jsonb_build_object('since', n.moment, 'placed', n.number, 'paid', n.number, 'revenue', n.number, 'refunded', n.number,
 				'per_minute', commerce_private.api_array(n.number || '{"type": ["integer", "null"]}')
 					|| '{"minItems": 60, "maxItems": 60, "description": "placed in each minute by the clock, the latest last, which is not over; null before since"}')),
 		'units_per_day', commerce_private.api_array(commerce_private.api_object(pg_catalog.jsonb_build_object('day', commerce_private.api_schema_of('date', false), 'units', n.number)))

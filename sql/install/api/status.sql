@@ -50,12 +50,12 @@ BEGIN
 	END IF;
 	RETURN (
 		SELECT pg_catalog.jsonb_build_object('since', since, 'placed', coalesce(sum(c.placed), 0), 'paid', coalesce(sum(c.paid), 0),
-				'won', coalesce(sum(c.won), 0), 'refunded', coalesce(sum(c.refunded), 0),
+				'revenue', coalesce(sum(c.revenue), 0), 'refunded', coalesce(sum(c.refunded), 0),
 				'per_minute', pg_catalog.jsonb_agg(CASE WHEN m.minute >= since THEN coalesce(c.placed, 0) END ORDER BY m.minute))
 		FROM pg_catalog.generate_series(0, 59) AS n (ago)
 		CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc('minute', pg_catalog.statement_timestamp()) - n.ago * interval '1 minute' AS minute) m
 		LEFT JOIN (SELECT pg_catalog.date_trunc('minute', o.created_at) AS minute, count(*) AS placed, count(o.paid_at) AS paid,
-						  sum(o.payment_amount - o.refunded_amount) FILTER (WHERE o.paid_at IS NOT NULL) AS won,
+						  sum(o.payment_amount - o.refunded_amount) FILTER (WHERE o.paid_at IS NOT NULL) AS revenue,
 						  sum(o.refunded_amount) FILTER (WHERE o.paid_at IS NOT NULL) AS refunded
 				   FROM commerce.orders o
 				   WHERE o.id >= first AND o.created_at >= since AND NOT o.imported
@@ -208,7 +208,7 @@ AS $$
 	SELECT 'DIRECT_CHARGE', false, NULL, NULL, NULL, NULL WHERE commerce_private.setting('commerce.direct_charge')::boolean
 $$;
 COMMENT ON FUNCTION commerce_private.status_problems(jsonb, text, jsonb, jsonb) IS
-	'what is not as it should be; bad: somebody should look at it now. docs/rest.md says what each code means';
+	'what is not as it should be; bad: somebody should look at it now. docs/rest-setup.md says what each code means';
 
 CREATE FUNCTION commerce_private.api_shop_status()
 RETURNS jsonb

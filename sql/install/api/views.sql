@@ -10,7 +10,7 @@ CREATE VIEW commerce_private.api_offers WITH (security_barrier = true) AS
 	FROM commerce_private.product_offers l
 	WHERE l.status <> 'DISCONTINUED' AND l.seller_active OR l.seller_id = (SELECT commerce_private.current_seller_id()) OR (SELECT commerce_private.current_admin());
 COMMENT ON VIEW commerce_private.api_offers IS 'price, stock and status of the products that the caller may see';
-COMMENT ON COLUMN commerce_private.api_offers.discount_now IS 'won per unit: the larger of instant discount and running promotions';
+COMMENT ON COLUMN commerce_private.api_offers.discount_now IS 'per unit: the larger of instant discount and running promotions';
 COMMENT ON COLUMN commerce_private.api_offers.stock IS 'units that can be ordered';
 
 CREATE VIEW commerce_api.products WITH (security_invoker = true) AS
@@ -65,7 +65,7 @@ CREATE VIEW commerce_api.promotions WITH (security_invoker = true) AS
 	FROM commerce.promotions m
 	JOIN commerce.products p ON p.id = m.product_id;
 COMMENT ON VIEW commerce_api.promotions IS 'the promotions that run, of products of the catalogue; for a seller all of its own products, for an administrator all';
-COMMENT ON COLUMN commerce_api.promotions.price IS 'won per unit while it runs, where no larger one runs';
+COMMENT ON COLUMN commerce_api.promotions.price IS 'per unit, while it runs, where no larger one runs';
 
 CREATE VIEW commerce_api.stock_entries WITH (security_invoker = true) AS
 	SELECT e.product_id, e.delta, e.reason, e.order_item_id, e.actor_id, e.note, e.at::commerce_api.moment AS at FROM commerce.stock_entries e;

@@ -24,7 +24,7 @@ COMMENT ON SCHEMA commerce_archive IS 'Shop: orders that are long over, by month
 
 CREATE SCHEMA commerce_api;
 COMMENT ON SCHEMA commerce_api IS
-	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do';
+	'Shop: catalogue, balance, coupons, orders and payment, and what sellers and administrators do. Amounts are whole numbers of the smallest unit of commerce.currency';
 
 CREATE FUNCTION commerce_private.require_library()
 RETURNS void

@@ -16,7 +16,7 @@ CREATE UNIQUE INDEX balance_entries_charge_key ON commerce.balance_entries (user
 	WHERE kind = 'CHARGE' AND reference IS NOT NULL;
 COMMENT ON TABLE commerce.balance_entries IS 'append-only journal of every balance: the sum of a user''s amounts is that user''s balance';
 COMMENT ON COLUMN commerce.balance_entries.number IS '1, 2, 3 ... of each user, without gaps';
-COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed, in won';
+COMMENT ON COLUMN commerce.balance_entries.amount IS 'signed';
 COMMENT ON COLUMN commerce.balance_entries.order_id IS 'the order that was paid or refunded, archived or not';
 COMMENT ON COLUMN commerce.balance_entries.reference IS 'idempotency key of a charge, kept for good, or the reason of an adjustment';
 COMMENT ON COLUMN commerce.balance_entries.payment_id IS 'the charge that a provider has paid; NULL: another entry';
@@ -28,7 +28,7 @@ RETURNS record
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_charge_balance';
 COMMENT ON FUNCTION commerce.charge_balance(bigint, bigint, text) IS
-	'adds won to a user''s prepaid balance and returns the new balance; amount: above 0, at most commerce.charge_max (99 999 999), a multiple of commerce.charge_unit (100). The idempotency_key stays with the entry for good: the same key months later returns the first result. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, IDEMPOTENCY_KEY_REUSED';
+	'adds an amount to a user''s prepaid balance and returns the new balance; amount: above 0, at most commerce.charge_max (99 999 999), a multiple of commerce.charge_unit (100). The idempotency_key stays with the entry for good: the same key months later returns the first result. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce.adjust_balance(
 	INOUT user_id bigint, IN amount bigint, IN note text, IN actor_id bigint DEFAULT NULL,
@@ -110,7 +110,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.get_balance(bigint) IS
-	'a user''s prepaid balance in won. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
+	'a user''s prepaid balance. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.balance_statement(user_id bigint, before bigint DEFAULT NULL, max_rows int DEFAULT 100)
 RETURNS SETOF commerce.balance_entries

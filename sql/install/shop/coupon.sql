@@ -38,10 +38,10 @@ CREATE TABLE commerce.coupons (
 	CONSTRAINT coupons_units_check CHECK (max_units IS NULL OR product_id IS NOT NULL)
 );
 COMMENT ON TABLE commerce.coupons IS 'coupons that users can claim, or are given; what remains is told by the view coupon_list';
-COMMENT ON COLUMN commerce.coupons.value IS 'won (FIXED), percent 1 to 100 (PERCENT), 0 (FREE_SHIPPING)';
-COMMENT ON COLUMN commerce.coupons.max_discount IS 'cap: most won that the coupon takes off (of a product coupon: per unit)';
-COMMENT ON COLUMN commerce.coupons.round_unit IS 'a percentage is floored to a multiple of this many won';
-COMMENT ON COLUMN commerce.coupons.min_order_amount IS 'won that the eligible lines must come to after product discounts, shipping not counted';
+COMMENT ON COLUMN commerce.coupons.value IS 'an amount (FIXED), percent 1 to 100 (PERCENT), 0 (FREE_SHIPPING)';
+COMMENT ON COLUMN commerce.coupons.max_discount IS 'cap: the most that the coupon takes off (of a product coupon: per unit)';
+COMMENT ON COLUMN commerce.coupons.round_unit IS 'a percentage is floored to a multiple of this amount';
+COMMENT ON COLUMN commerce.coupons.min_order_amount IS 'what the eligible lines must come to after product discounts, shipping not counted';
 COMMENT ON COLUMN commerce.coupons.scope IS 'follows from product_id and seller_id';
 COMMENT ON COLUMN commerce.coupons.quantity IS 'how many may be issued in all: the sum of its quota_entries';
 COMMENT ON COLUMN commerce.coupons.valid_days IS 'an issued coupon expires this many days after its issue';
@@ -111,7 +111,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('kind', 'must be FIXED, PERCENT or FREE_SHIPPING');
 	END IF;
 	IF c.kind = 'FIXED' AND coalesce(c.value, 0) NOT BETWEEN 1 AND 1000000000000 THEN
-		PERFORM commerce_private.raise_invalid('value', 'must be 1 to 1 000 000 000 000 won');
+		PERFORM commerce_private.raise_invalid('value', 'must be 1 to 1 000 000 000 000');
 	END IF;
 	IF c.kind = 'PERCENT' AND coalesce(c.value, 0) NOT BETWEEN 1 AND 100 THEN
 		PERFORM commerce_private.raise_invalid('value', 'must be a whole percentage from 1 to 100');
@@ -264,7 +264,7 @@ $$;
 COMMENT ON FUNCTION commerce.create_coupon(text, commerce.coupon_kind, bigint, bigint, int, timestamptz, timestamptz,
 										   timestamptz, bigint, bigint, bigint, bigint, bigint, text, bigint, boolean, jsonb,
 										   bigint, text, text) IS
-	'offers a coupon of which quantity can be claimed from issue_from until just before issue_until, and returns its id. value: won (FIXED), percent 1 to 100 (PERCENT), not used for FREE_SHIPPING. Exactly one of valid_days (after issue) and valid_until. product_id: a line''s coupon, of at most max_units of its units; seller_id alone: counts on that seller''s lines; neither: on the whole order. claimable false: given out by issue_coupon() alone. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
+	'offers a coupon of which quantity can be claimed from issue_from until just before issue_until, and returns its id. value: an amount (FIXED), percent 1 to 100 (PERCENT), not used for FREE_SHIPPING. Exactly one of valid_days (after issue) and valid_until. product_id: a line''s coupon, of at most max_units of its units; seller_id alone: counts on that seller''s lines; neither: on the whole order. claimable false: given out by issue_coupon() alone. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce.update_coupon(
 	coupon_id bigint, name text DEFAULT NULL, description text DEFAULT NULL, quantity bigint DEFAULT NULL,

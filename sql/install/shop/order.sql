@@ -42,16 +42,16 @@ CREATE INDEX orders_expires_at_idx ON commerce.orders (expires_at) WHERE status 
 COMMENT ON TABLE commerce.orders IS 'orders; an order that fails its checks leaves no row';
 COMMENT ON COLUMN commerce.orders.paid_at IS 'when the payment was completed';
 COMMENT ON COLUMN commerce.orders.expires_at IS 'while payment is pending: when the held stock and coupons are given back';
-COMMENT ON COLUMN commerce.orders.items_total IS 'sum of unit price x quantity, won';
-COMMENT ON COLUMN commerce.orders.item_discount_total IS 'sum of unit discount x quantity, won';
-COMMENT ON COLUMN commerce.orders.order_discount IS 'what the order''s coupon took off, won; spread over the items';
-COMMENT ON COLUMN commerce.orders.shipping_discount IS 'what the free-shipping coupon took off, won';
-COMMENT ON COLUMN commerce.orders.shipping_total IS 'shipping fees less shipping_discount, won';
-COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total - item_discount_total - order_discount + shipping_total, won';
-COMMENT ON COLUMN commerce.orders.refunded_amount IS 'sum of completed and requested refunds, won; never above what was paid';
+COMMENT ON COLUMN commerce.orders.items_total IS 'sum of unit price x quantity';
+COMMENT ON COLUMN commerce.orders.item_discount_total IS 'sum of unit discount x quantity';
+COMMENT ON COLUMN commerce.orders.order_discount IS 'what the order''s coupon took off; spread over the items';
+COMMENT ON COLUMN commerce.orders.shipping_discount IS 'what the free-shipping coupon took off';
+COMMENT ON COLUMN commerce.orders.shipping_total IS 'shipping fees less shipping_discount';
+COMMENT ON COLUMN commerce.orders.payment_amount IS 'items_total - item_discount_total - order_discount + shipping_total';
+COMMENT ON COLUMN commerce.orders.refunded_amount IS 'sum of completed and requested refunds; never above what was paid';
 COMMENT ON COLUMN commerce.orders.recipient_name IS 'whom the order is delivered to: the user''s own name at the moment of ordering, where the call gave none';
 COMMENT ON COLUMN commerce.orders.recipient_memo IS 'a word to who delivers';
-COMMENT ON COLUMN commerce.orders.tax_free_amount IS 'what of payment_amount, without shipping, is for tax-exempt lines, won';
+COMMENT ON COLUMN commerce.orders.tax_free_amount IS 'what of payment_amount, without shipping, is for tax-exempt lines';
 COMMENT ON COLUMN commerce.orders.metadata IS 'an object of the shop''s own';
 COMMENT ON COLUMN commerce.orders.imported IS 'it was over before the shop moved here: it moved no stock, and can be refunded by amount alone';
 COMMENT ON COLUMN commerce.orders.event_key IS 'key of the last outbox event of this order';
@@ -108,23 +108,23 @@ CREATE INDEX order_items_delivered_idx ON commerce.order_items (delivered_at) WH
 COMMENT ON TABLE commerce.order_items IS 'lines of an order as they were ordered; a part that goes another way is split off as a row of its own, so that the rows of a line always add up to what was ordered';
 COMMENT ON COLUMN commerce.order_items.seq IS 'position in the order, from 1; parts split off take the next';
 COMMENT ON COLUMN commerce.order_items.product_name IS 'name when it was ordered';
-COMMENT ON COLUMN commerce.order_items.unit_price IS 'won per unit when it was ordered';
-COMMENT ON COLUMN commerce.order_items.unit_discount IS 'won per unit taken off by instant discount or promotion, and by a product coupon';
-COMMENT ON COLUMN commerce.order_items.order_discount_share IS 'this row''s share of the order''s discount, won';
-COMMENT ON COLUMN commerce.order_items.shipping_fee IS 'won, once per ordered line; stays with the row that the line began as';
-COMMENT ON COLUMN commerce.order_items.shipping_discount IS 'what the free-shipping coupon took off this fee, won';
+COMMENT ON COLUMN commerce.order_items.unit_price IS 'per unit when it was ordered';
+COMMENT ON COLUMN commerce.order_items.unit_discount IS 'taken off per unit by instant discount or promotion, and by a product coupon';
+COMMENT ON COLUMN commerce.order_items.order_discount_share IS 'this row''s share of the order''s discount';
+COMMENT ON COLUMN commerce.order_items.shipping_fee IS 'once per ordered line; stays with the row that the line began as';
+COMMENT ON COLUMN commerce.order_items.shipping_discount IS 'what the free-shipping coupon took off this fee';
 COMMENT ON COLUMN commerce.order_items.coupon_issue_id IS 'the product coupon used on this line';
 COMMENT ON COLUMN commerce.order_items.split_from IS 'the row this part was split off';
 COMMENT ON COLUMN commerce.order_items.line IS 'number of the ordered line, from 1, whose rows this is one of';
 COMMENT ON COLUMN commerce.order_items.limited_user_id IS 'the buyer, when the product had a limit per user; NULL: it had none';
 COMMENT ON COLUMN commerce.order_items.user_limit IS 'the limit per user that was in force';
-COMMENT ON COLUMN commerce.order_items.deduction IS 'won that were kept back at the return';
+COMMENT ON COLUMN commerce.order_items.deduction IS 'what was kept back at the return';
 COMMENT ON COLUMN commerce.order_items.replacement_product_id IS 'what the buyer has got in exchange; NULL: nothing was exchanged';
 COMMENT ON COLUMN commerce.order_items.shipment_id IS 'the parcel it went with last';
 COMMENT ON COLUMN commerce.order_items.own_shipping IS 'the product had a shipping fee of its own; otherwise the line shares its seller''s policy';
 COMMENT ON COLUMN commerce.order_items.lost IS 'RETURNED from the way: the parcel was lost, or came back to its sender';
 COMMENT ON COLUMN commerce.order_items.split_quantity IS 'units that were split off this row';
-COMMENT ON COLUMN commerce.order_items.split_net IS 'what these came to, won';
+COMMENT ON COLUMN commerce.order_items.split_net IS 'what these came to';
 COMMENT ON COLUMN commerce.order_items.last_event IS 'ordinal of the last row of its history';
 COMMENT ON COLUMN commerce.order_items.delivered_at IS 'when it was DELIVERED last';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_items', '');
@@ -165,7 +165,7 @@ CREATE TABLE commerce.order_coupons (
 );
 CREATE UNIQUE INDEX order_coupons_live_key ON commerce.order_coupons (coupon_issue_id) WHERE restored_at IS NULL;
 COMMENT ON TABLE commerce.order_coupons IS 'which coupons an order used and what each took off; a coupon is used by at most one order that has not given it back';
-COMMENT ON COLUMN commerce.order_coupons.discount IS 'won';
+COMMENT ON COLUMN commerce.order_coupons.discount IS 'what it took off';
 COMMENT ON COLUMN commerce.order_coupons.restored_at IS 'when the coupon was given back to the user';
 SELECT pg_catalog.pg_extension_config_dump('commerce.order_coupons', '');
 
@@ -177,4 +177,4 @@ RETURNS commerce.orders
 LANGUAGE C VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'commerce_place_order';
 COMMENT ON FUNCTION commerce.place_order(bigint, jsonb, bigint[], text, commerce.payment_method, jsonb, jsonb, interval, bigint, text) IS
-	'prices, reserves, pays and records an order in one transaction and returns the order. items: [{"product_id":1,"quantity":2,"coupon_issue_id":7}], at most 1000 lines, coupon_issue_id only for a product''s coupon; coupon_issue_ids: the order''s coupons. payment_method BALANCE: paid at once; EXTERNAL: PENDING_PAYMENT with stock and coupons held, unless there is nothing to pay. delivery: {"name","phone","address","memo"}, the user''s own where missing. metadata: an object of the shop''s own. Of an EXTERNAL order: balance_part, won that the balance pays; payment_channel, such as card; pay_within, how long it can be paid. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, PENDING_LIMIT_EXCEEDED, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, IDEMPOTENCY_KEY_REUSED';
+	'prices, reserves, pays and records an order in one transaction and returns the order. items: [{"product_id":1,"quantity":2,"coupon_issue_id":7}], at most 1000 lines, coupon_issue_id only for a product''s coupon; coupon_issue_ids: the order''s coupons. payment_method BALANCE: paid at once; EXTERNAL: PENDING_PAYMENT with stock and coupons held, unless there is nothing to pay. delivery: {"name","phone","address","memo"}, the user''s own where missing. metadata: an object of the shop''s own. Of an EXTERNAL order: balance_part, what the balance pays; payment_channel, such as card; pay_within, how long it can be paid. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, PRODUCT_NOT_ON_SALE, PURCHASE_LIMIT_EXCEEDED, PENDING_LIMIT_EXCEEDED, STOCK_NOT_ENOUGH, BALANCE_NOT_ENOUGH, COUPON_NOT_USABLE, COUPON_CONDITION_NOT_MET, IDEMPOTENCY_KEY_REUSED';

@@ -36,7 +36,7 @@ CREATE INDEX payments_waiting_idx ON commerce.payments (status)
 	WHERE status = 'UNEXPECTED' OR (kind = 'REFUND' AND status IN ('REQUESTED', 'FAILED'));
 CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refund_of IS NOT NULL;
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
-COMMENT ON COLUMN commerce.payments.amount IS 'won, never negative: kind tells the direction';
+COMMENT ON COLUMN commerce.payments.amount IS 'never negative: kind tells the direction';
 COMMENT ON COLUMN commerce.payments.provider_event_id IS 'the payment provider''s own id of its answer: the same answer twice has one effect';
 COMMENT ON COLUMN commerce.payments.order_id IS 'NULL: a charge, an answer for an archived order, and what belongs to these';
 COMMENT ON COLUMN commerce.payments.archived_order_id IS 'of an UNEXPECTED payment that came for an archived order, and of its refund: the order';
@@ -46,7 +46,7 @@ COMMENT ON COLUMN commerce.payments.refund_of IS 'the payment that a refund goes
 COMMENT ON COLUMN commerce.payments.requested_at IS 'of an answered refund: when it was asked for, at being the time of the answer';
 COMMENT ON COLUMN commerce.payments.charge_id IS 'of an UNEXPECTED payment: the charge that it answers';
 COMMENT ON COLUMN commerce.payments.failed_at IS 'of a refund that failed: when, whatever the provider said later';
-COMMENT ON COLUMN commerce.payments.tax_free_amount IS 'what of amount, without shipping, is for tax-exempt lines, won; NULL: of what is not for an order''s lines, such as a charge or an UNEXPECTED payment';
+COMMENT ON COLUMN commerce.payments.tax_free_amount IS 'what of amount, without shipping, is for tax-exempt lines; NULL: of what is not for an order''s lines, such as a charge or an UNEXPECTED payment';
 COMMENT ON COLUMN commerce.payments.idempotency_key IS 'of a charge: the key it was requested with, kept for good';
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments', '');
 SELECT pg_catalog.pg_extension_config_dump('commerce.payments_id_seq', '');

@@ -27,9 +27,9 @@ CREATE INDEX products_seller_id_idx ON commerce.products (seller_id);
 CREATE INDEX products_category_idx ON commerce.products (category, id) INCLUDE (seller_id) WHERE status = 'ON_SALE';
 COMMENT ON TABLE commerce.products IS 'what is sold; a product is discontinued, not deleted. Its stock is in stock and stock_entries: available_stock()';
 COMMENT ON COLUMN commerce.products.seller_id IS 'NULL: the shop''s own';
-COMMENT ON COLUMN commerce.products.price IS 'won per unit, before discounts';
-COMMENT ON COLUMN commerce.products.discount IS 'instant discount, won per unit';
-COMMENT ON COLUMN commerce.products.shipping_fee IS 'won, once per order line; NULL: the seller''s shipping policy, or the shop''s';
+COMMENT ON COLUMN commerce.products.price IS 'per unit, before discounts';
+COMMENT ON COLUMN commerce.products.discount IS 'instant discount per unit';
+COMMENT ON COLUMN commerce.products.shipping_fee IS 'once per order line; NULL: the seller''s shipping policy, or the shop''s';
 COMMENT ON COLUMN commerce.products.max_per_order IS 'most units in one order; NULL: no limit';
 COMMENT ON COLUMN commerce.products.sku IS 'the seller''s own number of the product, unique within the seller''s products or the shop''s own';
 COMMENT ON COLUMN commerce.products.group_id IS 'products of one group are variants of one thing, such as sizes: the id of one of them';
@@ -211,7 +211,7 @@ END
 $$;
 COMMENT ON FUNCTION commerce.create_product(bigint, text, bigint, bigint, text, text, bigint, bigint, bigint, bigint, text[], text,
 											bigint, boolean, jsonb, bigint, text, text) IS
-	'puts a product on sale with its first stock and returns its id; money in won. seller_id NULL: the shop''s own. shipping_fee: once per order line; NULL: the seller''s policy. sku: unique within the seller''s products, or the shop''s own. group_id: another product of the seller, of which this one is a variant. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
+	'puts a product on sale with its first stock and returns its id; amounts are in the smallest unit of commerce.currency. seller_id NULL: the shop''s own. shipping_fee: once per order line; NULL: the seller''s policy. sku: unique within the seller''s products, or the shop''s own. group_id: another product of the seller, of which this one is a variant. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce_private.store_product(p commerce.products)
 RETURNS commerce.products

@@ -17,7 +17,7 @@ CREATE TABLE commerce.promotions (
 CREATE INDEX promotions_product_id_idx ON commerce.promotions (product_id, ends_at);
 CREATE INDEX promotions_ends_at_idx ON commerce.promotions (ends_at);
 COMMENT ON TABLE commerce.promotions IS 'discounts of a product for a time: from starts_at until just before ends_at';
-COMMENT ON COLUMN commerce.promotions.value IS 'won per unit (FIXED) or percent 1 to 100 (PERCENT)';
+COMMENT ON COLUMN commerce.promotions.value IS 'an amount per unit (FIXED) or percent 1 to 100 (PERCENT)';
 COMMENT ON COLUMN commerce.promotions.ends_at IS 'not after starts_at: ended before it began';
 COMMENT ON COLUMN commerce.promotions.event_key IS 'key of the last outbox event of this promotion';
 SELECT pg_catalog.pg_extension_config_dump('commerce.promotions', '');
@@ -57,7 +57,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF value NOT BETWEEN 1 AND (CASE kind WHEN 'PERCENT' THEN 100 ELSE 1000000000000 END) THEN
-		PERFORM commerce_private.raise_invalid('value', 'must be 1 to 1 000 000 000 000 won, or 1 to 100 percent');
+		PERFORM commerce_private.raise_invalid('value', 'must be 1 to 1 000 000 000 000, or 1 to 100 percent');
 	END IF;
 END
 $$;
@@ -114,7 +114,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz, bigint, text, text) IS
-	'discounts a product by won (FIXED) or percent (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
+	'discounts a product by an amount (FIXED) or a percentage (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce_private.lock_promotion(promotion_id bigint, actor_id bigint)
 RETURNS commerce.promotions

@@ -22,7 +22,7 @@ CREATE UNIQUE INDEX users_external_id_key ON commerce.users (external_id) WHERE 
 COMMENT ON TABLE commerce.users IS 'everybody who buys, sells or runs the shop';
 COMMENT ON COLUMN commerce.users.external_id IS 'the subject that the identity provider knows this person by; NULL: none';
 COMMENT ON COLUMN commerce.users.email IS 'NULL: none; upper and lower case are not told apart';
-COMMENT ON COLUMN commerce.users.balance IS 'prepaid balance in won; always the sum of the user''s balance_entries';
+COMMENT ON COLUMN commerce.users.balance IS 'prepaid balance; always the sum of the user''s balance_entries';
 COMMENT ON COLUMN commerce.users.erased_at IS 'when the personal data was erased';
 COMMENT ON COLUMN commerce.users.metadata IS 'the shop''s own attributes, an object';
 COMMENT ON COLUMN commerce.users.last_entry IS 'number of the last balance entry; 0: there is none';
@@ -52,8 +52,8 @@ COMMENT ON COLUMN commerce.sellers.registration_number IS 'business registration
 COMMENT ON COLUMN commerce.sellers.cs_phone IS 'telephone number of customer service';
 COMMENT ON COLUMN commerce.sellers.category IS 'sales category';
 COMMENT ON COLUMN commerce.sellers.active IS 'whether the seller sells: the user''s status is ACTIVE';
-COMMENT ON COLUMN commerce.sellers.shipping_fee IS 'shipping policy: won, once per order, for all lines without a fee of their own';
-COMMENT ON COLUMN commerce.sellers.free_shipping_from IS 'shipping policy: amount of goods, won, from which these lines are sent free; NULL: never';
+COMMENT ON COLUMN commerce.sellers.shipping_fee IS 'shipping policy: once per order, for all lines without a fee of their own';
+COMMENT ON COLUMN commerce.sellers.free_shipping_from IS 'shipping policy: amount of goods from which these lines are sent free; NULL: never';
 COMMENT ON COLUMN commerce.sellers.metadata IS 'the shop''s own attributes, an object';
 COMMENT ON COLUMN commerce.sellers.event_key IS 'key of the last outbox event of this seller';
 SELECT pg_catalog.pg_extension_config_dump('commerce.sellers', '');

@@ -21,7 +21,7 @@ CREATE VIEW commerce.product_list AS
 	FROM commerce_private.product_offers o
 	WHERE o.status <> 'DISCONTINUED' AND o.seller_active;
 COMMENT ON VIEW commerce.product_list IS 'the catalogue: products with what is off their price now, remaining stock, and status (SOLD_OUT when nothing is left); without those that are discontinued, or of a seller who is not active';
-COMMENT ON COLUMN commerce.product_list.discount_now IS 'won per unit: the larger of instant discount and running promotions';
+COMMENT ON COLUMN commerce.product_list.discount_now IS 'per unit: the larger of instant discount and running promotions';
 COMMENT ON COLUMN commerce.product_list.stock IS 'units that can be ordered';
 
 CREATE VIEW commerce.order_list AS
