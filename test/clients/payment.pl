@@ -28,15 +28,24 @@ sub free_port
 }
 my ($provider_port, $port) = (free_port(), free_port());
 my ($provider_url, $url) = map { "http://127.0.0.1:$_" } $provider_port, $port;
-my %both = (PROVIDER_KEY => 'sk_test', PROVIDER_SECRET => 'whsec_test');
+
+# the settings that examples/payment/README.md has for each program, with ports that are free here
+my $lines = do { local (@ARGV, $/) = 'examples/payment/README.md'; <> =~ /^```sh\n(.*?)^```$/ms ? $1 : die 'no lines' };
+$lines =~ s/\b8091\b/$provider_port/g;
+$lines =~ s/\b8090\b/$port/g;
+my ($both) = $lines =~ /^export (.*)$/m or die 'no settings';
+my %settings = map {
+	my ($of) = $lines =~ m{^(.*) python3 examples/payment/$_\.py\b}m or die "no line of $_";
+	($_ => { map { split /=/ } split / /, "$both $of" })
+} qw(payments provider);
 my $log = '';
 my $http = HTTP::Tiny->new(max_redirect => 0, timeout => 30);
 my %running;
 
 sub begin
 {
-	my ($program, $program_url, %settings) = @_;
-	local %ENV = (%ENV, %both, %settings);
+	my ($program, $program_url, %more) = @_;
+	local %ENV = (%ENV, %{ $settings{$program} }, %more);
 	$running{$program} = start([ $python, "examples/payment/$program.py" ], '<', \undef, '>&', \$log);
 	until_true("$program answers", sub { $http->get("$program_url/")->{status} == 404 });
 	return;
@@ -44,8 +53,7 @@ sub begin
 
 sub begin_payments
 {
-	begin('payments', $url, PROVIDER_URL => $provider_url, PORT => $port,
-		PGHOST => '127.0.0.1', PGUSER => 'payments', PGPASSWORD => 'payments');
+	begin('payments', $url, PGHOST => '127.0.0.1', PGUSER => 'payments', PGPASSWORD => 'payments');
 	return;
 }
 
@@ -132,7 +140,7 @@ sub books
 	return decode_json($http->get("$provider_url/books", { headers => { Authorization => 'Bearer sk_test' } })->{content});
 }
 
-begin('provider', $provider_url, ANSWERS_URL => "$url/answers", PORT => $provider_port);
+begin('provider', $provider_url);
 begin_payments();
 
 my $order = order();

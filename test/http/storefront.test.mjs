@@ -236,6 +236,15 @@ test('names, notes and refusals are text, and nothing but the shop\'s own script
   assert.equal(await page.evaluate((html) => { try { document.querySelector('main').insertAdjacentHTML('beforeend', html); return 'set'; } catch (error) { return error.name; } }, hostile), 'TypeError');
 });
 
+test('what the README has for a shop of one\'s own is what the demo is served with', async () => {
+  const text = readFileSync(join(root, 'examples/storefront/README.md'), 'utf8').replaceAll('https://api.shop.example', direct);
+  const [, json] = text.match(/^ *```json\n(.*?)^ *```$/ms);
+  assert.deepEqual({ ...JSON.parse(json), buyers: 'the demo\'s' }, { ...await settings(), buyers: 'the demo\'s' });
+  const [, lines] = text.match(/^```http\n(.*?)^```$/ms);
+  const { headers } = await fetch(store);
+  for (const [, name, value] of lines.matchAll(/^([\w-]+): (.*)$/mg)) assert.equal(headers.get(name), value);
+});
+
 test('keyboard and screen reader', { skip }, async (t) => {
   const product = await newProduct({ name: `Kettle ${unique()}` });
   const page = await open(t, `#/product/${product}`);

@@ -38,13 +38,14 @@ my %before = (
 # what has to be so afterwards
 my %after = (
 	'consumer.md' => [ 'SELECT sum(won), count(*) FROM total_charged' => [ 6000, 3 ] ],
-	'operations.md' => [ 'SELECT count(*), sum(payment_amount) FROM commerce.orders' => [ 1, 17500 ] ]);
+	'import.md' => [ 'SELECT count(*), sum(payment_amount) FROM commerce.orders' => [ 1, 17500 ] ]);
 
 # tests that take blocks of a language, or all, out of a page
 my %elsewhere = (
 	'clients.md' => 'test/clients/drivers.pl',
 	'identity.md ini' => 'test/http/identity.test.mjs', 'relay.md ini' => 'test/t/040_relay_http.pl', 'README.md sh' => 'test/http/examples.test.mjs',
-	'rest.md sh' => 'test/http/examples.test.mjs', 'rest.md js' => 'test/http/examples.test.mjs');
+	'rest.md sh' => 'test/http/examples.test.mjs', 'rest.md js' => 'test/http/examples.test.mjs',
+	'examples/payment/README.md sh' => 'test/clients/payment.pl', 'examples/storefront/README.md http' => 'test/http/storefront.test.mjs');
 
 sub slurp
 {
@@ -139,7 +140,7 @@ sub run_page
 }
 
 my @not_run;
-for my $file ('README.md', glob 'docs/*.md deploy/*.md')
+for my $file ('README.md', glob 'docs/*.md deploy/*.md examples/*/*.md')
 {
 	my $page = $file =~ s{^docs/}{}r;
 	my @blocks = blocks($file);
