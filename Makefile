@@ -4,7 +4,7 @@
 EXTENSION  = commerce
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" commerce.control)
 PG_CONFIG ?= pg_config
-PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+PGXS      := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 # src/relay/ and src/mover/ are client programs with a build of their own.
 MODULE_big = commerce
@@ -102,9 +102,9 @@ EXTRA_CLEAN = $(EXTENSION)--*.sql dist build/test
 ifneq ($(PGXS),)
 include $(PGXS)
 else
-all install uninstall installcheck clean:
-	@echo "There is no $(PG_CONFIG): install PostgreSQL's server headers" \
-	  "(scripts/install-packages does, on Debian), or set PG_CONFIG." >&2; exit 1
+all relay mover install uninstall installcheck clean:
+	@echo "PG_CONFIG=$(PG_CONFIG) has no server headers of PostgreSQL: install them (Debian: postgresql-server-dev-15)," \
+	  "or set PG_CONFIG to the pg_config of a PostgreSQL that has them." >&2; exit 1
 endif
 
 ifneq ($(PGXS),)

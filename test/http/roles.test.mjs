@@ -1,4 +1,4 @@
-// The table of roles and requests in docs/rest.md, which is made from the catalog, against what a request with
+// The table of roles and requests in docs/rest-setup.md, which is made from the catalog, against what a request with
 // the token of each role gets. All of it is rolled back.
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { admin, call, direct, http, newBuyer, newCoupon, newProduct, newSeller } from './shop.mjs';
 
 const roles = ['anonymous', 'buyer', 'seller', 'administrator'];
-const lines = readFileSync(join(import.meta.dirname, '../../docs/rest.md'), 'utf8')
+const lines = readFileSync(join(import.meta.dirname, '../../docs/rest-setup.md'), 'utf8')
   .match(/<!-- generated: rest roles -->\n([^]*?)<!-- end -->/)[1].trim().split('\n').slice(2);
 const table = lines.map((line) => {
   const [request, ...cells] = line.split('|').slice(1, -1).map((cell) => cell.trim());
