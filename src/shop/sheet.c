@@ -3,7 +3,7 @@
  *	  Order sheets: priced quotes with a time to live; owns commerce.order_sheets and order_sheet_items.
  *
  * A sheet holds nothing: no stock, no coupon.  It says what an order would cost, and makes one order at
- * most, at that price or not at all.
+ * most, at that price or a lower one.
  *
  * Lock order: gate, idempotency key, the sheet's row, user's row, coupons by id, products by id.
  */

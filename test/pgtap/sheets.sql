@@ -1,4 +1,4 @@
--- Order sheets: what they cost, how long they live, and that each makes one order, at its price.
+-- Order sheets: what they cost, how long they live, and that each makes one order, at its price or a lower one.
 -- role: postgres
 -- Postgres only moves clocks and settings by hand; everything else is done as shop.
 

@@ -223,7 +223,7 @@ FROM (VALUES
 	 'prices what the caller wants to order; holds neither stock nor coupons',
 	 '{"items": [{"product_id": 1, "quantity": 2}], "coupon_issue_ids": [2]}'),
 	('place_sheet_order', NULL, '{BUYER}', false, false, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
-	 'makes the order of a sheet, at its price', '{"order_sheet_id": "7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e", "payment_method": "BALANCE"}'),
+	 'makes the order of a sheet, at its price or a lower one', '{"order_sheet_id": "7d3c6f3e-6b0a-4d0e-9d3a-0d5b1a2c3d4e", "payment_method": "BALANCE"}'),
 	('retry_payment', NULL, '{BUYER}', false, true, '{}', NULL, 'order', '/rpc/get_order?order_id={id}',
 	 'takes stock and coupons of an unpaid order that has ended again, at its old price, until the payment is confirmed', '{"order_id": 1}'),
 	('get_order', 'commerce_private.api_get_order', '{BUYER,ADMIN}', true, false, '{}', NULL, NULL, NULL,
