@@ -356,17 +356,18 @@ while (@wrong <= 10 && ($done < 16 || time < $end && $calls < $limit))
 {
 	open_next_shop() if $done > 0;
 	my $number = ($shop - 1) * $batches;
-	while (@wrong <= 10 && ++$number <= $shop * $batches && ($done < 16 || time < $end && $calls < $limit))
+	my $before = @wrong;    # a shop in which something is wrong stays so
+	while (@wrong == $before && ++$number <= $shop * $batches && ($done < 16 || time < $end && $calls < $limit))
 	{
 		push @wrong, run_batch(plan_batch($number), $number);
 		$done++;
 		$calls += $size;
 		if (time >= $next_look)
 		{
-			my $before = time;
+			my $looked = time;
 			push @wrong, map { "after batch $number, shop $shop: $_" } look_at_books($db);
 			$looks++;
-			$next_look = time + 30 * (time - $before);
+			$next_look = time + 30 * (time - $looked);
 		}
 		next if time < $told + 30;
 		$told = time;
