@@ -186,20 +186,31 @@ find_offset(PlanState *node, void *context)
 	return planstate_tree_walker(node, find_offset, context);
 }
 
+/* Whether a statement, or a part of one, returns what a function returns. */
+static bool
+find_call(PlanState *node, void *context)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->plan->targetlist)
+	{
+		Node	   *result = (Node *) lfirst_node(TargetEntry, lc)->expr;
+
+		if (IsA(result, FuncExpr) && ((FuncExpr *) result)->funcid == *(Oid *) context)
+			return true;
+	}
+	return planstate_tree_walker(node, find_call, context);
+}
+
 /* Looks for a condition on what a function returns. */
 static bool
 find_condition(PlanState *node, void *context)
 {
-	Oid			function = *(Oid *) context;
+	PlanState  *source = IsA(node, CteScanState) ? ((CteScanState *) node)->cteplanstate :
+		IsA(node, SubqueryScanState) ? ((SubqueryScanState *) node)->subplan : NULL;
 
-	if (IsA(node, SubqueryScanState) && node->qual != NULL)
-	{
-		List	   *result = ((SubqueryScan *) node->plan)->subplan->targetlist;
-		Node	   *call = list_length(result) == 1 ? (Node *) ((TargetEntry *) linitial(result))->expr : NULL;
-
-		if (call != NULL && IsA(call, FuncExpr) && ((FuncExpr *) call)->funcid == function)
-			return true;
-	}
+	if (source != NULL && node->qual != NULL && find_call(source, context))
+		return true;
 	return planstate_tree_walker(node, find_condition, context);
 }
 

@@ -34,7 +34,7 @@ test('promotions that run: the price, and until when', async () => {
   const read = async (who) => (await client(who).from('promotions').select('id,price,ends_at,products(name,price_now)').eq('product_id', id).order('id')).data;
   assert.deepEqual((await read()).map((p) => [p.id, p.price, p.products]), [[running, 9000, { name: 'promoted', price_now: 9000 }], [small, 9500, { name: 'promoted', price_now: 9000 }]]);
   assert.ok((await read())[0].ends_at.startsWith('2099-01-01'));
-  const product = await client().from('products').select('name,price_now,promotions(id,value)').eq('id', id).single();
+  const product = await client().from('products').select('name,price_now,promotions(id,value)').eq('id', id).order('id', { referencedTable: 'promotions' }).single();
   assert.deepEqual(product.data, { name: 'promoted', price_now: 9000, promotions: [{ id: running, value: 10 }, { id: small, value: 100 }] });
   assert.deepEqual((await read(seller.who)).map((p) => p.id), [running, small, later, ended]);
   assert.deepEqual((await read((await newSeller()).who)).map((p) => p.id), []);
