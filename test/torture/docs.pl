@@ -40,6 +40,22 @@ my $events = slurp('docs/events.md');
 is_deeply([ grep { $events !~ /`$_`/ } sort keys %written ], [], 'docs/events.md has every event that is written');
 is_deeply([ grep { !$written{$_} } $events =~ /`([A-Z][a-z]+[A-Z]\w+)`/g ], [], 'and no other');
 
+# what a newcomer meets first
+my $errors = slurp('docs/errors.md');
+$db->do('CREATE ROLE docs_newcomer LOGIN');
+for (
+	[ 'template1', 'SELECT commerce.create_user($$Kim$$)', 'schema "commerce" does not exist' ],
+	[ 'template1', 'CREATE EXTENSION commerce', 'permission denied to create extension "commerce"' ],
+	[ $ENV{PGDATABASE}, 'SELECT commerce.create_user($$Kim$$)', 'permission denied for schema commerce' ])
+{
+	my ($database, $call, $message) = @$_;
+	my $his = DBI->connect("dbi:Pg:dbname=$database", 'docs_newcomer', undef, { RaiseError => 1, PrintError => 0 });
+	ok(!eval { $his->do($call) }, "$call is refused");
+	like($@, qr/\Q$message\E/, 'as docs/errors.md says');
+	ok(index($errors, "| `$message` |") > 0, 'and says what to do');
+}
+$db->do('DROP ROLE docs_newcomer');
+
 open my $fh, '-|:encoding(UTF-8)', 'scripts/generate-docs --check 2>&1' or die $!;
 my $output = do { local $/ = undef; <$fh> };
 ok(close $fh, 'docs/ is current') or diag $output;
