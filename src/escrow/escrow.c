@@ -15,7 +15,7 @@
  *
  * The one rule that keeps it: a journal row is written only while its counter is loaded and pinned by
  * the writing transaction, for takes and for gives.  The pin is given back in the commit or abort
- * callback; only an unpinned counter is loaded or evicted.  So a load never counts a row whose
+ * callback (holdings.c); only an unpinned counter is loaded or evicted.  So a load never counts a row whose
  * transaction will still change the counter.  (A new product's first entry needs no pin: it is folded
  * from birth, and nobody else can know the product before it is committed.)
  *
@@ -26,21 +26,6 @@
  * load may hold: the deadlock must be found.  Then taken from and given to.  Stale when somebody else
  * has written the tables (gate.c): loaded again by the first that finds it unpinned.  Evicted for
  * another when idle.  Gone with the server.
- *
- * Commit.  PostgreSQL calls back when the transaction's rows are visible to every new snapshot, and
- * before its locks go.  In flight falls by what was taken, which others then count as sold; available
- * rises by what was given and not taken again; then the pin goes.  A loader that finds the counter
- * unpinned takes its snapshot after that, and sees the rows.
- *
- * Abort, of a subtransaction too.  It calls back when the rows are aborted.  Available rises by what was
- * taken, in flight falls, gives are forgotten, then the pin goes.  Each level of subtransaction has its
- * own record of each resource; one that commits hands its records to its parent.
- *
- * All undoing is done in these callbacks, because the end of a session (FATAL) does not come by PG_TRY.
- * Therefore the local record is made first, with room for all that follows, then the pin is set and
- * recorded under a lock that keeps interrupts away, and a counter's change and its record stand next to
- * each other with nothing between them that can throw.  A prepared transaction would take its callback
- * away to another process: PREPARE TRANSACTION is refused.
  *
  * Waiting.  A take that available does not cover, but available and others' in flight do, waits for one
  * of them to end: first on the counter's condition variable, which any of them wakes; then, so that
@@ -59,298 +44,24 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
-#include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/lock.h"
 #include "base/lock_wait.h"
 #include "escrow/counters.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"
+#include "escrow/holdings.h"
 #include "escrow/rows.h"
 
 #define SLEEP_MS		200		/* on the condition variable */
-
-/* A resource that this transaction has a record of; key, journal first, is the hash table's. */
-typedef struct Resource
-{
-	CounterKey	key;
-	Counter    *counter;		/* pinned; NULL: not yet */
-	int			newest;			/* index of the record of the deepest level */
-} Resource;
-
-/* What one level of subtransaction has taken and given of a resource. */
-typedef struct Holding
-{
-	Resource   *resource;
-	int			level;
-	int			below;			/* the resource's record of the next level up, or -1 */
-	int64		taken;			/* units in flight */
-	int64		moved;			/* of these, units that go to another cell */
-	int64		given;			/* units to come at commit */
-	int64		spent;			/* units taken out of this transaction's own gives */
-} Holding;
-
-/* A stack: levels never fall towards its top. */
-static Holding *holdings = NULL;
-static int	nholdings = 0;
-static int	max_holdings = 0;
-static HTAB *resources = NULL;
-
-/* The counter that this process is counted as a waiter of, and the level that waits. */
-static Counter *waiting_for = NULL;
-static int	waiting_level = 0;
-static int64 waiting_units = 0;	/* that it asks for */
-
-static bool callbacks_registered = false;
-
-static void
-stop_waiting(void)
-{
-	SpinLockAcquire(&waiting_for->mutex);
-	waiting_for->waiters--;
-	waiting_for->asked -= waiting_units;
-	SpinLockRelease(&waiting_for->mutex);
-	waiting_for = NULL;
-}
-
-static int64
-taken_by_me(const Resource *resource)
-{
-	int64		taken = 0;
-
-	for (int i = resource->newest; i >= 0; i = holdings[i].below)
-		taken += holdings[i].taken;
-	return taken;
-}
-
-/* Never negative: a level takes out of gives of its own or of levels above it. */
-static int64
-unspent_gives(const Resource *resource)
-{
-	int64		unspent = 0;
-
-	for (int i = resource->newest; i >= 0; i = holdings[i].below)
-		unspent += holdings[i].given - holdings[i].spent;
-	return unspent;
-}
-
-/* Takes the record off the top of the stack, and with a resource's last record its pin.  Does not throw. */
-static void
-settle_top(bool committed)
-{
-	Holding    *holding = &holdings[--nholdings];
-	Resource   *resource = holding->resource;
-	Counter    *counter = resource->counter;
-
-	resource->newest = holding->below;
-	if (counter != NULL)
-	{
-		bool		wake;
-
-		SpinLockAcquire(&counter->mutex);
-		counter->in_flight -= holding->taken;
-		counter->available += committed ? holding->given - holding->spent : holding->taken;
-		if (committed)
-		{
-			counter->taken += holding->taken - holding->moved;
-			counter->shared = counter->shared || holding->moved > 0;
-			if (counter->elsewhere_at != 0)
-				counter->elsewhere += holding->moved;
-		}
-		if (taken_by_me(resource) == 0)
-			counter_set_holder(counter, my_proc_number(), false);
-		if (resource->newest < 0)
-			counter->pins--;
-		if (committed && (holding->taken > 0 || holding->given > 0))
-			counter->unfolded++;
-		wake = counter->waiters > 0;
-		SpinLockRelease(&counter->mutex);
-		if (wake)
-			ConditionVariableBroadcast(&counter->changed);
-	}
-	if (resource->newest < 0)
-		hash_search(resources, &resource->key, HASH_REMOVE, NULL);
-}
-
-static void
-escrow_xact_callback(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_ABORT:
-			if (waiting_for != NULL)
-				stop_waiting();
-			while (nholdings > 0)
-				settle_top(event == XACT_EVENT_COMMIT);
-			break;
-		default:
-			break;
-	}
-}
-
-/* A subtransaction that commits hands its records to its parent. */
-static void
-hand_up(int level)
-{
-	int			kept;
-	int			first = nholdings;
-
-	while (first > 0 && holdings[first - 1].level == level)
-		first--;
-	kept = first;
-	for (int i = first; i < nholdings; i++)
-	{
-		Holding    *holding = &holdings[i];
-		Holding    *parent = holding->below >= 0 ? &holdings[holding->below] : NULL;
-
-		if (parent && parent->level == level - 1)
-		{
-			parent->taken += holding->taken;
-			parent->moved += holding->moved;
-			parent->given += holding->given;
-			parent->spent += holding->spent;
-			holding->resource->newest = holding->below;
-			continue;
-		}
-		holding->level = level - 1;
-		holding->resource->newest = kept;
-		holdings[kept++] = *holding;
-	}
-	nholdings = kept;
-}
-
-static void
-escrow_subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
-
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		hand_up(level);
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-	{
-		if (waiting_for != NULL && waiting_level >= level)
-			stop_waiting();
-		while (nholdings > 0 && holdings[nholdings - 1].level >= level)
-			settle_top(false);
-	}
-}
-
-static void
-prepare_for_records(void)
-{
-	HASHCTL		info = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Resource)};
-
-	if (resources == NULL)
-	{
-		info.hcxt = TopMemoryContext;
-		resources = hash_create("commerce escrow", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	if (holdings == NULL)
-	{
-		holdings = MemoryContextAlloc(TopMemoryContext, 64 * sizeof(Holding));
-		max_holdings = 64;
-	}
-	else if (nholdings == max_holdings)
-	{
-		holdings = repalloc_huge(holdings, 2 * (Size) max_holdings * sizeof(Holding));
-		max_holdings *= 2;
-	}
-	if (!callbacks_registered)
-	{
-		RegisterXactCallback(escrow_xact_callback, NULL);
-		RegisterSubXactCallback(escrow_subxact_callback, NULL);
-		callbacks_registered = true;
-	}
-}
-
-/*
- * Reads the rows into a pinned counter that is not loaded, unless somebody else has done so meanwhile.
- * Leaves it when the rows had to be rebased: this transaction then holds the gate against everybody.
- */
-static void
-load(Counter *counter, EscrowKind kind, int64 id)
-{
-	LockKind	lock = kind == ESCROW_STOCK ? COMMERCE_LOCK_LOAD_STOCK : COMMERCE_LOCK_LOAD_QUOTA;
-	bool		loaded;
-
-	lock_take(lock, id);
-	SpinLockAcquire(&counter->mutex);
-	loaded = counter->loaded;
-	SpinLockRelease(&counter->mutex);
-	if (!loaded)
-	{
-		uint64		generation = counters_generation();
-		int64		units = rows_sum(kind, id, false);
-		bool		shared = rows_are_shared(kind, id);
-
-		if (!gate_foreign())
-		{
-			SpinLockAcquire(&counter->mutex);
-			counter->available = units;
-			counter->in_flight = 0;
-			counter->generation = generation;
-			counter->shared = shared || counter->elsewhere_at != 0;
-			counter->loads++;
-			counter->loaded = true;
-			SpinLockRelease(&counter->mutex);
-		}
-	}
-	lock_release(lock, id);
-}
-
-/* The current level's record of a resource, whose counter is pinned and loaded. */
-static Holding *
-hold(EscrowKind kind, int64 id)
-{
-	int			level = GetCurrentTransactionNestLevel();
-	CounterKey	key = {MyDatabaseId, rows_journal(kind), id};
-	Resource   *resource;
-	bool		found;
-	bool		loaded;
-	int			index;
-
-	prepare_for_records();
-	resource = hash_search(resources, &key, HASH_ENTER, &found);
-	if (!found)
-	{
-		resource->counter = NULL;
-		resource->newest = -1;
-	}
-	if (resource->newest < 0 || holdings[resource->newest].level < level)
-	{
-		Holding    *holding = &holdings[nholdings];
-
-		memset(holding, 0, sizeof(Holding));
-		holding->resource = resource;
-		holding->level = level;
-		holding->below = resource->newest;
-		resource->newest = nholdings++;
-	}
-	index = resource->newest;
-
-	if (resource->counter == NULL)
-		counters_pin(&key, &resource->counter);
-	SpinLockAcquire(&resource->counter->mutex);
-	loaded = resource->counter->loaded;
-	SpinLockRelease(&resource->counter->mutex);
-	if (!loaded)
-		load(resource->counter, kind, id);
-	return &holdings[index];
-}
 
 typedef enum TakeResult
 {
@@ -365,7 +76,7 @@ static TakeResult
 try_take(Holding *holding, int64 units, int64 *available)
 {
 	Counter    *counter = holding->resource->counter;
-	int64		mine = taken_by_me(holding->resource);
+	int64		mine = resource_taken(holding->resource);
 	TimestampTz now = counter_now(counter);
 	TakeResult	result;
 
@@ -450,14 +161,7 @@ wait_and_take(Holding *holding, int64 units, int cell_wait, int64 *available)
 
 	if (wait_event == 0)
 		wait_event = new_wait_event("CommerceEscrow");
-	SpinLockAcquire(&counter->mutex);
-	counter->waiters++;
-	counter->asked += units;
-	SpinLockRelease(&counter->mutex);
-	waiting_for = counter;
-	waiting_level = holding->level;
-	waiting_units = units;
-
+	holdings_begin_wait(holding, units);
 	ConditionVariablePrepareToSleep(&counter->changed);
 	for (;;)
 	{
@@ -479,7 +183,7 @@ wait_and_take(Holding *holding, int64 units, int cell_wait, int64 *available)
 		ConditionVariablePrepareToSleep(&counter->changed);
 	}
 	ConditionVariableCancelSleep();
-	stop_waiting();
+	holdings_end_wait();
 	return result;
 }
 
@@ -498,14 +202,14 @@ take(EscrowKind kind, int64 id, int64 units, int cell_wait, int64 *available, bo
 		return *available >= units;
 	}
 	if (!gate_foreign())
-		holding = hold(kind, id);
+		holding = holdings_open(kind, id);
 	if (gate_foreign())
 	{
 		*available = rows_sum(kind, id, true);
 		return *available >= units;
 	}
 
-	own = unspent_gives(holding->resource);
+	own = resource_unspent(holding->resource);
 	own = Min(units, own);
 	if (own < units)
 	{
@@ -555,14 +259,14 @@ escrow_take_up_to(EscrowKind kind, int64 id, int64 units)
 		return Max(Min(units, taken), 0);
 	}
 	if (!gate_foreign())
-		holding = hold(kind, id);
+		holding = holdings_open(kind, id);
 	if (gate_foreign())
 	{
 		taken = rows_sum(kind, id, true);
 		return Max(Min(units, taken), 0);
 	}
 
-	own = unspent_gives(holding->resource);
+	own = resource_unspent(holding->resource);
 	own = Min(units, own);
 	counter = holding->resource->counter;
 	SpinLockAcquire(&counter->mutex);
@@ -585,7 +289,7 @@ escrow_give(EscrowKind kind, int64 id, int64 units)
 		rows_lock(kind, id);
 	else if (!gate_foreign())
 	{
-		Holding    *holding = hold(kind, id);
+		Holding    *holding = holdings_open(kind, id);
 
 		holding->given += units;
 	}
@@ -599,7 +303,7 @@ static bool
 look(EscrowKind kind, int64 id, int64 *available, int64 *others, int64 *elsewhere)
 {
 	CounterKey	key = {MyDatabaseId, InvalidOid, id};
-	Resource   *resource = NULL;
+	Resource   *resource;
 
 	/* without a counter nothing is known before the row is locked */
 	if (!counters_exist() || gate_foreign())
@@ -607,12 +311,11 @@ look(EscrowKind kind, int64 id, int64 *available, int64 *others, int64 *elsewher
 	key.journal = rows_journal(kind);
 	if (!counters_look(&key, available, others, elsewhere))
 		return false;
-	if (nholdings > 0)
-		resource = hash_search(resources, &key, HASH_FIND, NULL);
+	resource = holdings_find(&key);
 	if (resource)
 	{
-		*others -= taken_by_me(resource);
-		*available += unspent_gives(resource);
+		*others -= resource_taken(resource);
+		*available += resource_unspent(resource);
 	}
 	return true;
 }
