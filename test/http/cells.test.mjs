@@ -91,9 +91,13 @@ test('staff come to the cell of what they name', { skip }, async () => {
     const claims = { role, sub: '3' };
     for (const key of ['order_id', 'order_item_id', 'shipment_id', 'payment_id', 'coupon_issue_id', 'user_id']) {
       assert.equal(await cellOf({ claims, path: '/rpc/anything', body: { note: 'x', [key]: id(7) } }), 7, `${key} in the body`);
-      assert.equal(await cellOf({ claims, path: `/rows?${key}=eq.${id(7)}` }), 7, `${key} in the query`);
+      assert.equal(await cellOf({ claims, path: '/rpc/anything', body: { [key]: String(id(7)) } }), 7, `${key} in quotes`);
+      assert.equal(await cellOf({ claims, path: `/rows?${key}=eq.${id(7)}` }), 7, `${key} of rows`);
+      assert.equal(await cellOf({ claims, path: `/rpc/anything?${key}=${id(7)}` }), 7, `${key} in the query`);
     }
     assert.equal(await cellOf({ claims, path: '/rpc/dispatch_items', body: { order_item_ids: [id(1), id(1, 6)] } }), 1, 'items');
+    assert.equal(await cellOf({ claims, path: '/rpc/dispatch_items', body: { order_item_ids: [String(id(1))] } }), 1, 'items in quotes');
+    assert.equal(await cellOf({ claims, path: '/rpc/anything', body: { order_id: 'x' } }), 0, 'what is no id');
     assert.equal(await cellOf({ claims, path: `/orders?select=id&id=eq.${id(1)}` }), 1, 'a row');
     assert.equal(await cellOf({ claims, path: '/rpc/create_product', body: { name: 'cup' } }), 0, 'the catalogue');
     assert.equal(await cellOf({ claims: { ...claims, cell: 7 }, path: '/orders?status=eq.PAID' }), 7, 'a list, of the cell that the token names');
