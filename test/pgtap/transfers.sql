@@ -31,6 +31,11 @@ SELECT is(pg_temp.send(4, 'QUOTA', :ten, 4), 4::bigint, 'quota goes the same way
 SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :ten), 6::bigint, 'and is gone here');
 SELECT results_eq('SELECT id, kind::text, resource_id, units, to_cell FROM commerce.open_transfers ORDER BY id',
 	format('VALUES (pg_temp.id(1), ''STOCK'', %s::bigint, 3::bigint, 1), (pg_temp.id(2), ''STOCK'', %1$s, 7, 2), (pg_temp.id(4), ''QUOTA'', %s, 4, 1)', :cup, :ten), 'they are on their way');
+INSERT INTO commerce_private.cell (number) VALUES (0);
+UPDATE commerce.transfers_out SET at = now() - interval '1 hour' WHERE id = pg_temp.id(2);
+SELECT results_eq($$SELECT name, value BETWEEN 3600 AND 7200 OR value = 3 FROM commerce.metrics('cells') ORDER BY name$$,
+	$$VALUES ('commerce_open_transfers', true), ('commerce_open_transfers_oldest_seconds', true)$$, 'as metrics say');
+DELETE FROM commerce_private.cell;
 SELECT ok(commerce.confirm_transfer(pg_temp.id(1)), 'until they are known to be there');
 SELECT ok(NOT commerce.confirm_transfer(pg_temp.id(1)), 'which is noted once');
 SELECT results_eq('SELECT count(*) FROM commerce.open_transfers', 'VALUES (2::bigint)', 'then it is not open');

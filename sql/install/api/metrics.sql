@@ -130,14 +130,52 @@ END
 $$;
 COMMENT ON FUNCTION commerce_private.metrics_of_orders() IS 'part orders of metrics()';
 
+-- Slots are of cell 0, the subscription of the others; without cells there is neither.
+CREATE FUNCTION commerce_private.metrics_of_cells()
+RETURNS TABLE (name text, labels jsonb, value double precision)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.name, '{}'::jsonb, m.value
+	FROM commerce_private.cell c
+	CROSS JOIN (SELECT count(*) AS transfers, min(o.at) AS oldest
+				FROM (SELECT t.at FROM commerce.open_transfers t ORDER BY t.at LIMIT 10000) o) o
+	CROSS JOIN LATERAL (VALUES
+		('commerce_open_transfers', o.transfers::double precision),
+		('commerce_open_transfers_oldest_seconds', greatest(coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - o.oldest), 0), 0))) AS m (name, value)
+	UNION ALL
+	SELECT m.name, pg_catalog.jsonb_build_object('slot', s.slot_name), m.value
+	FROM pg_catalog.pg_replication_slots s
+	CROSS JOIN LATERAL (VALUES
+		('commerce_catalogue_slot_up', s.active::int::double precision),
+		('commerce_catalogue_slot_lost', (s.wal_status = 'lost')::int),
+		('commerce_catalogue_slot_lag_bytes', CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+			THEN greatest(pg_catalog.pg_current_wal_lsn() - s.confirmed_flush_lsn, 0) END)) AS m (name, value)
+	WHERE s.slot_name ~ '^commerce_cell_[0-9]+$' AND s.database = pg_catalog.current_database()
+	UNION ALL
+	SELECT m.name, '{}', m.value
+	FROM pg_catalog.pg_subscription u
+	JOIN pg_catalog.pg_database d ON d.oid = u.subdbid AND d.datname = pg_catalog.current_database()
+	CROSS JOIN LATERAL (SELECT count(w.pid) AS workers, max(w.last_msg_receipt_time) AS heard_at
+						FROM pg_catalog.pg_stat_subscription w WHERE w.subid = u.oid AND w.relid IS NULL) w
+	CROSS JOIN LATERAL (SELECT count(*) AS copying FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = u.oid AND r.srsubstate <> 'r') r
+	LEFT JOIN pg_catalog.pg_stat_subscription_stats e ON e.subid = u.oid
+	CROSS JOIN LATERAL (VALUES
+		('commerce_catalogue_up', least(w.workers, 1)::double precision),
+		('commerce_catalogue_silent_seconds', CASE WHEN w.heard_at IS NOT NULL THEN greatest(extract(epoch FROM pg_catalog.clock_timestamp() - w.heard_at), 0) END),
+		('commerce_catalogue_errors_total', e.apply_error_count + e.sync_error_count),
+		('commerce_catalogue_copying_tables', r.copying)) AS m (name, value)
+	WHERE u.subname = 'commerce_catalogue'
+$$;
+COMMENT ON FUNCTION commerce_private.metrics_of_cells() IS 'part cells of metrics(): nothing in a shop of one cell';
+
 CREATE FUNCTION commerce.metrics(part text DEFAULT NULL)
 RETURNS TABLE (name text, labels jsonb, value double precision)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM commerce_private.check_text('part', metrics.part);
-	IF metrics.part <> ALL ('{server,jobs,subscriptions,waiting,refusals,orders}') THEN
-		PERFORM commerce_private.raise_invalid('part', 'must be server, jobs, subscriptions, waiting, refusals or orders');
+	IF metrics.part <> ALL ('{server,jobs,subscriptions,waiting,refusals,orders,cells}') THEN
+		PERFORM commerce_private.raise_invalid('part', 'must be server, jobs, subscriptions, waiting, refusals, orders or cells');
 	END IF;
 	RETURN QUERY
 	SELECT m.name, m.labels, m.value
@@ -146,7 +184,8 @@ BEGIN
 		  UNION ALL SELECT * FROM commerce_private.metrics_of_subscriptions() WHERE coalesce(metrics.part, 'subscriptions') = 'subscriptions'
 		  UNION ALL SELECT * FROM commerce_private.metrics_of_waiting() WHERE coalesce(metrics.part, 'waiting') = 'waiting'
 		  UNION ALL SELECT * FROM commerce_private.metrics_of_refusals() WHERE coalesce(metrics.part, 'refusals') = 'refusals'
-		  UNION ALL SELECT * FROM commerce_private.metrics_of_orders() WHERE coalesce(metrics.part, 'orders') = 'orders') m
+		  UNION ALL SELECT * FROM commerce_private.metrics_of_orders() WHERE coalesce(metrics.part, 'orders') = 'orders'
+		  UNION ALL SELECT * FROM commerce_private.metrics_of_cells() WHERE coalesce(metrics.part, 'cells') = 'cells') m
 	WHERE m.value IS NOT NULL;
 END
 $$;
