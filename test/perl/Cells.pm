@@ -7,6 +7,8 @@ package Cells;
 #   $cells->product(10, 0, 5);          so many units in each cell; returns its id
 #   $cells->user(1);                    the id of a rich one there
 #   $cells->make_router; $cells->problems;   what check_cells() finds, where PL/Proxy is installed
+#
+#   Cells::start_node('one')            a server that can be one, and is not yet
 
 use strict;
 use warnings;
@@ -23,16 +25,10 @@ sub new
 	return $self;
 }
 
-sub count { return scalar @{ $_[0]{nodes} } }
-sub node { return $_[0]{nodes}[ $_[1] ] }
-sub value { return $_[0]->node($_[1])->safe_psql('postgres', $_[2]) }
-sub connstr { return 'host=' . $_[0]->node($_[1])->host . ' port=' . $_[0]->node($_[1])->port . ' dbname=postgres' }
-
-sub add
+sub start_node
 {
-	my ($self) = @_;
-	my $n = $self->count;
-	my $node = PostgreSQL::Test::Cluster->new($self->{name} . $n);
+	my ($name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(allows_streaming => 'logical');
 	$node->append_conf('postgresql.conf', q{
 shared_preload_libraries = 'commerce'
@@ -43,6 +39,19 @@ max_replication_slots = 20
 max_wal_senders = 20
 });
 	$node->start;
+	return $node;
+}
+
+sub count { return scalar @{ $_[0]{nodes} } }
+sub node { return $_[0]{nodes}[ $_[1] ] }
+sub value { return $_[0]->node($_[1])->safe_psql('postgres', $_[2]) }
+sub connstr { return 'host=' . $_[0]->node($_[1])->host . ' port=' . $_[0]->node($_[1])->port . ' dbname=postgres' }
+
+sub add
+{
+	my ($self) = @_;
+	my $n = $self->count;
+	my $node = start_node($self->{name} . $n);
 	push @{ $self->{nodes} }, $node;
 	$self->value($n, q{CREATE EXTENSION commerce; CREATE ROLE mover LOGIN; SELECT commerce.grant_mover('mover')});
 	if ($n == 0)

@@ -3,6 +3,7 @@
 
 use strict;
 use warnings;
+use Cells;
 use DBI;
 use EscrowClients qw(check_books wait_until start_clients stop_clients);
 use PostgreSQL::Test::Cluster;
@@ -27,16 +28,8 @@ sub step
 
 sub start_node
 {
-	my ($number) = @_;
-	my $node = PostgreSQL::Test::Cluster->new("cell$number");
-	$node->init(allows_streaming => 'logical');
-	$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'commerce'
-commerce.maintenance_interval = 100ms
-wal_retrieve_retry_interval = 100ms
-max_worker_processes = 32
-});
-	$node->start;
+	my ($number, $name) = @_;
+	my $node = Cells::start_node($name // "cell$number");
 	$cells[$number] = $node;
 	$where{"host=cell$number dbname=shop"} = join ' ', 'host=' . $node->host, 'port=' . $node->port, 'dbname=postgres';
 	$where{"host=cell$number dbname=shop user=cells"} = $where{"host=cell$number dbname=shop"} . ' user=cells';
@@ -49,10 +42,12 @@ sub in_cell
 	return $cells[$number]->safe_psql('postgres', $sql);
 }
 
+my $router;
+
 sub in_router
 {
 	my ($sql) = @_;
-	return $cells[0]->safe_psql('router', $sql);
+	return $router->safe_psql('router', $sql);
 }
 
 sub has_catalogue
@@ -65,13 +60,15 @@ sub has_catalogue
 # Units for a cell, as commerce-mover brings them
 sub bring
 {
-	my ($to, $units) = @_;
-	my $id = in_cell(0, 'SELECT gen_random_uuid()');
-	in_cell(0, "SELECT commerce.send_units('$id', 'STOCK', 1, $units, $to)");
-	in_cell($to, "SELECT commerce.receive_units('$id', 'STOCK', 1, $units, 0)");
-	in_cell(0, "SELECT commerce.confirm_transfer('$id')");
+	my ($to, $units, $from) = (@_, 0);
+	my $id = in_cell($from, 'SELECT gen_random_uuid()');
+	in_cell($from, "SELECT commerce.send_units('$id', 'STOCK', 1, $units, $to)");
+	in_cell($to, "SELECT commerce.receive_units('$id', 'STOCK', 1, $units, $from)");
+	in_cell($from, "SELECT commerce.confirm_transfer('$id')");
 	return;
 }
+
+sub number { my ($block, $was, $is) = @_; return $block =~ s/\b$was\b/$is/r }
 
 # The first cells
 start_node($_) for 0, 1;
@@ -84,7 +81,8 @@ in_cell(1, step('cells-join', %where) =~ s/set_cell\(2\)/set_cell(1)/r);
 has_catalogue(1);
 append_to_file(my $made = $cells[0]->basedir . '/router.sql', in_cell(0, step('cells-router', %where)));
 in_cell(0, 'CREATE DATABASE router');
-$cells[0]->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $made, $cells[0]->connstr('router') ], 'the router is made');
+$router = $cells[0];
+$router->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $made, $router->connstr('router') ], 'the router is made');
 bring(1, 30000);
 my @buyers = map { in_router("UPDATE router.cells SET takes_users = number = $_ % 2; SELECT commerce.create_user('u$_', 'u$_\@example.com')") } 0 .. 5;
 in_router("SELECT commerce.charge_balance($_, 50000000)") for @buyers;
@@ -94,15 +92,15 @@ in_router('UPDATE router.cells SET takes_users = true');
 sub while_selling
 {
 	my ($what) = @_;
-	my $clients = start_clients($cells[0], 2, sub {
+	my $clients = start_clients($router, 2, sub {
 		my (undef, $number, $log, undef, $stop) = @_;
-		my $router = DBI->connect('dbi:Pg:' . join(';', 'host=' . $cells[0]->host, 'port=' . $cells[0]->port, 'dbname=router'), undef, undef,
+		my $database = DBI->connect('dbi:Pg:' . join(';', 'host=' . $router->host, 'port=' . $router->port, 'dbname=router'), undef, undef,
 			{ RaiseError => 0, PrintError => 0 });
 		until (-e $stop)
 		{
 			my $buyer = $buyers[ rand @buyers ];
-			my $ok = $router->do(qq{SELECT * FROM commerce.place_order($buyer, '[{"product_id": 1, "quantity": 1}]')});
-			$log->([ int($buyer / 1e12), $ok ? '00000' : $router->state ]);
+			my $ok = $database->do(qq{SELECT * FROM commerce.place_order($buyer, '[{"product_id": 1, "quantity": 1}]')});
+			$log->([ int($buyer / 1e12), $ok ? '00000' : $database->state ]);
 		}
 	});
 	$what->();
@@ -165,20 +163,79 @@ in_cell(0, q{SELECT commerce.update_product(1, price => 900)});
 wait_until(sub { in_cell(1, 'SELECT price FROM commerce.products WHERE id = 1') == 900 }, 'a price in the cell that moved');
 is(in_router(step('cells-check')), '', 'the books of all cells are in order');
 
-# Its last commit is lost, by which it had received units
-my $lost = in_cell(0, 'SELECT gen_random_uuid()');
-my $units = in_router('SELECT commerce.available_stock(1)');
-in_cell(0, "SELECT commerce.send_units('$lost', 'STOCK', 1, 7, 1); SELECT commerce.confirm_transfer('$lost')");
-is(in_router('SELECT problem FROM commerce.check_cells()'), 'units were sent and did not arrive, or the other way round', 'units are lost');
-in_cell(1, step('cells-reconcile', answer => in_cell($_, step('cells-transfers')))) for 0, 2;
-is(in_router(step('cells-check')), '', 'reconciled');
-is(in_router('SELECT commerce.available_stock(1)'), $units, 'every unit is there');
+# A dump of a cell, restored on another server; what comes after it is lost
+sub dump_cell
+{
+	my ($number) = @_;
+	my $dump = $cells[$number]->basedir . '/cell.dump';
+	$cells[$number]->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $cells[$number]->connstr('postgres') ], "a dump of cell $number");
+	return $dump;
+}
 
-# Cell 0 has lost its last commits: a product that cell 1 has, and a user of cell 1 in the register
-in_cell(1, q{INSERT INTO commerce.products (id, name, price) OVERRIDING SYSTEM VALUE VALUES (7, 'lost', 1000); SELECT commerce.create_user('Far', 'far@example.com', external_id => 'auth|far')});
+sub restore_dump
+{
+	my ($number, $dump) = @_;
+	my $node = start_node($number, "restored$number");
+	in_cell($number, step('cells-role') =~ s/\n.*//sr);
+	$node->command_ok([ 'pg_restore', '-d', $node->connstr('postgres'), $dump ], 'is restored');
+	$where{'host=cell9 dbname=shop'} = $where{"host=cell$number dbname=shop"};
+	return;
+}
+
+my $units = in_router('SELECT commerce.available_stock(1)');
+my $dump = dump_cell(1);
+my ($mine) = grep { $_ > 1e12 } @buyers;
+my $lost = in_router(qq{SELECT id FROM commerce.place_order($mine, '[{"product_id": 1, "quantity": 1}]')});
+bring(1, 7);
+bring(2, 5, 1);
+in_cell(0, q{SELECT commerce.update_product(1, price => 800)});
+$cells[1]->stop('immediate');
+restore_dump(1, $dump);
+in_cell(1, step('cells-restore', %where));
+has_catalogue(1);
+in_router(step('cells-move', %where));
+is(in_router(q{SELECT problem FROM commerce.check_cells() WHERE problem LIKE 'units%'}), 'units were sent and did not arrive, or the other way round', 'what cells have of each other is not in order');
+in_cell(1, step('cells-reconcile', answer => in_cell($_, step('cells-transfers')))) for 0, 2;
+is(in_router(step('cells-check')), '', 'until it is reconciled');
+is(in_router('SELECT commerce.available_stock(1)'), $units, 'every unit is there');
+is(in_router(qq{SELECT payment_amount FROM commerce.place_order($mine, '[{"product_id": 1, "quantity": 1}]')}), 800, 'and it sells at the price of today');
+
+# The same with cell 0, of which a product, a user of another cell in its register, and units that it sent are lost
+$dump = dump_cell(0);
+my $product = in_cell(0, q{SELECT commerce.create_product(NULL, 'lost', 1000, 1)});
+for my $number (1, 2)
+{
+	wait_until(sub { in_cell($number, "SELECT count(*) FROM commerce.products WHERE id = $product") == 1 }, "a product in cell $number");
+}
+in_router(q{UPDATE router.cells SET takes_users = number = 1; SELECT commerce.create_user('Far', 'far@example.com', external_id => 'auth|far')});
+$units = in_router('SELECT commerce.available_stock(1)');
+bring(1, 7);
+in_router(q{ALTER DATABASE postgres ALLOW_CONNECTIONS false; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'postgres'});
+restore_dump(0, $dump);
+in_cell(0, step('cells-restore-0'));
 in_cell(0, in_cell($_, step('cells-known'))) for 1, 2;
-cmp_ok(in_cell(0, q{SELECT commerce.create_product(NULL, 'new', 1000, 1)}), '>', 7, 'no id is given again');
-my (undef, undef, $refused) = $cells[0]->psql('router', q{SELECT commerce.create_user('Far', 'far@example.com')});
+for my $number (1, 2)
+{
+	in_cell(0, number(step('cells-admit'), 2, $number));
+	in_cell($number, step('cells-rejoin', %where));
+	has_catalogue($number);
+}
+in_router(number(step('cells-move', %where), 1, 0));
+in_cell(0, step('cells-reconcile', answer => in_cell($_, number(step('cells-transfers'), 1, 0)))) for 1, 2;
+is(in_router(step('cells-check')), '', 'cell 0 is restored');
+is(in_router('SELECT commerce.available_stock(1)'), $units, 'every unit is there');
+cmp_ok(in_cell(0, q{SELECT commerce.create_product(NULL, 'new', 1000, 1)}), '>', $product, 'no id is given again');
+in_router(q{UPDATE router.cells SET takes_users = true});
+my (undef, undef, $refused) = $router->psql('router', q{SELECT commerce.create_user('Far', 'far@example.com')});
 like($refused, qr/exists already/, 'nor an e-mail');
+in_cell(0, q{SELECT commerce.update_product(1, price => 700)});
+for my $number (1, 2)
+{
+	wait_until(sub { in_cell($number, 'SELECT price FROM commerce.products WHERE id = 1') == 700 }, "a price in cell $number");
+}
+
+# No step of the page is left out
+my %done = map { $_ => 1 } slurp_file($0) =~ /step\('([\w-]+)'/g;
+is_deeply([ sort keys %done ], [ sort $page =~ /^```sql (cells-[\w-]+)$/mg ], 'every step of the runbook was done');
 
 done_testing();
