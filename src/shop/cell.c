@@ -15,7 +15,6 @@
 #include "shop/cell.h"
 
 #define IDS_PER_CELL	INT64CONST(1000000000000)
-#define MAX_CELL		8999	/* its ids are below 2^53, which every client of JSON can read */
 #define CELL_BITS		14		/* of a uuid, the last ones */
 
 PG_FUNCTION_INFO_V1(commerce_cell_of);

@@ -24,11 +24,11 @@
 #include "base/sql.h"
 #include "escrow/escrow.h"
 #include "escrow/gate.h"
+#include "shop/cell.h"
 #include "shop/make_way.h"
 #include "shop/quota.h"
 #include "shop/stock.h"
 
-#define MOST_CELL	8999
 #define MOST_UNITS	INT64CONST(1000000000000)
 
 PG_FUNCTION_INFO_V1(commerce_receive_units);
@@ -67,8 +67,8 @@ get_transfer(FunctionCallInfo fcinfo, const char *cell)
 	transfer.resource_id = arg_int64(fcinfo, 2, "resource_id");
 	transfer.units = arg_positive(fcinfo, 3, "units");
 	transfer.cell = DatumGetInt32(arg_datum(fcinfo, 4, cell));
-	if (transfer.cell < 0 || transfer.cell > MOST_CELL)
-		raise_invalid(cell, "must be between 0 and %d", MOST_CELL);
+	if (transfer.cell < 0 || transfer.cell > MAX_CELL)
+		raise_invalid(cell, "must be from 0 to %d", MAX_CELL);
 	if (transfer.cell == own_cell())
 		raise_invalid(cell, "must not be this cell");
 	if (transfer.units > MOST_UNITS)

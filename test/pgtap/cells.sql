@@ -61,6 +61,16 @@ SELECT is(commerce.reserve_user('min@example.com', 'auth|min', 4), 4, 'somebody 
 SELECT refuses($$SELECT commerce.reserve_user('sora@example.com', 'auth|min', 4)$$, 'ALREADY_EXISTS', 'an e-mail of another cell');
 SELECT is(commerce.create_user('Old', 'old@example.com', external_id => 'auth|old') > 0, true, 'a user whom the shop had before');
 SELECT is(commerce.reserve_user('old@example.com', NULL, 4), 0, 'is in cell 0, by the e-mail');
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 5, unused_in => 3), 3, 'what nobody has may be about to be used');
+UPDATE commerce_private.reservations SET at = now() - interval '1 day 1 second';
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 5), 3, 'after a day it is reserved still');
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 5, unused_in => 4), 3, 'whatever is not used elsewhere');
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 3), 3, 'who names the cell');
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 5, unused_in => 3), 3, 'reserves it anew');
+UPDATE commerce_private.reservations SET at = now() - interval '1 day 1 second';
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 5, unused_in => 3), 5, 'then it is another cell''s, which asks for it');
+SELECT is(commerce.reserve_user('sora@example.com', NULL, 3, unused_in => 5), 5, 'for a day, too');
+SELECT refuses($$SELECT commerce.reserve_user('sora@example.com', 'auth|sora', 3)$$, 'ALREADY_EXISTS', 'the external id stays where it is');
 SELECT is(commerce.reserve_user(NULL, 'auth|old', 4), 0, 'by the external id');
 SELECT refuses($$SELECT commerce.reserve_user('old@example.com', 'auth|min', 4)$$, 'ALREADY_EXISTS', 'whose e-mail is taken for all');
 SELECT refuses(call, 'INVALID_REQUEST', call) FROM unnest(ARRAY['SELECT commerce.reserve_user(NULL, NULL, 1)',

@@ -3,29 +3,15 @@
 
 use strict;
 use warnings;
+use Cells;
 use DBI;
 use EscrowClients qw(check_books connect_to wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-sub start_node
-{
-	my ($name) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 'logical');
-	$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'commerce'
-commerce.maintenance_interval = 100ms
-wal_retrieve_retry_interval = 100ms
-max_worker_processes = 32
-});
-	$node->start;
-	return $node;
-}
-
-my $zero = start_node('zero');
-my $one  = start_node('one');
+my $zero = Cells::start_node('zero');
+my $one  = Cells::start_node('one');
 my $catalogue = join ' ', 'host=' . $zero->host, 'port=' . $zero->port, 'dbname=postgres';
 
 sub value
@@ -70,6 +56,7 @@ my $books = q{
 	SELECT md5(string_agg(r, ';' ORDER BY r)) FROM (
 		SELECT (u, u.xmin, u.ctid)::text FROM commerce.users u UNION ALL SELECT (p, p.xmin, p.ctid)::text FROM commerce.products p
 		UNION ALL SELECT (c, c.xmin, c.ctid)::text FROM commerce.coupons c UNION ALL SELECT (o, o.xmin, o.ctid)::text FROM commerce.orders o) AS r (r)};
+is(value($zero, q{SELECT count(*) FROM commerce.metrics('cells')}), 0, 'a shop of one cell has no metrics of cells');
 my $before = value($zero, $books);
 value($zero, 'SELECT commerce.publish_catalogue()');
 is(value($zero, $books), $before, 'a shop becomes cell 0, and no row is touched');
@@ -161,6 +148,15 @@ value($one, q{SELECT commerce.create_user('Other', 'taken@example.com')});
 value($zero, q{SELECT commerce.create_user('Boss', 'taken@example.com', role => 'ADMIN'); SELECT commerce.update_user(3, external_id => 'auth|chief')});
 arrives($one, q{SELECT coalesce(email, '-') FROM commerce.users WHERE name = 'Boss'}, '-', 'staff whose e-mail is taken');
 arrives($one, 'SELECT external_id FROM commerce.users WHERE id = 3', 'auth|chief', 'a new external id');
+my ($other) = value($one, q{SELECT id FROM commerce.users WHERE name = 'Other'});
+value($one, "SELECT commerce.update_user($other, email => 'TAKEN\@example.com', external_id => 'auth|new')");
+is(value($one, q{SELECT count(*) FROM commerce.users WHERE name = 'Boss' AND email IS NULL}), 1, 'nor is it theirs while the other has it');
+value($one, "SELECT commerce.update_user($other, email => 'free\@example.com')");
+is(value($one, q{SELECT email FROM commerce.users WHERE name = 'Boss'}), 'taken@example.com', 'it is when he has another');
+value($zero, q{SELECT commerce.create_user('Heir', 'free@example.com', role => 'ADMIN', external_id => 'auth|new')});
+arrives($one, q{SELECT num_nulls(email, external_id) FROM commerce.users WHERE name = 'Heir'}, 2, 'staff of whom all is taken');
+value($one, "SELECT commerce.erase_user($other)");
+is(value($one, q{SELECT email || ' ' || external_id FROM commerce.users WHERE name = 'Heir'}), 'free@example.com auth|new', 'it is theirs when he is erased');
 
 # The worker goes on here
 value($one, 'SELECT status FROM commerce.place_order(' . (1 + $cell) . q{, '[{"product_id":2,"quantity":1}]', payment_method => 'EXTERNAL');
@@ -168,9 +164,22 @@ value($one, 'SELECT status FROM commerce.place_order(' . (1 + $cell) . q{, '[{"p
 wait_until(sub { value($one, q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}) == 0 }, 'an overdue order to end');
 like(value($one, q{SELECT state FROM commerce.maintenance WHERE database = 'postgres'}), qr/^(WORKING|IDLE)$/, 'the worker works in a cell that subscribes to the catalogue');
 
-# Down and back
+# Down and back, as metrics tell it
+sub metric
+{
+	my ($node, $name) = @_;
+	return value($node, "SELECT value FROM commerce.metrics('cells') WHERE name = 'commerce_$name'");
+}
+wait_until(sub { metric($one, 'catalogue_up') eq '1' && metric($one, 'catalogue_silent_seconds') ne '' && metric($zero, 'catalogue_slot_up') eq '1' }, 'the metrics of a cell that is up');
+is(metric($one, 'catalogue_copying_tables'), 0, 'it has all tables');
+is(metric($one, "open_transfers$_"), 0, "commerce_open_transfers$_ of one from which nothing goes") for '', '_oldest_seconds';
+my $errors = metric($one, 'catalogue_errors_total');
+like($errors, qr/^\d+$/, 'errors are counted');
 $one->stop('immediate');
 value($zero, 'SELECT commerce.update_product(2, price => 6000)');
+wait_until(sub { metric($zero, 'catalogue_slot_up') eq '0' }, 'its slot to be left');
+cmp_ok(metric($zero, 'catalogue_slot_lag_bytes'), '>', 0, 'the log that it has not read is counted');
+is(metric($zero, 'catalogue_slot_lost'), 0, 'and kept');
 $one->start;
 arrives($one, 'SELECT price FROM commerce.products WHERE id = 2', 6000, 'what changed while the cell was down');
 is(value($one, $buy->(2)) =~ s/.* //r, 6000, 'and it sells');
@@ -192,7 +201,7 @@ my $dump = $one->basedir . '/cell.dump';
 $one->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $one->connstr("postgres") ], 'a dump of the cell');
 $one->stop;
 value($zero, q{SELECT commerce.update_product(2, price => 7000); SELECT commerce.create_product(NULL, 'jug', 100, 1); SELECT commerce.update_coupon(2, quantity => 101)});
-my $restored = start_node('restored');
+my $restored = Cells::start_node('restored');
 $restored->command_ok([ 'pg_restore', '-d', $restored->connstr('postgres'), $dump ], 'is restored');
 value($restored, 'SELECT commerce.prepare_after_restore()');
 value($restored, 'SELECT commerce.set_cell(1)');
@@ -223,6 +232,7 @@ for (1 .. 3)
 }
 wait_until(sub { value($zero, 'CHECKPOINT'); value($zero, q{SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'commerce_cell_1'}) eq 'lost' },
 	'the log of a cell to be gone');
+is(metric($zero, 'catalogue_slot_lost'), 1, 'metrics tell of it');
 value($zero, 'ALTER SYSTEM RESET max_slot_wal_keep_size; SELECT pg_reload_conf()');
 is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'it is admitted anew');
 $restored->start;

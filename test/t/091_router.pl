@@ -3,6 +3,7 @@
 
 use strict;
 use warnings;
+use Cells;
 use DBD::Pg qw(:async);
 use EscrowClients qw(connect_to check_books wait_until);
 use PostgreSQL::Test::Cluster;
@@ -14,21 +15,7 @@ plan skip_all => 'there is no PL/Proxy for this server' unless -e "$share/extens
 
 my $page = slurp_file('docs/cells.md');
 
-sub start_node
-{
-	my ($name) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 'logical');
-	$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'commerce'
-wal_retrieve_retry_interval = 100ms
-max_worker_processes = 32
-});
-	$node->start;
-	return $node;
-}
-
-my ($zero, $one) = map { start_node($_) } qw(zero one);
+my ($zero, $one) = map { Cells::start_node($_) } qw(zero one);
 my @cells = ($zero, $one);
 my @where = map { join ' ', 'host=' . $_->host, 'port=' . $_->port, 'dbname=postgres' } @cells;
 
@@ -257,6 +244,27 @@ is(value("SELECT commerce.export_user($kim) #>> '{user,email}'"), 'kim@example.c
 is(value("SELECT status FROM commerce.set_user_status($oh, 'SUSPENDED', $admin)"), 'SUSPENDED', 'a user is suspended');
 is(value("SELECT email IS NULL FROM commerce.erase_user($oh, $admin)"), 1, 'and erased');
 
+# An e-mail that a refused change has reserved
+refused("SELECT commerce.update_user($kim, email => 'left\@example.com', name => '')", '22023', 'a change is refused');
+my $take = "SELECT email FROM commerce.update_user($han, email => 'left\@example.com')";
+my $day_later = q{UPDATE commerce_private.reservations SET at = at - interval '25 hours'};
+refused($take, 'SH017', 'its e-mail is reserved for a day');
+in_cell(0, $day_later);
+refused("SELECT commerce.update_user($han, email => 'KIM\@example.com')", 'SH017', 'one that somebody has is his for good');
+refused("SELECT commerce.update_user($han, email => 'far\@example.com')", 'SH017', 'and one of a cell that the router does not know is not had');
+is(value($take), 'left@example.com', 'then another cell has it');
+refused("SELECT commerce.update_user($kim, email => 'left\@example.com')", 'SH017', 'for good');
+value(q{SELECT commerce.reserve_user('staff@example.com', NULL, 1)});
+refused(q{SELECT commerce.create_user('Clerk', 'staff@example.com', role => 'ADMIN')}, 'SH017', 'nor is staff made with what is reserved for a buyer');
+in_cell(0, $day_later);
+is(value(q{SELECT commerce.cell_of(commerce.create_user('Clerk', 'staff@example.com', role => 'ADMIN'))}), 0, 'until a day later');
+in_cell(0, $day_later);
+users_go_to(0);
+value(q{SELECT commerce.reserve_user('late@example.com', NULL, 1)});
+in_cell(0, $day_later);
+is(value(q{SELECT commerce.cell_of(commerce.create_user('Late', 'late@example.com'))}), 1, 'a sign-up comes to the reserved cell whenever it comes');
+is(value(q{SELECT commerce.reserve_user('late@example.com', NULL, 0, unused_in => 1)}), 1, 'and has reserved it anew');
+
 # Everything that the contract has was called, or is said not to be here
 is($router->selectrow_array('SELECT count(*) FROM commerce.check_cells()'), 0, 'the books of all cells are in order');
 $called{$_} = 1 for qw(grant_app revoke_app);
@@ -281,7 +289,7 @@ sub problems
 	return $zero->safe_psql('router', q{SELECT coalesce(cell || ': ', '') || problem FROM commerce.check_cells() ORDER BY 1});
 }
 in_cell(0, 'ALTER DATABASE postgres SET commerce.shipping_fee = 3000');
-in_cell(1, q{SELECT commerce.create_user('Twin', 'han@example.com')});
+in_cell(1, q{SELECT commerce.create_user('Twin', 'left@example.com')});
 in_cell(0, qq{SELECT commerce.send_units(gen_random_uuid(), 'STOCK', $cup, 1, 1)});
 is(problems(), "commerce.shipping_fee differs\nemail is that of several users", 'a setting that differs, an e-mail of two users; units on the way are in order');
 in_cell(0, 'ALTER DATABASE postgres RESET commerce.shipping_fee');

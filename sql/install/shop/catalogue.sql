@@ -18,6 +18,8 @@ CREATE TABLE commerce_private.staff (
 );
 COMMENT ON TABLE commerce_private.staff IS
 	'sellers'' users and administrators as cell 0 publishes them, once there are cells; columns as those of users';
+CREATE INDEX staff_email_idx ON commerce_private.staff (pg_catalog.lower(email));
+CREATE INDEX staff_external_id_idx ON commerce_private.staff (external_id);
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.staff', '');
 
 CREATE FUNCTION commerce_private.keep_staff(u commerce.users)
@@ -84,9 +86,7 @@ AS $$
 DECLARE
 	slot CONSTANT name := 'commerce_cell_' || admit_cell.number;
 BEGIN
-	IF admit_cell.number IS NULL OR admit_cell.number NOT BETWEEN 1 AND 8999 THEN
-		PERFORM commerce_private.raise_invalid('number', 'must be from 1 to 8999');
-	END IF;
+	PERFORM commerce_private.check_cell('number', admit_cell.number, 1);
 	PERFORM commerce_private.require_catalogue();
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables p WHERE p.pubname = 'commerce_catalogue') THEN
 		RAISE EXCEPTION 'the catalogue is not published'
@@ -187,31 +187,23 @@ $$;
 COMMENT ON FUNCTION commerce_private.receive_row() IS
 	'a row of the catalogue that is copied and here already, after a restore, brings the one that is here up to date';
 
-CREATE FUNCTION commerce_private.open_received_product()
+CREATE FUNCTION commerce_private.open_received()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF commerce_private.catalogue_arrives() THEN
-		PERFORM commerce_private.begin_write(), commerce_private.open_stock(NEW.id, 0, NULL, NULL);
+		PERFORM commerce_private.begin_write();
+		IF TG_RELID = 'commerce.products'::regclass THEN
+			PERFORM commerce_private.open_stock(NEW.id, 0, NULL, NULL);
+		ELSE
+			PERFORM commerce_private.open_quota(NEW.id, 0, NULL, NULL);
+		END IF;
 	END IF;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.open_received_product() IS 'gives a product that has arrived its stock in this cell: nothing yet';
-
-CREATE FUNCTION commerce_private.open_received_coupon()
-RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF commerce_private.catalogue_arrives() THEN
-		PERFORM commerce_private.begin_write(), commerce_private.open_quota(NEW.id, 0, NULL, NULL);
-	END IF;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION commerce_private.open_received_coupon() IS 'gives a coupon that has arrived its quota in this cell: nothing yet';
+COMMENT ON FUNCTION commerce_private.open_received() IS 'gives a product that has arrived its stock in this cell, a coupon its quota: nothing yet';
 
 -- An e-mail or a subject that a user of this cell has stops the catalogue of nobody: check_cells() tells of it.
 CREATE FUNCTION commerce_private.receive_staff()
@@ -241,6 +233,22 @@ END
 $$;
 COMMENT ON FUNCTION commerce_private.receive_staff() IS 'makes a user of staff that has arrived, or changes the one there is';
 
+CREATE FUNCTION commerce_private.name_staff(before commerce.users, after commerce.users)
+RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+	UPDATE commerce.users u SET email = s.email, updated_at = s.updated_at
+	FROM commerce_private.staff s
+	WHERE pg_catalog.lower(s.email) = pg_catalog.lower(before.email) AND pg_catalog.lower(after.email) IS DISTINCT FROM pg_catalog.lower(before.email)
+	  AND u.id = s.id AND s.id <> before.id;
+	UPDATE commerce.users u SET external_id = s.external_id, updated_at = s.updated_at
+	FROM commerce_private.staff s
+	WHERE s.external_id = before.external_id AND after.external_id IS DISTINCT FROM before.external_id
+	  AND u.id = s.id AND s.id <> before.id
+$$;
+COMMENT ON FUNCTION commerce_private.name_staff(commerce.users, commerce.users) IS
+	'gives an e-mail or external id that a user of this cell has no more to the staff of cell 0 whose it is, who had to do without';
+
 CREATE TRIGGER receive BEFORE INSERT ON commerce_private.staff FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
 ALTER TABLE commerce_private.staff ENABLE REPLICA TRIGGER receive;
 CREATE TRIGGER receive_staff AFTER INSERT OR UPDATE ON commerce_private.staff FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_staff();
@@ -249,13 +257,13 @@ CREATE TRIGGER receive BEFORE INSERT ON commerce.sellers FOR EACH ROW EXECUTE FU
 ALTER TABLE commerce.sellers ENABLE REPLICA TRIGGER receive;
 CREATE TRIGGER receive BEFORE INSERT ON commerce.products FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
 ALTER TABLE commerce.products ENABLE REPLICA TRIGGER receive;
-CREATE TRIGGER open_received AFTER INSERT ON commerce.products FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received_product();
+CREATE TRIGGER open_received AFTER INSERT ON commerce.products FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received();
 ALTER TABLE commerce.products ENABLE REPLICA TRIGGER open_received;
 CREATE TRIGGER receive BEFORE INSERT ON commerce.promotions FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
 ALTER TABLE commerce.promotions ENABLE REPLICA TRIGGER receive;
 CREATE TRIGGER receive BEFORE INSERT ON commerce.coupons FOR EACH ROW EXECUTE FUNCTION commerce_private.receive_row();
 ALTER TABLE commerce.coupons ENABLE REPLICA TRIGGER receive;
-CREATE TRIGGER open_received AFTER INSERT ON commerce.coupons FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received_coupon();
+CREATE TRIGGER open_received AFTER INSERT ON commerce.coupons FOR EACH ROW EXECUTE FUNCTION commerce_private.open_received();
 ALTER TABLE commerce.coupons ENABLE REPLICA TRIGGER open_received;
 
 -- The register of users: in which cell somebody signs up who comes to any. No text of a person is kept, so that there is
@@ -268,63 +276,64 @@ CREATE TABLE commerce_private.reservations (
 COMMENT ON TABLE commerce_private.reservations IS
 	'in cell 0: which cell has, or is to have, the user with an e-mail or an external id; see reserve_user()';
 COMMENT ON COLUMN commerce_private.reservations.key IS 'SHA-256 of the kind and the value';
+COMMENT ON COLUMN commerce_private.reservations.at IS 'when it was last asked for, for this cell';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.reservations', '');
 
-CREATE FUNCTION commerce_private.reserve(kind text, value text, cell int)
-RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION commerce_private.reservation_key(kind text, value text)
+RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
-DECLARE
-	hash CONSTANT bytea := pg_catalog.sha256(pg_catalog.convert_to(kind || ':' || value, 'UTF8'));
-	reserved int;
-BEGIN
-	INSERT INTO commerce_private.reservations (key, cell) SELECT hash, cell WHERE cell IS NOT NULL ON CONFLICT DO NOTHING;
-	SELECT r.cell INTO reserved FROM commerce_private.reservations r WHERE r.key = hash;
-	RETURN reserved;
-END
+	SELECT pg_catalog.sha256(pg_catalog.convert_to(kind || ':' || value, 'UTF8'))
 $$;
-COMMENT ON FUNCTION commerce_private.reserve(text, text, int) IS
-	'the cell of a value: the one it is reserved for, or cell, for which it is reserved then; NULL: for none';
+COMMENT ON FUNCTION commerce_private.reservation_key(text, text) IS 'what the register has of a value: email or external_id';
 
-CREATE FUNCTION commerce.reserve_user(email text, external_id text, cell int)
+CREATE FUNCTION commerce_private.reserve(key bytea, cell int, renewed boolean)
+RETURNS int
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO commerce_private.reservations AS r (key, cell) SELECT reserve.key, reserve.cell WHERE reserve.key IS NOT NULL
+	ON CONFLICT (key) DO UPDATE SET at = CASE WHEN reserve.renewed THEN EXCLUDED.at ELSE r.at END RETURNING r.cell
+$$;
+COMMENT ON FUNCTION commerce_private.reserve(bytea, int, boolean) IS
+	'reserves for a cell what is not reserved, or renews what is, and returns the cell that it is reserved for';
+
+CREATE FUNCTION commerce.reserve_user(email text, external_id text, cell int, unused_in int DEFAULT NULL)
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-	known int;
+	key_of_email CONSTANT bytea := commerce_private.reservation_key('email', pg_catalog.lower(email));
+	key_of_id CONSTANT bytea := commerce_private.reservation_key('external_id', external_id);
+	in_cell_0 boolean;
 	of_email int;
+	known int;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.check_user(NULL, email, NULL, NULL, external_id, NULL);
 	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
 		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
 	END IF;
-	IF cell IS NULL OR cell NOT BETWEEN 0 AND 8999 THEN
-		PERFORM commerce_private.raise_invalid('cell', 'must be from 0 to 8999');
-	END IF;
+	PERFORM commerce_private.check_cell('cell', cell, 0);
 	PERFORM commerce_private.require_catalogue();
+	-- who has asked within a day may be about to make the user
+	DELETE FROM commerce_private.reservations r
+	WHERE r.key IN (key_of_email, key_of_id) AND r.cell = unused_in AND r.at < pg_catalog.now() - interval '1 day';
 	-- users that the shop had when it became cell 0 are in no register
 	IF EXISTS (SELECT FROM commerce.users u WHERE u.external_id = reserve_user.external_id) THEN
 		RETURN 0;
 	END IF;
-	known := commerce_private.reserve('external_id', external_id, NULL);
-	of_email := CASE WHEN EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(reserve_user.email)) THEN 0
-					 ELSE commerce_private.reserve('email', pg_catalog.lower(email), NULL) END;
-	known := coalesce(known, of_email, cell);
-	IF external_id IS NOT NULL THEN
-		known := commerce_private.reserve('external_id', external_id, known);
-	END IF;
-	IF of_email IS NULL AND email IS NOT NULL THEN
-		of_email := commerce_private.reserve('email', pg_catalog.lower(email), known);
-	END IF;
+	in_cell_0 := EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(reserve_user.email));
+	known := coalesce((SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_id), CASE WHEN in_cell_0 THEN 0 END,
+					  (SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_email), cell);
+	known := coalesce(commerce_private.reserve(key_of_id, known, known = cell), known);
+	of_email := CASE WHEN in_cell_0 THEN 0 ELSE commerce_private.reserve(key_of_email, known, known = cell) END;
 	IF of_email <> known THEN
 		PERFORM commerce_private.raise_taken('user', 'email');
 	END IF;
 	RETURN known;
 END
 $$;
-COMMENT ON FUNCTION commerce.reserve_user(text, text, int) IS
-	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known. Reserved for good: who is refused there, or interrupted, gets the same answer again. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';
+COMMENT ON FUNCTION commerce.reserve_user(text, text, int, int) IS
+	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known. Reserved for good: who is refused there, or interrupted, gets the same answer again. unused_in: a cell that has no such user, as the caller has seen there: what is reserved for it, but not since a day, is so no more. It is reserved anew by who names that cell. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';

@@ -30,6 +30,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION commerce.cell_number() IS 'which cell of the shop this database is; 0 unless set_cell() said otherwise';
 
+CREATE FUNCTION commerce_private.check_cell(argument text, cell int, lowest int)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF cell IS NULL OR cell NOT BETWEEN lowest AND 8999 THEN
+		PERFORM commerce_private.raise_invalid(argument, pg_catalog.format('must be from %s to 8999', lowest));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.check_cell(text, int, int) IS 'refuses an argument that is not the number of a cell, or is one below lowest. Errors: INVALID_REQUEST';
+
 CREATE FUNCTION commerce_private.is_replicated()
 RETURNS boolean
 LANGUAGE C STABLE
@@ -80,9 +92,7 @@ DECLARE
 	former int;
 	ids commerce_private.id_columns;
 BEGIN
-	IF set_cell.number IS NULL OR set_cell.number NOT BETWEEN 0 AND 8999 THEN
-		PERFORM commerce_private.raise_invalid('number', 'must be from 0 to 8999');
-	END IF;
+	PERFORM commerce_private.check_cell('number', set_cell.number, 0);
 	LOCK TABLE commerce_private.cell IN SHARE ROW EXCLUSIVE MODE;
 	SELECT c.number INTO former FROM commerce_private.cell c;
 	IF former <> set_cell.number THEN

@@ -127,6 +127,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	before commerce.users;
 	u commerce.users;
 	reason text;
 BEGIN
@@ -164,6 +165,7 @@ BEGIN
 	WHERE o.user_id = u.id
 	  AND pg_catalog.num_nonnulls(o.recipient_name, o.recipient_phone, o.recipient_address, o.recipient_memo, o.metadata) > 0;
 	PERFORM commerce_private.forget_keys(u.id);
+	before := u;
 	UPDATE commerce.users c
 	SET status = 'WITHDRAWN', name = 'erased', email = NULL, phone = NULL, address = NULL, external_id = NULL, metadata = NULL,
 		erased_at = pg_catalog.now(), updated_at = pg_catalog.now(),
@@ -172,6 +174,7 @@ BEGIN
 	RETURNING c.* INTO u;
 	PERFORM commerce_private.follow_status(u, erase_user.actor_id, erase_user.note);
 	PERFORM commerce_private.keep_staff(u);
+	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.write_event('User', u.id::text, 'UserErased',
 		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at,
 			'actor', erase_user.actor_id, 'note', erase_user.note),

@@ -199,7 +199,10 @@ BEGIN
 		-- the repetition has to come to the same cell
 		external_id := 'create_user ' || encode(sha256(convert_to(idempotency_key, 'UTF8')), 'hex');
 	END IF;
-	reserved := commerce.reserve_user(email, external_id, wanted);
+	reserved := CASE WHEN staff THEN router.reserve(email, external_id, wanted) ELSE commerce.reserve_user(email, external_id, wanted) END;
+	IF reserved <> wanted AND NOT staff THEN
+		reserved := commerce.reserve_user(email, external_id, reserved);
+	END IF;
 	-- cell 0 would take whoever is in a cell that this router does not know
 	IF NOT EXISTS (SELECT FROM router.cells c WHERE c.number = reserved) THEN
 		RAISE EXCEPTION 'cell %, which has this user, is not in the list', reserved
@@ -211,15 +214,28 @@ BEGIN
 	RETURN reserved;
 END
 $$;
+-- For who can be in this cell only. What is reserved for another one can be had when nobody there has it.
+CREATE FUNCTION router.reserve(email text, external_id text, cell int) RETURNS int LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	reserved int := commerce.reserve_user(email, external_id, cell);
+BEGIN
+	IF reserved <> cell AND EXISTS (SELECT FROM router.cells c WHERE c.number = reserved)
+		AND NOT EXISTS (SELECT FROM router.users_by(email, external_id)) THEN
+		reserved := commerce.reserve_user(email, external_id, cell, unused_in => reserved);
+	END IF;
+	RETURN reserved;
+END
+$$;
 CREATE FUNCTION router.keep_unique(user_id bigint, email text, external_id text) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
 	cell int := commerce.cell_of(user_id);
 BEGIN
-	IF email IS NOT NULL AND commerce.reserve_user(email, NULL, cell) <> cell THEN
+	IF email IS NOT NULL AND router.reserve(email, NULL, cell) <> cell THEN
 		PERFORM router.raise_taken('email');
 	END IF;
-	IF external_id IS NOT NULL AND commerce.reserve_user(NULL, external_id, cell) <> cell THEN
+	IF external_id IS NOT NULL AND router.reserve(NULL, external_id, cell) <> cell THEN
 		PERFORM router.raise_taken('external_id');
 	END IF;
 END

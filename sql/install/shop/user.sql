@@ -314,6 +314,7 @@ BEGIN
 		END IF;
 		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
 	END;
+	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.user_event(u, 'UserChanged',
 		pg_catalog.jsonb_build_object('actor', update_user.actor_id, 'note', update_user.note));
 	RETURN u;
