@@ -213,7 +213,7 @@ test('payment results and staff go to the cell of what they name', { skip }, asy
     assert.equal(cellOf(parcel.id), cell);
     assert.deepEqual((await ask(seller, `/seller_orders?id=eq.${order.id}&select=id`)).json, [{ id: order.id }]);
     const user_id = Number(who.sub);
-    assert.equal((await done(admin, 'adjust_balance', { user_id: String(user_id), amount: 100, note: 'a gift' })).balance_after, 5100);
+    await done(admin, 'adjust_balance', { user_id: String(user_id), amount: 100, note: 'a gift' });
     const ordered = await done(who, 'place_sheet_order', { order_sheet_id: sheet });
     assert.deepEqual([cellOf(ordered.id), ordered.status], [cell, 'PAID'], 'the order of a sheet');
     assert.equal((await ask(who, '/rpc/get_balance')).data.balance, 4100);
