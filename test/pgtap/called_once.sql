@@ -1,6 +1,6 @@
 -- A function that writes is called once, or not at all.
 BEGIN;
-SELECT plan(11);
+SELECT plan(13);
 SELECT commerce.create_user('Once', 'once@example.com') AS u \gset
 SELECT commerce.charge_balance(:u, 100000);
 SELECT commerce.create_product(NULL, 'cup', 100, 10) AS p \gset
@@ -13,6 +13,10 @@ SELECT throws_ok(format('SELECT 1 + (commerce.place_order(%s, %L)).id, (commerce
 SELECT throws_ok(format('SELECT (commerce.place_order(u.id, %L)).* FROM commerce.users u WHERE u.id = %s', :items, :u), '0A000', NULL,
 	'and of a call with columns of a table');
 SELECT throws_ok(format('CREATE TABLE made AS SELECT (commerce.charge_balance(%s, 100)).*', :u), '0A000', NULL, 'and of what returns a record');
+SELECT throws_ok(format('SELECT (commerce.place_order(%s, %L)).id WHERE (commerce.place_order(%1$s, %2$L)).status = ''PAID''', :u, :items), '0A000', NULL,
+	'and of one column and another in a condition');
+SELECT throws_ok(format('SELECT WHERE (commerce.place_order(%s, %L)).id > 0 AND (commerce.place_order(%1$s, %2$L)).status = ''PAID''', :u, :items), '0A000', NULL,
+	'and of two in conditions');
 SELECT is(commerce.available_stock(:p), 10::bigint, 'nothing was sold');
 
 SELECT lives_ok(format('SELECT (commerce.place_order(%s, %L)).id', :u, :items), 'one column may be selected');
