@@ -24,7 +24,4 @@ INSERT INTO plain.stock SELECT product_id, commerce.available_stock(product_id) 
 INSERT INTO plain.stock_entries SELECT * FROM commerce.stock_entries;
 INSERT INTO plain.coupons (name, kind, value, quantity, valid_days) SELECT name, kind, value, quantity, valid_days FROM commerce.coupons;
 INSERT INTO plain.coupon_quota SELECT * FROM commerce_private.coupon_quota;
--- Only tables that have rows: what is vacuumed empty counts as empty for the planner, and PL/pgSQL and
--- foreign-key checks would keep sequential scans of tables that grow.
-SELECT format('VACUUM ANALYZE %s', c.oid::regclass) FROM pg_class c
-WHERE c.relnamespace IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'plain'::regnamespace) AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0 \gexec
+\ir vacuum.sql

@@ -10,7 +10,7 @@ use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Temp;
 
-our @EXPORT = qw($users $products %server start_server stop_server sql script make_shop slow_sync has_redis pgbench median figure machine);
+our @EXPORT = qw($users $products %server start_server stop_server sql script make_shop slow_sync has_redis cpu pgbench refusals_program median figure machine);
 our ($users, $products) = (10_000, 10_000);
 our %server;
 
@@ -111,21 +111,32 @@ sub make_shop
 	return;
 }
 
-# CPU seconds that the server's processes have used, those that have ended included
+# CPU seconds that a process, the server's if nothing is said, and its children have used, those that have ended
+# included; with a title only the children that have it.
 sub cpu
 {
+	my ($parent, $title) = @_;
 	my $ticks = 0;
+	$parent //= $server{pid};
 	for my $file (glob '/proc/[0-9]*/stat')
 	{
 		open my $fh, '<', $file or next;
 		my $line = <$fh> // next;
 		my ($pid) = $line =~ /^(\d+)/;
 		my @field = split ' ', $line =~ s/^.*\)//r;
-		next unless $pid == $server{pid} || $field[1] == $server{pid};
+		next unless $pid == $parent || $field[1] == $parent;
+		next if $title && title($pid) !~ $title;
 		$ticks += $field[11] + $field[12];
-		$ticks += $field[13] + $field[14] if $pid == $server{pid};
+		$ticks += $field[13] + $field[14] if $pid == $parent;
 	}
 	return $ticks / 100;
+}
+
+sub title
+{
+	my ($pid) = @_;
+	open my $fh, '<', "/proc/$pid/cmdline" or return '';
+	return <$fh> // '';
 }
 
 # ---------------------------------------------------------------------------
@@ -201,16 +212,23 @@ sub redis
 	return $rate;
 }
 
-# Answers to a statement that is refused.
+# bench/refusals.c, compiled
+sub refusals_program
+{
+	compile('refusals', "bench/refusals.c -I\$($ENV{PG_CONFIG} --includedir) -L\$($ENV{PG_CONFIG} --libdir) -lpq");
+	return 'build/bench/refusals';
+}
+
+# Answers to a statement that is refused, with an SQLSTATE.
 sub refusals
 {
 	my (%with) = @_;
-	compile('refusals', "bench/refusals.c -I\$($server{PG_CONFIG} --includedir) -L\$($server{PG_CONFIG} --libdir) -lpq")
-	  unless -x 'build/bench/refusals';
-	open my $pipe, '-|', 'build/bench/refusals', $with{clients}, $with{seconds}, $users, $with{statement} or die $!;
-	my $rate = <$pipe>;
+	open my $pipe, '-|', refusals_program(), $with{clients}, $with{seconds}, $users, $with{sqlstate}, $with{statement} or die $!;
+	my ($rate, $others) = split ' ', <$pipe> // '';
 	close $pipe or die "bench: refusals\n";
-	return $rate + 0;
+	# who has claimed the one coupon there was gets another
+	die "bench: $with{statement}: $others other answers\n" if $others > $rate * $with{seconds} / 100;
+	return $rate;
 }
 
 # ---------------------------------------------------------------------------

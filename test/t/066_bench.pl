@@ -19,7 +19,7 @@ command_ok([ 'psql', '-XqAt', '-o', '/dev/null', '-d', $node->connstr('postgres'
 
 # runs a script 20 times
 my %run;
-my %define = (%shop, last => 3, coupon => 1, n => 0);
+my %define = (%shop, last => 3, coupon => 1, n => 0, from => 0, to => 0);
 sub run_script
 {
 	my ($script) = @_;
@@ -56,6 +56,6 @@ run_script('place_order_statements');
 my @after = split ' ', $node->safe_psql('postgres', $rows);
 is_deeply([ map { $after[$_] - $before[$_] } 0 .. $#after ], [ map { 20 * $_ } 2, 4, 4, 1, 1, 2 ], 'as many rows as an order has');
 
-run_script('insert');
+run_script($_) for qw(insert place_order_cells);
 is_deeply([ sort map { m{(\w+)\.sql$} } glob "$bench/pgbench/*.sql" ], [ sort keys %run ], 'every script has run');
 done_testing();
