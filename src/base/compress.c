@@ -23,7 +23,7 @@
 #define MAX_SHORT_MATCH	17		/* in two bytes */
 #define MAX_MATCH		273
 #define WINDOW			4096
-#define HASH_BITS		11
+#define HASH_BITS		12
 #define READ_AHEAD		4		/* bytes that are read at once */
 #define BITS_PER_BYTE	8
 
@@ -67,6 +67,12 @@ static inline uint32
 hash_of(uint32 bytes)
 {
 	return (first_three(bytes) * 2654435761U) >> (32 - HASH_BITS);
+}
+
+static inline void
+remember(const unsigned char *at, uint32 position)
+{
+	last_seen[hash_of(read_bytes(at))] = position;
 }
 
 static inline void
@@ -149,8 +155,11 @@ compress(const unsigned char *source, int size, unsigned char *buffer)
 		put_match(&out, offset, length);
 		i += length;
 		/* what follows begins most often like what followed before: the match's last bytes are looked for, too */
-		for (int j = i - 2; j < i && j <= last; j++)
-			last_seen[hash_of(read_bytes(source + j))] = first + j;
+		if (i - 1 <= last)
+		{
+			remember(source + i - 2, first + i - 2);
+			remember(source + i - 1, first + i - 1);
+		}
 	}
 	while (i < size)
 		put_byte(&out, source[i++]);

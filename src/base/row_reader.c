@@ -101,12 +101,19 @@ is_at(RowReader *reader, int column, int64 id, RowPlace *place)
 		row_int64(reader, column) == id;
 }
 
-static bool
-find(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *place)
+void
+row_reader_open_table(RowReader *reader, CatalogRelation table)
+{
+	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
+}
+
+bool
+row_reader_go_to(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
 	if (is_at(reader, column, id, place))
 		return true;
-	begin_scan(reader, index, 1);
+	if (reader->scan == NULL)
+		begin_scan(reader, index, 1);
 	row_reader_seek(reader, &id);
 	if (!row_reader_next(reader))
 		return false;
@@ -117,15 +124,15 @@ find(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *p
 bool
 row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
-	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
-	return find(reader, index, column, id, place);
+	row_reader_open_table(reader, table);
+	return row_reader_go_to(reader, index, column, id, place);
 }
 
 bool
 row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
 	set_table(reader, rel, true);
-	return find(reader, index, column, id, place);
+	return row_reader_go_to(reader, index, column, id, place);
 }
 
 void

@@ -41,9 +41,13 @@ typedef struct RowPlace
 } RowPlace;
 
 /*
- * Opens a table to be read, under the active snapshot, and goes to the row with an id, the column of a unique index:
- * false when there is none.  Looks first where it was found last.
+ * Opens a table to be read, under the active snapshot, and goes to the row with an id, the column of a unique index, as
+ * often as one likes: false when there is none.  Looks first where the row was found last.
  */
+extern void row_reader_open_table(RowReader *reader, CatalogRelation table);
+extern bool row_reader_go_to(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *place);
+
+/* The two in one, for a single row. */
 extern bool row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id,
 							RowPlace *place);
 

@@ -32,6 +32,7 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "nodes/nodes.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
@@ -48,6 +49,21 @@
 #include "base/compat.h"
 #include "base/row_writer.h"
 
+/*
+ * What a table is written with: an executor's state, slots and so on, which cost as much to make as a row to write.  It
+ * lives in a context of its own, below that of who writes, so that it goes with him if he fails.
+ */
+typedef struct RowWork
+{
+	MemoryContext context;
+	EState	   *estate;
+	ResultRelInfo *target;
+	IndexInfo  *infos;			/* of indexes that are open */
+	TupleDesc	desc;			/* of the slots: the table's own is not kept */
+	TupleTableSlot *slots[ROWS_AT_ONCE];	/* of rows that wait to be written */
+	int			nslots;
+} RowWork;
+
 /* Of an index of a table, in the order of the relation's list. */
 typedef struct PreparedIndex
 {
@@ -63,8 +79,10 @@ typedef struct PreparedTable
 	ExprState **defaults;		/* of each column; NULL: there is none */
 	bool	   *left_out;		/* of each trigger */
 	bool		has_triggers;	/* that may fire */
+	bool		has_generated;	/* columns, which are stored */
 	int			nindexes;
 	PreparedIndex *indexes;
+	RowWork    *idle;			/* left from the last time, below context; or NULL */
 } PreparedTable;
 
 /* Of the hash table. */
@@ -162,16 +180,15 @@ compile_indexes(PreparedTable *table, Relation rel, EState *estate)
 
 /*
  * Compiles in a child of the current context.  Functions that are folded to constants are called here, and
- * may do anything.  The list of triggers is target's copy; the relation's can go away with any look into the catalog.
+ * may do anything.  The list of triggers is copied; the relation's own can go away with any look into the catalog.
  */
 static PreparedTable *
-compile_table(ResultRelInfo *target, int ncolumns)
+compile_table(Relation rel, int ncolumns)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce table", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	PreparedTable *table = palloc0(sizeof(PreparedTable));
-	Relation	rel = target->ri_RelationDesc;
-	const TriggerDesc *triggers = target->ri_TrigDesc;
+	const TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
 	EState	   *estate = CreateExecutorState();
@@ -205,14 +222,15 @@ compile_table(ResultRelInfo *target, int ncolumns)
 		table->has_triggers |= !table->left_out[i] && TRIGGER_FOR_ROW(type) &&
 			(TRIGGER_FOR_INSERT(type) || TRIGGER_FOR_UPDATE(type));
 	}
+	table->has_generated = constr && constr->has_generated_stored;
 	compile_indexes(table, rel, estate);
 	MemoryContextSwitchTo(caller);
 	return table;
 }
 
-/* Makes a table that is open and locked a target, and answers what is compiled of it. */
+/* What is compiled of a table that is open and locked. */
 static PreparedTable *
-prepare_table(ResultRelInfo *target, Relation rel, int ncolumns)
+prepare_table(Relation rel, int ncolumns)
 {
 	Oid			relid = RelationGetRelid(rel);
 	KeptTable  *kept;
@@ -234,19 +252,11 @@ prepare_table(ResultRelInfo *target, Relation rel, int ncolumns)
 		kept->valid = false;
 		kept->prepared = NULL;
 	}
-	if (kept->valid && !kept->prepared->has_triggers)
-	{
-		/* what InitResultRelInfo() does, but for copying the triggers */
-		target->ri_RangeTableIndex = 1;
-		target->ri_RelationDesc = rel;
-		return kept->prepared;
-	}
-	InitResultRelInfo(target, rel, 1, NULL, 0);
 	if (kept->valid)
 		return kept->prepared;
 
 	changes_before = changes;
-	prepared = compile_table(target, ncolumns);
+	prepared = compile_table(rel, ncolumns);
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
 	if (kept->prepared)
 		MemoryContextSetParent(kept->prepared->context, TopTransactionContext);
@@ -297,12 +307,92 @@ row_put_text(Row *row, int column, const char *text)
 		row_put(row, column, CStringGetTextDatum(text));
 }
 
-static bool
-has_generated_columns(Relation rel)
+/* Makes what a table is written with, in a child of the current context. */
+static RowWork *
+make_work(const PreparedTable *prepared, Relation rel)
 {
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "commerce row", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	RowWork    *work = palloc0(sizeof(RowWork));
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	ResultRelInfo *target = makeNode(ResultRelInfo);
 
-	return constr && constr->has_generated_stored;
+	work->context = context;
+	work->estate = CreateExecutorState();
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	init_range_table(work->estate, rte);
+	work->target = target;
+	/* where triggers that fire after rows find it, and do not open the table again */
+	work->estate->es_opened_result_relations = list_make1(target);
+	if (prepared->has_triggers)
+	{
+		InitResultRelInfo(target, rel, 1, NULL, 0);
+		drop_triggers(target, prepared->left_out);
+	}
+	target->ri_RangeTableIndex = 1;
+	target->ri_NumIndices = prepared->nindexes;
+	target->ri_IndexRelationDescs = palloc0(prepared->nindexes * sizeof(Relation));
+	target->ri_IndexRelationInfo = palloc0(prepared->nindexes * sizeof(IndexInfo *));
+	result_rel_checks(target) = prepared->checks;
+	target->ri_PartitionCheckExpr = prepared->partition;
+	work->infos = palloc(prepared->nindexes * sizeof(IndexInfo));
+	work->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	MemoryContextSwitchTo(caller);
+	return work;
+}
+
+/* What a table is written with; that of the last time, unless a writer further up has it, or it went with an error. */
+static RowWork *
+take_work(PreparedTable *prepared, Relation rel)
+{
+	RowWork    *work = prepared->idle;
+
+	if (work)
+	{
+		prepared->idle = NULL;
+		MemoryContextSetParent(work->context, CurrentMemoryContext);
+	}
+	else
+		work = make_work(prepared, rel);
+	work->target->ri_RelationDesc = rel;
+	work->estate->es_output_cid = GetCurrentCommandId(true);
+	return work;
+}
+
+/* Keeps it for the next time, unless triggers or columns that are generated may have left something in it. */
+static void
+give_work_back(PreparedTable *prepared, RowWork *work)
+{
+	if (prepared->has_triggers || prepared->has_generated || prepared->idle)
+	{
+		ExecResetTupleTable(work->estate->es_tupleTable, false);
+		FreeExecutorState(work->estate);
+		MemoryContextDelete(work->context);
+		return;
+	}
+	for (int i = 0; i < work->nslots; i++)
+		ExecClearTuple(work->slots[i]);
+	ReScanExprContext(GetPerTupleExprContext(work->estate));
+	updated_columns(work->estate) = NULL;
+	MemoryContextSetParent(work->context, prepared->context);
+	prepared->idle = work;
+}
+
+/* The slot of a row that waits. */
+static TupleTableSlot *
+slot_of(RowWork *work, int row)
+{
+	if (row == work->nslots)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(work->context);
+
+		work->slots[work->nslots++] = MakeSingleTupleTableSlot(work->desc, &TTSOpsVirtual);
+		MemoryContextSwitchTo(caller);
+	}
+	return work->slots[row];
 }
 
 /*
@@ -318,14 +408,14 @@ row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot)
 	context->ecxt_scantuple = slot;
 	for (int i = 0; i < target->ri_NumIndices; i++)
 	{
-		const PreparedIndex *prepared = &writer->indexes[i];
+		const PreparedIndex *prepared = &writer->prepared->indexes[i];
 		IndexInfo  *info;
 
 		if (target->ri_IndexRelationDescs[i] ||
 			(slot && prepared->info->ii_PredicateState && !ExecQual(prepared->info->ii_PredicateState, context)))
 			continue;
 		target->ri_IndexRelationDescs[i] = index_open(prepared->oid, RowExclusiveLock);
-		info = palloc(sizeof(IndexInfo));
+		info = &writer->work->infos[i];
 		*info = *prepared->info;
 		info->ii_Context = CurrentMemoryContext;
 		/* as it is now, whether or not the table has heard of it: it must not miss a row */
@@ -342,53 +432,37 @@ close_indexes(ResultRelInfo *target)
 		{
 			end_index_inserts(target->ri_IndexRelationDescs[i], target->ri_IndexRelationInfo[i]);
 			index_close(target->ri_IndexRelationDescs[i], RowExclusiveLock);
+			target->ri_IndexRelationDescs[i] = NULL;
 		}
 }
 
 void
 row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Relation	rel = table_open(catalog_relation(table), RowExclusiveLock);
 	PreparedTable *prepared;
 	const TriggerDesc *triggers;
 
-	writer->rel = table_open(catalog_relation(table), RowExclusiveLock);
-	writer->ncolumns = ncolumns;
-	if (RelationGetNumberOfAttributes(writer->rel) < ncolumns)
+	if (RelationGetNumberOfAttributes(rel) < ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the installed library is newer than extension \"commerce\" in this database"),
 				 errhint("Run ALTER EXTENSION commerce UPDATE.")));
-
-	writer->estate = CreateExecutorState();
-	rte->rtekind = RTE_RELATION;
-	rte->relid = RelationGetRelid(writer->rel);
-	rte->relkind = writer->rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	init_range_table(writer->estate, rte);
-	writer->target = makeNode(ResultRelInfo);
-	/* where triggers that fire after rows find it, and do not open the table again */
-	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	prepared = prepare_table(writer->target, writer->rel, ncolumns);
-	writer->indexes = prepared->indexes;
-	writer->target->ri_NumIndices = prepared->nindexes;
-	writer->target->ri_IndexRelationDescs = palloc0(prepared->nindexes * sizeof(Relation));
-	writer->target->ri_IndexRelationInfo = palloc0(prepared->nindexes * sizeof(IndexInfo *));
-	result_rel_checks(writer->target) = prepared->checks;
-	writer->target->ri_PartitionCheckExpr = prepared->partition;
-	writer->defaults = prepared->defaults;
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
-	drop_triggers(writer->target, prepared->left_out);
+	prepared = prepare_table(rel, ncolumns);
+	writer->rel = rel;
+	writer->ncolumns = ncolumns;
+	writer->prepared = prepared;
+	writer->work = take_work(prepared, rel);
+	writer->estate = writer->work->estate;
+	writer->target = writer->work->target;
+	writer->slot = slot_of(writer->work, 0);
+	writer->nwaiting = 0;
 	triggers = writer->target->ri_TrigDesc;
 	writer->fires_after = triggers && (triggers->trig_insert_after_row || triggers->trig_update_after_row);
 	if (writer->fires_after)
 		AfterTriggerBeginQuery();
-	writer->is_plain = !prepared->has_triggers && !has_generated_columns(writer->rel) && !writer->rel->rd_rel->relispartition;
-	writer->slot = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
-	writer->slots[0] = writer->slot;
-	writer->nslots = 1;
-	writer->nwaiting = 0;
-	writer->one_by_one = (triggers && triggers->trig_insert_before_row) || has_generated_columns(writer->rel);
+	writer->is_plain = !prepared->has_triggers && !prepared->has_generated && !rel->rd_rel->relispartition;
+	writer->one_by_one = (triggers && triggers->trig_insert_before_row) || prepared->has_generated;
 	if (writer->one_by_one)
 		row_writer_open_indexes(writer, NULL);
 }
@@ -418,8 +492,8 @@ fill_slot(RowWriter *writer, TupleTableSlot *slot, const Row *row)
 		slot->tts_isnull[i] = !row->filled[i];
 	}
 	for (int i = writer->ncolumns; i < natts; i++)
-		if (writer->defaults[i])
-			slot->tts_values[i] = ExecEvalExpr(writer->defaults[i], GetPerTupleExprContext(writer->estate),
+		if (writer->prepared->defaults[i])
+			slot->tts_values[i] = ExecEvalExpr(writer->prepared->defaults[i], GetPerTupleExprContext(writer->estate),
 											   &slot->tts_isnull[i]);
 	ExecStoreVirtualTuple(slot);
 	ItemPointerSetInvalid(&slot->tts_tid);
@@ -432,13 +506,15 @@ fill_slot(RowWriter *writer, TupleTableSlot *slot, const Row *row)
 static void
 write_waiting(RowWriter *writer)
 {
+	TupleTableSlot **slots = writer->work->slots;
+
 	if (writer->nwaiting == 1)
-		simple_table_tuple_insert(writer->rel, writer->slots[0]);
+		simple_table_tuple_insert(writer->rel, slots[0]);
 	else if (writer->nwaiting > 1)
-		table_multi_insert(writer->rel, writer->slots, writer->nwaiting, writer->estate->es_output_cid, 0, NULL);
+		table_multi_insert(writer->rel, slots, writer->nwaiting, writer->estate->es_output_cid, 0, NULL);
 	for (int i = 0; i < writer->nwaiting; i++)
 	{
-		TupleTableSlot *slot = writer->slots[i];
+		TupleTableSlot *slot = slots[i];
 		List	   *recheck;
 
 		row_writer_open_indexes(writer, slot);
@@ -446,7 +522,7 @@ write_waiting(RowWriter *writer)
 		ExecARInsertTriggers(writer->estate, writer->target, slot, recheck, NULL);
 		list_free(recheck);
 	}
-	writer->slot = writer->slots[Max(writer->nwaiting, 1) - 1];
+	writer->slot = slots[Max(writer->nwaiting, 1) - 1];
 	writer->nwaiting = 0;
 	ResetPerTupleExprContext(writer->estate);
 }
@@ -473,9 +549,7 @@ row_writer_insert(RowWriter *writer, const Row *row)
 	}
 	if (writer->nwaiting == ROWS_AT_ONCE)
 		write_waiting(writer);
-	if (writer->nwaiting == writer->nslots)
-		writer->slots[writer->nslots++] = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(writer->rel), &TTSOpsVirtual);
-	slot = writer->slots[writer->nwaiting];
+	slot = slot_of(writer->work, writer->nwaiting);
 	fill_slot(writer, slot, row);
 	if (RelationGetDescr(writer->rel)->constr)
 		ExecConstraints(writer->target, slot, writer->estate);
@@ -487,14 +561,8 @@ row_writer_insert(RowWriter *writer, const Row *row)
 Datum
 row_writer_row(RowWriter *writer)
 {
-	HeapTuple	tuple;
-	Datum		row;
-
 	write_waiting(writer);
-	tuple = ExecCopySlotHeapTuple(writer->slot);
-	row = heap_copy_tuple_as_datum(tuple, RelationGetDescr(writer->rel));
-	heap_freetuple(tuple);
-	return row;
+	return HeapTupleGetDatum(ExecCopySlotHeapTuple(writer->slot));
 }
 
 void
@@ -504,8 +572,7 @@ row_writer_close(RowWriter *writer)
 	if (writer->fires_after)
 		AfterTriggerEndQuery(writer->estate);
 	close_indexes(writer->target);
-	ExecResetTupleTable(writer->estate->es_tupleTable, false);
-	FreeExecutorState(writer->estate);
+	give_work_back(writer->prepared, writer->work);
 	table_close(writer->rel, NoLock);
 	CommandCounterIncrement();
 }

@@ -18,16 +18,14 @@
 typedef struct RowWriter
 {
 	Relation	rel;
+	struct PreparedTable *prepared;
+	struct RowWork *work;		/* which has the next two */
 	EState	   *estate;
 	ResultRelInfo *target;
 	TupleTableSlot *slot;		/* of the row that was written last */
-	TupleTableSlot *slots[ROWS_AT_ONCE];	/* of rows that wait to be written; the first of all is slot */
-	int			nslots;
-	int			nwaiting;
+	int			nwaiting;		/* rows that are to be written */
 	bool		one_by_one;		/* rows do not wait: they may change on their way, and read those before them */
 	int			ncolumns;		/* how many the caller fills */
-	ExprState **defaults;		/* of the others; NULL: there is none */
-	const struct PreparedIndex *indexes;	/* of the table, which are opened when a row needs them */
 	bool		fires_after;	/* has triggers that fire after rows */
 	bool		is_plain;		/* no trigger fires, no column is generated, and it is no partition */
 } RowWriter;

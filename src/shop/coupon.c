@@ -73,6 +73,7 @@ read_usable(RowReader *issue)
 	TimestampTz expires_at = row_int64(issue, COUPON_ISSUES_EXPIRES_AT);
 
 	coupon.issue_id = row_int64(issue, COUPON_ISSUES_ID);
+	coupon.tid = issue->slot->tts_tid;
 	coupon.kind = row_label(issue, COUPON_ISSUES_KIND, TYPE_COUPON_KIND);
 	coupon.scope = row_label(issue, COUPON_ISSUES_SCOPE, TYPE_COUPON_SCOPE);
 	coupon.value = row_int64(issue, COUPON_ISSUES_VALUE);
@@ -114,19 +115,18 @@ coupon_read(int64 user_id, const int64 *issue_ids, int n, bool lock)
 	return coupons;
 }
 
-/* Marks a coupon issue USED by an order, and makes the event that tells of it. */
+/* Marks a coupon issue that is locked USED by an order, and makes the event that tells of it. */
 static Event
-mark_used(int64 issue_id, int64 order_id)
+mark_used(int64 issue_id, RowPlace place, int64 order_id)
 {
 	static const char *const internal[] = {"event_key", "xid", NULL};
 	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponUsed"};
 	int64		own_key = current_key();
 	int64		last_key;
 	RowUpdate	issue;
-	RowPlace	unknown = {0};
 
 	if (!row_update_open(&issue, TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS, INDEX_COUPON_ISSUES_PKEY, COUPON_ISSUES_ID,
-						 issue_id, &unknown, true))
+						 issue_id, &place, false))
 		elog(ERROR, "coupon issue " INT64_FORMAT " does not exist", issue_id);
 	last_key = row_int64(&issue.reader, COUPON_ISSUES_EVENT_KEY);
 	event.key = Max(last_key, own_key);
@@ -147,7 +147,7 @@ coupon_use(const Coupon *coupons, int n, int64 order_id)
 	{
 		Row			row = {0};
 
-		events[i] = mark_used(coupons[i].issue_id, order_id);
+		events[i] = mark_used(coupons[i].issue_id, (RowPlace) {coupons[i].issue_id, coupons[i].tid}, order_id);
 		row_put_int64(&row, ORDER_COUPONS_ORDER_ID, order_id);
 		row_put_int64(&row, ORDER_COUPONS_COUPON_ISSUE_ID, coupons[i].issue_id);
 		row_put_int64(&row, ORDER_COUPONS_DISCOUNT, coupons[i].discount);
@@ -232,7 +232,7 @@ coupon_use_again(int64 order_id)
 	while (result_next(&issues))
 	{
 		int64		issue_id = result_int64(&issues, "id");
-		Event		event = mark_used(issue_id, order_id);
+		Event		event = mark_used(issue_id, (RowPlace) {0}, order_id);
 
 		sql_do(&record, SQL_ARGS(Int64GetDatum(order_id), Int64GetDatum(issue_id)));
 		outbox_write(&event, 1);

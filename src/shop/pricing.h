@@ -5,6 +5,8 @@
 #ifndef COMMERCE_PRICING_H
 #define COMMERCE_PRICING_H
 
+#include "storage/itemptr.h"
+
 #include "base/schema.h"
 
 /* A product as an order needs it.  Amounts are in the smallest unit of the currency; id 0 means none. */
@@ -31,6 +33,7 @@ typedef struct Product
 typedef struct Coupon
 {
 	int64		issue_id;
+	ItemPointerData tid;		/* of its row, as it was read or locked */
 	CouponKind	kind;
 	CouponScope scope;
 	int64		value;			/* an amount, or percent */

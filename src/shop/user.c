@@ -46,38 +46,34 @@ require_active(RowReader *reader, int64 user_id)
 }
 
 /*
- * Reads a user, who must be ACTIVE, under the active snapshot; with lock also as he is when his row is locked, so that
+ * Opens a user, who must be ACTIVE, under the active snapshot; with lock also as he is when his row is locked, so that
  * who may not act is told so before he waits for anybody.
  */
-static User
-read_active(int64 user_id, bool lock)
+static void
+open_active(RowReader *reader, int64 user_id, bool lock)
 {
-	User		user = {.id = user_id};
-	RowReader	reader;
-
-	if (!row_reader_find(&reader, TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place))
+	if (!row_reader_find(reader, TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place))
 		raise_not_found("user", user_id);
-	require_active(&reader, user_id);
-	if (lock)
-	{
-		if (!row_lock_found(&reader, false))
-			raise_not_found("user", user_id);
-		require_active(&reader, user_id);
-	}
-	user.name = row_text(&reader, USERS_NAME);
-	user.phone = row_text(&reader, USERS_PHONE);
-	user.address = row_text(&reader, USERS_ADDRESS);
-	row_reader_close(&reader);
-	return user;
+	require_active(reader, user_id);
+	if (!lock)
+		return;
+	if (!row_lock_found(reader, false))
+		raise_not_found("user", user_id);
+	require_active(reader, user_id);
 }
 
 User
 user_read_active(int64 user_id, bool lock)
 {
-	User		user;
+	User		user = {.id = user_id};
+	RowReader	reader;
 
 	row_push_snapshot();
-	user = read_active(user_id, lock);
+	open_active(&reader, user_id, lock);
+	user.name = row_text(&reader, USERS_NAME);
+	user.phone = row_text(&reader, USERS_PHONE);
+	user.address = row_text(&reader, USERS_ADDRESS);
+	row_reader_close(&reader);
 	PopActiveSnapshot();
 	return user;
 }
@@ -85,17 +81,25 @@ user_read_active(int64 user_id, bool lock)
 void
 user_require_active(int64 user_id, bool lock)
 {
-	(void) user_read_active(user_id, lock);
+	RowReader	reader;
+
+	row_push_snapshot();
+	open_active(&reader, user_id, lock);
+	row_reader_close(&reader);
+	PopActiveSnapshot();
 }
 
 void
 user_require_kept(int64 user_id)
 {
+	RowReader	reader;
+
 	lock_take_shared(COMMERCE_LOCK_USER, (uint64) user_id % LOCKS);
 
 	/* with what was committed while we waited */
 	row_push_latest_snapshot();
-	(void) read_active(user_id, false);
+	open_active(&reader, user_id, false);
+	row_reader_close(&reader);
 	PopActiveSnapshot();
 }
 
