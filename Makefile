@@ -72,7 +72,11 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/dumps \
 	base/privileges)
 DATA_built   = $(EXTENSION)--$(EXTVERSION).sql
-DATA        := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql))
+
+# Installed beside it: the update scripts, and the frozen script of the version before, which the library serves too.
+# That is the one that the update script to this version comes from.
+EXTBEFORE := $(patsubst sql/$(EXTENSION)--%--$(EXTVERSION).sql,%,$(wildcard sql/$(EXTENSION)--*--$(EXTVERSION).sql))
+DATA      := $(sort $(wildcard sql/$(EXTENSION)--*--*.sql $(EXTBEFORE:%=sql/$(EXTENSION)--%.sql)))
 
 # PostgreSQL's headers are somebody else's to keep free of warnings: with
 # -isystem, -Wextra looks at our code only. Left out are the two that forbid
@@ -84,7 +88,7 @@ PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initialize
 # The library exports what PostgreSQL looks up by name, and nothing else: another
 # library's function of the same name must not be called in place of ours. From
 # 16 on PGXS hides the rest by itself; 15 needs this list, which is made from the
-# install script.
+# scripts that are installed.
 EXPORTS    = build/commerce.exports
 SHLIB_LINK = -Wl,--version-script=$(EXPORTS)
 
@@ -118,17 +122,16 @@ $(DATA_built): scripts/install-script $(INSTALL_SQL) $(wildcard web/*) commerce.
 	@scripts/install-script $(INSTALL_SQL) >$@ || { rm -f $@; exit 1; }
 	@echo "$@: $(words $(INSTALL_SQL)) files of sql/install"
 
-$(EXPORTS): $(DATA_built)
+$(EXPORTS): $(DATA_built) $(DATA)
 	@mkdir -p $(@D)
 	@{ echo '{ global: Pg_magic_func; _PG_init; commerce_launcher_main; commerce_worker_main; commerce_rebase_main;'; \
-	   sed -n "s/.*MODULE_PATHNAME'*, *'*\(commerce_[a-z_0-9]*\)'.*/\1; pg_finfo_\1;/p" $<; \
+	   sed -n "s/.*MODULE_PATHNAME'*, *'*\(commerce_[a-z_0-9]*\)'.*/\1; pg_finfo_\1;/p" $^ | sort -u; \
 	   echo 'local: *; };'; } >$@
 
 $(MODULE_big).so: $(EXPORTS)
 
-# The versions of the script that the library serves: its own, and the one that an update script comes from.
-EXTBEFORE := $(patsubst sql/$(EXTENSION)--%--$(EXTVERSION).sql,%,$(lastword $(sort $(wildcard sql/$(EXTENSION)--*--$(EXTVERSION).sql))))
-src/base/version.o src/base/version.bc: commerce.control
+# The versions of the script that the library serves
+src/base/version.o src/base/version.bc: commerce.control $(DATA)
 src/base/version.o src/base/version.bc: override CPPFLAGS += \
 	-DCOMMERCE_VERSION='"$(EXTVERSION)"' -DCOMMERCE_VERSION_BEFORE='"$(EXTBEFORE)"'
 
@@ -173,6 +176,10 @@ test-clients:
 
 lint: $(MODULE_big).so
 	@scripts/lint
+
+# What a release does to its install script: a copy that lint keeps as it is
+freeze: $(DATA_built)
+	@scripts/freeze
 
 deb:
 	@scripts/deb
@@ -222,6 +229,7 @@ define help_text
   make torture        what runs is killed, in ROUNDS=100
                         these three: SEED=N repeats a run
   make lint           checks of the sources that need no server
+  make freeze         the install script of a version, as it is released, into sql/
   make demo           a shop to play with, on a server of its own
   make stop-demo      and its end
   make demo-cells     a flash sale over three cells, one of which is killed: a minute
@@ -236,4 +244,4 @@ export help_text
 help:
 	@echo "$$help_text"
 
-.PHONY: test test-ha test-versions test-clients test-asserts test-asan fuzz inject torture lint demo stop-demo demo-cells bench dist deb help
+.PHONY: test test-ha test-versions test-clients test-asserts test-asan fuzz inject torture lint freeze demo stop-demo demo-cells bench dist deb help

@@ -37,11 +37,11 @@ sub wait_until
 	die 'waited in vain for ' . ($what // 'a condition');
 }
 
-# Users, products (each with so many units) and coupons (each with such a quota).
+# Users, products (each with so many units) and coupons (each with such a quota), in a database.
 sub make_shop
 {
 	my ($node, %shop) = @_;
-	my $db = connect_to($node);
+	my $db = connect_to($node, $shop{database});
 	$db->do('CREATE EXTENSION IF NOT EXISTS commerce');
 	$db->do(q{SELECT count(commerce.charge_balance(commerce.create_user('u' || i, 'u' || i || '@example.com'), 50000000))
 			  FROM generate_series(1, $1::int) i}, undef, $shop{users} // 50);
@@ -286,8 +286,8 @@ sub check_history
 # The invariants hold, and the counters say what the tables say.
 sub check_books
 {
-	my ($node, $what) = @_;
-	my $db = connect_to($node);
+	my ($node, $what, $database) = @_;
+	my $db = connect_to($node, $database);
 	my $rows = $db->selectall_arrayref(q{SELECT invariant, violations FROM commerce.check_invariants()});
 	is_deeply($rows, [], "$what: the books are right");
 	$rows = $db->selectall_arrayref(q{

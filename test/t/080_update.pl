@@ -1,13 +1,15 @@
 # An update to the next version while orders come in: files, standby, switch to it, ALTER EXTENSION. The next version
-# is made here: this one with another number, a column and a function more, and its update script.
+# is made here: this one with another number, a column and a function more, and its update script. Where there is a
+# released version before this one, a shop of that is updated to this one, too.
 
 use strict;
 use warnings;
 use DBI;
-use EscrowClients qw(check_books connect_to make_shop start_clients wait_until);
+use EscrowClients qw(check_books connect_to make_shop start_clients stop_clients wait_until);
 use File::Basename;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Schema qw(schema schema_differences);
 use Test::More;
 
 my ($version) = slurp_file('commerce.control') =~ /^default_version *= *'(.*)'/m;
@@ -31,6 +33,8 @@ my $news = q{
 ALTER TABLE commerce.orders ADD COLUMN made_for_test int NOT NULL DEFAULT 7;
 CREATE FUNCTION commerce.made_for_test() RETURNS int LANGUAGE sql AS 'SELECT 9';
 REVOKE ALL ON FUNCTION commerce.made_for_test() FROM PUBLIC;
+INSERT INTO commerce_private.own_parts VALUES ('commerce.orders', 'column', 'made_for_test');
+SELECT commerce_private.describe_api();
 };
 append_to_file("$tmp/$next/commerce--$next.sql", $news);
 append_to_file("$tmp/$next/commerce--$version--$next.sql", qq{
@@ -61,89 +65,140 @@ my $primary = PostgreSQL::Test::Cluster->new('before');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', "shared_preload_libraries = 'commerce'\nmax_connections = 30\n");
 $primary->start;
-make_shop($primary, stock => [1000000], users => 10);
+my @shop = (stock => [1000000], users => 10);
+make_shop($primary, @shop);
 $primary->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('after', install_path => "$tmp/root$below");
 $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 
-# Clients order all the time, from the server that the file names, and note what was answered.
-my $server = "$tmp/server";
+# Clients order all the time, from the server and in the database that a file names, and note what was answered.
 sub go_to
 {
-	my ($node) = @_;
-	append_to_file("$server.new", 'dbi:Pg:dbname=postgres;host=' . $node->host . ';port=' . $node->port);
-	rename "$server.new", $server or die;
+	my ($file, $node, $database) = @_;
+	append_to_file("$file.new", "dbi:Pg:dbname=$database;host=" . $node->host . ';port=' . $node->port);
+	rename "$file.new", $file or die;
 	return;
 }
-sub order_on
+sub order_from
 {
-	my ($db, $number, $note, undef, $stop) = @_;
-	undef $db;
-	for (my $n = 1; !-e $stop;)
-	{
-		$db //= eval { DBI->connect(slurp_file($server), undef, undef, { RaiseError => 1, PrintError => 0 }) };
-		my $id = $db && eval { $db->selectrow_array($db->prepare_cached(
-			q{SELECT id FROM commerce.place_order($1, '[{"product_id": 1, "quantity": 1}]', idempotency_key => $2)}), undef, $number, "$number-$n") };
-		if ($id)
-		{
-			$note->({ order => $id });
-			$n++;
-			next;
-		}
-		# what is to be repeated; a server that stops, starts, or is a standby yet
-		next if $db && ($db->state // '') eq '40001';
-		$note->({ error => $DBI::errstr }) if $db && $db->err && $db->state !~ /^(57P0[123]|08\w\w\w|25006|22000|S8006)$/;
+	my ($file) = @_;
+	return sub {
+		my ($db, $number, $note, undef, $stop) = @_;
 		undef $db;
-		select undef, undef, undef, 0.05;
-	}
-	return;
+		for (my $n = 1; !-e $stop;)
+		{
+			$db //= eval { DBI->connect(slurp_file($file), undef, undef, { RaiseError => 1, PrintError => 0 }) };
+			my $id = $db && eval { $db->selectrow_array($db->prepare_cached(
+				q{SELECT id FROM commerce.place_order($1, '[{"product_id": 1, "quantity": 1}]', idempotency_key => $2)}), undef, $number, "$number-$n") };
+			if ($id)
+			{
+				$note->({ order => $id });
+				$n++;
+				next;
+			}
+			# what is to be repeated; a server that stops, starts, or is a standby yet
+			next if $db && ($db->state // '') eq '40001';
+			$note->({ error => $DBI::errstr }) if $db && $db->err && $db->state !~ /^(57P0[123]|08\w\w\w|25006|22000|S8006)$/;
+			undef $db;
+			select undef, undef, undef, 0.05;
+		}
+		return;
+	};
 }
-go_to($primary);
-my $clients = start_clients($primary, 3, \&order_on);
-sub noted { return map { split /\n/, slurp_file($_) } glob "$clients->{dir}/[0-9]*" }
 sub orders_go_on
 {
-	my ($while) = @_;
-	my $before = () = noted();
-	wait_until(sub { my $now = () = noted(); $now > $before + 100 }, "orders $while");
+	my ($clients, $while) = @_;
+	my $noted = sub { return scalar map { split /\n/, slurp_file($_) } glob "$clients->{dir}/[0-9]*" };
+	my $before = $noted->();
+	wait_until(sub { $noted->() > $before + 100 }, "orders $while");
 	return pass("orders go on $while");
 }
-orders_go_on('before the update');
+
+# What was updated, is or is not what a fresh installation of that version is.
+sub differences
+{
+	my ($node, $database) = @_;
+	return schema_differences(map { schema(connect_to($node, $_)) } $database, 'fresh');
+}
+
+# ALTER EXTENSION UPDATE while clients order, their orders afterwards, and what it made.
+sub update_while_ordering
+{
+	my ($node, $database, $clients, $what) = @_;
+	orders_go_on($clients, "with the library of $what and the script before");
+	$node->safe_psql($database, 'ALTER EXTENSION commerce UPDATE');
+	orders_go_on($clients, "after ALTER EXTENSION UPDATE to $what");
+	my ($failed, $noted) = stop_clients($clients);
+	my @answered = map { $_->{order} // () } @$noted;
+	is_deeply([ $failed, map { $_->{error} // () } @$noted ], [0], 'nobody was told of an error but that a server stops');
+	is($node->safe_psql($database, 'SELECT count(*) FROM commerce.orders WHERE id = ANY ($$' . "{@{[join ',', @answered]}}" . '$$)'), @answered,
+		'every order that was answered is there: ' . @answered);
+	check_books($node, "after the update to $what", $database);
+	is_deeply([ differences($node, $database) ], [], "what was updated is what a fresh installation of $what is");
+	return;
+}
+
+# The released version from which an update script leads here
+if (my ($released) = map { m{--([\d.]+)--\Q$version\E\.sql$} } glob 'sql/commerce--*.sql')
+{
+	$primary->safe_psql('postgres', 'CREATE DATABASE released');
+	$primary->safe_psql('postgres', 'CREATE DATABASE fresh');
+	$primary->safe_psql('released', "CREATE EXTENSION commerce VERSION '$released'");
+	$primary->safe_psql('fresh', 'CREATE EXTENSION commerce');
+	make_shop($primary, @shop, database => 'released');
+	go_to("$tmp/released", $primary, 'released');
+	update_while_ordering($primary, 'released', start_clients($primary, 3, order_from("$tmp/released")), $version);
+	$primary->safe_psql('postgres', "DROP DATABASE $_ (FORCE)") for qw(released fresh);
+}
+
+go_to("$tmp/server", $primary, 'postgres');
+my $clients = start_clients($primary, 3, order_from("$tmp/server"));
+orders_go_on($clients, 'before the update');
 
 install($next);
 $standby->restart;
 is($standby->safe_psql('postgres', 'SELECT commerce.available_stock(1) > 0, (SELECT extversion FROM pg_extension WHERE extname = $$commerce$$)'),
 	"t|$version", "a standby with the next library reads what is there");
-orders_go_on('meanwhile');
+orders_go_on($clients, 'meanwhile');
 
 $primary->stop('fast');
 $standby->promote;
-go_to($standby);
-orders_go_on('with the next library and the script before');
-$standby->safe_psql('postgres', 'CREATE DATABASE fresh');
-$standby->safe_psql('postgres', 'CREATE DATABASE old');
+go_to("$tmp/server", $standby, 'postgres');
+$standby->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh old);
 $standby->safe_psql('fresh', 'CREATE EXTENSION commerce');
 $standby->safe_psql('old', "CREATE EXTENSION commerce VERSION '$version'");
 
-$standby->safe_psql('postgres', 'ALTER EXTENSION commerce UPDATE');
-orders_go_on('after ALTER EXTENSION UPDATE');
+update_while_ordering($standby, 'postgres', $clients, $next);
 is($standby->safe_psql('postgres', 'SELECT count(DISTINCT made_for_test), commerce.made_for_test() FROM commerce.orders'), '1|9', 'what is new is there');
 
-append_to_file("$clients->{dir}/stop", '');
-waitpid $_, 0 for @{ $clients->{pids} };
-my @answered = map { /"order":"?(\d+)/ ? $1 : () } noted();
-is_deeply([ grep { /error/ } noted() ], [], 'nobody was told of an error but that a server stops');
-is($standby->safe_psql('postgres', 'SELECT count(*) FROM commerce.orders WHERE id = ANY ($$' . "{@{[join ',', @answered]}}" . '$$)'), @answered,
-	'every order that was answered is there: ' . @answered);
-check_books($standby, 'after the update');
-
-sub catalog
+# What an update script may forget is seen, and nothing else.
+my $fresh = schema(connect_to($standby, 'fresh'));
+sub forgotten
 {
-	my ($database) = @_;
-	return scalar run_command([ "$tmp/root$below/bin/psql", '-XAtq', '-d', $standby->connstr($database), '-f', 'test/sql/catalog.sql' ]);
+	my ($what, @seen) = @_;
+	my $db = connect_to($standby, 'fresh');
+	$db->begin_work;
+	$db->do($what);
+	is_deeply([ map { /^(.*?: (?:is missing|should not be$|[^:]*))/s } schema_differences(schema($db), $fresh) ], \@seen, "seen: $what");
+	$db->rollback;
+	return;
 }
-is(catalog('postgres'), catalog('fresh'), 'what was updated is what a fresh installation is');
+forgotten('ALTER EXTENSION commerce DROP FUNCTION commerce.made_for_test(); DROP FUNCTION commerce.made_for_test()',
+	'function commerce.made_for_test(): is missing');
+forgotten('ALTER EXTENSION commerce DROP FUNCTION commerce.made_for_test()',
+	'function commerce.made_for_test(): depends on', 'function commerce.made_for_test(): privileges at first');
+forgotten('GRANT EXECUTE ON FUNCTION commerce.made_for_test() TO PUBLIC', 'function commerce.made_for_test(): privileges');
+forgotten('ALTER FUNCTION commerce.made_for_test() SET jit = off', 'function commerce.made_for_test(): definition');
+forgotten('ALTER TABLE commerce.orders ALTER made_for_test DROP DEFAULT', 'default value for commerce.orders.made_for_test: is missing');
+forgotten('ALTER TABLE commerce.orders ALTER made_for_test DROP NOT NULL', 'table column commerce.orders.made_for_test: definition');
+forgotten('ALTER TABLE commerce.orders SET (fillfactor = 50)', 'table commerce.orders: definition');
+forgotten('CREATE INDEX made_for_test ON commerce.orders (made_for_test)', 'index commerce.made_for_test: should not be');
+forgotten(q{DELETE FROM commerce_private.own_parts WHERE name = 'made_for_test'},
+	'row of commerce_private.own_parts: (commerce.orders,column,made_for_test)');
+forgotten('COMMENT ON TABLE commerce.orders IS NULL', 'table commerce.orders: comment');
+forgotten(q{UPDATE pg_extension SET extcondition[array_position(extconfig, 'commerce.orders'::regclass)] = 'WHERE false' WHERE extname = 'commerce'},
+	'table commerce.orders: dumped');
 
 # Who is not meant for each other says so.
 sub refused

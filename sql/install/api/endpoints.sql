@@ -510,15 +510,7 @@ CREATE TABLE commerce_private.api_calls (
 	asked      boolean[] NOT NULL,
 	required   boolean[] NOT NULL
 );
-COMMENT ON TABLE commerce_private.api_calls IS 'api_endpoints with api_arguments, one row for each function of commerce_api; constant, made by the install and update scripts';
-INSERT INTO commerce_private.api_calls
-SELECT e.name, e.roles, e.reads, e.keyed, e.result, e.completion, e.location,
-	   coalesce(a.arguments, '{}'), coalesce(a.sources, '{}'), coalesce(a.asked, '{}'), coalesce(a.required, '{}')
-FROM commerce_private.api_endpoints e
-LEFT JOIN (SELECT a.endpoint, pg_catalog.array_agg(a.argument::text ORDER BY a.position) AS arguments,
-				  pg_catalog.array_agg(a.source::text ORDER BY a.position) AS sources, pg_catalog.array_agg(a.asked ORDER BY a.position) AS asked,
-				  pg_catalog.array_agg(a.required ORDER BY a.position) AS required
-		   FROM commerce_private.api_arguments a GROUP BY a.endpoint) a ON a.endpoint = e.name;
+COMMENT ON TABLE commerce_private.api_calls IS 'api_endpoints with api_arguments, one row for each function of commerce_api; constant, made by describe_api()';
 
 -- PostgREST takes a result of this type as it is where a client accepts application/json, instead of making JSON of it.
 CREATE DOMAIN commerce_api."application/json" AS json;

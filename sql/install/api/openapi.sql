@@ -617,7 +617,7 @@ CREATE TABLE commerce_private.api_document (
 	document jsonb NOT NULL,
 	in_order json NOT NULL
 );
-COMMENT ON TABLE commerce_private.api_document IS 'the OpenAPI document, one row, made by the install and update scripts; in_order is what GET / answers';
+COMMENT ON TABLE commerce_private.api_document IS 'the OpenAPI document, one row, made by describe_api(); in_order is what GET / answers';
 
 CREATE FUNCTION commerce_private.openapi()
 RETURNS jsonb

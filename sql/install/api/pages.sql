@@ -141,6 +141,28 @@ END
 $$;
 COMMENT ON FUNCTION commerce_api.operator() IS 'a page that shows the state of the shop to an administrator';
 
--- Made once, when the extension is created or updated: half a second's work, for anybody who asks.
-INSERT INTO commerce_private.api_document (document, in_order)
+-- Made once, when the extension is created or updated: half a second's work, for anybody who asks. The install script
+-- calls it, and each update script, since the document says the version.
+CREATE FUNCTION commerce_private.describe_api()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	ALTER TABLE commerce_private.api_calls DISABLE TRIGGER commerce_refuse_write;
+	DELETE FROM commerce_private.api_calls;
+	INSERT INTO commerce_private.api_calls
+	SELECT e.name, e.roles, e.reads, e.keyed, e.result, e.completion, e.location,
+		   coalesce(a.arguments, '{}'), coalesce(a.sources, '{}'), coalesce(a.asked, '{}'), coalesce(a.required, '{}')
+	FROM commerce_private.api_endpoints e
+	LEFT JOIN (SELECT a.endpoint, pg_catalog.array_agg(a.argument::text ORDER BY a.position) AS arguments,
+					  pg_catalog.array_agg(a.source::text ORDER BY a.position) AS sources, pg_catalog.array_agg(a.asked ORDER BY a.position) AS asked,
+					  pg_catalog.array_agg(a.required ORDER BY a.position) AS required
+			   FROM commerce_private.api_arguments a GROUP BY a.endpoint) a ON a.endpoint = e.name;
+	ALTER TABLE commerce_private.api_calls ENABLE TRIGGER commerce_refuse_write;
+	DELETE FROM commerce_private.api_document;
+	INSERT INTO commerce_private.api_document (document, in_order)
 	SELECT d.in_order::jsonb, d.in_order FROM commerce_private.build_openapi() AS d (in_order);
+END
+$$;
+COMMENT ON FUNCTION commerce_private.describe_api() IS 'makes what calls over REST are described by, and the OpenAPI document, anew: for the install and update scripts';
+SELECT commerce_private.describe_api();
