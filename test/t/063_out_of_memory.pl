@@ -174,6 +174,8 @@ $node->stop;
 		$db->do('SET commerce.payment_ttl = 77');
 		arm($db, 'oom', $n);
 		eval { $db->do(q{LOAD 'commerce'}) };
+		# from 16 on the server ends a session that has no memory for a setting's first value
+		next if !$db->ping;
 		$fired = disarm($db);
 		my $end = eval {
 			$db->do(q{SELECT commerce.charge_balance(1, 100)});

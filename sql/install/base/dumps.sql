@@ -74,11 +74,13 @@ CREATE VIEW commerce_private.parts AS
 				   ELSE 'DEFAULT' END)
 	FROM member m WHERE m.relkind = 'r'
 	UNION ALL
+	-- from 18 on a dump has it already
 	SELECT m.relation::regclass, 'publication', p.pubname::text COLLATE "default",
-		   pg_catalog.format('ALTER PUBLICATION %I ADD TABLE %s%s%s', p.pubname, m.relation::regclass,
+		   pg_catalog.format('DO %L', pg_catalog.format('BEGIN IF NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = %L AND r.prrelid = %L::regclass) THEN ALTER PUBLICATION %I ADD TABLE %s%s%s; END IF; END',
+			   p.pubname, m.relation::regclass, p.pubname, m.relation::regclass,
 			   ' (' || (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
 						WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])) || ')',
-			   ' WHERE (' || pg_catalog.pg_get_expr(r.prqual, r.prrelid) || ')')
+			   ' WHERE (' || pg_catalog.pg_get_expr(r.prqual, r.prrelid) || ')'))
 	FROM member m JOIN pg_catalog.pg_publication_rel r ON r.prrelid = m.relation JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid;
 COMMENT ON VIEW commerce_private.parts IS 'what the extension''s tables consist of, and how each is made';
 
