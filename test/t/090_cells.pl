@@ -136,7 +136,7 @@ $signing_up->begin_work;
 $signing_up->do(q{SELECT commerce.create_user('Slow', 'slow@example.com')});
 value($zero, q{BEGIN; SELECT commerce.create_product(NULL, 'dish', 1, 1); SELECT commerce.create_coupon('c', 'FIXED', 1, 1, valid_days => 1);
 	SELECT commerce.create_user('Slow', 'slow@example.com', role => 'ADMIN'); COMMIT});
-wait_until(sub { value($one, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'logical replication worker' AND wait_event_type = 'Lock'}) == 1 },
+wait_until(sub { value($one, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%worker' AND wait_event_type = 'Lock'}) == 1 },
 	'what arrives to wait');
 is(value($one, 'SET lock_timeout = $$10s$$; ' . $buy->(2)) =~ s/.* //r, 5000, 'an order goes on beside it');
 $signing_up->rollback;
