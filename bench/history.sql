@@ -35,8 +35,8 @@ FROM commerce.order_items i
 CROSS JOIN (VALUES (1, NULL::commerce.order_item_status, 'PAID'::commerce.order_item_status, 'BUYER'::commerce.actor_kind),
 				   (2, 'PAID', :'status', 'SYSTEM')) e (ordinal, from_status, event, actor)
 WHERE i.id > :i;
-INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount)
-SELECT id, user_id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300 FROM commerce.orders WHERE id > :o;
+INSERT INTO commerce.payments (order_id, user_id, kind, method, status, amount, tax_free_amount)
+SELECT id, user_id, 'PAYMENT', 'BALANCE', 'COMPLETED', 300, 0 FROM commerce.orders WHERE id > :o;
 INSERT INTO commerce.balance_entries (user_id, number, kind, amount, balance_after, order_id, at)
 SELECT o.user_id, u.last_entry + o.nth, 'PAYMENT', -300, u.balance - 300 * o.nth, o.id, o.created_at
 FROM (SELECT o.*, row_number() OVER (PARTITION BY o.user_id ORDER BY o.id) AS nth FROM commerce.orders o WHERE o.id > :o) o
