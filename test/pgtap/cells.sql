@@ -74,6 +74,15 @@ SELECT refuses($$SELECT commerce.reserve_user('sora@example.com', 'auth|sora', 3
 SELECT is(commerce.reserve_user(NULL, 'auth|old', 4), 0, 'by the external id');
 SELECT refuses($$SELECT commerce.reserve_user('old@example.com', 'auth|min', 4)$$, 'ALREADY_EXISTS', 'whose e-mail is taken for all');
 SELECT refuses(call, 'INVALID_REQUEST', call) FROM unnest(ARRAY['SELECT commerce.reserve_user(NULL, NULL, 1)',
-	$$SELECT commerce.reserve_user('a@b', NULL, 9000)$$, $$SELECT commerce.reserve_user('a@b', NULL, NULL)$$, $$SELECT commerce.reserve_user('a', NULL, 1)$$]) AS call;
+	$$SELECT commerce.reserve_user('a@b', NULL, 9000)$$, $$SELECT commerce.reserve_user('a@b', NULL, NULL)$$, $$SELECT commerce.reserve_user('a', NULL, 1)$$,
+	$$SELECT commerce.reserve_user('a@b', NULL, 1, unused_in => 9000)$$]) AS call;
 SELECT is((SELECT count(*) FROM commerce_private.reservations r WHERE encode(r.key, 'escape') ~ 'example|auth')::int, 0, 'no name of anybody is in the register');
+
+-- staff, as cell 0 has the others know them
+INSERT INTO commerce_private.cell (number) VALUES (0);
+SELECT commerce.create_user('Boss', 'boss@example.com', role => 'ADMIN') AS boss \gset
+BEGIN;
+SELECT commerce.update_user(:boss, email => 'chief@example.com'), commerce.set_user_status(:boss, 'SUSPENDED') \g /dev/null
+COMMIT;
+SELECT is((SELECT s.email || ' ' || s.status FROM commerce_private.staff s WHERE s.id = :boss), 'chief@example.com SUSPENDED', 'all that a transaction has changed');
 SELECT * FROM finish();

@@ -117,6 +117,7 @@ is(value("SELECT email FROM commerce.update_user($oh, email => 'oh2\@example.com
 refused("SELECT commerce.update_user($han, email => 'oh2\@example.com')", 'SH017', 'which is taken then');
 refused("SELECT commerce.update_user($han, external_id => 'auth|oh')", 'SH017', 'as an external id is')
   if value("SELECT external_id FROM commerce.update_user($oh, external_id => 'auth|oh')") eq 'auth|oh';
+is(value(q{SELECT (commerce.sign_up('auth|oh', 'Oh', 'han@example.com')).id}), $oh, 'who has signed up is not refused for an e-mail of another cell');
 is(value(q{SELECT id FROM commerce.find_user('OH2@example.com')}), $oh, 'a user is found by e-mail');
 is(value(q{SELECT id FROM commerce.find_user(external_id => 'auth|han')}), $han, 'by external id');
 is(value(q{SELECT id FROM commerce.find_user('potter@example.com')}), $potter, 'staff, of whom there are copies, too');
@@ -258,6 +259,9 @@ value(q{SELECT commerce.reserve_user('staff@example.com', NULL, 1)});
 refused(q{SELECT commerce.create_user('Clerk', 'staff@example.com', role => 'ADMIN')}, 'SH017', 'nor is staff made with what is reserved for a buyer');
 in_cell(0, $day_later);
 is(value(q{SELECT commerce.cell_of(commerce.create_user('Clerk', 'staff@example.com', role => 'ADMIN'))}), 0, 'until a day later');
+value(q{SELECT commerce.reserve_user('both@example.com', NULL, 1)});
+in_cell(0, $day_later);
+is(value(q{SELECT commerce.cell_of(commerce.create_user('Both', 'both@example.com', role => 'ADMIN', external_id => 'auth|both'))}), 0, 'as is one who has an external id, too');
 in_cell(0, $day_later);
 users_go_to(0);
 value(q{SELECT commerce.reserve_user('late@example.com', NULL, 1)});

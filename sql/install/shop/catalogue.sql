@@ -35,7 +35,9 @@ BEGIN
 	ON CONFLICT (id) DO UPDATE
 	SET external_id = u.external_id, name = u.name, email = u.email, phone = u.phone, address = u.address, role = u.role,
 		status = u.status, erased_at = u.erased_at, metadata = u.metadata, updated_at = u.updated_at
-	WHERE s.updated_at <> u.updated_at;
+	-- not by updated_at alone: a transaction may change a user twice
+	WHERE (s.external_id, s.name, s.email, s.phone, s.address, s.role, s.status, s.erased_at, s.metadata, s.updated_at)
+		IS DISTINCT FROM (u.external_id, u.name, u.email, u.phone, u.address, u.role, u.status, u.erased_at, u.metadata, u.updated_at);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.keep_staff(commerce.users) IS
@@ -315,7 +317,7 @@ BEGIN
 	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
 		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
 	END IF;
-	PERFORM commerce_private.check_cell('cell', cell, 0);
+	PERFORM commerce_private.check_cell('cell', cell, 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
 	PERFORM commerce_private.require_catalogue();
 	-- who has asked within a day may be about to make the user
 	DELETE FROM commerce_private.reservations r

@@ -188,28 +188,29 @@ DECLARE
 	wanted int;
 	reserved int;
 BEGIN
-	SELECT c.number INTO wanted FROM router.cells c WHERE CASE WHEN staff THEN c.number = 0 ELSE c.takes_users END ORDER BY random() LIMIT 1;
+	IF staff THEN
+		PERFORM router.keep_unique(0, email, external_id);
+		RETURN 0;
+	END IF;
+	SELECT c.number INTO wanted FROM router.cells c WHERE c.takes_users ORDER BY random() LIMIT 1;
 	IF wanted IS NULL THEN
 		RAISE EXCEPTION 'no cell takes new users' USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'UPDATE router.cells SET takes_users = true WHERE number = 0';
 	END IF;
 	IF email IS NULL AND external_id IS NULL THEN
-		IF staff OR idempotency_key IS NULL THEN
+		IF idempotency_key IS NULL THEN
 			RETURN wanted;
 		END IF;
 		-- the repetition has to come to the same cell
 		external_id := 'create_user ' || encode(sha256(convert_to(idempotency_key, 'UTF8')), 'hex');
 	END IF;
-	reserved := CASE WHEN staff THEN router.reserve(email, external_id, wanted) ELSE commerce.reserve_user(email, external_id, wanted) END;
-	IF reserved <> wanted AND NOT staff THEN
+	reserved := commerce.reserve_user(email, external_id, wanted);
+	IF reserved <> wanted THEN
 		reserved := commerce.reserve_user(email, external_id, reserved);
 	END IF;
 	-- cell 0 would take whoever is in a cell that this router does not know
 	IF NOT EXISTS (SELECT FROM router.cells c WHERE c.number = reserved) THEN
 		RAISE EXCEPTION 'cell %, which has this user, is not in the list', reserved
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'router.cells has to have all cells.';
-	END IF;
-	IF staff AND reserved <> 0 THEN
-		PERFORM router.raise_taken(CASE WHEN email IS NULL THEN 'external_id' ELSE 'email' END);
 	END IF;
 	RETURN reserved;
 END
@@ -246,7 +247,7 @@ CREATE FUNCTION router.users_by(of_email text, of_external_id text) RETURNS SETO
 	WHERE (lower(l.email) = lower(of_email) OR l.external_id = of_external_id) AND commerce.cell_of(l.id) = commerce.cell_number();
 $$;$router$
 UNION ALL
-SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments)) || ';'
+SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments, e.sqlstate)) || ';'
 FROM (SELECT p.oid, p.proname, (SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', p.proname, a.name), ', ' ORDER BY a.position)
 								FROM pg_catalog.unnest(p.proargnames) WITH ORDINALITY AS a (name, position)) AS arguments
 	  FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace) AS p
@@ -257,8 +258,17 @@ BEGIN
 END
 $b$),
 	('sign_up', p.arguments, $b$
+DECLARE
+	found commerce.users;
 BEGIN
-	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %s);
+	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %1$s);
+EXCEPTION WHEN SQLSTATE %2$L THEN
+	-- who has signed up already is not asked for an e-mail
+	SELECT * INTO found FROM router.users_by(NULL, sign_up.external_id) u ORDER BY u.created_at, u.id LIMIT 1;
+	IF found.id IS NULL THEN
+		RAISE;
+	END IF;
+	RETURN found;
 END
 $b$),
 	('update_user', p.arguments, $b$
@@ -282,6 +292,7 @@ BEGIN
 	RETURN found;
 END
 $b$)) AS b (name, arguments, body) ON b.name = p.proname
+JOIN commerce.error_codes() e ON e.code = 'ALREADY_EXISTS'
 $outer$;
 COMMENT ON FUNCTION commerce_private.router_users() IS 'the router''s functions that make and find users';
 
