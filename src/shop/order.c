@@ -104,19 +104,19 @@ has_unpaid(int64 user_id)
 
 /* Most who are refused have none: that is looked up without the executor. */
 int64
-order_find_unpaid(int64 user_id, int64 product_id)
+order_find_unpaid(int64 user_id, int64 product_id, int64 units)
 {
 	static SqlStatement find = {
-		"SELECT o.id FROM commerce.orders o WHERE o.user_id OPERATOR(pg_catalog.=) $1 "
-		"AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
-		"AND EXISTS (SELECT FROM commerce.order_items i WHERE i.order_id OPERATOR(pg_catalog.=) o.id "
-		"  AND i.product_id OPERATOR(pg_catalog.=) $2) ORDER BY o.id LIMIT 1",
-		2, {INT8OID, INT8OID}
+		"SELECT pg_catalog.min(o.id) FROM commerce.orders o "
+		"JOIN commerce.order_items i ON i.order_id OPERATOR(pg_catalog.=) o.id AND i.product_id OPERATOR(pg_catalog.=) $2 "
+		"WHERE o.user_id OPERATOR(pg_catalog.=) $1 AND o.status OPERATOR(pg_catalog.=) 'PENDING_PAYMENT' "
+		"HAVING pg_catalog.sum(i.quantity) OPERATOR(pg_catalog.>=) $3",
+		3, {INT8OID, INT8OID, INT8OID}
 	};
 	int64		id = 0;
 
 	if (has_unpaid(user_id))
-		(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id)), &id);
+		(void) sql_get_int64(&find, SQL_ARGS(Int64GetDatum(user_id), Int64GetDatum(product_id), Int64GetDatum(units)), &id);
 	return id;
 }
 

@@ -58,11 +58,11 @@ extern Order *order_lock(int64 order_id, bool skip_locked);
 extern Datum order_row(int64 order_id);
 
 /*
- * How many orders of a user, whose row is locked, wait for their payment and are not overdue; and one of them that
- * holds units of a product (0: there is none).
+ * How many orders of a user, whose row is locked, wait for their payment and are not overdue; and one of those
+ * that hold so many units of a product (0: they hold fewer).
  */
 extern int64 order_count_unpaid(int64 user_id);
-extern int64 order_find_unpaid(int64 user_id, int64 product_id);
+extern int64 order_find_unpaid(int64 user_id, int64 product_id, int64 units);
 
 /* Stores the recipient, with the order's next event key, and returns the row as a composite datum. */
 extern Datum order_store_recipient(Order *order);

@@ -46,10 +46,12 @@ PG_FUNCTION_INFO_V1(commerce_place_order);
 static void
 refuse_short(int64 user_id, const Product *product, int64 available)
 {
-	int64		own_order_id = order_find_unpaid(user_id, product->id);
+	int64		own_order_id;
 
+	available = Max(available, 0);
+	own_order_id = order_find_unpaid(user_id, product->id, product->demand - available);
 	raise_error(ERROR_STOCK_NOT_ENOUGH, D_INT("index", product->index), D_INT("product_id", product->id),
-				D_INT("asked", product->demand), D_INT("available", Max(available, 0)),
+				D_INT("asked", product->demand), D_INT("available", available),
 				D_INT_IF(own_order_id != 0, "own_order_id", own_order_id));
 }
 

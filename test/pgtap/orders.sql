@@ -287,6 +287,8 @@ SELECT id AS own_coupon FROM commerce.claim_coupon(:own_buyer, :c) \gset
 SELECT id AS unpaid FROM commerce.place_order(:own_buyer, pg_temp.items(:last, 1), ARRAY[:own_coupon], payment_method => 'EXTERNAL') \gset
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 1)))::jsonb,
 	jsonb_build_object('product_id', :last, 'asked', 1, 'available', 0, 'index', 0, 'own_order_id', :unpaid), 'the units are in an unpaid order of his own');
+SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L)', :own_buyer, pg_temp.items(:last, 2)))::jsonb,
+	jsonb_build_object('product_id', :last, 'asked', 2, 'available', 0, 'index', 0), 'who wants more than that order has is not helped by it');
 SELECT is(detail_of(format('SELECT commerce.place_order(%s, %L, ARRAY[%s])', :own_buyer, pg_temp.items(:beside, 1), :own_coupon))::jsonb,
 	jsonb_build_object('coupon_issue_id', :own_coupon, 'reason', 'HELD', 'own_order_id', :unpaid), 'the coupon is in an unpaid order of his own');
 SELECT commerce.confirm_payment(:unpaid, true, 'own') \g /dev/null
