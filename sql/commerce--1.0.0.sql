@@ -2801,7 +2801,9 @@ BEGIN
 	ON CONFLICT (id) DO UPDATE
 	SET external_id = u.external_id, name = u.name, email = u.email, phone = u.phone, address = u.address, role = u.role,
 		status = u.status, erased_at = u.erased_at, metadata = u.metadata, updated_at = u.updated_at
-	WHERE s.updated_at <> u.updated_at;
+	-- not by updated_at alone: a transaction may change a user twice
+	WHERE (s.external_id, s.name, s.email, s.phone, s.address, s.role, s.status, s.erased_at, s.metadata, s.updated_at)
+		IS DISTINCT FROM (u.external_id, u.name, u.email, u.phone, u.address, u.role, u.status, u.erased_at, u.metadata, u.updated_at);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.keep_staff(commerce.users) IS
@@ -3081,7 +3083,7 @@ BEGIN
 	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
 		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
 	END IF;
-	PERFORM commerce_private.check_cell('cell', cell, 0);
+	PERFORM commerce_private.check_cell('cell', cell, 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
 	PERFORM commerce_private.require_catalogue();
 	-- who has asked within a day may be about to make the user
 	DELETE FROM commerce_private.reservations r
@@ -7175,28 +7177,29 @@ DECLARE
 	wanted int;
 	reserved int;
 BEGIN
-	SELECT c.number INTO wanted FROM router.cells c WHERE CASE WHEN staff THEN c.number = 0 ELSE c.takes_users END ORDER BY random() LIMIT 1;
+	IF staff THEN
+		PERFORM router.keep_unique(0, email, external_id);
+		RETURN 0;
+	END IF;
+	SELECT c.number INTO wanted FROM router.cells c WHERE c.takes_users ORDER BY random() LIMIT 1;
 	IF wanted IS NULL THEN
 		RAISE EXCEPTION 'no cell takes new users' USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'UPDATE router.cells SET takes_users = true WHERE number = 0';
 	END IF;
 	IF email IS NULL AND external_id IS NULL THEN
-		IF staff OR idempotency_key IS NULL THEN
+		IF idempotency_key IS NULL THEN
 			RETURN wanted;
 		END IF;
 		-- the repetition has to come to the same cell
 		external_id := 'create_user ' || encode(sha256(convert_to(idempotency_key, 'UTF8')), 'hex');
 	END IF;
-	reserved := CASE WHEN staff THEN router.reserve(email, external_id, wanted) ELSE commerce.reserve_user(email, external_id, wanted) END;
-	IF reserved <> wanted AND NOT staff THEN
+	reserved := commerce.reserve_user(email, external_id, wanted);
+	IF reserved <> wanted THEN
 		reserved := commerce.reserve_user(email, external_id, reserved);
 	END IF;
 	-- cell 0 would take whoever is in a cell that this router does not know
 	IF NOT EXISTS (SELECT FROM router.cells c WHERE c.number = reserved) THEN
 		RAISE EXCEPTION 'cell %, which has this user, is not in the list', reserved
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'router.cells has to have all cells.';
-	END IF;
-	IF staff AND reserved <> 0 THEN
-		PERFORM router.raise_taken(CASE WHEN email IS NULL THEN 'external_id' ELSE 'email' END);
 	END IF;
 	RETURN reserved;
 END
@@ -7233,7 +7236,7 @@ CREATE FUNCTION router.users_by(of_email text, of_external_id text) RETURNS SETO
 	WHERE (lower(l.email) = lower(of_email) OR l.external_id = of_external_id) AND commerce.cell_of(l.id) = commerce.cell_number();
 $$;$router$
 UNION ALL
-SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments)) || ';'
+SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments, e.sqlstate)) || ';'
 FROM (SELECT p.oid, p.proname, (SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', p.proname, a.name), ', ' ORDER BY a.position)
 								FROM pg_catalog.unnest(p.proargnames) WITH ORDINALITY AS a (name, position)) AS arguments
 	  FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace) AS p
@@ -7244,8 +7247,17 @@ BEGIN
 END
 $b$),
 	('sign_up', p.arguments, $b$
+DECLARE
+	found commerce.users;
 BEGIN
-	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %s);
+	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %1$s);
+EXCEPTION WHEN SQLSTATE %2$L THEN
+	-- who has signed up already is not asked for an e-mail
+	SELECT * INTO found FROM router.users_by(NULL, sign_up.external_id) u ORDER BY u.created_at, u.id LIMIT 1;
+	IF found.id IS NULL THEN
+		RAISE;
+	END IF;
+	RETURN found;
 END
 $b$),
 	('update_user', p.arguments, $b$
@@ -7269,6 +7281,7 @@ BEGIN
 	RETURN found;
 END
 $b$)) AS b (name, arguments, body) ON b.name = p.proname
+JOIN commerce.error_codes() e ON e.code = 'ALREADY_EXISTS'
 $outer$;
 COMMENT ON FUNCTION commerce_private.router_users() IS 'the router''s functions that make and find users';
 
