@@ -587,10 +587,9 @@ BEGIN
 	IF former IS NULL AND set_cell.number <> 0 AND NOT commerce_private.is_empty() THEN
 		PERFORM commerce_private.raise_invalid('number', 'must be 0: a shop that has rows is cell 0');
 	END IF;
-	-- counters were told that no other cell has units; the gate before the sequences, as orders have it
-	IF former IS NULL THEN
-		PERFORM commerce_private.close_gate();
-	END IF;
+	-- nobody is given an id meanwhile, and orders have the gate before the sequences; and counters, that were told that no
+	-- other cell has units, are loaded anew
+	PERFORM commerce_private.close_gate();
 	FOR ids IN SELECT * FROM commerce_private.id_columns LOOP
 		PERFORM commerce_private.place_sequence(ids, set_cell.number * width + 1, (set_cell.number + 1) * width - 1);
 	END LOOP;
@@ -9023,7 +9022,8 @@ AS $$
 		('commerce_catalogue_silent_seconds', CASE WHEN w.heard_at IS NOT NULL THEN greatest(extract(epoch FROM pg_catalog.clock_timestamp() - w.heard_at), 0) END),
 		('commerce_catalogue_errors_total', e.apply_error_count + e.sync_error_count),
 		('commerce_catalogue_copying_tables', r.copying)) AS m (name, value)
-	WHERE u.subname = 'commerce_catalogue'
+	-- to a standby it comes with all else
+	WHERE u.subname = 'commerce_catalogue' AND NOT pg_catalog.pg_is_in_recovery()
 $$;
 COMMENT ON FUNCTION commerce_private.metrics_of_cells() IS 'part cells of metrics(): nothing in a shop of one cell';
 

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use Cells;
+use DBD::Pg qw(:async);
 use DBI;
 use EscrowClients qw(check_books connect_to wait_until);
 use PostgreSQL::Test::Cluster;
@@ -172,6 +173,12 @@ sub metric
 }
 wait_until(sub { metric($one, 'catalogue_up') eq '1' && metric($one, 'catalogue_silent_seconds') ne '' && metric($zero, 'catalogue_slot_up') eq '1' }, 'the metrics of a cell that is up');
 is(metric($one, 'catalogue_copying_tables'), 0, 'it has all tables');
+$one->backup('standby');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($one, 'standby', has_streaming => 1);
+$standby->start;
+is(value($standby, q{SELECT string_agg(name, ' ') FROM commerce.metrics('cells') WHERE name ~ 'catalogue'}), '', 'its standby, where no catalogue arrives by itself, says nothing of it');
+$standby->stop;
 is(metric($one, "open_transfers$_"), 0, "commerce_open_transfers$_ of one from which nothing goes") for '', '_oldest_seconds';
 my $errors = metric($one, 'catalogue_errors_total');
 like($errors, qr/^\d+$/, 'errors are counted');
@@ -238,6 +245,18 @@ is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'it is admi
 $restored->start;
 value($restored, "SELECT commerce.join_cells('$catalogue')");
 arrives($restored, 'SELECT price FROM commerce.products WHERE id = 2', 8000, 'what it missed');
+
+# Cell 0 is told again what it is, while somebody orders
+my $once = q{SELECT status FROM commerce.place_order(1, '[{"product_id":2,"quantity":1}]')};
+my ($who_orders, $who_tells) = map { connect_to($zero) } 1 .. 2;
+$who_orders->begin_work;
+$who_orders->do($once);
+$who_tells->do('SELECT commerce.publish_catalogue()', { pg_async => PG_ASYNC });
+wait_until(sub { value($zero, 'SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $who_tells->{pg_pid}) }, 'somebody to wait for the order');
+is($who_orders->selectrow_array($once), 'PAID', 'who orders orders more');
+$who_orders->commit;
+$who_tells->pg_result;
+is($zero->psql('postgres', $once), 0, 'and no id is given out twice');
 check_books($_, 'the books are in order') for $zero, $restored;
 
 done_testing();

@@ -164,7 +164,8 @@ AS $$
 		('commerce_catalogue_silent_seconds', CASE WHEN w.heard_at IS NOT NULL THEN greatest(extract(epoch FROM pg_catalog.clock_timestamp() - w.heard_at), 0) END),
 		('commerce_catalogue_errors_total', e.apply_error_count + e.sync_error_count),
 		('commerce_catalogue_copying_tables', r.copying)) AS m (name, value)
-	WHERE u.subname = 'commerce_catalogue'
+	-- to a standby it comes with all else
+	WHERE u.subname = 'commerce_catalogue' AND NOT pg_catalog.pg_is_in_recovery()
 $$;
 COMMENT ON FUNCTION commerce_private.metrics_of_cells() IS 'part cells of metrics(): nothing in a shop of one cell';
 

@@ -101,10 +101,9 @@ BEGIN
 	IF former IS NULL AND set_cell.number <> 0 AND NOT commerce_private.is_empty() THEN
 		PERFORM commerce_private.raise_invalid('number', 'must be 0: a shop that has rows is cell 0');
 	END IF;
-	-- counters were told that no other cell has units; the gate before the sequences, as orders have it
-	IF former IS NULL THEN
-		PERFORM commerce_private.close_gate();
-	END IF;
+	-- nobody is given an id meanwhile, and orders have the gate before the sequences; and counters, that were told that no
+	-- other cell has units, are loaded anew
+	PERFORM commerce_private.close_gate();
 	FOR ids IN SELECT * FROM commerce_private.id_columns LOOP
 		PERFORM commerce_private.place_sequence(ids, set_cell.number * width + 1, (set_cell.number + 1) * width - 1);
 	END LOOP;
