@@ -60,12 +60,14 @@ database_query(Database *database, const char *sql)
 		fail(database, PQerrorMessage(database->connection));
 }
 
-void
-database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters)
+/* sql: a statement, or NULL where the session has prepared one by this name */
+static void
+send_query(Database *database, const char *sql, const char *name, const Parameter *parameters, int nparameters)
 {
 	const char *values[MAX_PARAMETERS];
 	int			lengths[MAX_PARAMETERS];
 	int			formats[MAX_PARAMETERS];
+	int			sent;
 
 	for (int i = 0; i < nparameters; i++)
 	{
@@ -75,9 +77,24 @@ database_query_with(Database *database, const char *sql, const Parameter *parame
 	}
 	database->state = DATABASE_BUSY;
 	database->deadline = clock_now() + QUERY_TIMEOUT;
-	if (!PQsendQueryParams(database->connection, sql, nparameters, NULL, values, lengths, formats, 0) ||
-		PQflush(database->connection) < 0)
+	if (sql)
+		sent = PQsendQueryParams(database->connection, sql, nparameters, NULL, values, lengths, formats, 0);
+	else
+		sent = PQsendQueryPrepared(database->connection, name, nparameters, values, lengths, formats, 0);
+	if (!sent || PQflush(database->connection) < 0)
 		fail(database, PQerrorMessage(database->connection));
+}
+
+void
+database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters)
+{
+	send_query(database, sql, NULL, parameters, nparameters);
+}
+
+void
+database_query_prepared(Database *database, const char *name, const Parameter *parameters, int nparameters)
+{
+	send_query(database, NULL, name, parameters, nparameters);
 }
 
 /* Waits for what the connection waits for; false when that has not come in time. */

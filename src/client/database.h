@@ -54,6 +54,9 @@ typedef struct Parameter
 /* Begins a query of one statement with parameters. */
 extern void database_query_with(Database *database, const char *sql, const Parameter *parameters, int nparameters);
 
+/* Begins a query that the session has prepared by this name. */
+extern void database_query_prepared(Database *database, const char *name, const Parameter *parameters, int nparameters);
+
 /* Does what can be done without waiting.  A server that does not answer in time loses the connection. */
 extern void database_step(Database *database, Millis now);
 

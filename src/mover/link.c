@@ -15,9 +15,9 @@
 #define RECONNECT_MAX	1000
 
 void
-link_init(Link *link, int number, const char *conninfo, const char *purpose)
+link_init(Link *link, int number, const char *conninfo, const char *purpose, const char *statements)
 {
-	*link = (Link) {.number = number, .conninfo = conninfo, .purpose = purpose, .delay = RECONNECT_MIN};
+	*link = (Link) {.number = number, .conninfo = conninfo, .purpose = purpose, .statements = statements, .delay = RECONNECT_MIN};
 }
 
 static void
@@ -34,10 +34,16 @@ prepare(Link *link)
 {
 	/*
 	 * A session whose mover is gone is not to wait on.  Its statements are short, or wait_for_wants().
+	 *
+	 * What is planned once is to be right for a table that has grown meanwhile.
 	 */
-	database_query(&link->database,
-				   "SET search_path = ''; SET datestyle = 'ISO'; SET jit = off; SET statement_timeout = '20s'; "
-				   "SET client_connection_check_interval = '100ms'; SELECT commerce.cell_number()");
+	char	   *sql = xformat("SET search_path = ''; SET datestyle = 'ISO'; SET jit = off; SET statement_timeout = '20s'; "
+							  "SET client_connection_check_interval = '100ms'; SET enable_seqscan = off; "
+							  "SET plan_cache_mode = force_generic_plan; %s"
+							  "SELECT commerce.cell_number()", link->statements);
+
+	database_query(&link->database, sql);
+	free(sql);
 }
 
 static void

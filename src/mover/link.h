@@ -13,6 +13,7 @@ typedef struct Link
 	int			number;			/* of the cell */
 	const char *conninfo;
 	const char *purpose;		/* for the session's name, and for the log; or "" */
+	const char *statements;		/* that the session begins with, each with its semicolon; or "" */
 	bool		prepared;		/* the session's settings are made, and it is the right cell */
 	bool		tried;			/* it was made or has failed, since link_reset() */
 	bool		lost;			/* in the last link_step() */
@@ -21,7 +22,7 @@ typedef struct Link
 	Millis		delay;			/* before the next try */
 } Link;
 
-extern void link_init(Link *link, int number, const char *conninfo, const char *purpose);
+extern void link_init(Link *link, int number, const char *conninfo, const char *purpose, const char *statements);
 
 /* Does what can be done now.  What is in the database's state once it is prepared is the caller's. */
 extern void link_step(Link *link, Millis now);

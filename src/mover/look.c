@@ -28,6 +28,16 @@
 #define CLOSE_TIME		600		/* between two looks in a row */
 #define HINT_INTERVAL	900		/* a hint that has not changed is given again */
 
+/* Planning them takes longer than a look at a few resources. */
+const char *const look_statements =
+	"PREPARE look (bigint[], bigint[]) AS "
+	"SELECT a.kind, a.resource_id, a.available + a.overdue, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
+	"WHERE a.kind = 'STOCK' AND a.resource_id = ANY ($1) UNION ALL "
+	"SELECT a.kind, a.resource_id, a.available, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
+	"WHERE a.kind = 'QUOTA' AND a.resource_id = ANY ($2) UNION ALL "
+	"SELECT t.kind, t.resource_id, t.units, NULL::bigint, t.id, t.to_cell FROM commerce.open_transfers t; "
+	"PREPARE survey AS SELECT a.kind, a.resource_id, a.taken FROM commerce.allotments a WHERE a.taken IS NOT NULL; ";
+
 static void
 choose_resources(Mover *mover, Millis now)
 {
@@ -90,13 +100,7 @@ look_begin(Mover *mover, Cell *cell, Millis now)
 	cell->round = round->number;
 	for (int kind = 0; kind < NKINDS; kind++)
 		parameters[kind] = (Parameter) {.value = round->ids[kind]};
-	cell_ask(cell, JOB_LOOK,
-			 "SELECT a.kind, a.resource_id, a.available + a.overdue, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
-			 "WHERE a.kind = 'STOCK' AND a.resource_id = ANY ($1::bigint[]) UNION ALL "
-			 "SELECT a.kind, a.resource_id, a.available, a.taken, NULL::uuid, NULL::int FROM commerce.allotments a "
-			 "WHERE a.kind = 'QUOTA' AND a.resource_id = ANY ($2::bigint[]) UNION ALL "
-			 "SELECT t.kind, t.resource_id, t.units, NULL::bigint, t.id, t.to_cell FROM commerce.open_transfers t",
-			 parameters, NKINDS);
+	cell_ask_prepared(cell, JOB_LOOK, "look", parameters, NKINDS);
 	return true;
 }
 
@@ -234,10 +238,10 @@ static void
 decide(Mover *mover, Resource *resource, Share *shares, Millis now)
 {
 	Move		moves[MOST_MOVES];
-	Millis		interval = resource_look_interval(resource, now);
 	int			nmoves;
 
-	resource->next_look = interval == NEVER ? NEVER : now + interval;
+	resource->last_look = now;
+	resource->next_look = resource_due(resource, mover->ncells, now);
 	/* what has moved meanwhile may be in neither of two cells, or in both */
 	if (transfer_is_moving(mover, resource, now) || resource->moved_round == resource->round)
 	{
@@ -263,7 +267,7 @@ decide(Mover *mover, Resource *resource, Share *shares, Millis now)
 		for (int i = 0; i < nmoves; i++)
 			transfer_plan(mover, resource, &moves[i]);
 	}
-	else if (decide_hints(mover, resource, shares, now) && interval != NEVER)
+	else if (decide_hints(mover, resource, shares, now) && resource->next_look != NEVER)
 		resource->next_look = now;
 	else if (is_wanted(mover, resource, now))
 		resource->next_look = now + WANT_INTERVAL;
@@ -345,8 +349,7 @@ survey_begin(Mover *mover, Cell *cell, Millis now)
 	if (now < cell->next_survey || mover->finishing)
 		return false;
 	cell->next_survey = now + SURVEY_INTERVAL;
-	cell_ask(cell, JOB_SURVEY, "SELECT a.kind, a.resource_id, a.taken FROM commerce.allotments a WHERE a.taken IS NOT NULL",
-			 NULL, 0);
+	cell_ask_prepared(cell, JOB_SURVEY, "survey", NULL, 0);
 	return true;
 }
 
@@ -363,15 +366,8 @@ survey_answered(Mover *mover, Cell *cell, Millis now)
 	for (int row = 0; row < PQntuples(answer); row++)
 	{
 		Resource   *resource = resource_at(mover, answer, row);
-		Holding    *holding = &resource->cells[cell - mover->cells];
-		int64_t		taken = number_at(answer, row, 2);
 
-		if (holding->surveyed >= 0 && holding->surveyed != taken)
-		{
-			resource->last_sale = now;
-			if (resource->next_look == NEVER)
-				resource->next_look = now;
-		}
-		holding->surveyed = taken;
+		resource_saw_taken(resource, (int) (cell - mover->cells), number_at(answer, row, 2), now);
+		sooner(&resource->next_look, resource_due(resource, mover->ncells, now));
 	}
 }

@@ -7,6 +7,9 @@
 
 #include "mover.h"
 
+/* What makes its statements in a session. */
+extern const char *const look_statements;
+
 /* Begins a look that is due, or ends one: decides what is to move, and what the cells are to be told. */
 extern void look_step(Mover *mover, Millis now);
 

@@ -37,8 +37,8 @@ mover_open(const CellList *list, const char *metrics)
 		const CellEntry *entry = &list->items[i];
 
 		mover->cells[i].number = entry->number;
-		link_init(&mover->cells[i].work, entry->number, entry->conninfo, "");
-		link_init(&mover->cells[i].wants, entry->number, entry->conninfo, " wants");
+		link_init(&mover->cells[i].work, entry->number, entry->conninfo, "", look_statements);
+		link_init(&mover->cells[i].wants, entry->number, entry->conninfo, " wants", wants_statements);
 	}
 	return mover;
 }
@@ -60,6 +60,14 @@ cell_ask(Cell *cell, Job job, const char *sql, const Parameter *parameters, int 
 	cell->job = job;
 	cell->job_began = clock_now();
 	database_query_with(&cell->work.database, sql, parameters, nparameters);
+}
+
+void
+cell_ask_prepared(Cell *cell, Job job, const char *name, const Parameter *parameters, int nparameters)
+{
+	cell->job = job;
+	cell->job_began = clock_now();
+	database_query_prepared(&cell->work.database, name, parameters, nparameters);
 }
 
 const PGresult *

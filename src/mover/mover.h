@@ -113,6 +113,9 @@ extern int	mover_find_cell(const Mover *mover, int number);
 /* Begins a query on a cell's work connection. */
 extern void cell_ask(Cell *cell, Job job, const char *sql, const Parameter *parameters, int nparameters);
 
+/* The same with a statement of look_statements. */
+extern void cell_ask_prepared(Cell *cell, Job job, const char *name, const Parameter *parameters, int nparameters);
+
 /* Its answer, once that is there: rows of the one statement. */
 extern const PGresult *cell_answer(const Cell *cell);
 

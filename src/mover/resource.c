@@ -2,7 +2,8 @@
  * resource.c
  *	  What is known of a product's or coupon's units in each cell; owns the list of those that were wanted or sold.
  *
- * A resource is looked at when it was wanted or sold lately: what nobody buys costs nothing but its place here.
+ * A resource is looked at when it was wanted or sold lately: what nobody buys costs nothing but its place here, and what
+ * will last for long little more.
  */
 #include "resource.h"
 
@@ -18,7 +19,18 @@
 #define WARM_TIME		60000
 
 #define HOT_INTERVAL	250
+
+/*
+ * After a sale: when so much of what the cell has that is empty first will be sold, within these bounds.  So a hint is
+ * not wrong by much more than that.
+ */
+#define LOOK_PART		0.1
 #define WARM_INTERVAL	2000
+#define SLOW_INTERVAL	30000
+
+/* Looks that are not pressing are made together, those after a long time even more so. */
+#define WARM_GRID		1000
+#define SLOW_GRID		5000
 
 const char *const kind_names[NKINDS] = {"STOCK", "QUOTA"};
 
@@ -60,7 +72,7 @@ resource_get(ResourceList *list, UnitKind kind, int64_t id)
 	resource->id = id;
 	resource->next_look = NEVER;
 	for (int i = 0; i < list->ncells; i++)
-		resource->cells[i].taken = resource->cells[i].surveyed = -1;
+		resource->cells[i].taken = -1;
 	list->items = xrealloc(list->items, sizeof(Resource *) * (size_t) (list->count + 1));
 	memmove(&list->items[low + 1], &list->items[low], sizeof(Resource *) * (size_t) (list->count - low));
 	list->items[low] = resource;
@@ -108,14 +120,36 @@ lately(Millis then, Millis time, Millis now)
 	return then != 0 && now - then < time;
 }
 
-Millis
-resource_look_interval(const Resource *resource, Millis now)
+/* In how many milliseconds the first of those cells that sell will be empty, as it was looked at. */
+static double
+lasts(const Resource *resource, int ncells)
 {
+	double		time = INFINITY;
+
+	for (int i = 0; i < ncells; i++)
+	{
+		const Holding *holding = &resource->cells[i];
+
+		/* what has nearly stopped selling does not count */
+		if (holding->round > 0 && holding->rate > 1000.0 / WARM_TIME)
+			time = fmin(time, 1000 * (double) holding->available / holding->rate);
+	}
+	return time;
+}
+
+Millis
+resource_due(const Resource *resource, int ncells, Millis now)
+{
+	Millis		interval;
+	Millis		grid;
+
 	if (lately(resource->last_want, HOT_TIME, now))
-		return HOT_INTERVAL;
-	if (lately(resource->last_sale, WARM_TIME, now))
-		return WARM_INTERVAL;
-	return NEVER;
+		return resource->last_look + HOT_INTERVAL;
+	if (!lately(resource->last_sale, WARM_TIME, now))
+		return NEVER;
+	interval = (Millis) fmax(WARM_INTERVAL, fmin(SLOW_INTERVAL, LOOK_PART * lasts(resource, ncells)));
+	grid = interval < SLOW_GRID ? WARM_GRID : SLOW_GRID;
+	return (resource->last_look + interval) / grid * grid;
 }
 
 void

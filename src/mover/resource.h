@@ -26,14 +26,12 @@ extern UnitKind kind_parse(const char *name);
 /* Of one resource in one cell. */
 typedef struct Holding
 {
-	/* the last look */
+	/* the last look; taken, and so the rate, may be of a later survey */
 	int			round;			/* in which it was answered; 0: never */
 	int64_t		available;
 	int64_t		taken;			/* a running sum, which may begin anew; -1: not known */
 	Millis		taken_at;
 	double		rate;			/* units taken per second, lately */
-
-	int64_t		surveyed;		/* taken, at the last survey */
 
 	int64_t		wanted;			/* units that somebody waits for, until: */
 	Millis		want_until;
@@ -51,6 +49,7 @@ typedef struct Resource
 	int64_t		id;
 	int			round;			/* that looks at it */
 	int			moved_round;	/* in which a unit of it was sent or received */
+	Millis		last_look;
 	Millis		next_look;
 	Millis		last_want;
 	Millis		last_sale;
@@ -73,8 +72,8 @@ extern void resource_saw_taken(Resource *resource, int cell, int64_t taken, Mill
 /* Units that somebody waits for. */
 extern int64_t resource_wanted(const Resource *resource, int cell, Millis now);
 
-/* How long after a look the next one is due, by what has happened to it lately. */
-extern Millis resource_look_interval(const Resource *resource, Millis now);
+/* When the next look is due, by what has happened to it since the last one and how long it will last. */
+extern Millis resource_due(const Resource *resource, int ncells, Millis now);
 
 extern void resources_clear(ResourceList *list);
 

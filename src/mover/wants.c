@@ -11,6 +11,9 @@
 #define RETRY_DELAY		1000	/* after a failure */
 #define WANT_TIME		1000	/* whoever waits longer says so again */
 
+/* It waits nearly all the time, and each look whether the mover is gone wakes it. */
+const char *const wants_statements = "SET client_connection_check_interval = '1s'; ";
+
 static void
 note_wants(Mover *mover, Cell *cell, const PGresult *answer, Millis now)
 {

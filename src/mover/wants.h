@@ -7,6 +7,9 @@
 
 #include "mover.h"
 
+/* What its session begins with. */
+extern const char *const wants_statements;
+
 /* Goes on with waiting for them, when this mover leads; or ends it. */
 extern void wants_step(Mover *mover, Cell *cell, Millis now);
 

@@ -160,10 +160,55 @@ test_rates(void)
 	resource_saw_taken(resource, 0, 50, 122000);
 	ok(resource->cells[0].rate < 1, "and forgotten when it sells no more");
 	ok(resource->cells[1].rate == 0, "of this cell only");
-	ok(resource_look_interval(resource, 62500) < 10000 && resource_look_interval(resource, 500000) == NEVER,
-	   "what is sold is looked at, and not for ever");
 	ok(resource_get(&list, KIND_QUOTA, 7) != resource && resource_get(&list, KIND_STOCK, 3) != resource &&
 	   resource_get(&list, KIND_STOCK, 7) == resource && list.count == 3, "resources are found again");
+	resources_clear(&list);
+}
+
+/*
+ * Looks
+ */
+
+static void
+test_looks(void)
+{
+	ResourceList list = {.ncells = 3};
+	Resource   *resource = resource_get(&list, KIND_STOCK, 7);
+	Holding    *cells = resource->cells;
+	Millis		now = 100000;
+
+	ok(resource_due(resource, 3, now) == NEVER, "what is not sold is not looked at");
+	resource->last_sale = now;
+	ok(resource_due(resource, 3, now) <= now, "what is sold, and was not looked at, is at once");
+	resource->last_look = now;
+	for (int i = 0; i < 3; i++)
+	{
+		cells[i].round = 1;
+		cells[i].available = 1000000;
+		cells[i].rate = 10;
+	}
+	ok(resource_due(resource, 3, now) == now + 30000, "what will last for long is looked at seldom");
+	cells[1].available = 1000;
+	ok(resource_due(resource, 3, now) == now + 10000, "the sooner, the sooner one of the cells will be empty");
+	cells[1].rate = 20;
+	ok(resource_due(resource, 3, now) == now + 5000, "also when it begins to sell more");
+	cells[1].available = 0;
+	ok(resource_due(resource, 3, now) == now + 2000, "but not all the time");
+	ok(resource_due(resource, 3, now + 300) == now + 2000 && resource_due(resource, 3, now + 59999) == now + 2000,
+	   "whenever that is asked");
+	resource->last_look = now + 300;
+	ok(resource_due(resource, 3, now + 300) == now + 2000, "at the same moment as others");
+	cells[1].available = 1400;
+	ok(resource_due(resource, 3, now + 300) == now + 5000, "and what lasts, at one with still more of them");
+	cells[1].available = 0;
+	cells[1].rate = 0.001;
+	ok(resource_due(resource, 3, now) == now + 30000, "a cell that has nothing and sells nothing does not count");
+	ok(resource_due(resource, 3, now + 60000) == NEVER, "when nobody buys it any more, that ends");
+	resource->last_want = now;
+	ok(resource_due(resource, 3, now) == now + 550 && resource_due(resource, 3, now + 29999) == now + 550,
+	   "what was wanted is looked at often");
+	resource->last_sale = now + 30000;
+	ok(resource_due(resource, 3, now + 30000) == now + 30000, "for a time");
 	resources_clear(&list);
 }
 
@@ -200,6 +245,7 @@ main(void)
 	test_proportion();
 	test_any();
 	test_rates();
+	test_looks();
 	test_lines();
 	printf("1..%d\n", tests);
 	return failures > 0;

@@ -177,6 +177,20 @@ SET ROLE api_admin;
 SELECT lives_ok('SELECT FROM commerce.open_transfers', 'and see what is open');
 SELECT lives_ok('SELECT FROM commerce.allotments', 'and what is here');
 RESET ROLE;
+CREATE FUNCTION pg_temp.plan(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	plan text := '';
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+		plan := plan || line || chr(10);
+	END LOOP;
+	RETURN plan;
+END
+$$;
+SELECT ok(pg_temp.plan('SELECT resource_id, available FROM commerce.allotments') ~ 'stock_entries' AND
+	pg_temp.plan('SELECT kind, resource_id, taken FROM commerce.allotments WHERE taken IS NOT NULL') !~ 'stock_entries|quota_entries|coupon_issues|order_items',
+	'who asks for what was taken only reads no journal');
 SELECT refuses('SET ROLE api_admin; SELECT FROM commerce.users', '42501', 'nothing else');
 SELECT commerce.revoke_app('api_admin') \g /dev/null
 SELECT is((SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace AND has_function_privilege('api_admin', p.oid, 'EXECUTE')), 0::bigint, 'it is taken back');

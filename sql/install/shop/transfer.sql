@@ -56,6 +56,7 @@ CREATE VIEW commerce.open_transfers AS
 COMMENT ON VIEW commerce.open_transfers IS
 	'transfers that are to be finished: receive_units() in the other cell, then confirm_transfer() here; anybody may, at any time and again';
 
+-- The columns of both parts have the same types: so who asks only for what was taken reads no journal.
 CREATE VIEW commerce.allotments AS
 	SELECT 'STOCK'::commerce.unit_kind AS kind, l.product_id AS resource_id, greatest(l.units, 0) AS available, c.taken,
 		   coalesce(o.units, 0) AS overdue
@@ -65,7 +66,7 @@ CREATE VIEW commerce.allotments AS
 			   FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id
 			   WHERE o.status = 'PENDING_PAYMENT' AND o.expires_at <= pg_catalog.now() GROUP BY 1) o ON o.product_id = l.product_id
 	UNION ALL
-	SELECT 'QUOTA', l.coupon_id, greatest(l.units, 0), c.taken, 0
+	SELECT 'QUOTA', l.coupon_id, greatest(l.units, 0), c.taken, 0::bigint
 	FROM commerce_private.quota_left l
 	LEFT JOIN commerce_private.escrow_counters() c ON c.journal = 'commerce.coupon_issues'::regclass AND c.resource_id = l.coupon_id;
 COMMENT ON VIEW commerce.allotments IS 'what this cell has of each product and coupon';
