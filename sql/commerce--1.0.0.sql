@@ -2981,10 +2981,13 @@ BEGIN
 	IF NOT commerce_private.catalogue_arrives() THEN
 		RETURN NULL;
 	END IF;
-	IF EXISTS (SELECT FROM commerce.users u WHERE u.external_id = NEW.external_id AND u.id <> NEW.id) THEN
+	-- locked: who is giving them up has done so, or will see this row
+	PERFORM FROM commerce.users u WHERE u.external_id = NEW.external_id AND u.id <> NEW.id FOR SHARE;
+	IF FOUND THEN
 		NEW.external_id := NULL;
 	END IF;
-	IF EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(NEW.email) AND u.id <> NEW.id) THEN
+	PERFORM FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(NEW.email) AND u.id <> NEW.id FOR SHARE;
+	IF FOUND THEN
 		NEW.email := NULL;
 	END IF;
 	INSERT INTO commerce.users (id, external_id, name, email, phone, address, role, status, erased_at, metadata, created_at, updated_at)

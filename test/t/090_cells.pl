@@ -158,6 +158,16 @@ value($zero, q{SELECT commerce.create_user('Heir', 'free@example.com', role => '
 arrives($one, q{SELECT num_nulls(email, external_id) FROM commerce.users WHERE name = 'Heir'}, 2, 'staff of whom all is taken');
 value($one, "SELECT commerce.erase_user($other)");
 is(value($one, q{SELECT email || ' ' || external_id FROM commerce.users WHERE name = 'Heir'}), 'free@example.com auth|new', 'it is theirs when he is erased');
+my $late = value($one, q{SELECT commerce.create_user('Late', 'late@example.com')});
+my $giver = connect_to($one);
+$giver->begin_work;
+$giver->do("SELECT commerce.update_user($late, email => 'later\@example.com')");
+value($zero, q{SELECT commerce.create_user('Next', 'late@example.com', role => 'ADMIN')});
+my $is_there = q{SELECT EXISTS (SELECT FROM commerce.users WHERE name = 'Next')};
+wait_until(sub { value($one, "$is_there OR EXISTS (SELECT FROM pg_locks WHERE NOT granted)") eq 't' }, 'staff, or their wait for a change');
+$giver->commit;
+wait_until(sub { value($one, $is_there) eq 't' }, 'staff whose e-mail somebody has just given up');
+is(value($one, q{SELECT email FROM commerce.users WHERE name = 'Next'}), 'late@example.com', 'what is given up at that moment is theirs, too');
 
 # The worker goes on here
 value($one, 'SELECT status FROM commerce.place_order(' . (1 + $cell) . q{, '[{"product_id":2,"quantity":1}]', payment_method => 'EXTERNAL');
