@@ -173,8 +173,10 @@ sub open_next_shop
 
 sub leave_shop
 {
+	eval { $_->disconnect } for values %sessions;
 	%sessions = ();
 	$db->do("ROLLBACK PREPARED '$_'") for map { @$_ } @{ $db->selectall_arrayref('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()') };
+	$db->disconnect;
 	$ENV{PGDATABASE} = 'postgres';
 	$db = connect_as();
 	$db->do("DROP DATABASE fuzz$shop WITH (FORCE)");
