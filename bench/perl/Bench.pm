@@ -212,11 +212,14 @@ sub redis
 	return $rate;
 }
 
-# bench/refusals.c, compiled
+# bench/refusals.c, compiled once
+my $refusals;
+
 sub refusals_program
 {
+	return $refusals if $refusals;
 	compile('refusals', "bench/refusals.c -I\$($ENV{PG_CONFIG} --includedir) -L\$($ENV{PG_CONFIG} --libdir) -lpq");
-	return 'build/bench/refusals';
+	return $refusals = 'build/bench/refusals';
 }
 
 # Answers to a statement that is refused, with an SQLSTATE.
