@@ -15,6 +15,7 @@
 
 #include "access/toast_internals.h"
 #include "port/pg_bitutils.h"
+#include "port/pg_bswap.h"
 
 #include "base/compat.h"
 #include "base/compress.h"
@@ -24,7 +25,7 @@
 #define MAX_MATCH		273
 #define WINDOW			4096
 #define HASH_BITS		12
-#define READ_AHEAD		4		/* bytes that are read at once */
+#define READ_AHEAD		8		/* bytes that are read at once; the last ones before the end are not looked for */
 #define BITS_PER_BYTE	8
 
 /*
@@ -42,41 +43,42 @@ typedef struct Output
 	int			bit;			/* of the next item */
 } Output;
 
-/* The next bytes as one number. */
-static inline uint32
+/* The next bytes as one number, of which the first byte is the lowest. */
+static inline uint64
 read_bytes(const unsigned char *at)
 {
-	uint32		bytes;
+	uint64		bytes;
 
 	memcpy(&bytes, at, READ_AHEAD);
+#ifdef WORDS_BIGENDIAN
+	bytes = pg_bswap64(bytes);
+#endif
 	return bytes;
 }
 
-/* Of the three that a match has at least. */
-static inline uint32
-first_three(uint32 bytes)
+/* Whether the three bytes that a match has at least are equal, by what differs. */
+static inline bool
+can_match(uint64 differing)
 {
-#ifdef WORDS_BIGENDIAN
-	return bytes >> 8;
-#else
-	return bytes & 0xffffff;
-#endif
+	return (differing & 0xffffff) == 0;
 }
 
-static inline uint32
-hash_of(uint32 bytes)
+/* How many bytes are equal, by what differs. */
+static inline int
+equal_bytes(uint64 differing)
 {
-	return (first_three(bytes) * 2654435761U) >> (32 - HASH_BITS);
+	return pg_rightmost_one_pos64(differing) / BITS_PER_BYTE;
+}
+
+/* Where the first three bytes were seen: the fourth and those behind it are shifted out. */
+static inline uint32 *
+seen_of(uint64 bytes)
+{
+	return &last_seen[((uint32) bytes * (2654435761U << BITS_PER_BYTE)) >> (32 - HASH_BITS)];
 }
 
 static inline void
-remember(const unsigned char *at, uint32 position)
-{
-	last_seen[hash_of(read_bytes(at))] = position;
-}
-
-static inline void
-begin_item(Output *out, int flag)
+begin_item(Output *out, bool match)
 {
 	if (out->bit == 1 << 8)
 	{
@@ -85,86 +87,108 @@ begin_item(Output *out, int flag)
 		out->bits = 0;
 		out->bit = 1;
 	}
-	out->bits |= flag * out->bit;
+	if (match)
+		out->bits |= out->bit;
 	out->bit <<= 1;
 }
 
 static inline void
 put_byte(Output *out, unsigned char byte)
 {
-	begin_item(out, 0);
+	begin_item(out, false);
 	*out->next++ = byte;
 }
 
 static inline void
 put_match(Output *out, int offset, int length)
 {
-	begin_item(out, 1);
-	*out->next++ = ((offset >> 4) & 0xf0) | (Min(length, MAX_SHORT_MATCH + 1) - MIN_MATCH);
-	*out->next++ = offset & 0xff;
-	if (length > MAX_SHORT_MATCH)
-		*out->next++ = length - MAX_SHORT_MATCH - 1;
+	begin_item(out, true);
+	out->next[1] = offset & 0xff;
+	if (length <= MAX_SHORT_MATCH)
+	{
+		out->next[0] = ((offset >> 4) & 0xf0) | (length - MIN_MATCH);
+		out->next += 2;
+		return;
+	}
+	out->next[0] = ((offset >> 4) & 0xf0) | (MAX_SHORT_MATCH + 1 - MIN_MATCH);
+	out->next[2] = length - MAX_SHORT_MATCH - 1;
+	out->next += 3;
 }
 
-/* How many bytes from two places on are equal, of which the first three are; at most max. */
+/* How many bytes from two places on are equal, at most max. */
 static inline int
 common_length(const unsigned char *a, const unsigned char *b, int max)
 {
-	int			length = MIN_MATCH;
+	int			length = 0;
 
-#ifndef WORDS_BIGENDIAN
-	for (; length + (int) sizeof(uint64) <= max; length += sizeof(uint64))
+	for (; length + READ_AHEAD <= max; length += READ_AHEAD)
 	{
-		uint64		wa;
-		uint64		wb;
+		uint64		differing = read_bytes(a + length) ^ read_bytes(b + length);
 
-		memcpy(&wa, a + length, sizeof(wa));
-		memcpy(&wb, b + length, sizeof(wb));
-		if (wa != wb)
-			return length + pg_rightmost_one_pos64(wa ^ wb) / BITS_PER_BYTE;
+		if (differing != 0)
+			return length + equal_bytes(differing);
 	}
-#endif
 	while (length < max && a[length] == b[length])
 		length++;
 	return length;
 }
 
-/* Compresses into a buffer that has room for the worst case; answers how many bytes that took. */
+/* A place in a value, by its position; zero: where position 0 would be. */
+static inline const unsigned char *
+place(uintptr_t zero, uint64 position)
+{
+	return (const unsigned char *) (zero + position);
+}
+
+/*
+ * Compresses READ_AHEAD bytes or more into a buffer that has room for the worst case; answers how many bytes that took.
+ * Each byte of an order's events comes by here, so it is written for few instructions.
+ */
 static int
 compress(const unsigned char *source, int size, unsigned char *buffer)
 {
 	Output		out = {.next = buffer + 1, .flags = buffer, .bits = 0, .bit = 1};
 	uint32		first = next_position;
-	int			last = size - READ_AHEAD;
-	int			i = 0;
+	uint64		end = (uint64) first + size;
+	uint64		last = end - READ_AHEAD;
+	uint64		now = first;
+	uintptr_t	zero = (uintptr_t) source - first;
 
-	while (i <= last)
+	while (now <= last)
 	{
-		uint32		bytes = read_bytes(source + i);
-		uint32	   *seen = &last_seen[hash_of(bytes)];
-		uint32		offset = first + i - *seen;
+		uint64		bytes = read_bytes(place(zero, now));
+		uint32	   *seen = seen_of(bytes);
+		uint32		before = *seen;
+		uint64		differing;
+		int			offset;
 		int			length;
 
-		*seen = first + i;
-		if (offset >= WINDOW || offset > (uint32) i || first_three(bytes ^ read_bytes(source + i - offset)) != 0)
+		*seen = now;
+		if (before < first || !can_match(differing = bytes ^ read_bytes(place(zero, before))) ||
+			(offset = now - before) >= WINDOW)
 		{
-			put_byte(&out, source[i++]);
+			put_byte(&out, (unsigned char) bytes);
+			now++;
 			continue;
 		}
-		length = common_length(source + i, source + i - offset, Min(size - i, MAX_MATCH));
+		if (differing != 0)
+			length = equal_bytes(differing);
+		else
+			length = READ_AHEAD + common_length(place(zero, now + READ_AHEAD), place(zero, before + READ_AHEAD),
+												Min((int) (end - now), MAX_MATCH) - READ_AHEAD);
 		put_match(&out, offset, length);
-		i += length;
+		now += length;
 		/* what follows begins most often like what followed before: the match's last bytes are looked for, too */
-		if (i - 1 <= last)
+		if (now - 1 <= last)
 		{
-			remember(source + i - 2, first + i - 2);
-			remember(source + i - 1, first + i - 1);
+			*seen_of(read_bytes(place(zero, now - 2))) = now - 2;
+			*seen_of(read_bytes(place(zero, now - 1))) = now - 1;
 		}
 	}
-	while (i < size)
-		put_byte(&out, source[i++]);
+	while (now < end)
+		put_byte(&out, *place(zero, now++));
 	*out.flags = out.bits;
-	next_position += size;
+	next_position = end;
 	return out.next - buffer;
 }
 
@@ -172,14 +196,17 @@ struct varlena *
 compress_value(struct varlena *value)
 {
 	int			size = VARSIZE(value) - VARHDRSZ;
-	char	   *compressed = palloc(VARHDRSZ_COMPRESSED + size + size / 8 + 1);
+	char	   *compressed;
 	int			length;
 
+	if (size < READ_AHEAD)
+		return value;
 	if (next_position > PG_UINT32_MAX - size)
 	{
 		memset(last_seen, 0, sizeof(last_seen));
 		next_position = 1;
 	}
+	compressed = palloc(VARHDRSZ_COMPRESSED + size + size / 8 + 1);
 	length = compress((unsigned char *) VARDATA(value), size, (unsigned char *) compressed + VARHDRSZ_COMPRESSED);
 	if (VARHDRSZ_COMPRESSED + length >= VARSIZE(value))
 		return value;
