@@ -225,6 +225,22 @@ is_aligned(JEntry type)
 	return type == JENTRY_ISNUMERIC || type == JENTRY_ISCONTAINER;
 }
 
+/* memcpy(), which costs more by its call than by the few bytes that most values have. */
+static inline void
+copy_value(char *to, const char *from, uint32 length)
+{
+	if (length > sizeof(uint64))
+		memcpy(to, from, length);
+	else if (length >= sizeof(uint32))
+	{
+		memcpy(to, from, sizeof(uint32));
+		memcpy(to + length - sizeof(uint32), from + length - sizeof(uint32), sizeof(uint32));
+	}
+	else
+		for (uint32 i = 0; i < length; i++)
+			to[i] = from[i];
+}
+
 /* Writes an open container as a jsonb value. */
 static Jsonb *
 write_level(const JsonWriter *writer, const JsonLevel *level)
@@ -258,7 +274,7 @@ write_level(const JsonWriter *writer, const JsonLevel *level)
 		if (is_aligned(member->type))
 			while ((end - first) % sizeof(JEntry) != 0)
 				*end++ = 0;
-		memcpy(end, member->data, member->length);
+		copy_value(end, member->data, member->length);
 		end += member->length;
 		entries[nkeys + i] = make_entry(nkeys + i, member->type, end - begin, end - first);
 	}

@@ -63,13 +63,20 @@ open_index(CatalogRelation name)
 }
 
 static void
-set_table(RowReader *reader, Relation rel, bool of_caller)
+set_table(RowReader *reader, Relation rel, bool of_caller, LOCKMODE lock)
 {
 	reader->rel = rel;
 	reader->of_caller = of_caller;
+	reader->lock = lock;
 	reader->slot = table_slot_create(reader->rel, NULL);
 	reader->index = NULL;
 	reader->scan = NULL;
+}
+
+static void
+open_table(RowReader *reader, CatalogRelation table, LOCKMODE lock)
+{
+	set_table(reader, table_open(catalog_relation(table), lock), false, lock);
 }
 
 static void
@@ -84,8 +91,17 @@ begin_scan(RowReader *reader, CatalogRelation index, int nkeys)
 void
 row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
 {
-	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
+	open_table(reader, table, AccessShareLock);
 	begin_scan(reader, index, nkeys);
+}
+
+/* A row that the active snapshot shows has its page, which is looked for after the snapshot was taken. */
+void
+row_reader_open_if_any(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
+{
+	open_table(reader, table, AccessShareLock);
+	if (RelationGetNumberOfBlocks(reader->rel) > 0)
+		begin_scan(reader, index, nkeys);
 }
 
 /*
@@ -104,7 +120,7 @@ is_at(RowReader *reader, int column, int64 id, RowPlace *place)
 void
 row_reader_open_table(RowReader *reader, CatalogRelation table)
 {
-	set_table(reader, table_open(catalog_relation(table), AccessShareLock), false);
+	open_table(reader, table, AccessShareLock);
 }
 
 bool
@@ -122,16 +138,17 @@ row_reader_go_to(RowReader *reader, CatalogRelation index, int column, int64 id,
 }
 
 bool
-row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place)
+row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id, RowPlace *place,
+				bool to_lock)
 {
-	row_reader_open_table(reader, table);
+	open_table(reader, table, to_lock ? RowShareLock : AccessShareLock);
 	return row_reader_go_to(reader, index, column, id, place);
 }
 
 bool
 row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
-	set_table(reader, rel, true);
+	set_table(reader, rel, true, NoLock);
 	return row_reader_go_to(reader, index, column, id, place);
 }
 
@@ -140,6 +157,8 @@ row_reader_seek(RowReader *reader, const int64 *keys)
 {
 	ScanKeyData scan_keys[MAX_KEYS];
 
+	if (reader->scan == NULL)
+		return;
 	for (int i = 0; i < reader->nkeys; i++)
 		ScanKeyInit(&scan_keys[i], i + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(keys[i]));
 	index_rescan(reader->scan, scan_keys, reader->nkeys, NULL, 0);
@@ -187,7 +206,7 @@ row_reader_seek_until(RowReader *reader, TimestampTz until)
 bool
 row_reader_next(RowReader *reader)
 {
-	return index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
+	return reader->scan && index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
 }
 
 void
@@ -199,7 +218,7 @@ row_reader_close(RowReader *reader)
 	if (reader->index)
 		index_close(reader->index, AccessShareLock);
 	if (!reader->of_caller)
-		table_close(reader->rel, AccessShareLock);
+		table_close(reader->rel, reader->lock == AccessShareLock ? AccessShareLock : NoLock);
 }
 
 Datum

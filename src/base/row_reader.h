@@ -8,6 +8,7 @@
 #include "access/genam.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
 #include "base/catalog.h"
@@ -16,6 +17,7 @@ typedef struct RowReader
 {
 	Relation	rel;
 	bool		of_caller;		/* who has opened the table, and closes it */
+	LOCKMODE	lock;			/* of the table: AccessShareLock goes when the reading ends, RowShareLock stays */
 	Relation	index;			/* NULL: there was no need for it, and there is no scan */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
@@ -33,6 +35,9 @@ extern void row_push_latest_snapshot(void);
  */
 extern void row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
 
+/* The same of a table that has no rows in many shops: then no index is opened, and there is nothing to be found. */
+extern void row_reader_open_if_any(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys);
+
 /* Where a row was found last: a static variable, for a row that is read again and again, or twice by one call. */
 typedef struct RowPlace
 {
@@ -47,9 +52,9 @@ typedef struct RowPlace
 extern void row_reader_open_table(RowReader *reader, CatalogRelation table);
 extern bool row_reader_go_to(RowReader *reader, CatalogRelation index, int column, int64 id, RowPlace *place);
 
-/* The two in one, for a single row. */
+/* The two in one, for a single row; to_lock: it may be locked by row_lock_found(). */
 extern bool row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index, int column, int64 id,
-							RowPlace *place);
+							RowPlace *place, bool to_lock);
 
 /* The same of a table that the caller keeps open. */
 extern bool row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place);

@@ -90,7 +90,8 @@ find_and_lock(RowReader *reader, Relation rel, CatalogRelation index, int column
 bool
 row_lock_found(RowReader *reader, bool skip_locked)
 {
-	LockRelationOid(RelationGetRelid(reader->rel), RowShareLock);
+	if (reader->lock != RowShareLock)
+		LockRelationOid(RelationGetRelid(reader->rel), RowShareLock);
 	return lock_found(reader, skip_locked);
 }
 

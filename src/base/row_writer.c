@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -62,6 +63,7 @@ typedef struct RowWork
 	TupleDesc	desc;			/* of the slots: the table's own is not kept */
 	TupleTableSlot *slots[ROWS_AT_ONCE];	/* of rows that wait to be written */
 	int			nslots;
+	TupleTableSlot *formed;		/* the one row that was written, as it was formed for that; NULL, or empty: it was not kept */
 } RowWork;
 
 /* Of an index of a table, in the order of the relation's list. */
@@ -375,6 +377,8 @@ give_work_back(PreparedTable *prepared, RowWork *work)
 	}
 	for (int i = 0; i < work->nslots; i++)
 		ExecClearTuple(work->slots[i]);
+	if (work->formed)
+		ExecClearTuple(work->formed);
 	ReScanExprContext(GetPerTupleExprContext(work->estate));
 	updated_columns(work->estate) = NULL;
 	MemoryContextSetParent(work->context, prepared->context);
@@ -485,33 +489,57 @@ fill_slot(RowWriter *writer, TupleTableSlot *slot, const Row *row)
 	int			natts = RelationGetNumberOfAttributes(writer->rel);
 
 	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true, natts);
+	memcpy(slot->tts_values, row->values, writer->ncolumns * sizeof(Datum));
 	for (int i = 0; i < writer->ncolumns; i++)
-	{
-		slot->tts_values[i] = row->values[i];
 		slot->tts_isnull[i] = !row->filled[i];
-	}
 	for (int i = writer->ncolumns; i < natts; i++)
-		if (writer->prepared->defaults[i])
+		if (!writer->prepared->defaults[i])
+			slot->tts_isnull[i] = true;
+		else
 			slot->tts_values[i] = ExecEvalExpr(writer->prepared->defaults[i], GetPerTupleExprContext(writer->estate),
 											   &slot->tts_isnull[i]);
 	ExecStoreVirtualTuple(slot);
 	ItemPointerSetInvalid(&slot->tts_tid);
 }
 
+/* Writes a row, and keeps it as it was formed. */
+static void
+write_formed(RowWriter *writer, TupleTableSlot *slot)
+{
+	RowWork    *work = writer->work;
+
+	if (work->formed == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(work->context);
+
+		work->formed = MakeSingleTupleTableSlot(work->desc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(caller);
+	}
+	ExecStoreHeapTuple(ExecCopySlotHeapTuple(slot), work->formed, true);
+	simple_table_tuple_insert(writer->rel, work->formed);
+	slot->tts_tid = work->formed->tts_tid;
+	slot->tts_tableOid = work->formed->tts_tableOid;
+}
+
 /*
  * Writes the rows that wait, as COPY does: those that fit on one page by one WAL record, then the entries of each in the
- * indexes.
+ * indexes.  returning: the last one will be asked for.
  */
 static void
-write_waiting(RowWriter *writer)
+write_waiting(RowWriter *writer, bool returning)
 {
 	TupleTableSlot **slots = writer->work->slots;
 
-	if (writer->nwaiting == 1)
-		simple_table_tuple_insert(writer->rel, slots[0]);
-	else if (writer->nwaiting > 1)
+	if (writer->nwaiting == 0)
+		return;
+	if (writer->work->formed)
+		ExecClearTuple(writer->work->formed);
+	if (writer->nwaiting > 1)
 		table_multi_insert(writer->rel, slots, writer->nwaiting, writer->estate->es_output_cid, 0, NULL);
+	else if (returning)
+		write_formed(writer, slots[0]);
+	else
+		simple_table_tuple_insert(writer->rel, slots[0]);
 	for (int i = 0; i < writer->nwaiting; i++)
 	{
 		TupleTableSlot *slot = slots[i];
@@ -522,7 +550,7 @@ write_waiting(RowWriter *writer)
 		ExecARInsertTriggers(writer->estate, writer->target, slot, recheck, NULL);
 		list_free(recheck);
 	}
-	writer->slot = slots[Max(writer->nwaiting, 1) - 1];
+	writer->slot = slots[writer->nwaiting - 1];
 	writer->nwaiting = 0;
 	ResetPerTupleExprContext(writer->estate);
 }
@@ -548,7 +576,7 @@ row_writer_insert(RowWriter *writer, const Row *row)
 		return;
 	}
 	if (writer->nwaiting == ROWS_AT_ONCE)
-		write_waiting(writer);
+		write_waiting(writer, false);
 	slot = slot_of(writer->work, writer->nwaiting);
 	fill_slot(writer, slot, row);
 	if (RelationGetDescr(writer->rel)->constr)
@@ -561,14 +589,18 @@ row_writer_insert(RowWriter *writer, const Row *row)
 Datum
 row_writer_row(RowWriter *writer)
 {
-	write_waiting(writer);
+	RowWork    *work = writer->work;
+
+	write_waiting(writer, true);
+	if (work->formed && !TTS_EMPTY(work->formed))
+		return heap_copy_tuple_as_datum(ExecFetchSlotHeapTuple(work->formed, false, NULL), work->desc);
 	return HeapTupleGetDatum(ExecCopySlotHeapTuple(writer->slot));
 }
 
 void
 row_writer_close(RowWriter *writer)
 {
-	write_waiting(writer);
+	write_waiting(writer, false);
 	if (writer->fires_after)
 		AfterTriggerEndQuery(writer->estate);
 	close_indexes(writer->target);

@@ -30,6 +30,7 @@
 #define MIN_COMPRESSED	512		/* bytes of a payload: below it there is little to win */
 #define RANDOM_BYTES	(UUID_LEN - 6)	/* of a UUID, which has the time before them */
 #define POOLED_UUIDS	100
+#define POSITIONS_AT_ONCE	16	/* by how much the sequence of positions grows */
 
 PG_FUNCTION_INFO_V1(commerce_write_event);
 
@@ -66,6 +67,31 @@ make_uuid(pg_uuid_t *uuid, TimestampTz at)
 	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
 }
 
+char *
+outbox_id(int64 id)
+{
+	char	   *text = palloc(MAXINT8LEN + 1);
+
+	pg_lltoa(id, text);
+	return text;
+}
+
+/* What positions are drawn with; the sequence gives POSITIONS_AT_ONCE of them at a time. */
+typedef struct Positions
+{
+	int64		next;
+	int			left;
+} Positions;
+
+static int64
+draw_position(Positions *positions)
+{
+	if (positions->left == 0)
+		*positions = (Positions) {catalog_nextval(SEQUENCE_OUTBOX_POSITION), POSITIONS_AT_ONCE};
+	positions->left--;
+	return positions->next++;
+}
+
 /*
  * A payload as it is stored: an order's is half to two thirds of all that the order writes, and compressed half as long.
  */
@@ -84,6 +110,7 @@ outbox_write(const Event *events, int nevents)
 	int64		day = now / USECS_PER_DAY + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	int			segment = (int) (day % SEGMENTS);
 	pg_uuid_t  *uuids = palloc(nevents * sizeof(pg_uuid_t));
+	Positions	positions = {0};
 	RowWriter	writer;
 
 	StaticAssertStmt(TABLE_OUTBOX_15 - TABLE_OUTBOX_0 == SEGMENTS - 1, "the segments follow each other");
@@ -102,7 +129,7 @@ outbox_write(const Event *events, int nevents)
 		row_put_time(&row, OUTBOX_CREATED_AT, now);
 		row_put_int64(&row, OUTBOX_ERA, gate_era());
 		row_put_int64(&row, OUTBOX_KEY, event->key);
-		row_put_int64(&row, OUTBOX_POSITION, event->position ? event->position : catalog_nextval(SEQUENCE_OUTBOX_POSITION));
+		row_put_int64(&row, OUTBOX_POSITION, event->position ? event->position : draw_position(&positions));
 		row_put(&row, OUTBOX_SEGMENT, Int16GetDatum(segment));
 		row_writer_insert(&writer, &row);
 	}

@@ -17,6 +17,9 @@ typedef struct Event
 	int64		position;		/* drawn with the change it tells of; 0: it is drawn with the event */
 } Event;
 
+/* An aggregate's id as an event has it, in the current memory context. */
+extern char *outbox_id(int64 id);
+
 /*
  * Appends events in the order given.  The caller holds the row lock of each aggregate, or has just
  * created it.

@@ -184,7 +184,7 @@ balance_arg_charge(FunctionCallInfo fcinfo, int i)
 static void
 write_event(int64 user_id, int64 amount, int64 balance, int64 key, int64 position)
 {
-	Event		event = {"User", psprintf(INT64_FORMAT, user_id), "BalanceCharged"};
+	Event		event = {"User", outbox_id(user_id), "BalanceCharged"};
 	JsonWriter	json = {0};
 
 	json_open_object(&json, NULL);

@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(commerce_request_charge);
 void
 charge_write_event(const char *type, const char *member, const Payment *payment, const Who *who)
 {
-	Event		event = {"User", psprintf(INT64_FORMAT, payment->user_id), type};
+	Event		event = {"User", outbox_id(payment->user_id), type};
 	JsonWriter	json = {0};
 
 	json_open_object(&json, NULL);

@@ -120,7 +120,7 @@ static Event
 mark_used(int64 issue_id, RowPlace place, int64 order_id)
 {
 	static const char *const internal[] = {"event_key", "xid", NULL};
-	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponUsed"};
+	Event		event = {"CouponIssue", outbox_id(issue_id), "CouponUsed"};
 	int64		own_key = current_key();
 	int64		last_key;
 	RowUpdate	issue;
@@ -341,7 +341,7 @@ static void
 write_issued_event(const Issue *issue, int64 issue_id)
 {
 	JsonWriter	json = {0};
-	Event		event = {"CouponIssue", psprintf(INT64_FORMAT, issue_id), "CouponIssued"};
+	Event		event = {"CouponIssue", outbox_id(issue_id), "CouponIssued"};
 
 	json_open_object(&json, NULL);
 	json_put_int(&json, "id", issue_id);
@@ -413,14 +413,15 @@ find_obstacle(RowReader *coupon, bool claimed)
 
 /* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
 static void
-read_coupon(Issue *issue, bool sold_out)
+read_coupon(Issue *issue)
 {
 	static RowPlace place;
 	RowReader	coupon;
 	ErrorReason obstacle;
 
 	row_push_snapshot();
-	if (!row_reader_find(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, COUPONS_ID, issue->coupon_id, &place))
+	if (!row_reader_find(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, COUPONS_ID, issue->coupon_id, &place,
+						 false))
 		raise_not_found("coupon", issue->coupon_id);
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
@@ -431,8 +432,6 @@ read_coupon(Issue *issue, bool sold_out)
 							  obstacle == REASON_NOT_BEGUN ? "issue_from" : "issue_until",
 							  calendar_time_text(row_int64(&coupon, obstacle == REASON_NOT_BEGUN ?
 														   COUPONS_ISSUE_FROM : COUPONS_ISSUE_UNTIL))));
-	if (sold_out)
-		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
@@ -452,30 +451,34 @@ read_coupon(Issue *issue, bool sold_out)
 	PopActiveSnapshot();
 }
 
-/* Issues a coupon to an active user out of its quota, and returns the coupon_issues row. */
+/* Raises COUPON_SOLD_OUT; who has the coupon is told so. */
+pg_noreturn static void
+refuse_sold_out(const Issue *issue)
+{
+	row_push_latest_snapshot();
+	if (has_claimed(issue))
+		refuse_second_claim(issue);
+	raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
+}
+
+/*
+ * Issues a coupon to an active user out of its quota, and returns the coupon_issues row.  In a rush most claims are of
+ * one that is gone: they are refused before the user and the coupon's terms are read.
+ */
 static Datum
 issue_coupon(Issue *issue)
 {
 	int64		issue_id;
 	int64		available;
-	bool		sold_out = escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available);
 	Datum		row;
 
-	/* nothing is made for him when it is sold out */
-	if (sold_out)
-		user_require_active(issue->user_id, false);
-	else
-		user_require_kept(issue->user_id);
-	read_coupon(issue, sold_out);
+	if (issue->claimed && escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available))
+		refuse_sold_out(issue);
+	user_require_kept(issue->user_id);
+	read_coupon(issue);
+	/* we may have waited for a claim of this very user */
 	if (!escrow_take_anywhere(ESCROW_QUOTA, issue->coupon_id, 1, &available))
-	{
-		/* we may have waited for a claim of this very user */
-		PushActiveSnapshot(GetLatestSnapshot());
-		if (has_claimed(issue))
-			refuse_second_claim(issue);
-		PopActiveSnapshot();
-		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
-	}
+		refuse_sold_out(issue);
 	issue_id = catalog_nextval(SEQUENCE_COUPON_ISSUES_ID);
 	row = insert_issue_row(issue, issue_id);
 	write_issued_event(issue, issue_id);

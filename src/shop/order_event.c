@@ -106,7 +106,7 @@ begin_event(JsonWriter *json, const Order *order, OrderItem *const *items, int n
 static Event
 finish_event(const Order *order, const char *type, JsonWriter *json)
 {
-	Event		event = {"Order", psprintf(INT64_FORMAT, order->id), type};
+	Event		event = {"Order", outbox_id(order->id), type};
 
 	json_close_object(json);
 	event.payload = json_finish(json);

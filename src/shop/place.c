@@ -295,18 +295,18 @@ commerce_place_order(PG_FUNCTION_ARGS)
 	terms = terms_get(fcinfo, 4);
 	external = terms.method == PAYMENT_METHOD_EXTERNAL;
 
-	idempotency_init(&call, idempotency_scope("user", user_id), "place_order", key,
+	idempotency_init(&call, key ? idempotency_scope("user", user_id) : NULL, "place_order", key,
 					 key ? psprintf("%s %s", quote_canonical(request), terms_canonical(&terms)) : NULL);
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
 
 	/* the order that bought the last unit may have this key */
-	if (key == NULL)
+	short_of = make_way_is_needed(request);
+	if (short_of && key == NULL)
 		refuse_gone(request);
 
 	/* who may not order is told so before he waits for anybody, and again when he has */
 	lock = request->ncoupons > 0 || external;
-	short_of = make_way_is_needed(request);
 	buyer = user_read_active(user_id, lock && !short_of);
 	if (short_of && (make_way(user_id, request) || lock))
 		buyer = user_read_active(user_id, lock);

@@ -100,7 +100,7 @@ product_read(const int64 *ids, int n)
 
 	row_push_snapshot();
 	row_reader_open_table(&rows, TABLE_PRODUCTS);
-	row_reader_open(&promotions, TABLE_PROMOTIONS, INDEX_PROMOTIONS_PRODUCT_ID_IDX, 1);
+	row_reader_open_if_any(&promotions, TABLE_PROMOTIONS, INDEX_PROMOTIONS_PRODUCT_ID_IDX, 1);
 	for (int i = 0; i < n; i++)
 	{
 		Product    *product = &products[i];

@@ -33,10 +33,13 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 
 	if (value->type == jbvNumeric)
 	{
+		char	   *point;
+
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 		/* 1.0 is a whole number in JSON */
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
-													 DirectFunctionCall1(numeric_trim_scale,
-																		 NumericGetDatum(value->val.numeric))));
+		point = strchr(digits, '.');
+		if (point && point[1 + strspn(point + 1, "0")] == '\0')
+			*point = '\0';
 	}
 	else if (value->type == jbvString && value->val.string.len <= MAX_DIGITS &&
 			 strspn(value->val.string.val, "0123456789") >= (size_t) value->val.string.len)

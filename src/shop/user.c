@@ -52,7 +52,7 @@ require_active(RowReader *reader, int64 user_id)
 static void
 open_active(RowReader *reader, int64 user_id, bool lock)
 {
-	if (!row_reader_find(reader, TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place))
+	if (!row_reader_find(reader, TABLE_USERS, INDEX_USERS_PKEY, USERS_ID, user_id, &place, lock))
 		raise_not_found("user", user_id);
 	require_active(reader, user_id);
 	if (!lock)

@@ -146,6 +146,19 @@ SELECT is_empty(
 	CROSS JOIN LATERAL jsonb_each(p.same -> 'items' -> (i.n - 1)::int) k (key, value) WHERE (i.item -> k.key) IS DISTINCT FROM k.value$$,
 	'and its members are found by their keys');
 
+-- Events that are written together are in that order, however many, and before those that are written later.
+SELECT array_agg(commerce.create_seller(commerce.create_user('Many ' || n, 'many' || n || '@example.com', role => 'SELLER'), 'Many ' || n, 'many ' || n)) AS many
+FROM generate_series(1, 20) n \gset
+SELECT jsonb_agg(jsonb_build_object('product_id', commerce.create_product(s, 'Many', 10, 10), 'quantity', 1)) AS many_items FROM unnest(:'many'::bigint[]) s \gset
+SELECT (commerce.place_order(:kim, :'many_items')).id AS many1 \gset
+SELECT (commerce.place_order(:kim, :'many_items')).id AS many2 \gset
+SELECT results_eq(format($$SELECT e.aggregateid::bigint, e.type, (e.payload->>'seller_id')::bigint FROM commerce.outbox e
+	WHERE e.aggregatetype = 'Order' AND e.aggregateid IN ('%s', '%s') ORDER BY e.position$$, :many1, :many2),
+	format($$SELECT o, t.type, t.seller FROM unnest(ARRAY[%s, %s]::bigint[]) o
+	CROSS JOIN (VALUES (1, 'OrderCreated', NULL::bigint), (2, 'PaymentCompleted', NULL) UNION ALL SELECT 3, 'DeliveryRequested', s FROM unnest(%L::bigint[]) s) t (n, type, seller)
+	ORDER BY o, t.n, t.seller$$, :many1, :many2, :'many'), 'positions are in the order of writing');
+SELECT is(count(DISTINCT e.position), count(*), 'and each is of one event') FROM commerce.outbox e;
+
 -- Payloads are compressed by commerce: equal bytes of every length, at every distance, and none.
 RESET ROLE;
 CREATE TEMP TABLE shapes AS

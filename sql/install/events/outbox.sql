@@ -26,7 +26,8 @@ COMMENT ON COLUMN commerce.outbox.key IS 'first order of reading: not below the 
 COMMENT ON COLUMN commerce.outbox.position IS 'second order of reading, within a key';
 COMMENT ON COLUMN commerce.outbox.segment IS 'which day of the ring';
 
-CREATE SEQUENCE commerce_private.outbox_position_seq;
+-- Events that are written together take theirs from one number.
+CREATE SEQUENCE commerce_private.outbox_position_seq INCREMENT 16;
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.outbox_position_seq', '');
 
 DO $$
