@@ -383,6 +383,6 @@ diag "repeat it with FUZZ_SEED=$seed, and FUZZ_SHOP=N for a shop" if @wrong;
 is(join("\n", @wrong), '', "$calls calls leave the books right, and nobody met an error that is not to be expected");
 is_deeply([ grep { !$called{$_} } map { "$_->{schema}.$_->{name}" } @functions, @endpoints ], [], 'every function of the contract was called');
 cmp_ok($succeeded{$_} // 0, '>', 0, "some calls of $_ succeeded") for qw(shop relay authenticator);
-note sprintf 'seed %d, shops %d to %d: %d calls, %d a second; %d looks at the books; %s', $seed, $first, $shop - 1, $calls,
+diag sprintf 'seed %d, shops %d to %d: %d calls, %d a second; %d looks at the books; %s', $seed, $first, $shop - 1, $calls,
   $calls / (time - $begun), $looks, join ', ', map { "$_ $outcomes{$_}" } sort keys %outcomes;
 done_testing();

@@ -249,7 +249,7 @@ is_deeply(\@unexpected, [], "$round rounds leave the books right, and nobody met
 is_deeply([ grep { !$called{$_} } map { "$_->{schema}.$_->{name}" } @functions, @endpoints ], [], 'every function of the contract was called');
 cmp_ok($called{'(succeeded)'}, '>', $calls / 20, 'many calls succeeded');
 cmp_ok($called{'(endpoints succeeded)'} // 0, '>', 0, 'some of endpoints');
-note "seed $seed: $calls calls, $called{'(succeeded)'} succeeded, ", $called{'(prepared)'} // 0, ' prepared; errors: ', join ', ', map { "$_ $failed{$_}" } sort keys %failed;
+diag "seed $seed: $calls calls, $called{'(succeeded)'} succeeded, ", $called{'(prepared)'} // 0, ' prepared; errors: ', join ', ', map { "$_ $failed{$_}" } sort keys %failed;
 
 is_deeply([ round(++$round, 1) ], [], 'functions that are not for callers do not crash');
 ok(eval { one(connect_as(), 'SELECT 1') }, 'the server is there');
