@@ -899,6 +899,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 	broken text;
@@ -916,7 +917,7 @@ BEGIN
 			'address', update_user.address, 'external_id', update_user.external_id, 'metadata', update_user.metadata),
 		update_user.clear, '{email,phone,address,external_id,metadata}');
 	-- who signs in as this user is not the user's own choice
-	PERFORM commerce_private.require_who(update_user.actor_id,
+	actor := commerce_private.require_who(update_user.actor_id, update_user.note,
 		user_id => CASE WHEN changes ? 'external_id' THEN NULL ELSE update_user.user_id END);
 	-- nor is it an administrator's who comes with a buyer's token
 	IF changes ? 'external_id' AND update_user.actor_id = update_user.user_id AND commerce_private.current_api_role() = 'BUYER' THEN
@@ -944,8 +945,7 @@ BEGIN
 		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
 	END;
 	PERFORM commerce_private.name_staff(before, u);
-	PERFORM commerce_private.user_event(u, 'UserChanged',
-		pg_catalog.jsonb_build_object('actor', update_user.actor_id, 'note', update_user.note));
+	PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN u;
 END
 $$;
@@ -993,6 +993,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 BEGIN
@@ -1005,7 +1006,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('status', 'must not be null');
 	END IF;
 	PERFORM commerce_private.check_text('note', set_user_status.note);
-	PERFORM commerce_private.require_who(set_user_status.actor_id);
+	actor := commerce_private.require_who(set_user_status.actor_id, set_user_status.note);
 	before := commerce_private.lock_user(set_user_status.user_id);
 	PERFORM commerce_private.require_not_erased(before);
 	IF before.status = set_user_status.status THEN
@@ -1017,9 +1018,8 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = before.id
 	RETURNING c.* INTO u;
-	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status,
-		'actor', set_user_status.actor_id, 'note', set_user_status.note));
-	PERFORM commerce_private.follow_status(u, set_user_status.actor_id, set_user_status.note);
+	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status, 'actor', actor));
+	PERFORM commerce_private.follow_status(u, actor);
 	IF u.status <> 'ACTIVE' THEN
 		PERFORM commerce_private.end_unpaid_orders(u.id);
 	END IF;
@@ -1058,21 +1058,21 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_seller(text, text, text, text, text, bigint, bigint, jsonb) IS
 	'the rules of a seller''s attributes, each with its INVALID_REQUEST; NULL: not given';
 
-CREATE FUNCTION commerce_private.seller_event(s commerce.sellers, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.seller_event(s commerce.sellers, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Seller', s.id::text, event_type,
 		(pg_catalog.to_jsonb(s) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor, 'note', note),
+		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor),
 		s.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.seller_event(commerce.sellers, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.seller_event(commerce.sellers, text, jsonb) IS
 	'writes an event that carries the whole seller and who did it; the caller has just set its event_key';
 
-CREATE FUNCTION commerce_private.follow_status(u commerce.users, actor bigint, note text)
+CREATE FUNCTION commerce_private.follow_status(u commerce.users, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1085,11 +1085,11 @@ BEGIN
 	WHERE c.user_id = u.id AND c.active <> (u.status = 'ACTIVE')
 	RETURNING c.* INTO s;
 	IF s.id IS NOT NULL THEN
-		PERFORM commerce_private.seller_event(s, 'SellerChanged', actor, note);
+		PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.follow_status(commerce.users, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.follow_status(commerce.users, jsonb) IS
 	'makes the seller of a user active or not, as the user''s new status says';
 
 CREATE FUNCTION commerce.create_seller(
@@ -1100,6 +1100,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	u commerce.users;
 	s commerce.sellers;
 BEGIN
@@ -1117,7 +1118,7 @@ BEGIN
 	PERFORM commerce_private.check_text('note', create_seller.note);
 	PERFORM commerce_private.check_seller(create_seller.business_name, create_seller.registration_number,
 		create_seller.cs_phone, create_seller.address, create_seller.category, NULL, NULL, NULL);
-	PERFORM commerce_private.require_who(create_seller.actor_id);
+	actor := commerce_private.require_who(create_seller.actor_id, create_seller.note);
 	u := commerce_private.lock_user(create_seller.user_id);
 	PERFORM commerce_private.require_not_erased(u);
 	IF u.role = 'ADMIN' THEN
@@ -1136,15 +1137,14 @@ BEGIN
 				 WHEN EXISTS (SELECT FROM commerce.sellers o WHERE o.registration_number = create_seller.registration_number)
 				 THEN 'registration_number' END);
 	END IF;
-	PERFORM commerce_private.seller_event(s, 'SellerCreated', create_seller.actor_id, create_seller.note);
+	PERFORM commerce_private.seller_event(s, 'SellerCreated', actor);
 	IF u.role <> 'SELLER' THEN
 		UPDATE commerce.users c
 		SET role = 'SELLER', updated_at = pg_catalog.now(),
 			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 		WHERE c.id = u.id
 		RETURNING c.* INTO u;
-		PERFORM commerce_private.user_event(u, 'UserChanged',
-			pg_catalog.jsonb_build_object('actor', create_seller.actor_id, 'note', create_seller.note));
+		PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	END IF;
 	RETURN s.id;
 END
@@ -1163,6 +1163,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.sellers;
 	s commerce.sellers;
 	broken text;
@@ -1184,7 +1185,7 @@ BEGIN
 			'metadata', update_seller.metadata),
 		update_seller.clear, '{cs_phone,address,category,free_shipping_from,metadata}');
 	-- the shop has looked into whose business it is
-	PERFORM commerce_private.require_who(update_seller.actor_id,
+	actor := commerce_private.require_who(update_seller.actor_id, update_seller.note,
 		seller_id => CASE WHEN changes ? 'registration_number' THEN NULL ELSE update_seller.seller_id END);
 
 	SELECT * INTO before FROM commerce.sellers c WHERE c.id = update_seller.seller_id FOR NO KEY UPDATE;
@@ -1210,7 +1211,7 @@ BEGIN
 		END IF;
 		PERFORM commerce_private.raise_taken('seller', 'registration_number');
 	END;
-	PERFORM commerce_private.seller_event(s, 'SellerChanged', update_seller.actor_id, update_seller.note);
+	PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	RETURN s;
 END
 $$;
@@ -1265,6 +1266,7 @@ DECLARE
 	arguments jsonb := pg_catalog.jsonb_build_object('amount', adjust_balance.amount, 'note', adjust_balance.note,
 		'actor_id', adjust_balance.actor_id);
 	stored jsonb;
+	actor jsonb;
 	u commerce.users;
 	event_position bigint;
 BEGIN
@@ -1285,7 +1287,7 @@ BEGIN
 		RETURN;
 	END IF;
 
-	PERFORM commerce_private.require_who(adjust_balance.actor_id);
+	actor := commerce_private.require_who(adjust_balance.actor_id, adjust_balance.note);
 	u := commerce_private.lock_user(adjust_balance.user_id);
 	IF u.balance + adjust_balance.amount < 0 THEN
 		PERFORM commerce_private.raise_error('BALANCE_NOT_ENOUGH', pg_catalog.jsonb_build_object('user_id', u.id,
@@ -1305,7 +1307,7 @@ BEGIN
 	VALUES (u.id, u.last_entry, 'ADJUST', adjust_balance.amount, u.balance, adjust_balance.note);
 	PERFORM commerce_private.write_event('User', u.id::text, 'BalanceAdjusted',
 		pg_catalog.jsonb_build_object('user_id', u.id, 'amount', adjust_balance.amount, 'balance', u.balance,
-			'adjusted_at', pg_catalog.now(), 'actor', adjust_balance.actor_id, 'note', adjust_balance.note),
+			'adjusted_at', pg_catalog.now(), 'actor', actor),
 		u.event_key, event_position);
 	adjust_balance.balance := u.balance;
 	PERFORM commerce_private.end_key(scope, 'adjust_balance', adjust_balance.idempotency_key, arguments,
@@ -1363,24 +1365,32 @@ COMMENT ON FUNCTION commerce.balance_statement(bigint, bigint, int) IS
 
 -- Who makes a change.
 
-CREATE FUNCTION commerce_private.require_who(actor_id bigint, seller_id bigint DEFAULT NULL, user_id bigint DEFAULT NULL)
-RETURNS void
+CREATE FUNCTION commerce_private.require_who(
+	actor_id bigint, note text DEFAULT NULL, seller_id bigint DEFAULT NULL, user_id bigint DEFAULT NULL)
+RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	kind commerce.actor_kind := 'SYSTEM';
+	id bigint;
 BEGIN
-	IF require_who.actor_id IS NULL
-	   OR EXISTS (SELECT FROM commerce.users u
-				  WHERE u.id = require_who.actor_id AND u.status = 'ACTIVE'
-					AND (u.role = 'ADMIN' OR u.id = require_who.user_id
-						 OR EXISTS (SELECT FROM commerce.sellers s WHERE s.user_id = u.id AND s.id = require_who.seller_id))) THEN
-		RETURN;
+	IF require_who.actor_id IS NOT NULL THEN
+		SELECT CASE WHEN s.id = require_who.seller_id THEN 'SELLER' WHEN u.role = 'ADMIN' THEN 'ADMIN'
+					WHEN u.id = require_who.user_id THEN 'BUYER' END,
+			   CASE WHEN s.id = require_who.seller_id THEN s.id ELSE u.id END
+		INTO kind, id
+		FROM commerce.users u LEFT JOIN commerce.sellers s ON s.user_id = u.id
+		WHERE u.id = require_who.actor_id AND u.status = 'ACTIVE';
 	END IF;
-	PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.jsonb_build_object('user_id', require_who.actor_id,
-		'reason', 'NOT_ENTITLED'));
+	IF kind IS NULL THEN
+		PERFORM commerce_private.raise_error('FORBIDDEN', pg_catalog.jsonb_build_object('user_id', require_who.actor_id,
+			'reason', 'NOT_ENTITLED'));
+	END IF;
+	RETURN pg_catalog.jsonb_build_object('kind', kind, 'id', id, 'note', require_who.note);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.require_who(bigint, bigint, bigint) IS
-	'judges the actor of a call by the user''s id: an active ADMIN, the active user of the seller whose thing it is (seller_id), or the user himself (user_id); NULL: a trusted caller. Errors: FORBIDDEN';
+COMMENT ON FUNCTION commerce_private.require_who(bigint, text, bigint, bigint) IS
+	'judges the actor of a call by the user''s id: an active ADMIN, the active user of the seller whose thing it is (seller_id), or the user himself (user_id); NULL: a trusted caller. Returns what events say of him, as actor_put() in src/shop/actor.c writes it. Errors: FORBIDDEN';
 
 -- sql/install/shop/product.sql
 
@@ -1544,6 +1554,7 @@ DECLARE
 	arguments jsonb;
 	missing text;
 	stored jsonb;
+	actor jsonb;
 	p commerce.products;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -1573,7 +1584,7 @@ BEGIN
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
 		PERFORM commerce_private.raise_not_found('seller', create_product.seller_id);
 	END IF;
-	PERFORM commerce_private.require_who(create_product.actor_id, create_product.seller_id);
+	actor := commerce_private.require_who(create_product.actor_id, create_product.note, create_product.seller_id);
 
 	p := pg_catalog.jsonb_populate_record(NULL::commerce.products, arguments);
 	PERFORM commerce_private.check_product_row(p);
@@ -1587,8 +1598,7 @@ BEGIN
 		PERFORM commerce_private.raise_taken('product', 'sku');
 	END IF;
 	PERFORM commerce_private.open_stock(p.id, create_product.stock, create_product.actor_id, create_product.note);
-	PERFORM commerce_private.product_event(p, 'ProductCreated', pg_catalog.jsonb_build_object(
-		'stock', create_product.stock, 'actor', create_product.actor_id, 'note', create_product.note),
+	PERFORM commerce_private.product_event(p, 'ProductCreated', pg_catalog.jsonb_build_object('stock', create_product.stock, 'actor', actor),
 		commerce_private.to_key(pg_catalog.pg_current_xact_id()));
 	PERFORM commerce_private.end_key('shop', 'create_product', create_product.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', p.id));
@@ -1639,6 +1649,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.products;
 	p commerce.products;
 BEGIN
@@ -1656,7 +1667,8 @@ BEGIN
 			'image_urls', update_product.image_urls, 'sku', update_product.sku, 'group_id', update_product.group_id,
 			'tax_exempt', update_product.tax_exempt, 'metadata', update_product.metadata),
 		update_product.clear, '{description,category,shipping_fee,max_per_order,max_per_user,sku,group_id,metadata}');
-	PERFORM commerce_private.require_who(update_product.actor_id, commerce_private.product_seller(update_product.product_id));
+	actor := commerce_private.require_who(update_product.actor_id, update_product.note,
+		commerce_private.product_seller(update_product.product_id));
 
 	SELECT * INTO before FROM commerce.products c WHERE c.id = update_product.product_id FOR NO KEY UPDATE;
 	p := pg_catalog.jsonb_populate_record(before, changes);
@@ -1665,8 +1677,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.check_product_row(p);
 	p := commerce_private.store_product(p);
-	PERFORM commerce_private.product_event(p, 'ProductChanged',
-		pg_catalog.jsonb_build_object('actor', update_product.actor_id, 'note', update_product.note),
+	PERFORM commerce_private.product_event(p, 'ProductChanged', pg_catalog.jsonb_build_object('actor', actor),
 		commerce_private.product_event_key(p.id));
 	RETURN p;
 END
@@ -1683,6 +1694,7 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	p commerce.products;
 	former commerce.product_status;
 BEGIN
@@ -1692,7 +1704,8 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('status', 'must be ON_SALE or DISCONTINUED', 'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
 	END IF;
 	PERFORM commerce_private.check_text('note', set_product_status.note);
-	PERFORM commerce_private.require_who(set_product_status.actor_id, commerce_private.product_seller(set_product_status.product_id));
+	actor := commerce_private.require_who(set_product_status.actor_id, set_product_status.note,
+		commerce_private.product_seller(set_product_status.product_id));
 
 	SELECT * INTO p FROM commerce.products c WHERE c.id = set_product_status.product_id FOR NO KEY UPDATE;
 	IF p.status = set_product_status.status THEN
@@ -1702,8 +1715,8 @@ BEGIN
 	UPDATE commerce.products c SET status = set_product_status.status, updated_at = pg_catalog.now()
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.product_event(p, 'ProductStatusChanged', pg_catalog.jsonb_build_object('from', former,
-		'actor', set_product_status.actor_id, 'note', set_product_status.note), commerce_private.product_event_key(p.id));
+	PERFORM commerce_private.product_event(p, 'ProductStatusChanged', pg_catalog.jsonb_build_object('from', former, 'actor', actor),
+		commerce_private.product_event_key(p.id));
 	RETURN p;
 END
 $$;
@@ -1749,7 +1762,7 @@ CREATE VIEW commerce_private.reductions AS
 COMMENT ON VIEW commerce_private.reductions IS
 	'what is off a unit of each product now: the larger of instant discount and running promotions';
 
-CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -1758,11 +1771,11 @@ BEGIN
 		pg_catalog.jsonb_build_object('promotion_id', p.id, 'product_id', p.product_id,
 			'seller_id', commerce_private.product_seller(p.product_id), 'kind', p.kind, 'value', p.value,
 			'starts_at', p.starts_at, 'ends_at', p.ends_at, 'created_at', p.created_at, 'updated_at', p.updated_at,
-			'actor', actor, 'note', note),
+			'actor', actor),
 		p.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.promotion_event(commerce.promotions, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.promotion_event(commerce.promotions, text, jsonb) IS
 	'writes an event that carries the whole promotion and who did it; the caller has just set its event_key';
 
 CREATE FUNCTION commerce_private.check_promotion_value(kind commerce.coupon_kind, value bigint)
@@ -1791,6 +1804,7 @@ DECLARE
 	missing text;
 	arguments jsonb;
 	stored jsonb;
+	actor jsonb;
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -1815,13 +1829,14 @@ BEGIN
 	END IF;
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('ends_at', create_promotion.ends_at, create_promotion.starts_at);
-	PERFORM commerce_private.require_who(create_promotion.actor_id, commerce_private.product_seller(create_promotion.product_id));
+	actor := commerce_private.require_who(create_promotion.actor_id, create_promotion.note,
+		commerce_private.product_seller(create_promotion.product_id));
 
 	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at, event_key)
 	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,
 			create_promotion.starts_at, create_promotion.ends_at, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	RETURNING * INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionCreated', create_promotion.actor_id, create_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionCreated', actor);
 	PERFORM commerce_private.end_key(scope, 'create_promotion', create_promotion.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', p.id));
 	RETURN p.id;
@@ -1830,29 +1845,27 @@ $$;
 COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz, bigint, text, text) IS
 	'discounts a product by an amount (FIXED) or a percentage (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
 
-CREATE FUNCTION commerce_private.lock_promotion(promotion_id bigint, actor_id bigint)
-RETURNS commerce.promotions
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+-- Whose a promotion is may be read without a lock: it never changes.
+CREATE FUNCTION commerce_private.promotion_seller(promotion_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	product_id bigint;
-	locked commerce.promotions;
 BEGIN
-	IF lock_promotion.promotion_id IS NULL THEN
+	IF promotion_seller.promotion_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('promotion_id', 'must not be null');
 	END IF;
-	SELECT p.product_id INTO product_id FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id;
+	SELECT p.product_id INTO product_id FROM commerce.promotions p WHERE p.id = promotion_seller.promotion_id;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('promotion', lock_promotion.promotion_id);
+		PERFORM commerce_private.raise_not_found('promotion', promotion_seller.promotion_id);
 	END IF;
-	PERFORM commerce_private.require_who(lock_promotion.actor_id, commerce_private.product_seller(product_id));
-	SELECT * INTO locked FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id FOR NO KEY UPDATE;
-	RETURN locked;
+	RETURN commerce_private.product_seller(product_id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.lock_promotion(bigint, bigint) IS
-	'locks a promotion''s row until the transaction ends, when the actor may change it. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.promotion_seller(bigint) IS
+	'the seller of the product that a promotion is of; NULL: the shop. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.update_promotion(
 	promotion_id bigint, value bigint DEFAULT NULL, starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
@@ -1863,6 +1876,7 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.promotions;
 	p commerce.promotions;
 BEGIN
@@ -1871,7 +1885,9 @@ BEGIN
 	PERFORM commerce_private.check_text('note', update_promotion.note),
 		commerce_private.check_time('starts_at', update_promotion.starts_at),
 		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at);
-	before := commerce_private.lock_promotion(update_promotion.promotion_id, update_promotion.actor_id);
+	actor := commerce_private.require_who(update_promotion.actor_id, update_promotion.note,
+		commerce_private.promotion_seller(update_promotion.promotion_id));
+	SELECT * INTO before FROM commerce.promotions c WHERE c.id = update_promotion.promotion_id FOR NO KEY UPDATE;
 	PERFORM commerce_private.check_promotion_value(before.kind, update_promotion.value);
 	p := before;
 	p.value := coalesce(update_promotion.value, p.value);
@@ -1890,7 +1906,7 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionChanged', update_promotion.actor_id, update_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionChanged', actor);
 	RETURN p;
 END
 $$;
@@ -1904,12 +1920,15 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', end_promotion.note);
-	p := commerce_private.lock_promotion(end_promotion.promotion_id, end_promotion.actor_id);
+	actor := commerce_private.require_who(end_promotion.actor_id, end_promotion.note,
+		commerce_private.promotion_seller(end_promotion.promotion_id));
+	SELECT * INTO p FROM commerce.promotions c WHERE c.id = end_promotion.promotion_id FOR NO KEY UPDATE;
 	IF p.ends_at <= pg_catalog.statement_timestamp() OR p.ends_at = p.starts_at THEN
 		RETURN p;
 	END IF;
@@ -1918,7 +1937,7 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionEnded', end_promotion.actor_id, end_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionEnded', actor);
 	RETURN p;
 END
 $$;
@@ -2017,6 +2036,7 @@ DECLARE
 	arguments jsonb := pg_catalog.jsonb_build_object('delta', adjust_stock.delta, 'note', adjust_stock.note,
 		'actor_id', adjust_stock.actor_id);
 	stored jsonb;
+	actor jsonb;
 	seller_id bigint;
 	available bigint;
 BEGIN
@@ -2033,12 +2053,12 @@ BEGIN
 		RETURN (stored->'available')::bigint;
 	END IF;
 	seller_id := commerce_private.product_seller(adjust_stock.product_id);
-	PERFORM commerce_private.require_who(adjust_stock.actor_id, seller_id);
+	actor := commerce_private.require_who(adjust_stock.actor_id, adjust_stock.note, seller_id);
 
 	available := commerce_private.move_stock(adjust_stock.product_id, adjust_stock.delta, adjust_stock.actor_id, adjust_stock.note);
 	PERFORM commerce_private.write_event('Product', adjust_stock.product_id::text, 'StockAdjusted',
 		pg_catalog.jsonb_build_object('product_id', adjust_stock.product_id, 'seller_id', seller_id, 'delta', adjust_stock.delta,
-			'available', available, 'actor', adjust_stock.actor_id, 'note', adjust_stock.note),
+			'available', available, 'actor', actor),
 		commerce_private.product_event_key(adjust_stock.product_id));
 	PERFORM commerce_private.end_key(scope, 'adjust_stock', adjust_stock.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('available', available));
@@ -2258,18 +2278,18 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_new_coupon(commerce.coupons) IS
 	'the rules of what never changes of a coupon, each with its INVALID_REQUEST';
 
-CREATE FUNCTION commerce_private.offer_event(c commerce.coupons, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.offer_event(c commerce.coupons, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Coupon', c.id::text, event_type,
 		(pg_catalog.to_jsonb(c) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor, 'note', note),
+		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor),
 		c.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.offer_event(commerce.coupons, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.offer_event(commerce.coupons, text, jsonb) IS
 	'writes an event that carries the whole coupon and who did it; the caller has just set its event_key';
 
 -- Whose a coupon is, and what it is for, may be read without a lock: it never changes.
@@ -2334,6 +2354,7 @@ DECLARE
 	terms jsonb;
 	arguments jsonb;
 	stored jsonb;
+	actor jsonb;
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -2374,7 +2395,7 @@ BEGIN
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('issue_until', c.issue_until, c.issue_from), commerce_private.check_end('valid_until', c.valid_until, c.issue_from);
 	PERFORM commerce_private.require_coupon_subject(c.seller_id, c.product_id);
-	PERFORM commerce_private.require_who(create_coupon.actor_id, c.seller_id);
+	actor := commerce_private.require_who(create_coupon.actor_id, create_coupon.note, c.seller_id);
 
 	INSERT INTO commerce.coupons (name, description, kind, value, max_discount, round_unit, min_order_amount, seller_id, product_id,
 								  quantity, issue_from, issue_until, valid_days, valid_until, max_units, claimable, metadata, event_key)
@@ -2383,7 +2404,7 @@ BEGIN
 			commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	RETURNING * INTO c;
 	PERFORM commerce_private.open_quota(c.id, c.quantity, create_coupon.actor_id, create_coupon.note);
-	PERFORM commerce_private.offer_event(c, 'CouponCreated', create_coupon.actor_id, create_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponCreated', actor);
 	PERFORM commerce_private.end_key('shop', 'create_coupon', create_coupon.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', c.id));
 	RETURN c.id;
@@ -2406,6 +2427,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.coupons;
 	c commerce.coupons;
 BEGIN
@@ -2423,7 +2445,7 @@ BEGIN
 			'round_unit', update_coupon.round_unit, 'max_units', update_coupon.max_units,
 			'claimable', update_coupon.claimable, 'metadata', update_coupon.metadata),
 		update_coupon.clear, '{description,issue_until,max_discount,max_units,metadata}');
-	PERFORM commerce_private.require_who(update_coupon.actor_id, commerce_private.coupon_seller(update_coupon.coupon_id));
+	actor := commerce_private.require_who(update_coupon.actor_id, update_coupon.note, commerce_private.coupon_seller(update_coupon.coupon_id));
 
 	SELECT * INTO before FROM commerce.coupons o WHERE o.id = update_coupon.coupon_id FOR NO KEY UPDATE;
 	c := pg_catalog.jsonb_populate_record(before, changes);
@@ -2441,7 +2463,7 @@ BEGIN
 		event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE o.id = c.id
 	RETURNING o.* INTO c;
-	PERFORM commerce_private.offer_event(c, 'CouponChanged', update_coupon.actor_id, update_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponChanged', actor);
 	RETURN c;
 END
 $$;
@@ -2455,12 +2477,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', stop_coupon.note);
-	PERFORM commerce_private.require_who(stop_coupon.actor_id, commerce_private.coupon_seller(stop_coupon.coupon_id));
+	actor := commerce_private.require_who(stop_coupon.actor_id, stop_coupon.note, commerce_private.coupon_seller(stop_coupon.coupon_id));
 	SELECT * INTO c FROM commerce.coupons o WHERE o.id = stop_coupon.coupon_id FOR NO KEY UPDATE;
 	IF c.stopped_at IS NOT NULL THEN
 		RETURN c;
@@ -2470,7 +2493,7 @@ BEGIN
 		event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE o.id = c.id
 	RETURNING o.* INTO c;
-	PERFORM commerce_private.offer_event(c, 'CouponStopped', stop_coupon.actor_id, stop_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponStopped', actor);
 	RETURN c;
 END
 $$;
@@ -2530,18 +2553,19 @@ AS 'MODULE_PATHNAME', 'commerce_claim_coupon';
 COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
 	'gives a user one of a coupon, first come first served, once per user, and returns the issue. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
 
-CREATE FUNCTION commerce_private.give_coupon(coupon_id bigint, user_id bigint, actor_id bigint, note text)
+CREATE FUNCTION commerce_private.give_coupon(coupon_id bigint, user_id bigint, actor jsonb)
 RETURNS commerce.coupon_issues
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_give_coupon';
-COMMENT ON FUNCTION commerce_private.give_coupon(bigint, bigint, bigint, text) IS
-	'the part of issue_coupon() that issues. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
+COMMENT ON FUNCTION commerce_private.give_coupon(bigint, bigint, jsonb) IS
+	'the part of issue_coupon() that issues; actor: what the event says of him. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
 
 CREATE FUNCTION commerce.issue_coupon(coupon_id bigint, user_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	actor jsonb;
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -2549,8 +2573,8 @@ BEGIN
 		PERFORM commerce_private.raise_invalid(CASE WHEN issue_coupon.coupon_id IS NULL THEN 'coupon_id' ELSE 'user_id' END, 'must not be null');
 	END IF;
 	PERFORM commerce_private.check_text('note', issue_coupon.note);
-	PERFORM commerce_private.require_who(issue_coupon.actor_id, commerce_private.coupon_seller(issue_coupon.coupon_id));
-	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, issue_coupon.actor_id, issue_coupon.note);
+	actor := commerce_private.require_who(issue_coupon.actor_id, issue_coupon.note, commerce_private.coupon_seller(issue_coupon.coupon_id));
+	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, actor);
 	RETURN issue;
 END
 $$;
@@ -2587,24 +2611,25 @@ $$;
 COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
 	'the coupons a user can use now, the ones that expire first first; one that an overdue unpaid order holds is among them, as the ACTIVE one that it will be. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
+CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text, more jsonb DEFAULT '{}')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
-		pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[], coupon_event.issue.event_key);
+		(pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[]) || coupon_event.more, coupon_event.issue.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) IS
-	'writes an event that carries the whole coupon issue; the caller has just set its event_key';
+COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text, jsonb) IS
+	'writes an event that carries the whole coupon issue, and more; the caller has just set its event_key';
 
 CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -2616,7 +2641,7 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
 	END IF;
-	PERFORM commerce_private.require_who(revoke_coupon.actor_id, issue.seller_id);
+	actor := commerce_private.require_who(revoke_coupon.actor_id, revoke_coupon.note, issue.seller_id);
 
 	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF issue.status <> 'ACTIVE' THEN
@@ -2626,10 +2651,7 @@ BEGIN
 	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE i.id = issue.id
 	RETURNING i.* INTO issue;
-	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
-		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
-		|| pg_catalog.jsonb_build_object('actor', revoke_coupon.actor_id, 'note', revoke_coupon.note),
-		issue.event_key);
+	PERFORM commerce_private.coupon_event(issue, 'CouponRevoked', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN issue;
 END
 $$;
@@ -5964,6 +5986,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 	reason text;
@@ -5974,7 +5997,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.require_own(erase_user.user_id);
 	PERFORM commerce_private.check_text('note', erase_user.note);
-	PERFORM commerce_private.require_who(erase_user.actor_id);
+	actor := commerce_private.require_who(erase_user.actor_id, erase_user.note);
 	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'erase_user() must run in READ COMMITTED'
 			USING ERRCODE = 'active_sql_transaction',
@@ -6009,12 +6032,11 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = u.id
 	RETURNING c.* INTO u;
-	PERFORM commerce_private.follow_status(u, erase_user.actor_id, erase_user.note);
+	PERFORM commerce_private.follow_status(u, actor);
 	PERFORM commerce_private.keep_staff(u);
 	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.write_event('User', u.id::text, 'UserErased',
-		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at,
-			'actor', erase_user.actor_id, 'note', erase_user.note),
+		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at, 'actor', actor),
 		u.event_key);
 	RETURN u;
 END
@@ -6760,7 +6782,7 @@ COMMENT ON FUNCTION commerce_private.require_imported_use(jsonb) IS
 
 CREATE FUNCTION commerce.import_coupon_issue(imported jsonb, idempotency_key text DEFAULT NULL)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 <<given>>
 DECLARE
@@ -6816,8 +6838,7 @@ BEGIN
 		INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount)
 		VALUES (issue.used_order_id, issue.id, (imported->>'discount')::bigint);
 	END IF;
-	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponIssued',
-		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[]) || '{"imported": true}', issue.event_key);
+	PERFORM commerce_private.coupon_event(issue, 'CouponIssued', '{"imported": true}');
 	PERFORM commerce_private.end_key('shop', 'import_coupon_issue', idempotency_key, imported, pg_catalog.jsonb_build_object('id', issue.id));
 	RETURN issue.id;
 END

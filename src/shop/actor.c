@@ -64,31 +64,38 @@ actor_get_without_note(FunctionCallInfo fcinfo, int first)
 	return actor;
 }
 
-Who
-who_get(FunctionCallInfo fcinfo, int first)
+Actor
+actor_get_admin(FunctionCallInfo fcinfo, int first)
 {
 	text	   *note = arg_text_or_null(fcinfo, first + 1, "note");
-	Who			who = {0};
+	Actor		actor = actor_system;
 
 	if (!PG_ARGISNULL(first))
-		who.user_id = arg_positive(fcinfo, first, "actor_id");
-	who.note = note ? text_to_cstring(note) : NULL;
-	return who;
-}
-
-char *
-who_canonical(const Who *who)
-{
-	return psprintf(INT64_FORMAT " %s%s", who->user_id, who->note ? ":" : "-", who->note ? who->note : "");
+	{
+		actor.kind = ACTOR_KIND_ADMIN;
+		actor.id = arg_positive(fcinfo, first, "actor_id");
+	}
+	actor.note = note ? text_to_cstring(note) : NULL;
+	return actor;
 }
 
 void
-who_require_admin(const Who *who)
+actor_require_admin(const Actor *actor)
 {
 	static SqlStatement require = {"SELECT commerce_private.require_who($1)", 1, {INT8OID}};
 
-	if (who->user_id != 0)
-		sql_do(&require, SQL_ARGS(Int64GetDatum(who->user_id)));
+	if (actor->id != 0)
+		sql_do(&require, SQL_ARGS(Int64GetDatum(actor->id)));
+}
+
+void
+actor_put(JsonWriter *json, const Actor *actor)
+{
+	json_open_object(json, "actor");
+	json_put_text(json, "kind", catalog_label_name(TYPE_ACTOR_KIND, actor->kind));
+	json_put_id(json, "id", actor->id);
+	json_put_text(json, "note", actor->note);
+	json_close_object(json);
 }
 
 char *

@@ -5,6 +5,7 @@
 #ifndef COMMERCE_ACTOR_H
 #define COMMERCE_ACTOR_H
 
+#include "base/json_writer.h"
 #include "base/schema.h"
 
 typedef struct Actor
@@ -14,13 +15,6 @@ typedef struct Actor
 	const char *note;			/* NULL: none */
 } Actor;
 
-/* Who makes a change that is an administrator's alone. */
-typedef struct Who
-{
-	int64		user_id;		/* 0: a trusted caller */
-	const char *note;			/* NULL: none */
-} Who;
-
 extern const Actor actor_system;
 
 /*
@@ -29,17 +23,20 @@ extern const Actor actor_system;
  */
 extern Actor actor_get(FunctionCallInfo fcinfo, int first);
 
-/* The arguments actor_id and note of such a function, of which the first is number first; judges nothing. */
-extern Who	who_get(FunctionCallInfo fcinfo, int first);
-
-/* The canonical form of who, for idempotency_init(). */
-extern char *who_canonical(const Who *who);
-
-/* Raises FORBIDDEN unless it is an active administrator, or a trusted caller. */
-extern void who_require_admin(const Who *who);
-
 /* The same of a function that has no note. */
 extern Actor actor_get_without_note(FunctionCallInfo fcinfo, int first);
+
+/*
+ * The arguments actor_id and note of a function that is an administrator's alone, of which the first is number first:
+ * an ADMIN, or the SYSTEM for a trusted caller.  Judges nothing.
+ */
+extern Actor actor_get_admin(FunctionCallInfo fcinfo, int first);
+
+/* Raises FORBIDDEN unless an actor who has an id is an active administrator. */
+extern void actor_require_admin(const Actor *actor);
+
+/* What events say of an actor, as require_who() in sql/install/shop/actor.sql returns it. */
+extern void actor_put(JsonWriter *json, const Actor *actor);
 
 /* The canonical form of an actor, for the arguments of a call with an idempotency key. */
 extern char *actor_canonical(const Actor *actor);

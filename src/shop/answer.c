@@ -212,15 +212,15 @@ lock_payment(int64 payment_id, Order **order)
 
 /* Writes an event of a refund, of the order or of the user. */
 static void
-write_refund_event(Order *order, const char *type, const Payment *refund, const Who *who)
+write_refund_event(Order *order, const char *type, const Payment *refund, const Actor *actor)
 {
 	if (order)
 	{
 		(void) order_save(order);
-		order_write_payment_event(order, type, "refund", refund, who);
+		order_write_payment_event(order, type, "refund", refund, actor);
 	}
 	else
-		charge_write_event(type, "refund", refund, who);
+		charge_write_event(type, "refund", refund, actor);
 }
 
 /*
@@ -232,7 +232,7 @@ Datum
 commerce_return_payment(PG_FUNCTION_ARGS)
 {
 	int64		payment_id;
-	Who			who;
+	Actor		actor;
 	text	   *key = arg_text_or_null(fcinfo, 3, "idempotency_key");
 	IdempotentCall call;
 	Order	   *order;
@@ -242,11 +242,11 @@ commerce_return_payment(PG_FUNCTION_ARGS)
 
 	gate_enter("return_payment()");
 	payment_id = arg_int64(fcinfo, 0, "payment_id");
-	who = who_get(fcinfo, 1);
-	idempotency_init(&call, idempotency_scope("payment", payment_id), "return_payment", key, who_canonical(&who));
+	actor = actor_get_admin(fcinfo, 1);
+	idempotency_init(&call, idempotency_scope("payment", payment_id), "return_payment", key, actor_canonical(&actor));
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(payment_stored(row));
-	who_require_admin(&who);
+	actor_require_admin(&actor);
 
 	payment = lock_payment(payment_id, &order);
 	if (payment == NULL)
@@ -262,7 +262,7 @@ commerce_return_payment(PG_FUNCTION_ARGS)
 
 		payment_insert(&refund);
 		refund_id = refund.id;
-		write_refund_event(order, "RefundRequested", &refund, &who);
+		write_refund_event(order, "RefundRequested", &refund, &actor);
 	}
 	row = payment_row(refund_id);
 	idempotency_end(&call, row);

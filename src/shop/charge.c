@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(commerce_confirm_charge);
 PG_FUNCTION_INFO_V1(commerce_request_charge);
 
 void
-charge_write_event(const char *type, const char *member, const Payment *payment, const Who *who)
+charge_write_event(const char *type, const char *member, const Payment *payment, const Actor *actor)
 {
 	Event		event = {"User", outbox_id(payment->user_id), type};
 	JsonWriter	json = {0};
@@ -38,11 +38,8 @@ charge_write_event(const char *type, const char *member, const Payment *payment,
 	json_open_object(&json, NULL);
 	json_put_int(&json, "user_id", payment->user_id);
 	payment_put(&json, member, payment);
-	if (who)
-	{
-		json_put_id(&json, "actor", who->user_id);
-		json_put_text(&json, "note", who->note);
-	}
+	if (actor)
+		actor_put(&json, actor);
 	json_close_object(&json);
 	event.payload = json_finish(&json);
 	event.key = user_move_event_key(payment->user_id);

@@ -12,7 +12,7 @@
  * Writes an event of the user, whose row is locked, that carries a charge's payment in a member ("payment" or
  * "refund"), and who has caused it (NULL: the provider).
  */
-extern void charge_write_event(const char *type, const char *member, const Payment *payment, const Who *who);
+extern void charge_write_event(const char *type, const char *member, const Payment *payment, const Actor *actor);
 
 /* Ends at most max_rows charges whose time to pay is over, and answers how many. */
 extern int	charge_end_overdue(int max_rows);

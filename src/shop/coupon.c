@@ -268,8 +268,7 @@ typedef struct Issue
 	int64		product_id;		/* 0: none */
 	TimestampTz expires_at;
 	bool		claimed;		/* by the user; else somebody gives it to him */
-	int64		actor_id;		/* who; 0: a trusted caller */
-	char	   *note;			/* NULL: none */
+	Jsonb	   *actor;			/* who, as the event says it */
 } Issue;
 
 static void
@@ -364,10 +363,7 @@ write_issued_event(const Issue *issue, int64 issue_id)
 	json_put_text(&json, "used_at", NULL);
 	json_put_text(&json, "used_order_id", NULL);
 	if (!issue->claimed)
-	{
-		json_put_id(&json, "actor", issue->actor_id);
-		json_put_text(&json, "note", issue->note);
-	}
+		json_put_jsonb(&json, "actor", issue->actor);
 	json_close_object(&json);
 	event.payload = json_finish(&json);
 	event.key = current_key();
@@ -500,18 +496,16 @@ commerce_claim_coupon(PG_FUNCTION_ARGS)
 }
 
 /*
- * give_coupon(coupon_id bigint, user_id bigint, actor_id bigint, note text)
+ * give_coupon(coupon_id bigint, user_id bigint, actor jsonb)
  */
 Datum
 commerce_give_coupon(PG_FUNCTION_ARGS)
 {
 	Issue		issue = {.claimed = false};
-	text	   *note = arg_text_or_null(fcinfo, 3, "note");
 
 	issue.coupon_id = arg_int64(fcinfo, 0, "coupon_id");
 	issue.user_id = arg_int64(fcinfo, 1, "user_id");
-	issue.actor_id = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
-	issue.note = note ? text_to_cstring(note) : NULL;
+	issue.actor = DatumGetJsonbP(arg_datum(fcinfo, 2, "actor"));
 	PG_RETURN_DATUM(issue_coupon(&issue));
 }
 

@@ -132,16 +132,6 @@ order_write_event(const Order *order, const char *type)
 	end_event(order, type, &json);
 }
 
-static void
-put_actor(JsonWriter *json, const Actor *actor)
-{
-	json_open_object(json, "actor");
-	json_put_text(json, "kind", catalog_label_name(TYPE_ACTOR_KIND, actor->kind));
-	json_put_id(json, "id", actor->id);
-	json_put_text(json, "note", actor->note);
-	json_close_object(json);
-}
-
 /* The items that a step of n items is about: these, and those that they were split off from by it. */
 static OrderItem **
 with_wholes(const Order *order, OrderItem *const *items, int n, int *nall)
@@ -183,7 +173,7 @@ order_write_changed(const Order *order, OrderItem *const *items, int n, const Or
 		json_put_int(&json, "amount", amount);
 		json_close_object(&json);
 	}
-	put_actor(&json, actor);
+	actor_put(&json, actor);
 	end_event(order, "OrderItemStatusChanged", &json);
 }
 
@@ -201,35 +191,32 @@ order_write_shipment(const Order *order, const char *type, const Shipment *shipm
 	json_put_text(&json, "tracking_number", shipment->tracking_number);
 	json_put_time(&json, "at", shipment->at);
 	json_close_object(&json);
-	put_actor(&json, actor);
+	actor_put(&json, actor);
 	end_event(order, type, &json);
 }
 
-/* An event that goes on from what all events of the order begin with; who: NULL for nobody in particular. */
+/* An event that goes on from what all events of the order begin with; actor: NULL for nobody in particular. */
 static Event
 payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment,
-			  const Who *who)
+			  const Actor *actor)
 {
 	JsonWriter	json = json_fork(begun);
 
 	payment_put(&json, member, payment);
-	if (who)
-	{
-		json_put_id(&json, "actor", who->user_id);
-		json_put_text(&json, "note", who->note);
-	}
+	if (actor)
+		actor_put(&json, actor);
 	return finish_event(order, type, &json);
 }
 
 void
 order_write_payment_event(const Order *order, const char *type, const char *member, const Payment *payment,
-						  const Who *who)
+						  const Actor *actor)
 {
 	JsonWriter	begun = {0};
 	Event		event;
 
 	put_head(&begun, order);
-	event = payment_event(order, &begun, type, member, payment, who);
+	event = payment_event(order, &begun, type, member, payment, actor);
 	outbox_write(&event, 1);
 }
 
@@ -262,7 +249,7 @@ delivery_event(const Order *order, const JsonWriter *begun, const char *type, Or
 		begin_event(&json, order, items, n);
 	json_put_id(&json, "seller_id", items[0]->line.seller_id);
 	if (actor)
-		put_actor(&json, actor);
+		actor_put(&json, actor);
 	return finish_event(order, type, &json);
 }
 

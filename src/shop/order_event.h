@@ -34,7 +34,7 @@ extern void order_write_event(const Order *order, const char *type);
  * caused it (NULL: the step that it is a part of says so, or the provider).
  */
 extern void order_write_payment_event(const Order *order, const char *type, const char *member,
-									  const Payment *payment, const Who *who);
+									  const Payment *payment, const Actor *actor);
 
 /*
  * Writes that n items of an order have changed, each from a former status, with those that they were split off from,

@@ -90,7 +90,7 @@ refund_tax_free(OrderItem *const *items, int n)
 
 /* Pays an amount of one payment back, or asks for it; returns what of it is for tax-exempt lines. */
 static int64
-pay_back(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount, const Who *who)
+pay_back(const Order *order, const Payment *payment, int64 amount, int64 tax_free_amount, const Actor *actor)
 {
 	Payment		refund = payment_refund(payment, amount, tax_free_amount);
 
@@ -102,12 +102,12 @@ pay_back(const Order *order, const Payment *payment, int64 amount, int64 tax_fre
 		balance_record(order->user_id, BALANCE_ENTRY_KIND_REFUND, amount, &change, order->id, 0, NULL);
 	}
 	order_write_payment_event(order, refund.status == PAYMENT_STATUS_COMPLETED ? "RefundCompleted" : "RefundRequested",
-							  "refund", &refund, who);
+							  "refund", &refund, actor);
 	return refund.tax_free_amount;
 }
 
 void
-refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *who)
+refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Actor *actor)
 {
 	int			n;
 	Payment    *payments = payments_read_completed(order->id, &n);
@@ -118,7 +118,7 @@ refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *w
 
 		if (part == 0)
 			continue;
-		tax_free_amount -= pay_back(order, &payments[i], part, pricing_share_of(tax_free_amount, part, amount), who);
+		tax_free_amount -= pay_back(order, &payments[i], part, pricing_share_of(tax_free_amount, part, amount), actor);
 		amount -= part;
 	}
 	if (amount > 0)
@@ -168,7 +168,7 @@ commerce_refund_order(PG_FUNCTION_ARGS)
 	int64		order_id;
 	int64		amount;
 	int64		left;
-	Who			who;
+	Actor		actor;
 	text	   *key = arg_text_or_null(fcinfo, 4, "idempotency_key");
 	IdempotentCall call;
 	Order	   *order;
@@ -177,12 +177,12 @@ commerce_refund_order(PG_FUNCTION_ARGS)
 	gate_enter("refund_order()");
 	order_id = arg_int64(fcinfo, 0, "order_id");
 	amount = arg_positive(fcinfo, 1, "amount");
-	who = who_get(fcinfo, 2);
+	actor = actor_get_admin(fcinfo, 2);
 	idempotency_init(&call, idempotency_scope("order", order_id), "refund_order", key,
-					 psprintf(INT64_FORMAT " %s", amount, who_canonical(&who)));
+					 psprintf(INT64_FORMAT " %s", amount, actor_canonical(&actor)));
 	if (idempotency_begin(&call, &row))
 		PG_RETURN_DATUM(order_stored(row));
-	who_require_admin(&who);
+	actor_require_admin(&actor);
 
 	order = order_lock(order_id, false);
 	if (order == NULL)
@@ -192,7 +192,7 @@ commerce_refund_order(PG_FUNCTION_ARGS)
 		raise_error(ERROR_REFUND_EXCEEDS_PAID, D_INT("order_id", order_id), D_INT("asked", amount), D_INT("left", left));
 	order->refunded_amount += amount;
 	row = order_save(order);
-	refund_pay(order, amount, pricing_share_of(order->totals.tax_free_amount, amount, order->totals.payment_amount), &who);
+	refund_pay(order, amount, pricing_share_of(order->totals.tax_free_amount, amount, order->totals.payment_amount), &actor);
 	idempotency_end(&call, row);
 	PG_RETURN_DATUM(row);
 }

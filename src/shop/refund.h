@@ -21,7 +21,7 @@ extern int64 refund_tax_free(OrderItem *const *items, int n);
  * order is saved already, with the amount in its refunded_amount.  tax_free_amount: what of it is for tax-exempt
  * items, as far as what is left of the payments has it; who: as in order_write_payment_event().
  */
-extern void refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Who *who);
+extern void refund_pay(const Order *order, int64 amount, int64 tax_free_amount, const Actor *actor);
 
 /* Gives back the coupons of which everything that they applied to is cancelled. */
 extern void refund_coupons(const Order *order);

@@ -372,7 +372,7 @@ commerce_update_shipment(PG_FUNCTION_ARGS)
 	text	   *carrier = arg_text_or_null(fcinfo, 1, "carrier");
 	text	   *tracking_number = arg_text_or_null(fcinfo, 2, "tracking_number");
 	text	   *note = arg_text_or_null(fcinfo, 4, "note");
-	Actor		actor = {ACTOR_KIND_ADMIN, 0, NULL};
+	Actor		actor = actor_system;
 	char		nulls[] = {' ', carrier ? ' ' : 'n', tracking_number ? ' ' : 'n', '\0'};
 	Shipment	shipment;
 	Order	   *order;

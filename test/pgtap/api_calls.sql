@@ -196,7 +196,7 @@ SELECT is(r.data->>'user_id', '2', 'an administrator reads any balance') FROM ta
 SELECT is(r.status, 200, 'a balance is adjusted'), is(r.data->>'user_id', '2', 'and told')
 FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note": "sorry"}', '{"idempotency-key": "a"}') r;
 SELECT is(r.headers->>'Idempotent-Replayed', 'true', 'once with a key') FROM tap.http('admin 5', 'adjust_balance', '{"user_id": 2, "amount": 500, "note": "sorry"}', '{"idempotency-key": "a"}') r;
-SELECT is(o.payload->>'actor', '5', 'by the caller') FROM commerce.outbox o WHERE o.type = 'BalanceAdjusted';
+SELECT is(o.payload->'actor', tap.who('ADMIN', 5, 'sorry')->'actor', 'by the caller') FROM commerce.outbox o WHERE o.type = 'BalanceAdjusted';
 
 -- a person is told what is kept, and of nobody else
 SELECT ok(r.data::text LIKE '%kim@example.com%', 'the caller''s own'), ok(r.data::text NOT LIKE '%lee@example.com%', 'and nobody else''s') FROM tap.http('buyer 1', 'export_user') r;
@@ -207,7 +207,7 @@ SELECT is(r.status, s.status, format('%s makes a product with a key: %s', s.call
 FROM (VALUES ('seller 3', '{"name": "keyed", "price": 1, "stock": 0}'::jsonb, 201), ('seller 3', '{"name": "keyed", "price": 1, "stock": 0}', 201), ('seller 3', '{"name": "keyed", "price": 2, "stock": 0}', 422),
 	('seller 4', '{"name": "other", "price": 1, "stock": 0}', 201), ('admin 5', '{"name": "shop", "price": 1, "stock": 0}', 201)) s (caller, body, status)
 CROSS JOIN LATERAL tap.http(s.caller, 'create_product', s.body, '{"idempotency-key": "p"}') r;
-SELECT is((SELECT o.payload->>'actor' FROM commerce.outbox o WHERE o.type = 'ProductCreated' AND o.payload->>'name' = 'keyed'), '3', 'the user of the seller made it');
+SELECT is((SELECT o.payload->'actor' FROM commerce.outbox o WHERE o.type = 'ProductCreated' AND o.payload->>'name' = 'keyed'), tap.who('SELLER', 1)->'actor', 'the seller made it');
 
 -- a seller's coupon is given to somebody and taken back by its seller alone
 CREATE TABLE tap.given AS SELECT r.* FROM tap.http('seller 4', 'issue_coupon', '{"coupon_id": 4, "user_id": 1, "note": "sorry"}') r;

@@ -43,7 +43,7 @@ SELECT id AS u FROM commerce.payments WHERE provider_event_id = 'e3' \gset
 SELECT refuses(format('SELECT commerce.confirm_charge(%s, true, ''e4'')', :u), 'ENTITY_NOT_FOUND', 'it is no charge to be confirmed');
 SELECT id AS r FROM commerce.return_payment(:u, :boss, 'twice') \gset
 SELECT is(event_payload('User', :kim, 'RefundRequested') #>> '{refund,provider_event_id}', 'e3', 'it is given back by the provider');
-SELECT is(event_payload('User', :kim, 'RefundRequested') ->> 'actor', :'boss'::text, 'as somebody asked');
+SELECT is(event_payload('User', :kim, 'RefundRequested') #>> '{actor,id}', :'boss'::text, 'as somebody asked');
 SELECT results_eq(format('SELECT status::text FROM commerce.report_refund(%s, true, ''e5'')', :r), $$VALUES ('COMPLETED')$$, 'who says so');
 SELECT is(events('User', :kim), 'UserCreated ChargeRequested BalanceCharged PaymentUnexpected RefundRequested RefundCompleted', 'events');
 SELECT refuses(format('SELECT commerce.return_payment(%s)', :c), 'INVALID_STATE_TRANSITION', 'a charge that was credited is not given back so');

@@ -79,7 +79,7 @@ SELECT commerce.create_coupon('Kiln''s own', 'FIXED', 100, 2, valid_days => 1, s
 SELECT is(commerce.create_coupon('Kiln''s own', 'FIXED', 100, 2, valid_days => 1, seller_id => :kiln, product_id => :teapot, max_units => 2, claimable => false,
 	metadata => '{"campaign": 7}', actor_id => :potter, note => 'for regulars', idempotency_key => 'c1'), :given::bigint, 'the same call again answers the same coupon');
 SELECT refuses(format($$SELECT commerce.create_coupon('Kiln''s own', 'FIXED', 100, 3, valid_days => 1, idempotency_key => 'c1')$$), 'IDEMPOTENCY_KEY_REUSED', 'another coupon under the key');
-SELECT is(event_payload('Coupon', :given, 'CouponCreated'), (SELECT to_jsonb(c) - '{id,event_key}'::text[] || jsonb_build_object('coupon_id', :given, 'actor', :potter, 'note', 'for regulars') FROM commerce.coupons c WHERE id = :given),
+SELECT is(event_payload('Coupon', :given, 'CouponCreated'), (SELECT to_jsonb(c) - '{id,event_key}'::text[] || jsonb_build_object('coupon_id', :given) || who('SELLER', :kiln, 'for regulars') FROM commerce.coupons c WHERE id = :given),
 	'CouponCreated carries the coupon, who and why');
 SELECT results_eq(format('SELECT delta, reason::text, actor_id, note FROM commerce.quota_entries WHERE coupon_id = %s', :given),
 	format($$VALUES (2::bigint, 'INITIAL', %s::bigint, 'for regulars')$$, :potter), 'so does its first entry');
@@ -99,7 +99,7 @@ SELECT id AS gift FROM commerce.issue_coupon(:given, :kim, :potter, 'thank you')
 SELECT is((SELECT to_jsonb(i) - '{id,event_key,xid,issued_at,expires_at}'::text[] FROM commerce.coupon_issues i WHERE id = :gift),
 	jsonb_build_object('user_id', :kim, 'coupon_id', :given, 'name', 'Kiln''s own', 'description', NULL, 'kind', 'FIXED', 'value', 100, 'max_discount', NULL, 'round_unit', 1,
 		'min_order_amount', 0, 'max_units', 2, 'scope', 'PRODUCT', 'seller_id', :kiln, 'product_id', :teapot, 'status', 'ACTIVE', 'used_at', NULL, 'used_order_id', NULL), 'the issue has all terms');
-SELECT is(event_payload('CouponIssue', :gift, 'CouponIssued') - '{issued_at,expires_at}'::text[], (SELECT to_jsonb(i) - '{event_key,xid,issued_at,expires_at}'::text[] || jsonb_build_object('actor', :potter, 'note', 'thank you')
+SELECT is(event_payload('CouponIssue', :gift, 'CouponIssued') - '{issued_at,expires_at}'::text[], (SELECT to_jsonb(i) - '{event_key,xid,issued_at,expires_at}'::text[] || who('SELLER', :kiln, 'thank you')
 	FROM commerce.coupon_issues i WHERE id = :gift), 'CouponIssued carries them, who and why');
 SELECT refuses(format('SELECT commerce.issue_coupon(%s, %s)', :given, :kim), 'COUPON_ALREADY_CLAIMED', 'a second one for the same user');
 SELECT is((commerce.revoke_coupon(:gift, :potter)).status, 'REVOKED', 'its seller takes it back');
@@ -281,7 +281,7 @@ SELECT refuses(format('SELECT commerce.revoke_coupon(%s, %s)', :issue, :boss), '
 SELECT commerce.set_user_status(:boss, 'ACTIVE') \g /dev/null
 SELECT is((commerce.revoke_coupon(:issue, :boss, 'misuse')).status, 'REVOKED', 'an ADMIN revokes');
 SELECT is(events('CouponIssue', :issue), 'CouponIssued CouponRevoked', 'with an event');
-SELECT ok(event_payload('CouponIssue', :issue, 'CouponRevoked') @> jsonb_build_object('id', :issue, 'status', 'REVOKED', 'actor', :boss, 'note', 'misuse'), 'that says who and why');
+SELECT ok(event_payload('CouponIssue', :issue, 'CouponRevoked') @> (jsonb_build_object('id', :issue, 'status', 'REVOKED') || who('ADMIN', :boss, 'misuse')), 'that says who and why');
 SELECT is((SELECT remaining FROM commerce.coupon_list WHERE id = :spring), :remaining::bigint, 'what is revoked does not return to the pool');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :spring), 'COUPON_ALREADY_CLAIMED', 'nor can it be claimed again');
 SELECT refuses(format('SELECT commerce.revoke_coupon(%s)', :issue), 'COUPON_NOT_USABLE', 'to revoke twice');

@@ -25,6 +25,7 @@ SELECT (commerce.revoke_coupon(:revoked, :boss, 'misuse')).status;
 
 SELECT balance FROM commerce.adjust_balance(:kim, 500, 'sorry', :boss);
 SELECT name FROM commerce.update_user(:kim, name => 'Kim Minji', actor_id => :boss, note => 'whole name');
+SELECT phone FROM commerce.update_user(:kim, phone => '010-1', actor_id => :kim, note => 'myself');
 SELECT shipping_fee FROM commerce.update_seller((SELECT min(id) FROM commerce.sellers), shipping_fee => 0, category => 'pots', actor_id => :boss);
 SELECT (commerce.set_user_status(:lee, s, :boss, 'a look')).status FROM unnest('{SUSPENDED,ACTIVE}'::commerce.user_status[]) s;
 
@@ -127,6 +128,21 @@ SELECT is_empty(
 	'every aggregate begins with its beginning');
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;
+
+-- Who did it and why is said in one way by all.
+SELECT set_eq(
+	$$SELECT DISTINCT type FROM e WHERE payload ? 'actor'$$,
+	$$VALUES ('UserChanged'), ('UserStatusChanged'), ('UserErased'), ('SellerCreated'), ('SellerChanged'), ('BalanceAdjusted'), ('CouponCreated'),
+		('CouponChanged'), ('CouponStopped'), ('CouponRevoked'), ('ProductCreated'), ('ProductChanged'), ('ProductStatusChanged'), ('PromotionCreated'),
+		('PromotionChanged'), ('PromotionEnded'), ('StockAdjusted'), ('OrderItemStatusChanged'), ('ShipmentCreated'), ('ShipmentChanged'),
+		('DeliveryChanged'), ('RefundRequested')$$, 'these say who');
+SELECT is_empty(
+	$$SELECT type, payload -> 'actor' FROM e WHERE payload ? 'note' OR payload ? 'actor' AND
+		(NOT payload -> 'actor' ?& '{kind,id,note}' OR (payload -> 'actor') - '{kind,id,note}'::text[] <> '{}'
+		 OR payload #>> '{actor,kind}' <> ALL (enum_range(NULL::commerce.actor_kind)::text[])
+		 OR payload #>> '{actor,kind}' = 'SYSTEM' AND payload #>> '{actor,id}' IS NOT NULL)$$, 'by kind, id and note');
+SELECT is(payload -> 'actor', who('BUYER', :kim, 'myself') -> 'actor', 'a user who changes himself')
+FROM e WHERE type = 'UserChanged' AND aggregateid = :'kim' ORDER BY position DESC LIMIT 1;
 
 -- They are written in jsonb's own form by commerce: PostgreSQL finds in it what it finds in what it has parsed itself,
 -- also where there are many members, and where all numbers are large.

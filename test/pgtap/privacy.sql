@@ -84,7 +84,7 @@ SELECT is_empty(format('SELECT FROM commerce.orders WHERE user_id = %s AND num_n
 SELECT results_eq(format('SELECT id, status::text FROM commerce.coupon_issues WHERE user_id = %s ORDER BY id', :kim),
 	format($$VALUES (%s::bigint, 'REVOKED'), (%s, 'USED')$$, :issue, :used), 'the coupon that was active is revoked');
 SELECT is(events('CouponIssue', :issue), 'CouponIssued CouponRevoked', 'with its event');
-SELECT is(event_payload('User', :kim, 'UserErased') - 'erased_at', jsonb_build_object('user_id', :kim, 'status', 'WITHDRAWN', 'actor', :boss, 'note', 'asked for by letter'),
+SELECT is(event_payload('User', :kim, 'UserErased') - 'erased_at', jsonb_build_object('user_id', :kim, 'status', 'WITHDRAWN') || who('ADMIN', :boss, 'asked for by letter'),
 	'UserErased says whom and who, and nothing else');
 SELECT is((SELECT count(*) FROM commerce.balance_entries WHERE user_id = :kim), :n::bigint, 'the entries stay');
 SELECT is((SELECT payment_amount FROM commerce.orders WHERE id = :o), 900::bigint, 'the orders too');

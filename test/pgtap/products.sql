@@ -29,7 +29,7 @@ SELECT is(to_jsonb(p) - '{created_at,updated_at}'::text[], jsonb_build_object('i
 	'discount', 0, 'shipping_fee', NULL, 'max_per_order', NULL, 'max_per_user', 2, 'category', NULL, 'status', 'ON_SALE', 'sku', 'CUP-1', 'group_id', :teapot,
 	'tax_exempt', true, 'image_urls', ARRAY['https://example.com/1.png', 'https://example.com/2.png'], 'metadata', '{"glaze": "blue"}'::jsonb), 'with all of its attributes')
 FROM commerce.products p WHERE id = :cup;
-SELECT is(event_payload('Product', :cup, 'ProductCreated'), (SELECT to_jsonb(p) - 'id' || jsonb_build_object('product_id', :cup, 'stock', 4, 'actor', :potter, 'note', 'new') FROM commerce.products p WHERE id = :cup),
+SELECT is(event_payload('Product', :cup, 'ProductCreated'), (SELECT to_jsonb(p) - 'id' || jsonb_build_object('product_id', :cup, 'stock', 4) || who('SELLER', :kiln, 'new') FROM commerce.products p WHERE id = :cup),
 	'ProductCreated carries the product, its stock, who and why');
 SELECT results_eq(format('SELECT delta, reason::text, actor_id, note FROM commerce.stock_entries WHERE product_id = %s', :cup),
 	format($$VALUES (4::bigint, 'INITIAL', %s::bigint, 'new')$$, :potter), 'so does the first entry');
@@ -70,7 +70,7 @@ SELECT is(commerce.available_stock(:keyed), 2::bigint, 'however often it is sent
 SELECT refuses(format($$SELECT commerce.adjust_stock(%s, -1, 'stolen', idempotency_key => 'k1')$$, :keyed), 'IDEMPOTENCY_KEY_REUSED', 'another note under the key');
 SELECT is(commerce.adjust_stock(:cup, -1, 'broken', idempotency_key => 'k1'), 3::bigint, 'another product has keys of its own');
 SELECT is(events('Product', :keyed), 'ProductCreated StockAdjusted', 'its events');
-SELECT is(event_payload('Product', :keyed, 'StockAdjusted'), jsonb_build_object('product_id', :keyed, 'seller_id', :kiln, 'delta', -1, 'available', 2, 'actor', NULL, 'note', 'broken'),
+SELECT is(event_payload('Product', :keyed, 'StockAdjusted'), jsonb_build_object('product_id', :keyed, 'seller_id', :kiln, 'delta', -1, 'available', 2) || who('SYSTEM', note => 'broken'),
 	'StockAdjusted says how many, how many are left, and why');
 
 SELECT lives_ok($$SELECT commerce.create_product(NULL, repeat('가', 200), 1, 1, description => repeat('가', 20000), image_urls => array_fill(repeat('a', 2000), '{100}'))$$,
@@ -114,7 +114,7 @@ SELECT results_eq(format($$SELECT description, category, shipping_fee, max_per_o
 		FROM commerce.update_product(%s, max_per_user => 7, sku => 'P', metadata => '{"a": 1}', image_urls => '{u}', tax_exempt => true,
 			clear => '{description,category,shipping_fee,max_per_order,group_id}', actor_id => %s, note => 'tidy')$$, :teapot, :potter),
 	$$VALUES (NULL::text, NULL::text, NULL::bigint, NULL::bigint, 7::bigint, 'P', NULL::bigint, '{"a": 1}'::jsonb, '{u}'::text[], true)$$, 'what clear names is emptied');
-SELECT is(event_payload('Product', :teapot, 'ProductChanged') - 'updated_at', (SELECT to_jsonb(p) - '{id,updated_at}'::text[] || jsonb_build_object('product_id', :teapot, 'actor', :potter, 'note', 'tidy') FROM commerce.products p WHERE id = :teapot),
+SELECT is(event_payload('Product', :teapot, 'ProductChanged') - 'updated_at', (SELECT to_jsonb(p) - '{id,updated_at}'::text[] || jsonb_build_object('product_id', :teapot) || who('SELLER', :kiln, 'tidy') FROM commerce.products p WHERE id = :teapot),
 	'ProductChanged carries the product, who and why');
 SELECT events('Product', :teapot) AS events \gset
 SELECT commerce.update_product(:teapot, 'Pot', 41000) \g /dev/null
@@ -130,7 +130,7 @@ SELECT refuses(format('SELECT commerce.set_product_status(%s, NULL)', :teapot), 
 SELECT refuses('SELECT commerce.set_product_status(NULL, ''ON_SALE'')', 'INVALID_REQUEST');
 SELECT refuses('SELECT commerce.set_product_status(0, ''ON_SALE'')', 'ENTITY_NOT_FOUND');
 SELECT is((commerce.set_product_status(:teapot, 'DISCONTINUED', :potter, 'out of fashion')).status, 'DISCONTINUED', 'a product is discontinued');
-SELECT ok(event_payload('Product', :teapot, 'ProductStatusChanged') @> jsonb_build_object('product_id', :teapot, 'from', 'ON_SALE', 'status', 'DISCONTINUED', 'actor', :potter, 'note', 'out of fashion'),
+SELECT ok(event_payload('Product', :teapot, 'ProductStatusChanged') @> (jsonb_build_object('product_id', :teapot, 'from', 'ON_SALE', 'status', 'DISCONTINUED') || who('SELLER', :kiln, 'out of fashion')),
 	'with an event that says who and why');
 SELECT count(*) AS told FROM commerce.outbox WHERE type = 'ProductStatusChanged' \gset
 SELECT commerce.set_product_status(:teapot, 'DISCONTINUED') \g /dev/null
@@ -230,7 +230,7 @@ SELECT is(pg_temp.price_paid(:kim, :bowl), 1000::bigint, 'nor is it paid');
 SELECT ends_at FROM commerce.promotions WHERE id = :p \gset
 SELECT is((commerce.end_promotion(:p)).ends_at, :'ends_at', 'what is over stays as it is');
 SELECT is(events('Promotion', :p), 'PromotionCreated PromotionChanged PromotionChanged PromotionEnded', 'each change has an event');
-SELECT ok(event_payload('Promotion', :p, 'PromotionEnded') @> jsonb_build_object('promotion_id', :p, 'product_id', :bowl, 'seller_id', :kiln, 'kind', 'FIXED', 'value', 300, 'actor', :boss, 'note', 'over'),
+SELECT ok(event_payload('Promotion', :p, 'PromotionEnded') @> (jsonb_build_object('promotion_id', :p, 'product_id', :bowl, 'seller_id', :kiln, 'kind', 'FIXED', 'value', 300) || who('ADMIN', :boss, 'over')),
 	'which carries the promotion, who and why');
 SELECT ok(created_at < updated_at, 'when it was made is known, and when it was changed') FROM commerce.promotions WHERE id = :p;
 SELECT is((commerce.end_promotion(:later)).ends_at, (SELECT starts_at FROM commerce.promotions WHERE id = :later), 'one that has not begun will not begin');

@@ -53,8 +53,7 @@ SELECT id AS r, status AS was FROM commerce.return_payment(:u, :boss, 'too littl
 SELECT is(:'was'::text, 'REQUESTED', 'an UNEXPECTED payment is given back');
 SELECT is(pg_temp.refunds(:o), 'EXTERNAL:REQUESTED:9999:to:EXTERNAL:UNEXPECTED', 'by the provider, whole');
 SELECT is(event_payload('Order', :o, 'RefundRequested') #>> '{refund,provider_event_id}', 'u1', 'the provider is told which payment');
-SELECT is(event_payload('Order', :o, 'RefundRequested') ->> 'actor', :'boss', 'with who has asked');
-SELECT is(event_payload('Order', :o, 'RefundRequested') ->> 'note', 'too little', 'and why');
+SELECT is(event_payload('Order', :o, 'RefundRequested') -> 'actor', who('ADMIN', :boss, 'too little') -> 'actor', 'with who has asked, and why');
 SELECT is(refunded_amount, 0::bigint, 'the order has nothing refunded') FROM commerce.orders WHERE id = :o;
 SELECT books() AS books \gset
 SELECT results_eq(format('SELECT id FROM commerce.return_payment(%s)', :u), format('VALUES (%s::bigint)', :r), 'a second call answers the same refund');

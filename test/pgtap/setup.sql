@@ -128,6 +128,14 @@ AS $$
 	ORDER BY o.era DESC, o.key DESC, o.position DESC LIMIT 1
 $$;
 
+-- Who did it, as every event says it.
+CREATE FUNCTION tap.who(kind text, id bigint DEFAULT NULL, note text DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+	SELECT jsonb_build_object('actor', jsonb_build_object('kind', who.kind, 'id', who.id, 'note', who.note))
+$$;
+
 -- Folds until everything committed is folded: a transaction that runs
 -- anywhere on the server holds folding back.
 CREATE FUNCTION tap.fold_all()

@@ -56,7 +56,7 @@ SELECT results_eq(
 	format($$VALUES (%s::bigint, 'Kim', 'kim@example.com', '010', NULL::text, 'kakao|1', '{"a": 1}'::jsonb)$$, :kakao), 'what is given is changed, the rest is not');
 SELECT is(event_payload('User', :kakao, 'UserChanged') - 'created_at',
 	jsonb_build_object('user_id', :kakao, 'external_id', 'kakao|1', 'name', 'Kim', 'email', 'kim@example.com', 'phone', '010', 'address', NULL,
-		'role', 'BUYER', 'status', 'ACTIVE', 'metadata', '{"a": 1}'::jsonb, 'actor', :yoon, 'note', 'by phone'), 'UserChanged carries the user and who did it');
+		'role', 'BUYER', 'status', 'ACTIVE', 'metadata', '{"a": 1}'::jsonb) || who('ADMIN', :yoon, 'by phone'), 'UserChanged carries the user and who did it');
 SELECT results_eq(
 	format($$SELECT name, email, phone, address, external_id, metadata FROM commerce.update_user(%s, address => 'Seoul', clear => '{email,phone,external_id,metadata}')$$, :kakao),
 	$$VALUES ('Kim', NULL::text, NULL::text, 'Seoul', NULL::text, NULL::jsonb)$$, 'clear empties');
@@ -114,7 +114,7 @@ SELECT is(detail_of(format($$SELECT commerce.create_seller(%s, 'B', '2')$$, :pot
 SELECT refuses(format($$SELECT commerce.create_seller(%1$s, 'B', '1', actor_id => %1$s)$$, :weaver), 'FORBIDDEN', 'a user who makes himself a seller');
 SELECT is(event_payload('Seller', :kiln, 'SellerCreated') - '{created_at,updated_at}'::text[],
 	jsonb_build_object('seller_id', :kiln, 'user_id', :potter, 'business_name', 'Kiln & Co', 'registration_number', '123-45-67890', 'cs_phone', '02-1234',
-		'address', 'Icheon 1', 'category', 'tableware', 'active', true, 'shipping_fee', 0, 'free_shipping_from', NULL, 'metadata', NULL, 'actor', NULL, 'note', NULL),
+		'address', 'Icheon 1', 'category', 'tableware', 'active', true, 'shipping_fee', 0, 'free_shipping_from', NULL, 'metadata', NULL) || who('SYSTEM'),
 	'SellerCreated carries the seller');
 SELECT commerce.create_seller(:kakao, 'Kakao Shop', '3', actor_id => :yoon) AS kakao_shop \gset
 SELECT is((SELECT role FROM commerce.users WHERE id = :kakao), 'SELLER', 'a BUYER becomes a SELLER by it');
@@ -126,7 +126,7 @@ SELECT results_eq(
 	format($$SELECT business_name, registration_number, cs_phone, address, category, shipping_fee, free_shipping_from, metadata
 		FROM commerce.update_seller(%s, business_name => 'Kiln', shipping_fee => 3000, free_shipping_from => 50000, metadata => '{"a": 1}', clear => '{cs_phone,category}', actor_id => %s, note => 'n')$$, :kiln, :potter),
 	$$VALUES ('Kiln', '123-45-67890', NULL::text, 'Icheon 1', NULL::text, 3000::bigint, 50000::bigint, '{"a": 1}'::jsonb)$$, 'a seller''s user changes the seller');
-SELECT is(event_payload('Seller', :kiln, 'SellerChanged') @> jsonb_build_object('business_name', 'Kiln', 'shipping_fee', 3000, 'actor', :potter, 'note', 'n'), true, 'SellerChanged says so');
+SELECT is(event_payload('Seller', :kiln, 'SellerChanged') @> (jsonb_build_object('business_name', 'Kiln', 'shipping_fee', 3000) || who('SELLER', :kiln, 'n')), true, 'SellerChanged says so');
 SELECT results_eq(format($$SELECT free_shipping_from, metadata FROM commerce.update_seller(%s, clear => '{free_shipping_from,metadata}')$$, :kiln), 'VALUES (NULL::bigint, NULL::jsonb)', 'clear empties');
 SELECT books() AS before \gset
 SELECT refuses(format($$SELECT commerce.update_seller(%s, %s)$$, :kiln, a), 'INVALID_REQUEST', a)
@@ -145,7 +145,7 @@ SELECT is((commerce.update_seller(:kiln, registration_number => '4', actor_id =>
 SELECT is((commerce.set_user_status(:minji, 'SUSPENDED')).status, 'SUSPENDED', 'set_user_status returns the changed row');
 SELECT is((SELECT status FROM commerce.users WHERE id = :minji), 'SUSPENDED', 'and changes it');
 SELECT is((commerce.set_user_status(:minji, 'ACTIVE', :yoon, 'mistake')).status, 'ACTIVE', 'a suspension ends');
-SELECT is(event_payload('User', :minji, 'UserStatusChanged') @> jsonb_build_object('user_id', :minji, 'from', 'SUSPENDED', 'status', 'ACTIVE', 'actor', :yoon, 'note', 'mistake'), true, 'UserStatusChanged says what and who');
+SELECT is(event_payload('User', :minji, 'UserStatusChanged') @> (jsonb_build_object('user_id', :minji, 'from', 'SUSPENDED', 'status', 'ACTIVE') || who('ADMIN', :yoon, 'mistake')), true, 'UserStatusChanged says what and who');
 SELECT books() AS before \gset
 SELECT is((commerce.set_user_status(:minji, 'ACTIVE')).status, 'ACTIVE', 'the status that he has');
 SELECT is(books(), :'before'::jsonb, 'changes nothing');

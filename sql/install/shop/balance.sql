@@ -44,6 +44,7 @@ DECLARE
 	arguments jsonb := pg_catalog.jsonb_build_object('amount', adjust_balance.amount, 'note', adjust_balance.note,
 		'actor_id', adjust_balance.actor_id);
 	stored jsonb;
+	actor jsonb;
 	u commerce.users;
 	event_position bigint;
 BEGIN
@@ -64,7 +65,7 @@ BEGIN
 		RETURN;
 	END IF;
 
-	PERFORM commerce_private.require_who(adjust_balance.actor_id);
+	actor := commerce_private.require_who(adjust_balance.actor_id, adjust_balance.note);
 	u := commerce_private.lock_user(adjust_balance.user_id);
 	IF u.balance + adjust_balance.amount < 0 THEN
 		PERFORM commerce_private.raise_error('BALANCE_NOT_ENOUGH', pg_catalog.jsonb_build_object('user_id', u.id,
@@ -84,7 +85,7 @@ BEGIN
 	VALUES (u.id, u.last_entry, 'ADJUST', adjust_balance.amount, u.balance, adjust_balance.note);
 	PERFORM commerce_private.write_event('User', u.id::text, 'BalanceAdjusted',
 		pg_catalog.jsonb_build_object('user_id', u.id, 'amount', adjust_balance.amount, 'balance', u.balance,
-			'adjusted_at', pg_catalog.now(), 'actor', adjust_balance.actor_id, 'note', adjust_balance.note),
+			'adjusted_at', pg_catalog.now(), 'actor', actor),
 		u.event_key, event_position);
 	adjust_balance.balance := u.balance;
 	PERFORM commerce_private.end_key(scope, 'adjust_balance', adjust_balance.idempotency_key, arguments,

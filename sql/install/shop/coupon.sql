@@ -130,18 +130,18 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_new_coupon(commerce.coupons) IS
 	'the rules of what never changes of a coupon, each with its INVALID_REQUEST';
 
-CREATE FUNCTION commerce_private.offer_event(c commerce.coupons, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.offer_event(c commerce.coupons, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Coupon', c.id::text, event_type,
 		(pg_catalog.to_jsonb(c) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor, 'note', note),
+		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor),
 		c.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.offer_event(commerce.coupons, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.offer_event(commerce.coupons, text, jsonb) IS
 	'writes an event that carries the whole coupon and who did it; the caller has just set its event_key';
 
 -- Whose a coupon is, and what it is for, may be read without a lock: it never changes.
@@ -206,6 +206,7 @@ DECLARE
 	terms jsonb;
 	arguments jsonb;
 	stored jsonb;
+	actor jsonb;
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -246,7 +247,7 @@ BEGIN
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('issue_until', c.issue_until, c.issue_from), commerce_private.check_end('valid_until', c.valid_until, c.issue_from);
 	PERFORM commerce_private.require_coupon_subject(c.seller_id, c.product_id);
-	PERFORM commerce_private.require_who(create_coupon.actor_id, c.seller_id);
+	actor := commerce_private.require_who(create_coupon.actor_id, create_coupon.note, c.seller_id);
 
 	INSERT INTO commerce.coupons (name, description, kind, value, max_discount, round_unit, min_order_amount, seller_id, product_id,
 								  quantity, issue_from, issue_until, valid_days, valid_until, max_units, claimable, metadata, event_key)
@@ -255,7 +256,7 @@ BEGIN
 			commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	RETURNING * INTO c;
 	PERFORM commerce_private.open_quota(c.id, c.quantity, create_coupon.actor_id, create_coupon.note);
-	PERFORM commerce_private.offer_event(c, 'CouponCreated', create_coupon.actor_id, create_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponCreated', actor);
 	PERFORM commerce_private.end_key('shop', 'create_coupon', create_coupon.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', c.id));
 	RETURN c.id;
@@ -278,6 +279,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.coupons;
 	c commerce.coupons;
 BEGIN
@@ -295,7 +297,7 @@ BEGIN
 			'round_unit', update_coupon.round_unit, 'max_units', update_coupon.max_units,
 			'claimable', update_coupon.claimable, 'metadata', update_coupon.metadata),
 		update_coupon.clear, '{description,issue_until,max_discount,max_units,metadata}');
-	PERFORM commerce_private.require_who(update_coupon.actor_id, commerce_private.coupon_seller(update_coupon.coupon_id));
+	actor := commerce_private.require_who(update_coupon.actor_id, update_coupon.note, commerce_private.coupon_seller(update_coupon.coupon_id));
 
 	SELECT * INTO before FROM commerce.coupons o WHERE o.id = update_coupon.coupon_id FOR NO KEY UPDATE;
 	c := pg_catalog.jsonb_populate_record(before, changes);
@@ -313,7 +315,7 @@ BEGIN
 		event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE o.id = c.id
 	RETURNING o.* INTO c;
-	PERFORM commerce_private.offer_event(c, 'CouponChanged', update_coupon.actor_id, update_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponChanged', actor);
 	RETURN c;
 END
 $$;
@@ -327,12 +329,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	c commerce.coupons;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', stop_coupon.note);
-	PERFORM commerce_private.require_who(stop_coupon.actor_id, commerce_private.coupon_seller(stop_coupon.coupon_id));
+	actor := commerce_private.require_who(stop_coupon.actor_id, stop_coupon.note, commerce_private.coupon_seller(stop_coupon.coupon_id));
 	SELECT * INTO c FROM commerce.coupons o WHERE o.id = stop_coupon.coupon_id FOR NO KEY UPDATE;
 	IF c.stopped_at IS NOT NULL THEN
 		RETURN c;
@@ -342,7 +345,7 @@ BEGIN
 		event_key = greatest(o.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE o.id = c.id
 	RETURNING o.* INTO c;
-	PERFORM commerce_private.offer_event(c, 'CouponStopped', stop_coupon.actor_id, stop_coupon.note);
+	PERFORM commerce_private.offer_event(c, 'CouponStopped', actor);
 	RETURN c;
 END
 $$;

@@ -49,18 +49,19 @@ AS 'MODULE_PATHNAME', 'commerce_claim_coupon';
 COMMENT ON FUNCTION commerce.claim_coupon(bigint, bigint) IS
 	'gives a user one of a coupon, first come first served, once per user, and returns the issue. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
 
-CREATE FUNCTION commerce_private.give_coupon(coupon_id bigint, user_id bigint, actor_id bigint, note text)
+CREATE FUNCTION commerce_private.give_coupon(coupon_id bigint, user_id bigint, actor jsonb)
 RETURNS commerce.coupon_issues
 LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_give_coupon';
-COMMENT ON FUNCTION commerce_private.give_coupon(bigint, bigint, bigint, text) IS
-	'the part of issue_coupon() that issues. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
+COMMENT ON FUNCTION commerce_private.give_coupon(bigint, bigint, jsonb) IS
+	'the part of issue_coupon() that issues; actor: what the event says of him. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND, FORBIDDEN, COUPON_SOLD_OUT, COUPON_ALREADY_CLAIMED, COUPON_NOT_CLAIMABLE';
 
 CREATE FUNCTION commerce.issue_coupon(coupon_id bigint, user_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	actor jsonb;
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -68,8 +69,8 @@ BEGIN
 		PERFORM commerce_private.raise_invalid(CASE WHEN issue_coupon.coupon_id IS NULL THEN 'coupon_id' ELSE 'user_id' END, 'must not be null');
 	END IF;
 	PERFORM commerce_private.check_text('note', issue_coupon.note);
-	PERFORM commerce_private.require_who(issue_coupon.actor_id, commerce_private.coupon_seller(issue_coupon.coupon_id));
-	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, issue_coupon.actor_id, issue_coupon.note);
+	actor := commerce_private.require_who(issue_coupon.actor_id, issue_coupon.note, commerce_private.coupon_seller(issue_coupon.coupon_id));
+	issue := commerce_private.give_coupon(issue_coupon.coupon_id, issue_coupon.user_id, actor);
 	RETURN issue;
 END
 $$;
@@ -106,24 +107,25 @@ $$;
 COMMENT ON FUNCTION commerce.usable_coupons(bigint) IS
 	'the coupons a user can use now, the ones that expire first first; one that an overdue unpaid order holds is among them, as the ACTIVE one that it will be. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
-CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text)
+CREATE FUNCTION commerce_private.coupon_event(issue commerce.coupon_issues, event_type text, more jsonb DEFAULT '{}')
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
-		pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[], coupon_event.issue.event_key);
+		(pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[]) || coupon_event.more, coupon_event.issue.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text) IS
-	'writes an event that carries the whole coupon issue; the caller has just set its event_key';
+COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text, jsonb) IS
+	'writes an event that carries the whole coupon issue, and more; the caller has just set its event_key';
 
 CREATE FUNCTION commerce.revoke_coupon(coupon_issue_id bigint, actor_id bigint DEFAULT NULL, note text DEFAULT NULL)
 RETURNS commerce.coupon_issues
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	issue commerce.coupon_issues;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -135,7 +137,7 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM commerce_private.raise_not_found('coupon_issue', revoke_coupon.coupon_issue_id);
 	END IF;
-	PERFORM commerce_private.require_who(revoke_coupon.actor_id, issue.seller_id);
+	actor := commerce_private.require_who(revoke_coupon.actor_id, revoke_coupon.note, issue.seller_id);
 
 	SELECT * INTO issue FROM commerce.coupon_issues i WHERE i.id = revoke_coupon.coupon_issue_id FOR NO KEY UPDATE;
 	IF issue.status <> 'ACTIVE' THEN
@@ -145,10 +147,7 @@ BEGIN
 	SET status = 'REVOKED', event_key = greatest(i.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE i.id = issue.id
 	RETURNING i.* INTO issue;
-	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponRevoked',
-		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[])
-		|| pg_catalog.jsonb_build_object('actor', revoke_coupon.actor_id, 'note', revoke_coupon.note),
-		issue.event_key);
+	PERFORM commerce_private.coupon_event(issue, 'CouponRevoked', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN issue;
 END
 $$;

@@ -342,7 +342,7 @@ COMMENT ON FUNCTION commerce_private.require_imported_use(jsonb) IS
 
 CREATE FUNCTION commerce.import_coupon_issue(imported jsonb, idempotency_key text DEFAULT NULL)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 <<given>>
 DECLARE
@@ -398,8 +398,7 @@ BEGIN
 		INSERT INTO commerce.order_coupons (order_id, coupon_issue_id, discount)
 		VALUES (issue.used_order_id, issue.id, (imported->>'discount')::bigint);
 	END IF;
-	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, 'CouponIssued',
-		(pg_catalog.to_jsonb(issue) - '{event_key,xid}'::text[]) || '{"imported": true}', issue.event_key);
+	PERFORM commerce_private.coupon_event(issue, 'CouponIssued', '{"imported": true}');
 	PERFORM commerce_private.end_key('shop', 'import_coupon_issue', idempotency_key, imported, pg_catalog.jsonb_build_object('id', issue.id));
 	RETURN issue.id;
 END

@@ -127,6 +127,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 	reason text;
@@ -137,7 +138,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.require_own(erase_user.user_id);
 	PERFORM commerce_private.check_text('note', erase_user.note);
-	PERFORM commerce_private.require_who(erase_user.actor_id);
+	actor := commerce_private.require_who(erase_user.actor_id, erase_user.note);
 	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'erase_user() must run in READ COMMITTED'
 			USING ERRCODE = 'active_sql_transaction',
@@ -172,12 +173,11 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = u.id
 	RETURNING c.* INTO u;
-	PERFORM commerce_private.follow_status(u, erase_user.actor_id, erase_user.note);
+	PERFORM commerce_private.follow_status(u, actor);
 	PERFORM commerce_private.keep_staff(u);
 	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.write_event('User', u.id::text, 'UserErased',
-		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at,
-			'actor', erase_user.actor_id, 'note', erase_user.note),
+		pg_catalog.jsonb_build_object('user_id', u.id, 'status', u.status, 'erased_at', u.erased_at, 'actor', actor),
 		u.event_key);
 	RETURN u;
 END

@@ -158,6 +158,7 @@ DECLARE
 	arguments jsonb;
 	missing text;
 	stored jsonb;
+	actor jsonb;
 	p commerce.products;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -187,7 +188,7 @@ BEGIN
 	   AND NOT EXISTS (SELECT FROM commerce.sellers s WHERE s.id = create_product.seller_id) THEN
 		PERFORM commerce_private.raise_not_found('seller', create_product.seller_id);
 	END IF;
-	PERFORM commerce_private.require_who(create_product.actor_id, create_product.seller_id);
+	actor := commerce_private.require_who(create_product.actor_id, create_product.note, create_product.seller_id);
 
 	p := pg_catalog.jsonb_populate_record(NULL::commerce.products, arguments);
 	PERFORM commerce_private.check_product_row(p);
@@ -201,8 +202,7 @@ BEGIN
 		PERFORM commerce_private.raise_taken('product', 'sku');
 	END IF;
 	PERFORM commerce_private.open_stock(p.id, create_product.stock, create_product.actor_id, create_product.note);
-	PERFORM commerce_private.product_event(p, 'ProductCreated', pg_catalog.jsonb_build_object(
-		'stock', create_product.stock, 'actor', create_product.actor_id, 'note', create_product.note),
+	PERFORM commerce_private.product_event(p, 'ProductCreated', pg_catalog.jsonb_build_object('stock', create_product.stock, 'actor', actor),
 		commerce_private.to_key(pg_catalog.pg_current_xact_id()));
 	PERFORM commerce_private.end_key('shop', 'create_product', create_product.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', p.id));
@@ -253,6 +253,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.products;
 	p commerce.products;
 BEGIN
@@ -270,7 +271,8 @@ BEGIN
 			'image_urls', update_product.image_urls, 'sku', update_product.sku, 'group_id', update_product.group_id,
 			'tax_exempt', update_product.tax_exempt, 'metadata', update_product.metadata),
 		update_product.clear, '{description,category,shipping_fee,max_per_order,max_per_user,sku,group_id,metadata}');
-	PERFORM commerce_private.require_who(update_product.actor_id, commerce_private.product_seller(update_product.product_id));
+	actor := commerce_private.require_who(update_product.actor_id, update_product.note,
+		commerce_private.product_seller(update_product.product_id));
 
 	SELECT * INTO before FROM commerce.products c WHERE c.id = update_product.product_id FOR NO KEY UPDATE;
 	p := pg_catalog.jsonb_populate_record(before, changes);
@@ -279,8 +281,7 @@ BEGIN
 	END IF;
 	PERFORM commerce_private.check_product_row(p);
 	p := commerce_private.store_product(p);
-	PERFORM commerce_private.product_event(p, 'ProductChanged',
-		pg_catalog.jsonb_build_object('actor', update_product.actor_id, 'note', update_product.note),
+	PERFORM commerce_private.product_event(p, 'ProductChanged', pg_catalog.jsonb_build_object('actor', actor),
 		commerce_private.product_event_key(p.id));
 	RETURN p;
 END
@@ -297,6 +298,7 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	p commerce.products;
 	former commerce.product_status;
 BEGIN
@@ -306,7 +308,8 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('status', 'must be ON_SALE or DISCONTINUED', 'A product is shown as SOLD_OUT when it has no stock; see adjust_stock().');
 	END IF;
 	PERFORM commerce_private.check_text('note', set_product_status.note);
-	PERFORM commerce_private.require_who(set_product_status.actor_id, commerce_private.product_seller(set_product_status.product_id));
+	actor := commerce_private.require_who(set_product_status.actor_id, set_product_status.note,
+		commerce_private.product_seller(set_product_status.product_id));
 
 	SELECT * INTO p FROM commerce.products c WHERE c.id = set_product_status.product_id FOR NO KEY UPDATE;
 	IF p.status = set_product_status.status THEN
@@ -316,8 +319,8 @@ BEGIN
 	UPDATE commerce.products c SET status = set_product_status.status, updated_at = pg_catalog.now()
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.product_event(p, 'ProductStatusChanged', pg_catalog.jsonb_build_object('from', former,
-		'actor', set_product_status.actor_id, 'note', set_product_status.note), commerce_private.product_event_key(p.id));
+	PERFORM commerce_private.product_event(p, 'ProductStatusChanged', pg_catalog.jsonb_build_object('from', former, 'actor', actor),
+		commerce_private.product_event_key(p.id));
 	RETURN p;
 END
 $$;

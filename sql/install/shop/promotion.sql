@@ -35,7 +35,7 @@ CREATE VIEW commerce_private.reductions AS
 COMMENT ON VIEW commerce_private.reductions IS
 	'what is off a unit of each product now: the larger of instant discount and running promotions';
 
-CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.promotion_event(p commerce.promotions, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -44,11 +44,11 @@ BEGIN
 		pg_catalog.jsonb_build_object('promotion_id', p.id, 'product_id', p.product_id,
 			'seller_id', commerce_private.product_seller(p.product_id), 'kind', p.kind, 'value', p.value,
 			'starts_at', p.starts_at, 'ends_at', p.ends_at, 'created_at', p.created_at, 'updated_at', p.updated_at,
-			'actor', actor, 'note', note),
+			'actor', actor),
 		p.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.promotion_event(commerce.promotions, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.promotion_event(commerce.promotions, text, jsonb) IS
 	'writes an event that carries the whole promotion and who did it; the caller has just set its event_key';
 
 CREATE FUNCTION commerce_private.check_promotion_value(kind commerce.coupon_kind, value bigint)
@@ -77,6 +77,7 @@ DECLARE
 	missing text;
 	arguments jsonb;
 	stored jsonb;
+	actor jsonb;
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
@@ -101,13 +102,14 @@ BEGIN
 	END IF;
 	-- after the key: what is sent again may be about a time that is over by now
 	PERFORM commerce_private.check_end('ends_at', create_promotion.ends_at, create_promotion.starts_at);
-	PERFORM commerce_private.require_who(create_promotion.actor_id, commerce_private.product_seller(create_promotion.product_id));
+	actor := commerce_private.require_who(create_promotion.actor_id, create_promotion.note,
+		commerce_private.product_seller(create_promotion.product_id));
 
 	INSERT INTO commerce.promotions (product_id, kind, value, starts_at, ends_at, event_key)
 	VALUES (create_promotion.product_id, create_promotion.kind, create_promotion.value,
 			create_promotion.starts_at, create_promotion.ends_at, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	RETURNING * INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionCreated', create_promotion.actor_id, create_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionCreated', actor);
 	PERFORM commerce_private.end_key(scope, 'create_promotion', create_promotion.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('id', p.id));
 	RETURN p.id;
@@ -116,29 +118,27 @@ $$;
 COMMENT ON FUNCTION commerce.create_promotion(bigint, commerce.coupon_kind, bigint, timestamptz, timestamptz, bigint, text, text) IS
 	'discounts a product by an amount (FIXED) or a percentage (PERCENT) per unit from starts_at until just before ends_at, and returns the promotion''s id; the largest of a product''s running promotions and its instant discount counts. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, IDEMPOTENCY_KEY_REUSED';
 
-CREATE FUNCTION commerce_private.lock_promotion(promotion_id bigint, actor_id bigint)
-RETURNS commerce.promotions
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+-- Whose a promotion is may be read without a lock: it never changes.
+CREATE FUNCTION commerce_private.promotion_seller(promotion_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
 	product_id bigint;
-	locked commerce.promotions;
 BEGIN
-	IF lock_promotion.promotion_id IS NULL THEN
+	IF promotion_seller.promotion_id IS NULL THEN
 		PERFORM commerce_private.raise_invalid('promotion_id', 'must not be null');
 	END IF;
-	SELECT p.product_id INTO product_id FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id;
+	SELECT p.product_id INTO product_id FROM commerce.promotions p WHERE p.id = promotion_seller.promotion_id;
 	IF NOT FOUND THEN
-		PERFORM commerce_private.raise_not_found('promotion', lock_promotion.promotion_id);
+		PERFORM commerce_private.raise_not_found('promotion', promotion_seller.promotion_id);
 	END IF;
-	PERFORM commerce_private.require_who(lock_promotion.actor_id, commerce_private.product_seller(product_id));
-	SELECT * INTO locked FROM commerce.promotions p WHERE p.id = lock_promotion.promotion_id FOR NO KEY UPDATE;
-	RETURN locked;
+	RETURN commerce_private.product_seller(product_id);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.lock_promotion(bigint, bigint) IS
-	'locks a promotion''s row until the transaction ends, when the actor may change it. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND';
+COMMENT ON FUNCTION commerce_private.promotion_seller(bigint) IS
+	'the seller of the product that a promotion is of; NULL: the shop. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
 CREATE FUNCTION commerce.update_promotion(
 	promotion_id bigint, value bigint DEFAULT NULL, starts_at timestamptz DEFAULT NULL, ends_at timestamptz DEFAULT NULL,
@@ -149,6 +149,7 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.promotions;
 	p commerce.promotions;
 BEGIN
@@ -157,7 +158,9 @@ BEGIN
 	PERFORM commerce_private.check_text('note', update_promotion.note),
 		commerce_private.check_time('starts_at', update_promotion.starts_at),
 		commerce_private.check_end('ends_at', update_promotion.ends_at, update_promotion.starts_at);
-	before := commerce_private.lock_promotion(update_promotion.promotion_id, update_promotion.actor_id);
+	actor := commerce_private.require_who(update_promotion.actor_id, update_promotion.note,
+		commerce_private.promotion_seller(update_promotion.promotion_id));
+	SELECT * INTO before FROM commerce.promotions c WHERE c.id = update_promotion.promotion_id FOR NO KEY UPDATE;
 	PERFORM commerce_private.check_promotion_value(before.kind, update_promotion.value);
 	p := before;
 	p.value := coalesce(update_promotion.value, p.value);
@@ -176,7 +179,7 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionChanged', update_promotion.actor_id, update_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionChanged', actor);
 	RETURN p;
 END
 $$;
@@ -190,12 +193,15 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	p commerce.promotions;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
 	PERFORM commerce_private.check_text('note', end_promotion.note);
-	p := commerce_private.lock_promotion(end_promotion.promotion_id, end_promotion.actor_id);
+	actor := commerce_private.require_who(end_promotion.actor_id, end_promotion.note,
+		commerce_private.promotion_seller(end_promotion.promotion_id));
+	SELECT * INTO p FROM commerce.promotions c WHERE c.id = end_promotion.promotion_id FOR NO KEY UPDATE;
 	IF p.ends_at <= pg_catalog.statement_timestamp() OR p.ends_at = p.starts_at THEN
 		RETURN p;
 	END IF;
@@ -204,7 +210,7 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = p.id
 	RETURNING c.* INTO p;
-	PERFORM commerce_private.promotion_event(p, 'PromotionEnded', end_promotion.actor_id, end_promotion.note);
+	PERFORM commerce_private.promotion_event(p, 'PromotionEnded', actor);
 	RETURN p;
 END
 $$;

@@ -25,21 +25,21 @@ $$;
 COMMENT ON FUNCTION commerce_private.check_seller(text, text, text, text, text, bigint, bigint, jsonb) IS
 	'the rules of a seller''s attributes, each with its INVALID_REQUEST; NULL: not given';
 
-CREATE FUNCTION commerce_private.seller_event(s commerce.sellers, event_type text, actor bigint, note text)
+CREATE FUNCTION commerce_private.seller_event(s commerce.sellers, event_type text, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Seller', s.id::text, event_type,
 		(pg_catalog.to_jsonb(s) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor, 'note', note),
+		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor),
 		s.event_key);
 END
 $$;
-COMMENT ON FUNCTION commerce_private.seller_event(commerce.sellers, text, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.seller_event(commerce.sellers, text, jsonb) IS
 	'writes an event that carries the whole seller and who did it; the caller has just set its event_key';
 
-CREATE FUNCTION commerce_private.follow_status(u commerce.users, actor bigint, note text)
+CREATE FUNCTION commerce_private.follow_status(u commerce.users, actor jsonb)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -52,11 +52,11 @@ BEGIN
 	WHERE c.user_id = u.id AND c.active <> (u.status = 'ACTIVE')
 	RETURNING c.* INTO s;
 	IF s.id IS NOT NULL THEN
-		PERFORM commerce_private.seller_event(s, 'SellerChanged', actor, note);
+		PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.follow_status(commerce.users, bigint, text) IS
+COMMENT ON FUNCTION commerce_private.follow_status(commerce.users, jsonb) IS
 	'makes the seller of a user active or not, as the user''s new status says';
 
 CREATE FUNCTION commerce.create_seller(
@@ -67,6 +67,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	u commerce.users;
 	s commerce.sellers;
 BEGIN
@@ -84,7 +85,7 @@ BEGIN
 	PERFORM commerce_private.check_text('note', create_seller.note);
 	PERFORM commerce_private.check_seller(create_seller.business_name, create_seller.registration_number,
 		create_seller.cs_phone, create_seller.address, create_seller.category, NULL, NULL, NULL);
-	PERFORM commerce_private.require_who(create_seller.actor_id);
+	actor := commerce_private.require_who(create_seller.actor_id, create_seller.note);
 	u := commerce_private.lock_user(create_seller.user_id);
 	PERFORM commerce_private.require_not_erased(u);
 	IF u.role = 'ADMIN' THEN
@@ -103,15 +104,14 @@ BEGIN
 				 WHEN EXISTS (SELECT FROM commerce.sellers o WHERE o.registration_number = create_seller.registration_number)
 				 THEN 'registration_number' END);
 	END IF;
-	PERFORM commerce_private.seller_event(s, 'SellerCreated', create_seller.actor_id, create_seller.note);
+	PERFORM commerce_private.seller_event(s, 'SellerCreated', actor);
 	IF u.role <> 'SELLER' THEN
 		UPDATE commerce.users c
 		SET role = 'SELLER', updated_at = pg_catalog.now(),
 			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 		WHERE c.id = u.id
 		RETURNING c.* INTO u;
-		PERFORM commerce_private.user_event(u, 'UserChanged',
-			pg_catalog.jsonb_build_object('actor', create_seller.actor_id, 'note', create_seller.note));
+		PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	END IF;
 	RETURN s.id;
 END
@@ -130,6 +130,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.sellers;
 	s commerce.sellers;
 	broken text;
@@ -151,7 +152,7 @@ BEGIN
 			'metadata', update_seller.metadata),
 		update_seller.clear, '{cs_phone,address,category,free_shipping_from,metadata}');
 	-- the shop has looked into whose business it is
-	PERFORM commerce_private.require_who(update_seller.actor_id,
+	actor := commerce_private.require_who(update_seller.actor_id, update_seller.note,
 		seller_id => CASE WHEN changes ? 'registration_number' THEN NULL ELSE update_seller.seller_id END);
 
 	SELECT * INTO before FROM commerce.sellers c WHERE c.id = update_seller.seller_id FOR NO KEY UPDATE;
@@ -177,7 +178,7 @@ BEGIN
 		END IF;
 		PERFORM commerce_private.raise_taken('seller', 'registration_number');
 	END;
-	PERFORM commerce_private.seller_event(s, 'SellerChanged', update_seller.actor_id, update_seller.note);
+	PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	RETURN s;
 END
 $$;

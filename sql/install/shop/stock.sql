@@ -88,6 +88,7 @@ DECLARE
 	arguments jsonb := pg_catalog.jsonb_build_object('delta', adjust_stock.delta, 'note', adjust_stock.note,
 		'actor_id', adjust_stock.actor_id);
 	stored jsonb;
+	actor jsonb;
 	seller_id bigint;
 	available bigint;
 BEGIN
@@ -104,12 +105,12 @@ BEGIN
 		RETURN (stored->'available')::bigint;
 	END IF;
 	seller_id := commerce_private.product_seller(adjust_stock.product_id);
-	PERFORM commerce_private.require_who(adjust_stock.actor_id, seller_id);
+	actor := commerce_private.require_who(adjust_stock.actor_id, adjust_stock.note, seller_id);
 
 	available := commerce_private.move_stock(adjust_stock.product_id, adjust_stock.delta, adjust_stock.actor_id, adjust_stock.note);
 	PERFORM commerce_private.write_event('Product', adjust_stock.product_id::text, 'StockAdjusted',
 		pg_catalog.jsonb_build_object('product_id', adjust_stock.product_id, 'seller_id', seller_id, 'delta', adjust_stock.delta,
-			'available', available, 'actor', adjust_stock.actor_id, 'note', adjust_stock.note),
+			'available', available, 'actor', actor),
 		commerce_private.product_event_key(adjust_stock.product_id));
 	PERFORM commerce_private.end_key(scope, 'adjust_stock', adjust_stock.idempotency_key, arguments,
 		pg_catalog.jsonb_build_object('available', available));

@@ -270,6 +270,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	changes jsonb;
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 	broken text;
@@ -287,7 +288,7 @@ BEGIN
 			'address', update_user.address, 'external_id', update_user.external_id, 'metadata', update_user.metadata),
 		update_user.clear, '{email,phone,address,external_id,metadata}');
 	-- who signs in as this user is not the user's own choice
-	PERFORM commerce_private.require_who(update_user.actor_id,
+	actor := commerce_private.require_who(update_user.actor_id, update_user.note,
 		user_id => CASE WHEN changes ? 'external_id' THEN NULL ELSE update_user.user_id END);
 	-- nor is it an administrator's who comes with a buyer's token
 	IF changes ? 'external_id' AND update_user.actor_id = update_user.user_id AND commerce_private.current_api_role() = 'BUYER' THEN
@@ -315,8 +316,7 @@ BEGIN
 		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
 	END;
 	PERFORM commerce_private.name_staff(before, u);
-	PERFORM commerce_private.user_event(u, 'UserChanged',
-		pg_catalog.jsonb_build_object('actor', update_user.actor_id, 'note', update_user.note));
+	PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN u;
 END
 $$;
@@ -364,6 +364,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	actor jsonb;
 	before commerce.users;
 	u commerce.users;
 BEGIN
@@ -376,7 +377,7 @@ BEGIN
 		PERFORM commerce_private.raise_invalid('status', 'must not be null');
 	END IF;
 	PERFORM commerce_private.check_text('note', set_user_status.note);
-	PERFORM commerce_private.require_who(set_user_status.actor_id);
+	actor := commerce_private.require_who(set_user_status.actor_id, set_user_status.note);
 	before := commerce_private.lock_user(set_user_status.user_id);
 	PERFORM commerce_private.require_not_erased(before);
 	IF before.status = set_user_status.status THEN
@@ -388,9 +389,8 @@ BEGIN
 		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
 	WHERE c.id = before.id
 	RETURNING c.* INTO u;
-	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status,
-		'actor', set_user_status.actor_id, 'note', set_user_status.note));
-	PERFORM commerce_private.follow_status(u, set_user_status.actor_id, set_user_status.note);
+	PERFORM commerce_private.user_event(u, 'UserStatusChanged', pg_catalog.jsonb_build_object('from', before.status, 'actor', actor));
+	PERFORM commerce_private.follow_status(u, actor);
 	IF u.status <> 'ACTIVE' THEN
 		PERFORM commerce_private.end_unpaid_orders(u.id);
 	END IF;
