@@ -1064,8 +1064,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Seller', s.id::text, event_type,
-		(pg_catalog.to_jsonb(s) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor),
+		pg_catalog.jsonb_build_object('seller_id', s.id, 'user_id', s.user_id, 'business_name', s.business_name,
+			'registration_number', s.registration_number, 'cs_phone', s.cs_phone, 'address', s.address,
+			'category', s.category, 'active', s.active, 'shipping_fee', s.shipping_fee,
+			'free_shipping_from', s.free_shipping_from, 'metadata', s.metadata, 'created_at', s.created_at,
+			'updated_at', s.updated_at, 'actor', actor),
 		s.event_key);
 END
 $$;
@@ -1508,7 +1511,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Product', p.id::text, event_type,
-		(pg_catalog.to_jsonb(p) - 'id') || pg_catalog.jsonb_build_object('product_id', p.id) || more,
+		pg_catalog.jsonb_build_object('product_id', p.id, 'seller_id', p.seller_id, 'name', p.name,
+			'description', p.description, 'price', p.price, 'discount', p.discount, 'shipping_fee', p.shipping_fee,
+			'max_per_order', p.max_per_order, 'category', p.category, 'status', p.status, 'created_at', p.created_at,
+			'updated_at', p.updated_at, 'sku', p.sku, 'group_id', p.group_id, 'max_per_user', p.max_per_user,
+			'tax_exempt', p.tax_exempt, 'image_urls', p.image_urls, 'metadata', p.metadata) || more,
 		key);
 END
 $$;
@@ -2284,8 +2291,13 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Coupon', c.id::text, event_type,
-		(pg_catalog.to_jsonb(c) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor),
+		pg_catalog.jsonb_build_object('coupon_id', c.id, 'name', c.name, 'description', c.description, 'kind', c.kind,
+			'value', c.value, 'max_discount', c.max_discount, 'round_unit', c.round_unit,
+			'min_order_amount', c.min_order_amount, 'scope', c.scope, 'seller_id', c.seller_id,
+			'product_id', c.product_id, 'quantity', c.quantity, 'issue_from', c.issue_from,
+			'issue_until', c.issue_until, 'valid_days', c.valid_days, 'valid_until', c.valid_until,
+			'stopped_at', c.stopped_at, 'max_units', c.max_units, 'claimable', c.claimable, 'metadata', c.metadata,
+			'created_at', c.created_at, 'updated_at', c.updated_at, 'actor', actor),
 		c.event_key);
 END
 $$;
@@ -2616,8 +2628,15 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
-	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
-		(pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[]) || coupon_event.more, coupon_event.issue.event_key);
+	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, event_type,
+		pg_catalog.jsonb_build_object('id', issue.id, 'user_id', issue.user_id, 'coupon_id', issue.coupon_id,
+			'name', issue.name, 'description', issue.description, 'kind', issue.kind, 'value', issue.value,
+			'max_discount', issue.max_discount, 'round_unit', issue.round_unit,
+			'min_order_amount', issue.min_order_amount, 'max_units', issue.max_units, 'scope', issue.scope,
+			'seller_id', issue.seller_id, 'product_id', issue.product_id, 'status', issue.status,
+			'issued_at', issue.issued_at, 'expires_at', issue.expires_at, 'used_at', issue.used_at,
+			'used_order_id', issue.used_order_id) || more,
+		issue.event_key);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text, jsonb) IS

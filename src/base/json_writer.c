@@ -495,7 +495,7 @@ is_listed(const char *name, const char *const *list)
 }
 
 Jsonb *
-json_of_row(Datum row, const char *const *without)
+json_of_row(Datum row, int ncolumns, const char *const *without)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
 	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
@@ -507,7 +507,7 @@ json_of_row(Datum row, const char *const *without)
 
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	json_open_object(&json, NULL);
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < (ncolumns ? Min(ncolumns, desc->natts) : desc->natts); i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 

@@ -37,10 +37,10 @@ extern void json_put_time(JsonWriter *writer, const char *key, TimestampTz at);	
 extern JsonWriter json_fork(const JsonWriter *writer);
 
 /*
- * A composite value with its columns, but for those of a list that ends with NULL, as to_jsonb() has it where times are
- * written in UTC.
+ * A composite value with its first columns (0: all), but for those of a list that ends with NULL, as to_jsonb() has it
+ * where times are written in UTC.
  */
-extern Jsonb *json_of_row(Datum row, const char *const *without);
+extern Jsonb *json_of_row(Datum row, int ncolumns, const char *const *without);
 
 /* The finished value. */
 extern Jsonb *json_finish(JsonWriter *writer);

@@ -134,7 +134,7 @@ mark_used(int64 issue_id, RowPlace place, int64 order_id)
 	row_update_put_time(&issue, COUPON_ISSUES_USED_AT, GetCurrentTransactionStartTimestamp());
 	row_update_put_int64(&issue, COUPON_ISSUES_USED_ORDER_ID, order_id);
 	row_update_put_int64(&issue, COUPON_ISSUES_EVENT_KEY, event.key);
-	event.payload = json_of_row(row_update_close_returning(&issue), internal);
+	event.payload = json_of_row(row_update_close_returning(&issue), COUPON_ISSUES_COLUMNS, internal);
 	return event;
 }
 

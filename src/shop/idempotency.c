@@ -228,7 +228,7 @@ void
 idempotency_end(IdempotentCall *call, Datum row)
 {
 	if (call->key != NULL)
-		store_result(call, json_of_row(row, NULL));
+		store_result(call, json_of_row(row, 0, NULL));
 
 	/* after all that a trigger may have called */
 	replayed = false;

@@ -4,6 +4,9 @@
 -- Postgres only moves clocks by hand.
 
 SELECT no_plan();
+-- What somebody has added to the shop's tables is nothing for subscribers.
+SELECT format('ALTER TABLE commerce.%I ADD COLUMN of_the_dba int DEFAULT 5', t)
+FROM unnest('{users,sellers,products,promotions,coupons,coupon_issues,orders,order_items,payments,shipments,order_sheets,order_sheet_items}'::text[]) t \gexec
 SELECT commerce.subscribe('platform');
 SET ROLE shop;
 SELECT commerce.create_user('Kim', 'kim@example.com') AS kim \gset
@@ -128,6 +131,8 @@ SELECT is_empty(
 	'every aggregate begins with its beginning');
 SELECT is(count(DISTINCT id), count(*), 'ids are unique') FROM e;
 SELECT ok(bool_and(created_at <= now() AND created_at > now() - interval '1 hour'), 'and times are when it happened') FROM e;
+
+SELECT is_empty($$SELECT type FROM e WHERE payload @? '$.**.of_the_dba'$$, 'nothing that was added to the shop''s tables is told');
 
 -- Who did it and why is said in one way by all.
 SELECT set_eq(

@@ -136,8 +136,13 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Coupon', c.id::text, event_type,
-		(pg_catalog.to_jsonb(c) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('coupon_id', c.id, 'actor', actor),
+		pg_catalog.jsonb_build_object('coupon_id', c.id, 'name', c.name, 'description', c.description, 'kind', c.kind,
+			'value', c.value, 'max_discount', c.max_discount, 'round_unit', c.round_unit,
+			'min_order_amount', c.min_order_amount, 'scope', c.scope, 'seller_id', c.seller_id,
+			'product_id', c.product_id, 'quantity', c.quantity, 'issue_from', c.issue_from,
+			'issue_until', c.issue_until, 'valid_days', c.valid_days, 'valid_until', c.valid_until,
+			'stopped_at', c.stopped_at, 'max_units', c.max_units, 'claimable', c.claimable, 'metadata', c.metadata,
+			'created_at', c.created_at, 'updated_at', c.updated_at, 'actor', actor),
 		c.event_key);
 END
 $$;

@@ -112,8 +112,15 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
-	PERFORM commerce_private.write_event('CouponIssue', coupon_event.issue.id::text, coupon_event.event_type,
-		(pg_catalog.to_jsonb(coupon_event.issue) - '{event_key,xid}'::text[]) || coupon_event.more, coupon_event.issue.event_key);
+	PERFORM commerce_private.write_event('CouponIssue', issue.id::text, event_type,
+		pg_catalog.jsonb_build_object('id', issue.id, 'user_id', issue.user_id, 'coupon_id', issue.coupon_id,
+			'name', issue.name, 'description', issue.description, 'kind', issue.kind, 'value', issue.value,
+			'max_discount', issue.max_discount, 'round_unit', issue.round_unit,
+			'min_order_amount', issue.min_order_amount, 'max_units', issue.max_units, 'scope', issue.scope,
+			'seller_id', issue.seller_id, 'product_id', issue.product_id, 'status', issue.status,
+			'issued_at', issue.issued_at, 'expires_at', issue.expires_at, 'used_at', issue.used_at,
+			'used_order_id', issue.used_order_id) || more,
+		issue.event_key);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.coupon_event(commerce.coupon_issues, text, jsonb) IS

@@ -112,7 +112,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Product', p.id::text, event_type,
-		(pg_catalog.to_jsonb(p) - 'id') || pg_catalog.jsonb_build_object('product_id', p.id) || more,
+		pg_catalog.jsonb_build_object('product_id', p.id, 'seller_id', p.seller_id, 'name', p.name,
+			'description', p.description, 'price', p.price, 'discount', p.discount, 'shipping_fee', p.shipping_fee,
+			'max_per_order', p.max_per_order, 'category', p.category, 'status', p.status, 'created_at', p.created_at,
+			'updated_at', p.updated_at, 'sku', p.sku, 'group_id', p.group_id, 'max_per_user', p.max_per_user,
+			'tax_exempt', p.tax_exempt, 'image_urls', p.image_urls, 'metadata', p.metadata) || more,
 		key);
 END
 $$;

@@ -31,8 +31,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = '
 AS $$
 BEGIN
 	PERFORM commerce_private.write_event('Seller', s.id::text, event_type,
-		(pg_catalog.to_jsonb(s) - '{id,event_key}'::text[])
-		|| pg_catalog.jsonb_build_object('seller_id', s.id, 'actor', actor),
+		pg_catalog.jsonb_build_object('seller_id', s.id, 'user_id', s.user_id, 'business_name', s.business_name,
+			'registration_number', s.registration_number, 'cs_phone', s.cs_phone, 'address', s.address,
+			'category', s.category, 'active', s.active, 'shipping_fee', s.shipping_fee,
+			'free_shipping_from', s.free_shipping_from, 'metadata', s.metadata, 'created_at', s.created_at,
+			'updated_at', s.updated_at, 'actor', actor),
 		s.event_key);
 END
 $$;
