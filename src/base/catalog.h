@@ -8,7 +8,7 @@
 #include "base/schema.h"
 
 #define RELATION_CONSTANT(constant, schema, name) constant,
-typedef enum CatalogRelation {COMMERCE_RELATIONS(RELATION_CONSTANT)} CatalogRelation;
+typedef enum CatalogRelation {COMMERCE_RELATIONS(RELATION_CONSTANT) CATALOG_RELATIONS} CatalogRelation;
 
 #define TYPE_CONSTANT(constant, schema, name) TYPE_##constant,
 typedef enum CatalogType {COMMERCE_TYPES(TYPE_CONSTANT)} CatalogType;

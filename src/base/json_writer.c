@@ -272,8 +272,10 @@ write_level(const JsonWriter *writer, const JsonLevel *level)
 		char	   *begin = end;
 
 		if (is_aligned(member->type))
-			while ((end - first) % sizeof(JEntry) != 0)
-				*end++ = 0;
+		{
+			memset(end, 0, sizeof(JEntry));
+			end += (first - end) & (sizeof(JEntry) - 1);
+		}
 		copy_value(end, member->data, member->length);
 		end += member->length;
 		entries[nkeys + i] = make_entry(nkeys + i, member->type, end - begin, end - first);

@@ -39,7 +39,6 @@
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -87,29 +86,25 @@ typedef struct PreparedTable
 	RowWork    *idle;			/* left from the last time, below context; or NULL */
 } PreparedTable;
 
-/* Of the hash table. */
 typedef struct KeptTable
 {
-	Oid			relid;			/* hash key */
+	Oid			relid;			/* of which this was compiled */
 	bool		valid;
 	PreparedTable *prepared;	/* or NULL */
 } KeptTable;
 
-static HTAB *kept_tables = NULL;
+static KeptTable kept_tables[CATALOG_RELATIONS];
+static bool callbacks_registered = false;
 static uint64 changes = 0;		/* of anything that tables are compiled from */
 
 /* A relation's definition has changed, or (InvalidOid) any may have. */
 static void
 forget_table(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS scan;
-	KeptTable  *kept;
-
 	changes++;
-	hash_seq_init(&scan, kept_tables);
-	while ((kept = hash_seq_search(&scan)) != NULL)
-		if (relid == InvalidOid || kept->relid == relid)
-			kept->valid = false;
+	for (int i = 0; i < CATALOG_RELATIONS; i++)
+		if (relid == InvalidOid || kept_tables[i].relid == relid)
+			kept_tables[i].valid = false;
 }
 
 /* A function has changed, which may be part of what was compiled. */
@@ -230,33 +225,28 @@ compile_table(Relation rel, int ncolumns)
 	return table;
 }
 
+static void
+register_callbacks(void)
+{
+	if (callbacks_registered)
+		return;
+	CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
+	callbacks_registered = true;
+}
+
 /* What is compiled of a table that is open and locked. */
 static PreparedTable *
-prepare_table(Relation rel, int ncolumns)
+prepare_table(CatalogRelation table, Relation rel, int ncolumns)
 {
-	Oid			relid = RelationGetRelid(rel);
-	KeptTable  *kept;
+	KeptTable  *kept = &kept_tables[table];
 	PreparedTable *prepared;
 	uint64		changes_before;
-	bool		found;
 
-	if (kept_tables == NULL)
-	{
-		HASHCTL		info = {.keysize = sizeof(Oid), .entrysize = sizeof(KeptTable)};
-
-		kept_tables = hash_create("commerce tables", 32, &info, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-		CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
-	}
-	kept = hash_search(kept_tables, &relid, HASH_ENTER, &found);
-	if (!found)
-	{
-		kept->valid = false;
-		kept->prepared = NULL;
-	}
-	if (kept->valid)
+	if (kept->valid && kept->relid == RelationGetRelid(rel))
 		return kept->prepared;
 
+	register_callbacks();
 	changes_before = changes;
 	prepared = compile_table(rel, ncolumns);
 	/* a writer further up, of the same table by way of a trigger, may be using the former ones */
@@ -264,6 +254,7 @@ prepare_table(Relation rel, int ncolumns)
 		MemoryContextSetParent(kept->prepared->context, TopTransactionContext);
 	MemoryContextSetParent(prepared->context, CacheMemoryContext);
 	kept->prepared = prepared;
+	kept->relid = RelationGetRelid(rel);
 	kept->valid = (changes == changes_before);
 	return prepared;
 }
@@ -452,7 +443,7 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the installed library is newer than extension \"commerce\" in this database"),
 				 errhint("Run ALTER EXTENSION commerce UPDATE.")));
-	prepared = prepare_table(rel, ncolumns);
+	prepared = prepare_table(table, rel, ncolumns);
 	writer->rel = rel;
 	writer->ncolumns = ncolumns;
 	writer->prepared = prepared;

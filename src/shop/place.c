@@ -86,6 +86,20 @@ refuse_gone(const QuoteRequest *request)
 	}
 }
 
+/* Refuses who is surely short of something before he waits for anybody. */
+static void
+require_stock(int64 user_id, const Quote *quote)
+{
+	for (int i = 0; i < quote->nproducts; i++)
+	{
+		const Product *product = &quote->products[i];
+		int64		available;
+
+		if (stock_find_short(product->id, product->demand, &available))
+			refuse_short(user_id, product, available);
+	}
+}
+
 static void
 take_stock(int64 user_id, const Quote *quote)
 {
@@ -232,15 +246,11 @@ order_place(const User *buyer, const Quote *quote, const Terms *terms)
 	Order		order;
 	Datum		row;
 
-	for (int i = 0; i < quote->nproducts; i++)
-	{
-		int64		available;
-
-		if (stock_find_short(quote->products[i].id, quote->products[i].demand, &available))
-			refuse_short(buyer->id, &quote->products[i], available);
-	}
 	if (terms->method == PAYMENT_METHOD_BALANCE || from_balance > 0)
+	{
+		require_stock(buyer->id, quote);
 		payable = balance_take(buyer->id, from_balance, &change);
+	}
 	take_stock(buyer->id, quote);
 	if (!payable)
 		raise_error(ERROR_BALANCE_NOT_ENOUGH, D_INT("user_id", buyer->id), D_INT("asked", from_balance),
