@@ -27,7 +27,15 @@ objects AS (
 	WHERE r.classid = 'pg_class'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 )
 SELECT i.type || ' ' || i.identity, a.aspect, a.value
-FROM objects o, pg_identify_object(o.classid, o.objid, o.objsubid) i, LATERAL (VALUES
+FROM objects o CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, o.objsubid) i
+LEFT JOIN LATERAL (
+	SELECT c.relowner, c.relacl, CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char" FROM pg_class c WHERE o.class = 'pg_class' AND c.oid = o.objid AND o.objsubid = 0
+	UNION ALL SELECT c.relowner, coalesce(a.attacl, '{}'), 'c' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+			  WHERE o.class = 'pg_class' AND a.attrelid = o.objid AND a.attnum = o.objsubid AND o.objsubid > 0
+	UNION ALL SELECT f.proowner, f.proacl, 'f' FROM pg_proc f WHERE o.class = 'pg_proc' AND f.oid = o.objid
+	UNION ALL SELECT t.typowner, t.typacl, 'T' FROM pg_type t WHERE o.class = 'pg_type' AND t.oid = o.objid
+	UNION ALL SELECT n.nspowner, n.nspacl, 'n' FROM pg_namespace n WHERE o.class = 'pg_namespace' AND n.oid = o.objid) p (owner, acl, kind) ON true
+CROSS JOIN LATERAL (VALUES
 	('definition', CASE
 		WHEN o.objsubid > 0 THEN
 			(SELECT concat_ws(' ', 'column', (SELECT count(*) FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum BETWEEN 1 AND a.attnum AND NOT b.attisdropped),
@@ -64,15 +72,13 @@ FROM objects o, pg_identify_object(o.classid, o.objid, o.objsubid) i, LATERAL (V
 	END),
 	('privileges', (
 		SELECT p.owner::regrole::text || ': ' || array(SELECT x::text FROM unnest(coalesce(p.acl, acldefault(p.kind, p.owner))) x ORDER BY 1)::text
-		FROM (SELECT c.relowner, c.relacl, CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char" FROM pg_class c WHERE o.class = 'pg_class' AND c.oid = o.objid AND o.objsubid = 0
-			  UNION ALL SELECT c.relowner, coalesce(a.attacl, '{}'), 'c' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-						WHERE o.class = 'pg_class' AND a.attrelid = o.objid AND a.attnum = o.objsubid AND o.objsubid > 0
-			  UNION ALL SELECT f.proowner, f.proacl, 'f' FROM pg_proc f WHERE o.class = 'pg_proc' AND f.oid = o.objid
-			  UNION ALL SELECT t.typowner, t.typacl, 'T' FROM pg_type t WHERE o.class = 'pg_type' AND t.oid = o.objid
-			  UNION ALL SELECT n.nspowner, n.nspacl, 'n' FROM pg_namespace n WHERE o.class = 'pg_namespace' AND n.oid = o.objid) p (owner, acl, kind))),
+		WHERE p.owner IS NOT NULL)),
 	('privileges at first', (
-		SELECT array(SELECT x::text FROM unnest(p.initprivs) x ORDER BY 1)::text FROM pg_init_privs p
-		WHERE p.classoid = o.classid AND p.objoid = o.objid AND p.objsubid = o.objsubid)),
+		-- what default privileges gave and a script took back is written, and is what nothing written means
+		SELECT nullif(array(SELECT x::text FROM unnest(f.initprivs) x ORDER BY 1)::text,
+					  array(SELECT x::text FROM unnest(acldefault(p.kind, p.owner)) x ORDER BY 1)::text)
+		FROM pg_init_privs f
+		WHERE f.classoid = o.classid AND f.objoid = o.objid AND f.objsubid = o.objsubid)),
 	('comment', (SELECT d.description FROM pg_description d WHERE d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = o.objsubid)),
 	('depends on', (
 		SELECT string_agg(DISTINCT concat_ws(' ', d.deptype, r.type, r.identity), ', ')

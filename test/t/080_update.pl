@@ -32,9 +32,12 @@ build($later, $next);
 my $news = q{
 ALTER TABLE commerce.orders ADD COLUMN made_for_test int NOT NULL DEFAULT 7;
 CREATE FUNCTION commerce.made_for_test() RETURNS int LANGUAGE sql AS 'SELECT 9';
-REVOKE ALL ON FUNCTION commerce.made_for_test() FROM PUBLIC;
+CREATE TYPE commerce_private.kind_for_test AS ENUM ('A');
+CREATE TABLE commerce_private.table_for_test (id bigint GENERATED ALWAYS AS IDENTITY, kind commerce_private.kind_for_test);
+CREATE VIEW commerce_private.view_for_test AS SELECT t.id FROM commerce_private.table_for_test t;
 INSERT INTO commerce_private.own_parts VALUES ('commerce.orders', 'column', 'made_for_test');
 SELECT commerce_private.describe_api();
+SELECT commerce_private.close_new_objects();
 };
 append_to_file("$tmp/$next/commerce--$next.sql", $news);
 append_to_file("$tmp/$next/commerce--$version--$next.sql", qq{
@@ -169,6 +172,10 @@ $standby->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh old);
 $standby->safe_psql('fresh', 'CREATE EXTENSION commerce');
 $standby->safe_psql('old', "CREATE EXTENSION commerce VERSION '$version'");
 
+# What default privileges give away of what is new, the script takes back; what a DBA has granted, it leaves.
+$standby->safe_psql('postgres', 'CREATE ROLE eager; CREATE ROLE clerk');
+$standby->safe_psql('postgres', join '', map { "ALTER DEFAULT PRIVILEGES GRANT ALL ON $_ TO eager;" } qw(TABLES SEQUENCES FUNCTIONS TYPES SCHEMAS));
+$standby->safe_psql($_, 'GRANT SELECT ON commerce.orders TO clerk; GRANT EXECUTE ON FUNCTION commerce.available_stock(bigint) TO clerk') for qw(postgres fresh);
 update_while_ordering($standby, 'postgres', $clients, $next);
 is($standby->safe_psql('postgres', 'SELECT count(DISTINCT made_for_test), commerce.made_for_test() FROM commerce.orders'), '1|9', 'what is new is there');
 

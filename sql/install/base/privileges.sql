@@ -124,37 +124,51 @@ END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
--- Everything is taken back from everybody but the owner: PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT
--- PRIVILEGES may have given anything to anybody. What stays is PUBLIC's use of enums and domains: without it, who may
--- read a table could make no view of it.
+-- PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT PRIVILEGES may have given anything to anybody. What has become
+-- a member since the extension's own row was written is what the script has made that runs. What stays is PUBLIC's use
+-- of enums and domains: without it, who may read a table could make no view of it.
+CREATE FUNCTION commerce_private.close_new_objects()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	open record;
+BEGIN
+	FOR open IN
+		SELECT k.kind, k.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+		FROM pg_catalog.pg_extension e
+		JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.xmin = e.xmin
+		JOIN (SELECT 'pg_namespace'::regclass AS class, n.oid, 'SCHEMA' AS kind, n.oid::regnamespace::text AS name, n.nspowner AS owner,
+					 coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
+			  FROM pg_catalog.pg_namespace n
+			  UNION ALL
+			  SELECT 'pg_class', c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.relacl
+			  FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
+			  UNION ALL
+			  SELECT 'pg_proc', f.oid, 'ROUTINE', f.oid::regprocedure::text, f.proowner,
+					 coalesce(f.proacl, pg_catalog.acldefault('f', f.proowner))
+			  FROM pg_catalog.pg_proc f
+			  UNION ALL
+			  -- rows are not members of their own: close_row_types()
+			  SELECT 'pg_type', t.oid, 'TYPE', t.oid::regtype::text, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
+			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k ON (k.class, k.oid) = (d.classid, d.objid)
+		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
+		WHERE e.extname = 'commerce' AND a.grantee <> k.owner AND (k.kind <> 'TYPE' OR a.grantee <> 0)
+		GROUP BY 1, 2, 3
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', open.kind, open.name, open.grantee);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.close_new_objects() IS
+	'at the end of the install script and of every update script: takes back what everybody but the owner has of the objects that the script has made';
+
+SELECT commerce_private.close_new_objects();
+
 DO $$
 DECLARE
 	object record;
 BEGIN
-	FOR object IN
-		SELECT k.kind, k.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-		FROM (SELECT 'SCHEMA' AS kind, n.oid::regnamespace::text AS name, n.oid AS schema, n.nspowner AS owner,
-					 coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
-			  FROM pg_catalog.pg_namespace n
-			  UNION ALL
-			  SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relnamespace, c.relowner, c.relacl
-			  FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S')
-			  UNION ALL
-			  SELECT 'ROUTINE', f.oid::regprocedure::text, f.pronamespace, f.proowner,
-					 coalesce(f.proacl, pg_catalog.acldefault('f', f.proowner))
-			  FROM pg_catalog.pg_proc f
-			  UNION ALL
-			  -- an array's privileges are those of its elements; rows: close_row_types()
-			  SELECT 'TYPE', t.oid::regtype::text, t.typnamespace, t.typowner, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
-			  FROM pg_catalog.pg_type t WHERE t.typcategory <> 'A' AND t.typtype <> 'c') AS k
-		CROSS JOIN LATERAL pg_catalog.aclexplode(k.acl) AS a
-		WHERE k.schema IN ('commerce'::regnamespace, 'commerce_private'::regnamespace, 'commerce_archive'::regnamespace, 'commerce_api'::regnamespace)
-		  AND a.grantee <> k.owner AND (k.kind <> 'TYPE' OR a.grantee <> 0)
-		GROUP BY 1, 2, 3
-	LOOP
-		EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', object.kind, object.name, object.grantee);
-	END LOOP;
-
 	FOR object IN
 		SELECT r.rolname AS name, CASE WHEN r.writes THEN 'write' ELSE 'read' END AS does
 		FROM (SELECT p.rolname, pg_catalog.has_table_privilege(p.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS writes,
