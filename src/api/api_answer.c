@@ -35,27 +35,6 @@ static const char *const internal_columns[] = {
 	"split_quantity", "split_net", "last_event", "month"
 };
 
-/* Tables whose rows functions return, and how many columns are commerce's: those of somebody else come after them. */
-static const struct
-{
-	CatalogRelation table;
-	int			ncolumns;
-}			own_columns[] = {
-	{TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS},
-	{TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS},
-	{TABLE_COUPONS, COUPONS_COLUMNS},
-	{TABLE_ORDER_ITEMS, ORDER_ITEMS_COLUMNS},
-	{TABLE_ORDER_SHEET_ITEMS, ORDER_SHEET_ITEMS_COLUMNS},
-	{TABLE_ORDER_SHEETS, ORDER_SHEETS_COLUMNS},
-	{TABLE_ORDERS, ORDERS_COLUMNS},
-	{TABLE_PAYMENTS, PAYMENTS_COLUMNS},
-	{TABLE_PRODUCTS, PRODUCTS_COLUMNS},
-	{TABLE_PROMOTIONS, PROMOTIONS_COLUMNS},
-	{TABLE_SELLERS, SELLERS_COLUMNS},
-	{TABLE_SHIPMENTS, SHIPMENTS_COLUMNS},
-	{TABLE_USERS, USERS_COLUMNS}
-};
-
 typedef enum ColumnKind
 {
 	COLUMN_HIDDEN,
@@ -162,11 +141,31 @@ describe_type(ColumnShape *column, Oid type, MemoryContext context)
 int
 answer_own_columns(Oid type)
 {
+	/* tables whose rows functions return, and how many columns are commerce's: those of somebody else come after them */
+	const struct
+	{
+		CatalogRelation table;
+		int			ncolumns;
+	}			own[] = {
+		{TABLE_BALANCE_ENTRIES, BALANCE_ENTRIES_COLUMNS},
+		{TABLE_COUPON_ISSUES, COUPON_ISSUES_COLUMNS},
+		{TABLE_COUPONS, COUPONS_COLUMNS},
+		{TABLE_ORDER_ITEMS, ORDER_ITEMS_COLUMNS},
+		{TABLE_ORDER_SHEET_ITEMS, ORDER_SHEET_ITEMS_COLUMNS},
+		{TABLE_ORDER_SHEETS, ORDER_SHEETS_COLUMNS},
+		{TABLE_ORDERS, ORDERS_COLUMNS},
+		{TABLE_PAYMENTS, PAYMENTS_COLUMNS},
+		{TABLE_PRODUCTS, PRODUCTS_COLUMNS},
+		{TABLE_PROMOTIONS, PROMOTIONS_COLUMNS},
+		{TABLE_SELLERS, SELLERS_COLUMNS},
+		{TABLE_SHIPMENTS, SHIPMENTS_COLUMNS},
+		{TABLE_USERS, USERS_COLUMNS}
+	};
 	Oid			relation = get_typ_typrelid(type);
 
-	for (int i = 0; OidIsValid(relation) && i < (int) lengthof(own_columns); i++)
-		if (relation == catalog_relation(own_columns[i].table))
-			return own_columns[i].ncolumns;
+	for (int i = 0; OidIsValid(relation) && i < (int) lengthof(own); i++)
+		if (relation == catalog_relation(own[i].table))
+			return own[i].ncolumns;
 	return 0;
 }
 

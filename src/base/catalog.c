@@ -153,6 +153,14 @@ require_version(void)
 	version_known = before == relation_changes;
 }
 
+bool
+catalog_is_before(void)
+{
+	register_callbacks();
+	require_version();
+	return version_is_before();
+}
+
 Oid
 catalog_relation(CatalogRelation relation)
 {

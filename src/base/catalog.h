@@ -13,6 +13,12 @@ typedef enum CatalogRelation {COMMERCE_RELATIONS(RELATION_CONSTANT) CATALOG_RELA
 #define TYPE_CONSTANT(constant, schema, name) TYPE_##constant,
 typedef enum CatalogType {COMMERCE_TYPES(TYPE_CONSTANT)} CatalogType;
 
+/*
+ * Whether the extension in the database is the version before this library's, which has neither the columns nor the
+ * labels that this version adds.  It does not change within a call, which holds the gate.
+ */
+extern bool catalog_is_before(void);
+
 /* The relation's OID. */
 extern Oid	catalog_relation(CatalogRelation relation);
 

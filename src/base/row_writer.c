@@ -439,10 +439,7 @@ row_writer_open(RowWriter *writer, CatalogRelation table, int ncolumns)
 	const TriggerDesc *triggers;
 
 	if (RelationGetNumberOfAttributes(rel) < ncolumns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the installed library is newer than extension \"commerce\" in this database"),
-				 errhint("Run ALTER EXTENSION commerce UPDATE.")));
+		elog(ERROR, "table \"%s\" has less than %d columns", RelationGetRelationName(rel), ncolumns);
 	prepared = prepare_table(table, rel, ncolumns);
 	writer->rel = rel;
 	writer->ncolumns = ncolumns;

@@ -91,6 +91,12 @@ serves(const char *version)
 }
 
 bool
+version_is_before(void)
+{
+	return found_last[0] != '\0' && strcmp(found_last, this_version) != 0;
+}
+
+bool
 version_is_served(void)
 {
 	return serves(extension_version());

@@ -8,6 +8,9 @@
 /* Whether it can. */
 extern bool version_is_served(void);
 
+/* Whether what was found in the database last is the version before this library's. */
+extern bool version_is_before(void);
+
 /* Grows whenever another version than before was found in the database. */
 extern uint64 version_updates(void);
 
