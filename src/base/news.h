@@ -5,13 +5,20 @@
 #ifndef COMMERCE_NEWS_H
 #define COMMERCE_NEWS_H
 
-/* Sets the function that is called with news.  Called once, from _PG_init. */
-extern void news_on_commit(void (*callback) (void));
+/* What is told; bits, since several may be told before anybody has listened. */
+typedef enum News
+{
+	NEWS_WRITTEN = 1,			/* events to be delivered, entries to be folded, orders that will expire */
+	NEWS_ASKED = 2				/* something for which somebody waits, or that tells who is to be told */
+} News;
 
-/*
- * Tells that a transaction of this database has committed something: events to be delivered, entries to
- * be folded, orders that will expire.  Called after the commit; cheap, and does not throw.
- */
-extern void news_tell(void);
+/* Sets the function that is called with news.  Called once, from _PG_init. */
+extern void news_on_commit(void (*callback) (News news));
+
+/* Tells what a transaction of this database has committed.  Called after the commit; cheap, and does not throw. */
+extern void news_tell(News news);
+
+/* The same, when the running transaction commits. */
+extern void news_tell_at_commit(News news);
 
 #endif

@@ -82,7 +82,7 @@ commerce_set_elsewhere(PG_FUNCTION_ARGS)
 		fold = counters_hint(&key, Min(units[i], UNKNOWN_ELSEWHERE - 1)) || fold;
 	}
 	if (fold)
-		news_tell();
+		news_tell(NEWS_WRITTEN);
 	PG_RETURN_VOID();
 }
 

@@ -99,7 +99,7 @@ gate_xact_callback(XactEvent event, void *arg)
 			if (foreign_level > 0)
 				counters_make_stale();
 			if (event == XACT_EVENT_COMMIT && entered && TransactionIdIsValid(GetTopTransactionIdIfAny()))
-				news_tell();
+				news_tell(NEWS_WRITTEN);
 			break;
 		case XACT_EVENT_ABORT:
 			forget_on_abort();
@@ -183,7 +183,7 @@ change_origin(void (*change) (void))
 void
 gate_refuse_foreign(void)
 {
-	news_tell();
+	news_tell(NEWS_ASKED);
 	raise_error_hint(ERROR_SERVICE_BUSY,
 					 "What was restored or replicated here is being made this server's own. Without the maintenance "
 					 "worker, or to wait for it: SELECT commerce.prepare_after_restore().",

@@ -13,6 +13,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "commands/async.h"
 #include "fmgr.h"
 #include "port.h"
 #include "utils/builtins.h"
@@ -21,6 +22,7 @@
 
 #include "base/compat.h"
 #include "base/compress.h"
+#include "base/news.h"
 #include "base/row_writer.h"
 #include "base/sql.h"
 #include "escrow/gate.h"
@@ -32,6 +34,7 @@
 #define POOLED_UUIDS	100
 #define POSITIONS_AT_ONCE	16	/* by how much the sequence of positions grows */
 
+PG_FUNCTION_INFO_V1(commerce_wake_relay);
 PG_FUNCTION_INFO_V1(commerce_write_event);
 
 /* Random bytes for a UUID, of those that this process has drawn for many at once. */
@@ -153,5 +156,25 @@ commerce_write_event(PG_FUNCTION_ARGS)
 	event.key = PG_GETARG_INT64(4);
 	event.position = PG_GETARG_INT64(5);
 	outbox_write(&event, 1);
+	PG_RETURN_VOID();
+}
+
+void
+outbox_notify(void)
+{
+	Async_Notify("commerce_outbox", "");
+}
+
+/*
+ * wake_relay()
+ *
+ * Orders never call it, because NOTIFY makes commits wait for each other: after this transaction the worker looks
+ * whether there is somebody to be woken for them.
+ */
+Datum
+commerce_wake_relay(PG_FUNCTION_ARGS)
+{
+	outbox_notify();
+	news_tell_at_commit(NEWS_ASKED);
 	PG_RETURN_VOID();
 }

@@ -26,4 +26,7 @@ extern char *outbox_id(int64 id);
  */
 extern void outbox_write(const Event *events, int nevents);
 
+/* Tells those who listen (relays), when the transaction commits, that there is something to do. */
+extern void outbox_notify(void);
+
 #endif

@@ -4,8 +4,8 @@
  *
  * A commit sets the news of its database's slot and, only if it was not set, wakes the worker, or the launcher
  * when there is none.  A worker takes the news away before it looks at the tables, so that nothing is
- * overlooked; when it ends, the launcher sees news that came too late.  Processes are known by their number,
- * never by a pointer.
+ * overlooked, and leaves it as long as it need not hear of more; when it ends, the launcher sees news that came too
+ * late.  Processes are known by their number, never by a pointer.
  *
  * A database for which there is no slot is an outsider: it is noted, as far as there is room, and the launcher
  * gives it a slot as soon as one is free.
@@ -183,7 +183,7 @@ wake_process(int process)
 }
 
 void
-slot_wake(void)
+slot_wake(News news)
 {
 	static Slot *my_slot = NULL;	/* of this backend's database */
 	int			process;
@@ -196,7 +196,7 @@ slot_wake(void)
 	if (my_slot == NULL)
 		is_news = note_outsider(MyDatabaseId);
 	else
-		is_news = (pg_atomic_exchange_u32(&my_slot->news, 1) == 0);
+		is_news = (pg_atomic_fetch_or_u32(&my_slot->news, news) & news) == 0;
 	if (!is_news)
 		return;
 	SpinLockAcquire(&state->mutex);

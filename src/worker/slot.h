@@ -8,6 +8,7 @@
 #include "port/atomics.h"
 #include "utils/timestamp.h"
 
+#include "base/news.h"
 #include "worker/database.h"
 
 #define PAUSE_MS		5000	/* before a worker is started after a failed one */
@@ -18,7 +19,7 @@
 typedef struct Slot
 {
 	Oid			database;		/* InvalidOid: free; set under the mutex */
-	pg_atomic_uint32 news;		/* something was committed since a worker looked */
+	pg_atomic_uint32 news;		/* News of what was committed since a worker looked */
 	int			process;		/* number of its worker's process */
 	TimestampTz due;			/* when a worker is wanted though nothing happens; or NEVER or FAILED */
 
@@ -36,7 +37,7 @@ extern void slot_request_memory(void);
 extern void slot_start_memory(void);
 
 /* Wakes this database's worker: news_tell()'s callback. */
-extern void slot_wake(void);
+extern void slot_wake(News news);
 
 extern Slot *slot_number(int number);
 

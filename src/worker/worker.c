@@ -34,9 +34,11 @@
 #include "escrow/fold.h"
 #include "escrow/gate.h"
 #include "escrow/origin.h"
+#include "events/outbox.h"
 #include "worker/slot.h"
 
 #define NAP_MS			20		/* relays are woken at most this often */
+#define LOOK_MS			1000	/* how old may be what is known of the database when no table is looked at */
 #define LINGER_MS		2000	/* how long a worker stays when nothing happens */
 #define EXPIRY_GRACE_MS	5000	/* how long an order may be overdue before a worker ends it */
 #define SWEEP_MS		60000	/* everything is folded at least this often */
@@ -71,8 +73,12 @@ handle_stop(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
-/* Whether commerce is in this database, was used, and is the worker's to write; found out at each task. */
+/* Whether commerce is in this database, was used, and is the worker's to write; found out at each task but waking. */
 static bool in_use = true;
+
+/* Whether there is a subscription, so that a relay may wait for events; found out then, too. */
+static bool relays_wait = false;
+static TimestampTz last_look = 0;
 
 /* Whether what is here came from another cluster, and this worker is the one to begin with making it ours. */
 static bool needs_rebase = false;
@@ -102,17 +108,25 @@ log_kept_out(KeptOut before)
 						reasons[my_slot->kept_out])));
 }
 
+static bool
+has_passed(TimestampTz since, int ms)
+{
+	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
+}
+
 static void
 look_for_commerce(void)
 {
 	static SqlStatement find_origin = {
 		"SELECT FROM commerce_private.origin o UNION ALL (SELECT FROM commerce.users u LIMIT 1) LIMIT 1", 0, {0}
 	};
+	static SqlStatement find_subscription = {"SELECT FROM commerce.subscriptions s LIMIT 1", 0, {0}};
 
 	Oid			extension = get_extension_oid("commerce", true);
 	KeptOut		before;
 
 	in_use = false;
+	last_look = GetCurrentTimestamp();
 	if (!OidIsValid(extension))
 		return;
 
@@ -133,7 +147,16 @@ look_for_commerce(void)
 
 		needs_rebase = gate_needs_rebase(&begun);
 		rebase_is_wanted = rebase_is_wanted || begun;
+		relays_wait = sql_exists(&find_subscription, NULL);
 	}
+}
+
+static bool
+wake_relays(void)
+{
+	if (relays_wait)
+		outbox_notify();
+	return true;
 }
 
 static bool more_to_rebase;
@@ -167,7 +190,8 @@ run_task(const char *name, bool (*task) (void))
 	{
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		look_for_commerce();
+		if (task != wake_relays || !relays_wait || has_passed(last_look, LOOK_MS))
+			look_for_commerce();
 		done = !in_use || (needs_rebase && task != rebase) || task();
 		PopActiveSnapshot();
 		if (done)
@@ -190,17 +214,6 @@ run_task(const char *name, bool (*task) (void))
 	QueryCancelPending = false;
 	pgstat_report_stat(true);
 	return done;
-}
-
-static bool
-wake_relays(void)
-{
-	static SqlStatement notify = {
-		"SELECT commerce_private.wake_relay() WHERE EXISTS (SELECT FROM commerce.subscriptions)", 0, {0}
-	};
-
-	sql_do(&notify, NULL);
-	return true;
 }
 
 /*
@@ -314,6 +327,45 @@ do_fold(bool thorough)
 	my_slot->last_fold = GetCurrentTimestamp();
 }
 
+/*
+ * Takes the news away.  As long as no relay waits for events, that something was written is left for a while: no commit
+ * wakes the worker where the mark is.
+ */
+static bool
+take_news(TimestampTz last_news)
+{
+	uint32		news = pg_atomic_read_u32(&my_slot->news);
+
+	if (news == 0 || (news == NEWS_WRITTEN && !relays_wait && last_look != 0 && !has_passed(last_news, LOOK_MS)))
+		return false;
+	if (pg_atomic_exchange_u32(&my_slot->news, 0) & NEWS_ASKED)
+		last_look = 0;
+	return true;
+}
+
+/* In ms; at least 1. */
+static long
+time_until(TimestampTz since, int ms)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), TimestampTzPlusMilliseconds(since, ms)) + 1;
+}
+
+/* How long the worker need not do anything, unless it is woken. */
+static long
+time_to_sleep(TimestampTz last_news, TimestampTz last_round)
+{
+	long		look = LINGER_MS;
+	long		round = LINGER_MS;
+	long		next;
+
+	if (pg_atomic_read_u32(&my_slot->news) != 0)
+		look = relays_wait ? 0 : time_until(last_news, LOOK_MS);
+	if (commerce_maintenance_interval > 0)
+		round = time_until(last_round, commerce_maintenance_interval);
+	next = Min(look, round);
+	return Max(next, NAP_MS);
+}
+
 void
 commerce_worker_main(Datum arg)
 {
@@ -340,7 +392,7 @@ commerce_worker_main(Datum arg)
 	last_news = last_sweep = GetCurrentTimestamp();
 	while (in_use && !ShutdownRequestPending)
 	{
-		bool		news = pg_atomic_exchange_u32(&my_slot->news, 0) != 0;
+		bool		news = take_news(last_news);
 		bool		leaving;
 
 		now = GetCurrentTimestamp();
@@ -373,8 +425,7 @@ commerce_worker_main(Datum arg)
 		if (news)
 			slot_sleep(NAP_MS, 0);
 		else
-			slot_sleep(commerce_maintenance_interval > 0 ? Min(commerce_maintenance_interval, LINGER_MS) : LINGER_MS,
-							  WL_LATCH_SET);
+			slot_sleep(time_to_sleep(last_news, last_round), WL_LATCH_SET);
 	}
 
 	/* the next one is started as after a failure */

@@ -130,10 +130,8 @@ COMMENT ON FUNCTION commerce_private.lock_subscription_row(text) IS
 
 CREATE FUNCTION commerce_private.wake_relay()
 RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT pg_catalog.pg_notify('commerce_outbox', '')
-$$;
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_wake_relay';
 COMMENT ON FUNCTION commerce_private.wake_relay() IS
 	'tells who listens that there is something to do; orders never call it, because NOTIFY makes commits wait for each other';
 
