@@ -4,7 +4,7 @@
  *
  * PostgreSQL turns it into one call for each column of the result: sixteen orders instead of one.  The planner asks a
  * support function about each call that it simplifies; this one looks for other field selections of an equal call in
- * the same target list and conditions, which the planner has not replaced yet.
+ * the same query, but for its subqueries, which the planner has not replaced yet.
  */
 #include "postgres.h"
 
@@ -13,6 +13,8 @@
 #include "nodes/pathnodes.h"
 #include "nodes/supportnodes.h"
 #include "utils/lsyscache.h"
+
+#include "base/compat.h"
 
 PG_FUNCTION_INFO_V1(commerce_called_once);
 
@@ -57,8 +59,9 @@ commerce_called_once(PG_FUNCTION_ARGS)
 	if (request->root == NULL)
 		PG_RETURN_POINTER(NULL);
 	search.function = request->fcall->funcid;
-	if (find_equal_calls((Node *) request->root->parse->targetList, &search) ||
-		find_equal_calls((Node *) request->root->parse->jointree, &search))
+	/* not what the range table repeats of other places */
+	if (query_tree_walker(request->root->parse, find_equal_calls, &search,
+						  QTW_IGNORE_RC_SUBQUERIES | QTW_IGNORE_JOINALIASES | QTW_IGNORE_GROUPEXPRS))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s() would be called once for each column", get_func_name(search.function)),

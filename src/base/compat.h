@@ -192,4 +192,9 @@ typedef void json_action;
 #define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* From 18 on the range table has what is grouped by. */
+#ifndef QTW_IGNORE_GROUPEXPRS
+#define QTW_IGNORE_GROUPEXPRS 0
+#endif
+
 #endif

@@ -1,6 +1,6 @@
 -- A function that writes is called once, or not at all.
 BEGIN;
-SELECT plan(13);
+SELECT plan(17);
 SELECT commerce.create_user('Once', 'once@example.com') AS u \gset
 SELECT commerce.charge_balance(:u, 100000);
 SELECT commerce.create_product(NULL, 'cup', 100, 10) AS p \gset
@@ -17,6 +17,13 @@ SELECT throws_ok(format('SELECT (commerce.place_order(%s, %L)).id WHERE (commerc
 	'and of one column and another in a condition');
 SELECT throws_ok(format('SELECT WHERE (commerce.place_order(%s, %L)).id > 0 AND (commerce.place_order(%1$s, %2$L)).status = ''PAID''', :u, :items), '0A000', NULL,
 	'and of two in conditions');
+CREATE TEMP TABLE taken (id bigint, status commerce.order_status);
+SELECT throws_ok(format('INSERT INTO taken VALUES ((commerce.place_order(%s, %L)).id, (commerce.place_order(%1$s, %2$L)).status), (0, NULL)', :u, :items), '0A000', NULL,
+	'and of two in a list of rows');
+SELECT throws_ok(format('INSERT INTO taken VALUES (0) RETURNING (commerce.place_order(%s, %L)).*', :u, :items), '0A000', NULL, 'and of all columns in RETURNING');
+SELECT throws_ok(format('SELECT count(*) FROM taken HAVING (commerce.place_order(%s, %L)).id > 0 AND (commerce.place_order(%1$s, %2$L)).status = ''PAID''', :u, :items),
+	'0A000', NULL, 'and of two in HAVING');
+SELECT throws_ok(format('SELECT FROM concat((commerce.place_order(%s, %L)).id, (commerce.place_order(%1$s, %2$L)).status)', :u, :items), '0A000', NULL, 'and of two in FROM');
 SELECT is(commerce.available_stock(:p), 10::bigint, 'nothing was sold');
 
 SELECT lives_ok(format('SELECT (commerce.place_order(%s, %L)).id', :u, :items), 'one column may be selected');
