@@ -40,6 +40,6 @@ mover-tests: build/mover-tests/unit
 
 build/mover-tests/unit: test/mover/unit.c $(CLIENT_OBJS) $(filter-out src/mover/main.o,$(MOVER_OBJS))
 	mkdir -p $(@D)
-	$(CC) $(CLIENT_CFLAGS) $(COPT) $(MOVER_CPPFLAGS) -Isrc/mover -o $@ $^ $(MOVER_LIBS)
+	$(CC) $(CLIENT_CFLAGS) $(COPT) $(CFLAGS_CLIENT) $(MOVER_CPPFLAGS) -Isrc/mover -o $@ $^ $(MOVER_LIBS)
 
 .PHONY: mover mover-tests install-mover uninstall-mover clean-mover

@@ -100,11 +100,30 @@ run(Directory *directory, PaymentSource *payments, bool once)
 	}
 }
 
+/* Returns the exit status. */
+static int
+work(Directory *directory, PaymentSource **payments, const Options *options, const Config *config)
+{
+	/* one wrong subscription does not keep the others from being delivered */
+	if (!directory_load(directory) && (options->check || directory_finished(directory)))
+		return 2;
+	/* payment results never end: --once is for events */
+	if (config->payments.topic && !options->once && (*payments = payment_source_open(config)) == NULL)
+		return 2;
+	if (options->check)
+	{
+		log_info("configuration and connection are in order");
+		return 0;
+	}
+	return run(directory, *payments, options->once);
+}
+
 int
 main(int argc, char **argv)
 {
-	Options		options;
-	Config		config;
+	/* what they point to is there as long as the program is */
+	static Options options;
+	static Config config;
 	Directory  *directory;
 	PaymentSource *payments = NULL;
 	int			status;
@@ -118,20 +137,8 @@ main(int argc, char **argv)
 		return 0;
 	}
 	http_start();
-
 	directory = directory_open(&config, options.subscriptions, options.nsubscriptions);
-	/* one wrong subscription does not keep the others from being delivered */
-	if (!directory_load(directory) && (options.check || directory_finished(directory)))
-		return 2;
-	/* payment results never end: --once is for events */
-	if (config.payments.topic && !options.once && (payments = payment_source_open(&config)) == NULL)
-		return 2;
-	if (options.check)
-	{
-		log_info("configuration and connection are in order");
-		return 0;
-	}
-	status = run(directory, payments, options.once);
+	status = work(directory, &payments, &options, &config);
 	directory_close(directory);
 	if (payments)
 		payment_source_close(payments);

@@ -139,13 +139,15 @@ payment_source_open(const Config *config)
 	{
 		log_error("payments: %s", problem);
 		free(problem);
-		return NULL;
 	}
-	if (!server_allows(source))
-		return NULL;
-	rd_kafka_poll_set_consumer(source->consumer);
-	kafka_wake_for(rd_kafka_queue_get_consumer(source->consumer));
-	return source;
+	else if (server_allows(source))
+	{
+		rd_kafka_poll_set_consumer(source->consumer);
+		kafka_wake_for(rd_kafka_queue_get_consumer(source->consumer));
+		return source;
+	}
+	payment_source_close(source);
+	return NULL;
 }
 
 static void
@@ -490,8 +492,11 @@ void
 payment_source_close(PaymentSource *source)
 {
 	forget_message(source);
-	rd_kafka_consumer_close(source->consumer);
-	rd_kafka_destroy(source->consumer);
+	if (source->consumer)
+	{
+		rd_kafka_consumer_close(source->consumer);
+		rd_kafka_destroy(source->consumer);
+	}
 	database_close(&source->database);
 	free(source->database.error);
 	free(source);

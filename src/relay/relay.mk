@@ -41,11 +41,11 @@ relay-tests: $(addprefix build/relay-tests/,unit delivery_model mock_kafka)
 
 build/relay-tests/mock_kafka: test/relay/mock_kafka.c
 	mkdir -p $(@D)
-	$(CC) $(CLIENT_CFLAGS) $(COPT) -o $@ $< -lrdkafka
+	$(CC) $(CLIENT_CFLAGS) $(COPT) $(CFLAGS_CLIENT) -o $@ $< -lrdkafka
 
 build/relay-tests/unit build/relay-tests/delivery_model: \
 build/relay-tests/%: test/relay/%.c $(CLIENT_OBJS) $(filter-out src/relay/main.o,$(RELAY_OBJS))
 	mkdir -p $(@D)
-	$(CC) $(CLIENT_CFLAGS) $(COPT) $(RELAY_CPPFLAGS) -Isrc/relay -o $@ $^ $(RELAY_LIBS)
+	$(CC) $(CLIENT_CFLAGS) $(COPT) $(CFLAGS_CLIENT) $(RELAY_CPPFLAGS) -Isrc/relay -o $@ $^ $(RELAY_LIBS)
 
 .PHONY: relay relay-tests install-relay uninstall-relay clean-relay

@@ -236,6 +236,7 @@ test_lines(void)
 		ok(cells_add(&cells, bad[i], &has_password) != NULL, bad[i]);
 	ok(cells.count == 2, "what is wrong adds nothing");
 	ok(cells_add(&cells, "2 - postgresql://u:secret@h/shop", &has_password) == NULL && has_password, "a password is seen");
+	cells_free(&cells);
 }
 
 int

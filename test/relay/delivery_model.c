@@ -231,6 +231,7 @@ play(unsigned seed)
 	}
 	delivery_close(delivery);
 	free(config.source);
+	free(config.sink_addresses);
 	return all_done();
 }
 

@@ -82,6 +82,14 @@ test_cloudevent(void)
 	event_free(event);
 }
 
+/* Of one that no file was read into */
+static void
+config_forget(Config *config)
+{
+	free(config->source);
+	free(config->sink_addresses);
+}
+
 static void
 test_settings(void)
 {
@@ -98,6 +106,7 @@ test_settings(void)
 	ok(config_set(&config, "nonsense", "1") != NULL, "an unknown setting is refused");
 	ok(duration_parse("1d", &duration) && duration == 86400000, "a day");
 	ok(!duration_parse("-1s", &duration) && !duration_parse("s", &duration), "a time that is none is refused");
+	config_forget(&config);
 }
 
 static bool
@@ -166,14 +175,20 @@ allows(const char *networks, const char *text)
 	Config		config;
 	struct sockaddr_in in = {.sin_family = AF_INET};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	bool		allowed;
 
 	config_init(&config);
 	if (networks && config_set(&config, "sink_addresses", networks) != NULL)
 		exit(1);
 	if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
-		return destination_allows(&config, (struct sockaddr *) &in);
-	inet_pton(AF_INET6, text, &in6.sin6_addr);
-	return destination_allows(&config, (struct sockaddr *) &in6);
+		allowed = destination_allows(&config, (struct sockaddr *) &in);
+	else
+	{
+		inet_pton(AF_INET6, text, &in6.sin6_addr);
+		allowed = destination_allows(&config, (struct sockaddr *) &in6);
+	}
+	config_forget(&config);
+	return allowed;
 }
 
 static void
@@ -195,6 +210,7 @@ test_addresses(void)
 	ok(allows("2001:db8::/33", "2001:db8:7fff::1") && !allows("2001:db8::/33", "2001:db8:8000::1"), "and an IPv6 network's");
 	ok(config_set(&config, "sink_addresses", "10.0.0.0/33") != NULL && config_set(&config, "sink_addresses", "10.0.0") != NULL &&
 	   config_set(&config, "sink_addresses", "example.com") != NULL, "what is no network is refused");
+	config_forget(&config);
 }
 
 /*
