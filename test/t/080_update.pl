@@ -61,11 +61,10 @@ $news});
 append_to_file("$tmp/$later/commerce--$next--$later.sql", "SELECT commerce_private.require_library();\n");
 
 # An installation of its own, beside the one of this run.
-my $bindir = `pg_config --bindir` =~ s/\n//r;
-my ($root, $below) = $bindir =~ m{^(.*)(/usr/lib/postgresql/.*)/bin$} or die $bindir;
+my ($bindir, $pkglibdir, $sharedir) = map { `pg_config --$_` =~ s/\n//r } qw(bindir pkglibdir sharedir);
+my ($root, $below) = "$bindir $sharedir" =~ m{^(.*)(/.*|)/bin \1/} or die "$bindir $sharedir";
 system('cp', '-a', $root, "$tmp/root") == 0 or die;
-my $libdir = "$tmp/root" . (`pg_config --pkglibdir` =~ s/^\Q$root\E|\n//gr);
-my $extensions = "$tmp/root" . (`pg_config --sharedir` =~ s/^\Q$root\E|\n//gr) . '/extension';
+my ($libdir, $extensions) = map { "$tmp/root" . s/^\Q$root\E//r } $pkglibdir, "$sharedir/extension";
 
 sub install
 {
