@@ -6527,11 +6527,12 @@ BEGIN
 	IF value IS NULL THEN
 		PERFORM commerce_private.raise_invalid('imported', attribute || ' must be a time such as 2026-12-01T09:00:00+09:00');
 	END IF;
-	RETURN value;
+	-- this very moment is 0 in the library, which takes it for none
+	RETURN CASE WHEN value = '2000-01-01 00:00:00+00' THEN value + interval '1 microsecond' ELSE value END;
 END
 $$;
 COMMENT ON FUNCTION commerce_private.imported_time(jsonb, text, timestamptz) IS
-	'a finite time of a document; missing: what it is where it is not given, NULL: it must be. Errors: INVALID_REQUEST';
+	'a finite time of a document, of which the first moment of 2000 is the one after it; missing: what it is where it is not given, NULL: it must be. Errors: INVALID_REQUEST';
 
 CREATE FUNCTION commerce.import_user(imported jsonb, idempotency_key text DEFAULT NULL)
 RETURNS bigint

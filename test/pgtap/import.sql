@@ -52,6 +52,11 @@ SELECT is(commerce.available_stock(:pot) + commerce.available_stock(:cup), 20::b
 SELECT is((SELECT balance FROM commerce.get_balance(:kim)), 12345::bigint, 'nor the balance');
 SELECT is_empty('SELECT * FROM commerce.check_invariants()', 'the books are in order');
 
+-- a moment that the library would take for none
+SELECT commerce.import_order(pg_temp.imported(:lee, '{"payment_amount": 7500, "paid_at": "2000-01-01T00:00:00Z"}')) AS old \gset
+SELECT is(date_trunc('ms', (event_payload('Order', :old, 'OrderImported')->>k)::timestamptz), '2000-01-01T00:00:00Z', 'the event has ' || k) FROM unnest('{created_at,paid_at}'::text[]) k;
+SELECT is(date_trunc('ms', paid_at), '2000-01-01T00:00:00Z', 'so has the order when it is refunded') FROM commerce.refund_order(:old, 100, NULL, NULL);
+
 -- a difference goes where the call says
 SELECT results_eq(format('SELECT order_discount, shipping_total FROM commerce.orders WHERE id = %s',
 		commerce.import_order(pg_temp.imported(:kim, more))), format('VALUES (%s::bigint, %s::bigint)', discount, shipping), more::text)
