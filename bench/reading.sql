@@ -87,6 +87,7 @@ FROM (VALUES
 	 'SELECT s.*, o.j AS orders, i.j AS order_items FROM commerce_api.shipments s LEFT JOIN LATERAL (SELECT to_json(o) j FROM commerce_api.orders o WHERE o.id = s.order_id) o ON true LEFT JOIN LATERAL (SELECT json_agg(i) j FROM commerce_api.order_items i WHERE i.shipment_id = s.id) i ON true WHERE s.tracking_number = %3$L', 100),
 	('admin', 'order_item_events?event=eq.RETURN_REQUESTED&at=gte.2026-11-28T00:00:00%2B09:00&order=at.desc&limit=50',
 	 'SELECT * FROM commerce_api.order_item_events WHERE event = ''RETURN_REQUESTED'' AND at >= now() - interval ''1 day'' ORDER BY at DESC LIMIT 50', 300),
+	('admin', 'payments?status=eq.UNEXPECTED&order=at&limit=50', 'SELECT * FROM commerce_api.payments WHERE status = ''UNEXPECTED'' ORDER BY at LIMIT 50', 60),
 	('admin', 'payments?kind=eq.REFUND&status=eq.REQUESTED&order=at.desc&limit=50', 'SELECT * FROM commerce_api.payments WHERE kind = ''REFUND'' AND status = ''REQUESTED'' ORDER BY at DESC LIMIT 50', 60),
 	('buyer', 'orders?order=id.desc&limit=20', 'SELECT * FROM commerce_api.orders ORDER BY id DESC LIMIT 20', 80),
 	('buyer', 'orders?select=*,order_items(*,order_item_events(*))&order=id.desc&limit=20',

@@ -3368,7 +3368,8 @@ CREATE UNIQUE INDEX payments_order_event_key ON commerce.payments (order_id, pro
 	WHERE provider_event_id IS NOT NULL AND kind = 'PAYMENT';
 CREATE UNIQUE INDEX payments_charge_key ON commerce.payments (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX payments_expires_at_idx ON commerce.payments (expires_at) WHERE kind = 'CHARGE' AND status = 'REQUESTED';
-CREATE INDEX payments_waiting_idx ON commerce.payments (status)
+-- the oldest first, as somebody asks for them over REST
+CREATE INDEX payments_waiting_idx ON commerce.payments (at)
 	WHERE status = 'UNEXPECTED' OR (kind = 'REFUND' AND status IN ('REQUESTED', 'FAILED'));
 CREATE INDEX payments_refund_of_idx ON commerce.payments (refund_of) WHERE refund_of IS NOT NULL;
 COMMENT ON TABLE commerce.payments IS 'every attempt to pay an order or to charge a balance, and every refund';
