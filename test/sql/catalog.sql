@@ -8,7 +8,7 @@ CREATE FUNCTION pg_temp.grants(acl aclitem[], owner oid) RETURNS text LANGUAGE s
 		  FROM aclexplode(acl) a WHERE a.grantee <> owner GROUP BY 1) g
 $$;
 CREATE VIEW pg_temp.ours AS
-SELECT n.oid, n.nspname FROM pg_namespace n WHERE n.nspname IN ('commerce', 'commerce_private', 'commerce_api');
+SELECT n.oid, n.nspname FROM pg_namespace n WHERE n.nspname IN ('commerce', 'commerce_private', 'commerce_archive', 'commerce_api');
 \pset format unaligned
 \pset tuples_only on
 \pset fieldsep ' | '
