@@ -23,6 +23,7 @@
 #define MIN_MATCH		3
 #define MAX_SHORT_MATCH	17		/* in two bytes */
 #define MAX_MATCH		273
+#define PASSED_OVER		4		/* matches up to this length, where a longer one begins a byte later */
 #define WINDOW			4096
 #define HASH_BITS		12
 #define READ_AHEAD		8		/* bytes that are read at once; the last ones before the end are not looked for */
@@ -140,6 +141,17 @@ place(uintptr_t zero, uint64 position)
 	return (const unsigned char *) (zero + position);
 }
 
+/* Whether a match that begins at a position has more bytes than one that begins before it, which is a short one. */
+static inline bool
+begins_longer(uintptr_t zero, uint32 first, uint64 position, int length)
+{
+	uint64		bytes = read_bytes(place(zero, position));
+	uint32		before = *seen_of(bytes);
+
+	return before >= first &&
+		(bytes ^ read_bytes(place(zero, before))) << ((READ_AHEAD - 1 - length) * BITS_PER_BYTE) == 0;
+}
+
 /*
  * Compresses READ_AHEAD bytes or more into a buffer that has room for the worst case; answers how many bytes that took.
  * Each byte of an order's events comes by here, so it is written for few instructions.
@@ -176,11 +188,18 @@ compress(const unsigned char *source, int size, unsigned char *buffer)
 		else
 			length = READ_AHEAD + common_length(place(zero, now + READ_AHEAD), place(zero, before + READ_AHEAD),
 												Min((int) (end - now), MAX_MATCH) - READ_AHEAD);
+		if (length <= PASSED_OVER && now < last && begins_longer(zero, first, now + 1, length))
+		{
+			put_byte(&out, (unsigned char) bytes);
+			now++;
+			continue;
+		}
 		put_match(&out, offset, length);
 		now += length;
 		/* what follows begins most often like what followed before: the match's last bytes are looked for, too */
 		if (now - 1 <= last)
 		{
+			*seen_of(read_bytes(place(zero, now - 3))) = now - 3;
 			*seen_of(read_bytes(place(zero, now - 2))) = now - 2;
 			*seen_of(read_bytes(place(zero, now - 1))) = now - 1;
 		}

@@ -198,8 +198,7 @@ store_plain(RowUpdate *update)
 	TM_Result	result;
 
 	CheckCmdReplicaIdentity(writer->rel, CMD_UPDATE);
-	if (RelationGetDescr(writer->rel)->constr)
-		ExecConstraints(writer->target, writer->slot, writer->estate);
+	row_writer_require_allowed(writer, writer->slot);
 	result = update_tuple(writer->rel, &update->reader.slot->tts_tid, writer->slot, writer->estate->es_output_cid,
 						  &failure, &mode, &index_update);
 	if (result == TM_Updated || result == TM_Deleted)

@@ -70,12 +70,25 @@ typedef struct PreparedIndex
 {
 	Oid			oid;
 	IndexInfo  *info;			/* to be copied, with its predicate and expressions compiled */
+	int			ntests;			/* how many of the predicate's conditions are that a column is null, or is not */
+	struct NullColumn *tests;
+	bool		tests_alone;	/* it has no others */
 } PreparedIndex;
+
+/* That a column is to be null, or not to be. */
+typedef struct NullColumn
+{
+	int			place;			/* in a row, from 0 */
+	bool		null;
+} NullColumn;
 
 typedef struct PreparedTable
 {
 	MemoryContext context;		/* of this, and of the executor state the expressions live in */
+	int			nchecks;
 	ExprState **checks;			/* of each CHECK constraint */
+	int			nrequired;
+	int		   *required;		/* places of columns that must not be null */
 	ExprState  *partition;		/* of the partition's bounds, or NULL */
 	ExprState **defaults;		/* of each column; NULL: there is none */
 	bool	   *left_out;		/* of each trigger */
@@ -153,6 +166,25 @@ is_left_out(Relation rel, const Trigger *trigger, int ncolumns)
 	return trigger->tgfoid == catalog_trigger_function("gate_foreign_write");
 }
 
+/* Takes those conditions from an index's predicate that are cheap to test: most partial indexes are of a column that is not null. */
+static void
+take_tests(PreparedIndex *index)
+{
+	ListCell   *cell;
+
+	index->tests = palloc(list_length(index->info->ii_Predicate) * sizeof(NullColumn));
+	foreach(cell, index->info->ii_Predicate)
+	{
+		const NullTest *test = lfirst(cell);
+
+		if (IsA(test, NullTest) && !test->argisrow && IsA(test->arg, Var) && ((Var *) test->arg)->varattno > 0)
+			index->tests[index->ntests++] = (NullColumn) {
+				((Var *) test->arg)->varattno - 1, test->nulltesttype == IS_NULL
+			};
+	}
+	index->tests_alone = index->ntests == list_length(index->info->ii_Predicate);
+}
+
 /* Compiles what a table's indexes need of a row. */
 static void
 compile_indexes(PreparedTable *table, Relation rel, EState *estate)
@@ -170,7 +202,8 @@ compile_indexes(PreparedTable *table, Relation rel, EState *estate)
 			info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, estate);
 		if (info->ii_Expressions != NIL)
 			info->ii_ExpressionsState = ExecPrepareExprList(info->ii_Expressions, estate);
-		table->indexes[table->nindexes++] = (PreparedIndex) {RelationGetRelid(index), info};
+		table->indexes[table->nindexes] = (PreparedIndex) {.oid = RelationGetRelid(index), .info = info};
+		take_tests(&table->indexes[table->nindexes++]);
 		index_close(index, AccessShareLock);
 	}
 }
@@ -189,16 +222,20 @@ compile_table(Relation rel, int ncolumns)
 	TupleDesc	desc = RelationGetDescr(rel);
 	TupleConstr *constr = desc->constr;
 	EState	   *estate = CreateExecutorState();
-	int			nchecks = constr ? constr->num_check : 0;
 	int			ntriggers = triggers ? triggers->numtriggers : 0;
 
 	table->context = context;
-	table->checks = palloc0(nchecks * sizeof(ExprState *));
-	for (int i = 0; i < nchecks; i++)
+	table->nchecks = constr ? constr->num_check : 0;
+	table->checks = palloc0(table->nchecks * sizeof(ExprState *));
+	for (int i = 0; i < table->nchecks; i++)
 		if (check_is_enforced(&constr->check[i]))
 			table->checks[i] = ExecPrepareExpr(check_expression(&constr->check[i], rel), estate);
 	if (rel->rd_rel->relispartition)
 		table->partition = ExecPrepareCheck(RelationGetPartitionQual(rel), estate);
+	table->required = palloc(desc->natts * sizeof(int));
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull)
+			table->required[table->nrequired++] = i;
 	table->defaults = palloc0(desc->natts * sizeof(ExprState *));
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -390,6 +427,16 @@ slot_of(RowWork *work, int row)
 	return work->slots[row];
 }
 
+/* Whether a row, which the context has, too, has an entry in an index. */
+static bool
+has_entry(const PreparedIndex *index, const TupleTableSlot *slot, ExprContext *context)
+{
+	for (int i = 0; i < index->ntests; i++)
+		if (slot->tts_isnull[index->tests[i].place] != index->tests[i].null)
+			return false;
+	return index->tests_alone || ExecQual(index->info->ii_PredicateState, context);
+}
+
 /*
  * Opens those indexes that have an entry for a row, or all (NULL): a partial index that has none would cost a lock.  All
  * where the row may change on its way.
@@ -406,8 +453,7 @@ row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot)
 		const PreparedIndex *prepared = &writer->prepared->indexes[i];
 		IndexInfo  *info;
 
-		if (target->ri_IndexRelationDescs[i] ||
-			(slot && prepared->info->ii_PredicateState && !ExecQual(prepared->info->ii_PredicateState, context)))
+		if (target->ri_IndexRelationDescs[i] || (slot && !has_entry(prepared, slot, context)))
 			continue;
 		target->ri_IndexRelationDescs[i] = index_open(prepared->oid, RowExclusiveLock);
 		info = &writer->work->infos[i];
@@ -552,6 +598,30 @@ write_at_once(RowWriter *writer)
 	ResetPerTupleExprContext(writer->estate);
 }
 
+/* Whether a row has what it must have, and keeps to all CHECK constraints. */
+static bool
+is_allowed(const RowWriter *writer, TupleTableSlot *slot)
+{
+	const PreparedTable *prepared = writer->prepared;
+	ExprContext *context = GetPerTupleExprContext(writer->estate);
+
+	for (int i = 0; i < prepared->nrequired; i++)
+		if (slot->tts_isnull[prepared->required[i]])
+			return false;
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < prepared->nchecks; i++)
+		if (prepared->checks[i] && !ExecCheck(prepared->checks[i], context))
+			return false;
+	return true;
+}
+
+void
+row_writer_require_allowed(RowWriter *writer, TupleTableSlot *slot)
+{
+	if (!is_allowed(writer, slot))
+		ExecConstraints(writer->target, slot, writer->estate);
+}
+
 void
 row_writer_insert(RowWriter *writer, const Row *row)
 {
@@ -567,8 +637,7 @@ row_writer_insert(RowWriter *writer, const Row *row)
 		write_waiting(writer, false);
 	slot = slot_of(writer->work, writer->nwaiting);
 	fill_slot(writer, slot, row);
-	if (RelationGetDescr(writer->rel)->constr)
-		ExecConstraints(writer->target, slot, writer->estate);
+	row_writer_require_allowed(writer, slot);
 	if (writer->rel->rd_rel->relispartition)
 		ExecPartitionCheck(writer->target, slot, writer->estate, true);
 	writer->nwaiting++;

@@ -104,6 +104,12 @@ extern void row_writer_open(RowWriter *writer, CatalogRelation table, int ncolum
 /* Opens the indexes that a row has an entry in, or all (NULL). */
 extern void row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot);
 
+/*
+ * Raises an error unless a row, of which a slot has the values of all columns, keeps to the table's constraints: ExecConstraints(), which looks at
+ * each column and has to be asked for an error only.
+ */
+extern void row_writer_require_allowed(RowWriter *writer, TupleTableSlot *slot);
+
 /* Raises an error unless the slot's row has been written: a trigger may keep it out. */
 extern void row_writer_require_written(RowWriter *writer);
 

@@ -195,13 +195,11 @@ order_write_shipment(const Order *order, const char *type, const Shipment *shipm
 	end_event(order, type, &json);
 }
 
-/* An event that goes on from what all events of the order begin with; actor: NULL for nobody in particular. */
+/* An event that goes on from json, what all events of the order begin with, and takes it; actor: NULL for nobody in particular. */
 static Event
-payment_event(const Order *order, const JsonWriter *begun, const char *type, const char *member, const Payment *payment,
+payment_event(const Order *order, JsonWriter json, const char *type, const char *member, const Payment *payment,
 			  const Actor *actor)
 {
-	JsonWriter	json = json_fork(begun);
-
 	payment_put(&json, member, payment);
 	if (actor)
 		actor_put(&json, actor);
@@ -216,7 +214,7 @@ order_write_payment_event(const Order *order, const char *type, const char *memb
 	Event		event;
 
 	put_head(&begun, order);
-	event = payment_event(order, &begun, type, member, payment, actor);
+	event = payment_event(order, begun, type, member, payment, actor);
 	outbox_write(&event, 1);
 }
 
@@ -293,7 +291,7 @@ order_write_delivery_changed(const Order *order, const Actor *actor)
 static int
 add_paid_events(const Order *order, const JsonWriter *begun, const Payment *payment, Event *events)
 {
-	events[0] = payment_event(order, begun, "PaymentCompleted", "payment", payment, NULL);
+	events[0] = payment_event(order, json_fork(begun), "PaymentCompleted", "payment", payment, NULL);
 	if (!commerce_auto_prepare)
 		return 1;
 	return 1 + add_delivery_events(order, begun, "DeliveryRequested", order_all_items(order), order->nitems, NULL, events + 1);
@@ -316,7 +314,7 @@ order_write_requested(const Order *order, const Payment *payment)
 	Event		event;
 
 	begin_event(&begun, order, order_all_items(order), order->nitems);
-	event = payment_event(order, &begun, "PaymentRequested", "payment", payment, NULL);
+	event = payment_event(order, begun, "PaymentRequested", "payment", payment, NULL);
 	outbox_write(&event, 1);
 }
 
@@ -334,6 +332,6 @@ order_write_created(const Order *order, const Payment *payment)
 	if (order->paid_at)
 		nevents += add_paid_events(order, &begun, payment, events + 1);
 	else
-		events[nevents++] = payment_event(order, &begun, "PaymentRequested", "payment", payment, NULL);
+		events[nevents++] = payment_event(order, begun, "PaymentRequested", "payment", payment, NULL);
 	outbox_write(events, nevents);
 }

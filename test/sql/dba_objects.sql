@@ -71,7 +71,27 @@ SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"produc
 ALTER TABLE commerce.orders ALTER COLUMN channel SET DEFAULT 'shop of ' || current_database();
 SELECT payment_amount, channel = 'shop of ' || current_database() AS changed
 FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER TABLE commerce.orders ALTER COLUMN channel DROP DEFAULT;
+SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
 ALTER TABLE commerce.orders DROP COLUMN channel;
+-- with indexes of rows in which a column is null, or is not, and of which something else is true
+SELECT commerce.adjust_stock(:cup, 20) AS cups;
+CREATE UNIQUE INDEX dba_one ON commerce.orders (user_id) WHERE recipient_memo IS NULL AND payment_method = 'EXTERNAL';
+CREATE UNIQUE INDEX dba_said ON commerce.orders (recipient_memo) WHERE recipient_memo IS NOT NULL;
+CREATE FUNCTION pg_temp.order_cup(buyer bigint, cup bigint, memo text, method commerce.payment_method) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	index text;
+BEGIN
+	RETURN (commerce.place_order(buyer, format('[{"product_id":%s,"quantity":1}]', cup)::jsonb, payment_method => method, delivery => jsonb_build_object('memo', memo))).status;
+EXCEPTION WHEN unique_violation THEN
+	GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
+	RETURN index;
+END
+$$;
+SELECT n, pg_temp.order_cup(:kim, :cup, memo, method::commerce.payment_method) AS placed
+FROM (VALUES (1, NULL, 'EXTERNAL'), (2, NULL, 'EXTERNAL'), (3, 'at the door', 'EXTERNAL'), (4, 'ring', 'EXTERNAL'), (5, 'ring', 'BALANCE'), (6, NULL, 'BALANCE')) v (n, memo, method) ORDER BY n;
+DROP INDEX commerce.dba_one, commerce.dba_said;
 -- and with a foreign key to a table that is not commerce's
 CREATE TABLE public.channels (name text PRIMARY KEY);
 ALTER TABLE commerce.orders ADD COLUMN channel text REFERENCES public.channels;
