@@ -31,6 +31,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -94,6 +95,7 @@ typedef struct PreparedTable
 	bool	   *left_out;		/* of each trigger */
 	bool		has_triggers;	/* that may fire */
 	bool		has_generated;	/* columns, which are stored */
+	bool		has_domains;	/* as types of columns, of which defaults and constraints are the type's */
 	int			nindexes;
 	PreparedIndex *indexes;
 	RowWork    *idle;			/* left from the last time, below context; or NULL */
@@ -125,6 +127,16 @@ static void
 forget_all_tables(Datum arg, int cacheid, uint32 hashvalue)
 {
 	forget_table(arg, InvalidOid);
+}
+
+/* A type has changed, as a domain does; temporary tables have types, too, and these matter to nobody. */
+static void
+forget_tables_with_domains(Datum arg, int cacheid, uint32 hashvalue)
+{
+	changes++;
+	for (int i = 0; i < CATALOG_RELATIONS; i++)
+		if (kept_tables[i].prepared && kept_tables[i].prepared->has_domains)
+			kept_tables[i].valid = false;
 }
 
 /* Whether a foreign key to one of the extension's tables is of another: that one is written by the extension, too. */
@@ -242,6 +254,8 @@ compile_table(Relation rel, int ncolumns)
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		Node	   *expression = NULL;
 
+		if (!column->attisdropped && get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
+			table->has_domains = true;
 		if (!column->attisdropped && !column->attgenerated)
 			expression = build_column_default(rel, i + 1);
 		if (expression)
@@ -269,6 +283,7 @@ register_callbacks(void)
 		return;
 	CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, forget_all_tables, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, forget_tables_with_domains, (Datum) 0);
 	callbacks_registered = true;
 }
 

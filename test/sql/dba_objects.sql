@@ -75,6 +75,17 @@ ALTER TABLE commerce.orders ALTER COLUMN channel DROP DEFAULT;
 SELECT commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
 \echo :LAST_ERROR_SQLSTATE
 ALTER TABLE commerce.orders DROP COLUMN channel;
+-- or that is a domain's, as the domain is now
+CREATE DOMAIN public.channel AS text DEFAULT 'web';
+ALTER TABLE commerce.orders ADD COLUMN channel public.channel;
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER DOMAIN public.channel SET DEFAULT 'shop';
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+ALTER DOMAIN public.channel ADD CONSTRAINT dba_long CHECK (length(VALUE) > 4) NOT VALID;
+SELECT payment_amount, channel FROM commerce.place_order(:kim, format('[{"product_id":%s,"quantity":1}]', :cup)::jsonb);
+\echo :LAST_ERROR_SQLSTATE
+ALTER TABLE commerce.orders DROP COLUMN channel;
+DROP DOMAIN public.channel;
 -- with indexes of rows in which a column is null, or is not, and of which something else is true
 SELECT commerce.adjust_stock(:cup, 20) AS cups;
 CREATE UNIQUE INDEX dba_one ON commerce.orders (user_id) WHERE recipient_memo IS NULL AND payment_method = 'EXTERNAL';
