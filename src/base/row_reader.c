@@ -18,6 +18,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -95,13 +96,18 @@ row_reader_open(RowReader *reader, CatalogRelation table, CatalogRelation index,
 	begin_scan(reader, index, nkeys);
 }
 
-/* A row that the active snapshot shows has its page, which is looked for after the snapshot was taken. */
+/*
+ * A row that the active snapshot shows has its page, which is looked for after the snapshot was taken.  That there is
+ * none is read, too: a scan of an empty index locks it for SERIALIZABLE.
+ */
 void
 row_reader_open_if_any(RowReader *reader, CatalogRelation table, CatalogRelation index, int nkeys)
 {
 	open_table(reader, table, AccessShareLock);
 	if (RelationGetNumberOfBlocks(reader->rel) > 0)
 		begin_scan(reader, index, nkeys);
+	else
+		PredicateLockRelation(reader->rel, GetActiveSnapshot());
 }
 
 /*

@@ -266,6 +266,8 @@ SELECT lives_ok(pg_temp.call(:kim, pg_temp.items(:own, 1)), 'REPEATABLE READ ord
 COMMIT;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT lives_ok(pg_temp.call(:kim, pg_temp.items(:own, 1)), 'SERIALIZABLE orders');
+SELECT isnt_empty($$SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+	WHERE d.datname = current_database() AND l.relation = 'commerce.promotions'::regclass AND l.mode = 'SIReadLock'$$, 'they have read that there is no promotion');
 COMMIT;
 SELECT books() AS before \gset
 BEGIN READ ONLY;
