@@ -52,13 +52,18 @@ CREATE VIEW commerce_private.view_for_test AS SELECT t.id FROM commerce_private.
 INSERT INTO commerce_private.own_parts VALUES ('commerce.orders', 'column', 'made_for_test');
 SELECT commerce_private.describe_api();
 SELECT commerce_private.close_new_objects();
+GRANT EXECUTE ON FUNCTION commerce.made_for_test() TO clerk;
 };
 append_to_file("$tmp/$next/commerce--$next.sql", $news);
 append_to_file("$tmp/$next/commerce--$version--$next.sql", qq{
 SELECT commerce_private.require_library();
 SELECT commerce_private.close_gate();
 $news});
-append_to_file("$tmp/$later/commerce--$next--$later.sql", "SELECT commerce_private.require_library();\n");
+append_to_file("$tmp/$later/commerce--$next--$later.sql", q{
+SELECT commerce_private.require_library();
+CREATE FUNCTION commerce.made_later() RETURNS int LANGUAGE sql AS 'SELECT 10';
+SELECT commerce_private.close_new_objects();
+});
 
 # An installation of its own, beside the one of this run.
 my ($bindir, $pkglibdir, $sharedir) = map { `pg_config --$_` =~ s/\n//r } qw(bindir pkglibdir sharedir);
@@ -181,12 +186,12 @@ orders_go_on($clients, 'meanwhile');
 $primary->stop('fast');
 $standby->promote;
 go_to("$tmp/server", $standby, 'postgres');
+$standby->safe_psql('postgres', 'CREATE ROLE eager; CREATE ROLE clerk');
 $standby->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh old);
 $standby->safe_psql('fresh', 'CREATE EXTENSION commerce');
 $standby->safe_psql('old', "CREATE EXTENSION commerce VERSION '$version'");
 
 # What default privileges give away of what is new, the script takes back; what a DBA has granted, it leaves.
-$standby->safe_psql('postgres', 'CREATE ROLE eager; CREATE ROLE clerk');
 $standby->safe_psql('postgres', join '', map { "ALTER DEFAULT PRIVILEGES GRANT ALL ON $_ TO eager;" } qw(TABLES SEQUENCES FUNCTIONS TYPES SCHEMAS));
 $standby->safe_psql($_, 'GRANT SELECT ON commerce.orders TO clerk; GRANT EXECUTE ON FUNCTION commerce.available_stock(bigint) TO clerk') for qw(postgres fresh);
 update_while_ordering($standby, 'postgres', $clients, $next);
@@ -249,6 +254,8 @@ refused('old', qr/cannot serve version \Q$version\E .*ALTER EXTENSION commerce U
 $standby->safe_psql('old', 'ALTER EXTENSION commerce UPDATE');
 is($standby->safe_psql('old', q{SELECT extversion, commerce.create_user('x', 'x@example.com') FROM pg_extension WHERE extname = 'commerce'}), "$later|1",
 	'an update of two steps leads to it');
+is($standby->safe_psql('old', q{SELECT string_agg(f.proname || ' ' || array_to_string(array(SELECT a.grantee::regrole::text FROM aclexplode(f.proacl) a WHERE a.grantee <> f.proowner), ' '), ', ' ORDER BY f.proname)
+	FROM pg_proc f WHERE f.proname IN ('made_for_test', 'made_later')}), 'made_for_test clerk, made_later ', 'the second leaves what the first has granted');
 is($standby->safe_psql('postgres', q{SELECT commerce.create_user('x', 'x@example.com') > 0}), 't', 'one version is served meanwhile');
 
 # An encoding that is none of ours

@@ -124,9 +124,10 @@ END
 $$;
 COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app() granted. Errors: INVALID_REQUEST, ENTITY_NOT_FOUND';
 
--- PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT PRIVILEGES may have given anything to anybody. What has become
--- a member since the extension's own row was written is what the script has made that runs. What stays is PUBLIC's use
--- of enums and domains: without it, who may read a table could make no view of it.
+-- PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT PRIVILEGES may have given anything to anybody. Each script
+-- begins with the extension's dependency on plpgsql, written anew: what has become a member since is what that script has
+-- made, and not one before it in the same transaction, which may have granted something afterwards. What stays is PUBLIC's
+-- use of enums and domains: without it, who may read a table could make no view of it.
 CREATE FUNCTION commerce_private.close_new_objects()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -137,7 +138,9 @@ BEGIN
 	FOR open IN
 		SELECT k.kind, k.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
 		FROM pg_catalog.pg_extension e
-		JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.xmin = e.xmin
+		JOIN pg_catalog.pg_depend b ON b.classid = 'pg_extension'::regclass AND b.objid = e.oid AND b.refclassid = 'pg_extension'::regclass
+		JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+			AND d.xmin = b.xmin AND d.cmin::text::bigint > b.cmin::text::bigint
 		JOIN (SELECT 'pg_namespace'::regclass AS class, n.oid, 'SCHEMA' AS kind, n.oid::regnamespace::text AS name, n.nspowner AS owner,
 					 coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) AS acl
 			  FROM pg_catalog.pg_namespace n
