@@ -105,8 +105,8 @@ extern void row_writer_open(RowWriter *writer, CatalogRelation table, int ncolum
 extern void row_writer_open_indexes(RowWriter *writer, TupleTableSlot *slot);
 
 /*
- * Raises an error unless a row, of which a slot has the values of all columns, keeps to the table's constraints: ExecConstraints(), which looks at
- * each column and has to be asked for an error only.
+ * Raises an error unless a row, of which a slot has the values of all columns, keeps to the table's constraints.
+ * ExecConstraints(), which looks at each column, has to be asked for the error only.
  */
 extern void row_writer_require_allowed(RowWriter *writer, TupleTableSlot *slot);
 
