@@ -52,7 +52,6 @@ CREATE VIEW commerce_private.view_for_test AS SELECT t.id FROM commerce_private.
 INSERT INTO commerce_private.own_parts VALUES ('commerce.orders', 'column', 'made_for_test');
 SELECT commerce_private.describe_api();
 SELECT commerce_private.close_new_objects();
-GRANT EXECUTE ON FUNCTION commerce.made_for_test() TO clerk;
 };
 append_to_file("$tmp/$next/commerce--$next.sql", $news);
 append_to_file("$tmp/$next/commerce--$version--$next.sql", qq{
@@ -251,11 +250,12 @@ $standby->stop;
 install($later);
 $standby->start;
 refused('old', qr/cannot serve version \Q$version\E .*ALTER EXTENSION commerce UPDATE/s, 'a library two versions ahead, too');
-$standby->safe_psql('old', 'ALTER EXTENSION commerce UPDATE');
+# what is granted between two steps of one transaction stays
+$standby->safe_psql('old', "BEGIN; ALTER EXTENSION commerce UPDATE TO '$next'; GRANT EXECUTE ON FUNCTION commerce.made_for_test() TO clerk; ALTER EXTENSION commerce UPDATE; COMMIT");
 is($standby->safe_psql('old', q{SELECT extversion, commerce.create_user('x', 'x@example.com') FROM pg_extension WHERE extname = 'commerce'}), "$later|1",
 	'an update of two steps leads to it');
 is($standby->safe_psql('old', q{SELECT string_agg(f.proname || ' ' || array_to_string(array(SELECT a.grantee::regrole::text FROM aclexplode(f.proacl) a WHERE a.grantee <> f.proowner), ' '), ', ' ORDER BY f.proname)
-	FROM pg_proc f WHERE f.proname IN ('made_for_test', 'made_later')}), 'made_for_test clerk, made_later ', 'the second leaves what the first has granted');
+	FROM pg_proc f WHERE f.proname IN ('made_for_test', 'made_later')}), 'made_for_test clerk, made_later ', 'the second takes back what it has made, and no more');
 is($standby->safe_psql('postgres', q{SELECT commerce.create_user('x', 'x@example.com') > 0}), 't', 'one version is served meanwhile');
 
 # An encoding that is none of ours

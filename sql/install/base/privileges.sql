@@ -126,7 +126,7 @@ COMMENT ON FUNCTION commerce.revoke_app(regrole) IS 'takes back what grant_app()
 
 -- PostgreSQL gives functions to PUBLIC, and ALTER DEFAULT PRIVILEGES may have given anything to anybody. Each script
 -- begins with the extension's dependency on plpgsql, written anew: what has become a member since is what that script has
--- made, and not one before it in the same transaction, which may have granted something afterwards. What stays is PUBLIC's
+-- made, and not one before it in the same transaction, after which a DBA may have granted something. What stays is PUBLIC's
 -- use of enums and domains: without it, who may read a table could make no view of it.
 CREATE FUNCTION commerce_private.close_new_objects()
 RETURNS void
