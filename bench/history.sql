@@ -20,7 +20,9 @@ SELECT coalesce(max(id), 0) AS i FROM commerce.order_items \gset
 SELECT max(id) AS users FROM commerce.users \gset
 SELECT max(id) AS products FROM commerce.products \gset
 
-INSERT INTO commerce.orders OVERRIDING SYSTEM VALUE
+INSERT INTO commerce.orders (id, user_id, status, payment_method, created_at, updated_at, paid_at, expires_at, items_total,
+	item_discount_total, order_discount, shipping_discount, shipping_total, payment_amount, refunded_amount, event_key)
+OVERRIDING SYSTEM VALUE
 SELECT :o + n, 1 + n % :users, :'order_status', 'BALANCE', t.at, t.at, t.at, NULL, 300, 0, 0, 0, 0, 300, 0, 3
 FROM generate_series(1::bigint, :orders) n CROSS JOIN LATERAL (SELECT now() - :days * interval '1 day' - interval '70 hours' * n / :orders AS at) t;
 INSERT INTO commerce.order_items (id, order_id, seq, product_id, seller_id, product_name, status, quantity, unit_price, unit_discount,

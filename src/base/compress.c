@@ -23,7 +23,7 @@
 #define MIN_MATCH		3
 #define MAX_SHORT_MATCH	17		/* in two bytes */
 #define MAX_MATCH		273
-#define PASSED_OVER		4		/* matches up to this length, where a longer one begins a byte later */
+#define PASSED_OVER		7		/* matches up to this length, where a longer one begins a byte later */
 #define WINDOW			4096
 #define HASH_BITS		12
 #define READ_AHEAD		8		/* bytes that are read at once; the last ones before the end are not looked for */

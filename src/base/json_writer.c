@@ -102,15 +102,18 @@ compare_places(const Place *a, const Place *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* The entry of a value that ends so many bytes after the first value's begin: of some it says that, of most its length. */
+/*
+ * The entry of a value that ends so many bytes after the first value's begin: it says its length, or, of some elements of
+ * an array, that.  PostgreSQL has it of some members of an object, too; but objects have few, and lengths compress better.
+ */
 static JEntry
-make_entry(int index, JEntry type, Size length, Size end)
+make_entry(bool is_element, int index, JEntry type, Size length, Size end)
 {
 	if (end > JENTRY_OFFLENMASK)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a JSON value is too large")));
-	return index % JB_OFFSET_STRIDE == 0 ? type | JENTRY_HAS_OFF | (JEntry) end : type | (JEntry) length;
+	return is_element && index % JB_OFFSET_STRIDE == 0 ? type | JENTRY_HAS_OFF | (JEntry) end : type | (JEntry) length;
 }
 
 /* In the current memory context. */
@@ -140,7 +143,7 @@ make_shape(const JsonLevel *level)
 		shape->order[i] = places[i].member;
 		memcpy(shape->bytes + end, places[i].key, places[i].length);
 		end += places[i].length;
-		shape->entries[i] = make_entry(i, JENTRY_ISSTRING, places[i].length, end);
+		shape->entries[i] = make_entry(false, i, JENTRY_ISSTRING, places[i].length, end);
 	}
 	shape->length = end;
 	pfree(places);
@@ -278,7 +281,7 @@ write_level(const JsonWriter *writer, const JsonLevel *level)
 		}
 		copy_value(end, member->data, member->length);
 		end += member->length;
-		entries[nkeys + i] = make_entry(nkeys + i, member->type, end - begin, end - first);
+		entries[nkeys + i] = make_entry(!shape, nkeys + i, member->type, end - begin, end - first);
 	}
 	SET_VARSIZE(jsonb, end - (char *) jsonb);
 	return jsonb;

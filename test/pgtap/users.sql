@@ -4,7 +4,7 @@ SELECT no_plan();
 
 -- create_user
 SELECT commerce.create_user('김민지', 'minji@example.com') AS minji \gset
-SELECT is(u.*, ROW(:minji, NULL, '김민지', 'minji@example.com', NULL, 0, NULL, 'BUYER', 'ACTIVE', NULL, NULL, u.created_at, u.updated_at, 0, u.event_key)::commerce.users,
+SELECT is(u.*, ROW(:minji, NULL, '김민지', 'minji@example.com', NULL, NULL, 'BUYER', 'ACTIVE', NULL, NULL, u.created_at, 0, u.updated_at, 0, u.event_key)::commerce.users,
 	'a user begins as an ACTIVE BUYER with an empty balance')
 FROM commerce.users u WHERE id = :minji;
 SELECT commerce.create_user(role => 'SELLER', email => 'Potter@Example.com', name => 'Potter', phone => '010-1', address => 'Icheon') AS potter \gset

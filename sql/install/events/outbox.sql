@@ -5,15 +5,15 @@
 -- or deleted, and nothing has to be created in time for an event to find its place.
 CREATE TABLE commerce.outbox (
 	id            uuid NOT NULL,
-	aggregatetype text NOT NULL,
-	aggregateid   text NOT NULL,
-	type          text NOT NULL,
-	payload       jsonb NOT NULL,
-	created_at    timestamptz NOT NULL,
 	era           bigint NOT NULL,
 	key           bigint NOT NULL,
 	position      bigint NOT NULL,
-	segment       smallint NOT NULL
+	created_at    timestamptz NOT NULL,
+	segment       smallint NOT NULL,
+	aggregatetype text NOT NULL,
+	aggregateid   text NOT NULL,
+	type          text NOT NULL,
+	payload       jsonb NOT NULL
 ) PARTITION BY LIST (segment);
 CREATE INDEX outbox_cursor_idx ON commerce.outbox (era, key, position);
 COMMENT ON TABLE commerce.outbox IS 'append-only events; read them with fetch_events(), which skips none that commits late';

@@ -43,45 +43,41 @@ LANGUAGE C VOLATILE
 AS 'MODULE_PATHNAME', 'commerce_lock_sales';
 COMMENT ON FUNCTION commerce_private.lock_sales() IS 'lets one transaction at a time fold sales';
 
-CREATE FUNCTION commerce_private.sales_between(first bigint, horizon bigint)
-RETURNS TABLE (day date, product_id bigint, units numeric)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT commerce_private.local_date(o.paid_at), i.product_id, sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END)
-	FROM commerce.order_item_events e
-	JOIN commerce.order_items i ON i.id = e.order_item_id
-	JOIN commerce.orders o ON o.id = i.order_id
-	WHERE (e.event = 'PAID' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT'))
-	  AND e.xid >= sales_between.first AND e.xid < sales_between.horizon
-	GROUP BY 1, 2
-	ORDER BY 1, 2
-$$;
-COMMENT ON FUNCTION commerce_private.sales_between(bigint, bigint) IS
-	'units sold, less units cancelled, by the transactions from first to before horizon';
-
+-- Where plans are made for the values at hand, they are for the few events since the watermark.
 CREATE FUNCTION commerce_private.fold_sales(horizon bigint)
 RETURNS int
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off
 AS $$
 DECLARE
 	watermark bigint := coalesce((SELECT f.mark FROM commerce_private.sales_fold f), 0);
 	folded int;
 	unfolded int;
 BEGIN
-	INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
-	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, fold_sales.horizon) s
-	ON CONFLICT (day, product_id) DO UPDATE SET units = least(d.units::numeric + EXCLUDED.units, 9223372036854775807);
-	GET DIAGNOSTICS folded = ROW_COUNT;
+	DELETE FROM commerce_private.unfolded_sales;
+	WITH sales AS MATERIALIZED (
+		SELECT commerce_private.local_date(o.paid_at) AS day, i.product_id, e.xid < fold_sales.horizon AS is_settled,
+			   sum(CASE e.event WHEN 'PAID' THEN e.quantity ELSE -e.quantity END) AS units
+		FROM commerce.order_item_events e
+		JOIN commerce.order_items i ON i.id = e.order_item_id
+		JOIN commerce.orders o ON o.id = i.order_id
+		WHERE (e.event = 'PAID' OR (e.event = 'CANCELLED' AND e.from_status <> 'PENDING_PAYMENT')) AND e.xid >= watermark
+		GROUP BY 1, 2, 3
+	), settled AS (
+		INSERT INTO commerce.product_daily_sales AS d (day, product_id, units)
+		SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM sales s WHERE s.is_settled
+		ON CONFLICT (day, product_id) DO UPDATE SET units = least(d.units::numeric + EXCLUDED.units, 9223372036854775807)
+		RETURNING 1
+	), others AS (
+		INSERT INTO commerce_private.unfolded_sales (day, product_id, units)
+		SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM sales s WHERE NOT s.is_settled
+		RETURNING 1
+	)
+	SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM others) INTO folded, unfolded;
 	watermark := greatest(watermark, fold_sales.horizon);
 	-- where nothing was sold there is no row: a dump that is being restored brings its own
 	INSERT INTO commerce_private.sales_fold AS f (mark)
 	SELECT watermark WHERE folded > 0 OR EXISTS (SELECT FROM commerce_private.sales_fold)
 	ON CONFLICT ((true)) DO UPDATE SET mark = EXCLUDED.mark;
-
-	DELETE FROM commerce_private.unfolded_sales;
-	INSERT INTO commerce_private.unfolded_sales (day, product_id, units)
-	SELECT s.day, s.product_id, least(s.units, 9223372036854775807) FROM commerce_private.sales_between(watermark, 9223372036854775807) s;
-	GET DIAGNOSTICS unfolded = ROW_COUNT;
 	RETURN folded + unfolded;
 END
 $$;

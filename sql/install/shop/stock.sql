@@ -18,12 +18,12 @@ SELECT pg_catalog.pg_extension_config_dump('commerce_private.stock', '');
 CREATE TABLE commerce.stock_entries (
 	product_id    bigint NOT NULL REFERENCES commerce.products,
 	delta         bigint NOT NULL CHECK (delta <> 0),
-	reason        commerce.stock_reason NOT NULL,
 	order_item_id bigint,
 	actor_id      bigint,
-	note          text,
 	at            timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint
+	xid           bigint NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
+	reason        commerce.stock_reason NOT NULL,
+	note          text
 );
 CREATE INDEX stock_entries_product_idx ON commerce.stock_entries (product_id, xid) INCLUDE (delta);
 -- a rebase updates rows, also where they are published

@@ -6,13 +6,14 @@ CREATE TABLE commerce.users (
 	name        text NOT NULL CHECK (pg_catalog.btrim(name) <> ''),
 	email       text CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND pg_catalog.char_length(email) <= 254),
 	phone       text,
-	balance     bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
 	address     text,
 	role        commerce.user_role NOT NULL DEFAULT 'BUYER',
 	status      commerce.user_status NOT NULL DEFAULT 'ACTIVE',
 	erased_at   timestamptz,
 	metadata    jsonb,
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	-- what an order changes is together: the WAL has all from the first byte to the last that changes
+	balance     bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
 	updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	last_entry  bigint NOT NULL DEFAULT 0,
 	event_key   bigint NOT NULL DEFAULT 0
