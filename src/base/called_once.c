@@ -25,6 +25,25 @@ typedef struct Search
 	bool		found;			/* two that are equal */
 } Search;
 
+static bool find_equal_calls(Node *node, void *context);
+
+/* A row of VALUES or an action of MERGE: its calls are others than those of its like, though they be equal. */
+static bool
+find_apart(Node *node, Search *search)
+{
+	int			outside = list_length(search->calls);
+	bool		found = expression_tree_walker(node, find_equal_calls, search);
+
+	search->calls = list_truncate(search->calls, outside);
+	return found;
+}
+
+static bool
+is_rows(Node *node)
+{
+	return IsA(node, List) && linitial((List *) node) != NULL && IsA(linitial((List *) node), List);
+}
+
 static bool
 find_equal_calls(Node *node, void *context)
 {
@@ -41,6 +60,17 @@ find_equal_calls(Node *node, void *context)
 			search->found = search->found || list_member(search->calls, call);
 			search->calls = lappend(search->calls, call);
 		}
+	}
+	if (IsA(node, MergeAction))
+		return find_apart(node, search);
+	if (is_rows(node))
+	{
+		ListCell   *row;
+
+		foreach(row, (List *) node)
+			if (find_apart(lfirst(row), search))
+				return true;
+		return false;
 	}
 	return search->found || expression_tree_walker(node, find_equal_calls, context);
 }

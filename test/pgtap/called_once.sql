@@ -1,6 +1,6 @@
 -- A function that writes is called once, or not at all.
 BEGIN;
-SELECT plan(17);
+SELECT plan(20);
 SELECT commerce.create_user('Once', 'once@example.com') AS u \gset
 SELECT commerce.charge_balance(:u, 100000);
 SELECT commerce.create_product(NULL, 'cup', 100, 10) AS p \gset
@@ -31,6 +31,11 @@ SELECT lives_ok(format('SELECT commerce.place_order(%s, %L)', :u, :items), 'and 
 SELECT lives_ok(format('SELECT id, status FROM commerce.place_order(%s, %L)', :u, :items), 'and columns FROM a call');
 SELECT lives_ok(format('SELECT (o).id, (o).status FROM (SELECT commerce.place_order(%s, %L) AS o) s', :u, :items), 'and columns of a call in a subquery');
 SELECT is(commerce.available_stock(:p), 6::bigint, 'each of them sold once');
+SELECT lives_ok(format('INSERT INTO taken (id) VALUES ((commerce.place_order(%s, %L)).id), ((commerce.place_order(%1$s, %2$L)).id)', :u, :items),
+	'and a column of equal calls in two rows');
+SELECT lives_ok(format('MERGE INTO taken t USING (SELECT 0) s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET id = (commerce.place_order(%s, %L)).id
+	WHEN NOT MATCHED THEN INSERT (id) VALUES ((commerce.place_order(%1$s, %2$L)).id)', :u, :items), 'and in two actions of MERGE');
+SELECT is(commerce.available_stock(:p), 3::bigint, 'each of these sold once, too');
 
 SELECT is_empty($$
 	SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype
