@@ -409,7 +409,7 @@ find_obstacle(RowReader *coupon, bool claimed)
 
 /* Reads what the issue of a coupon says, or raises the reason for which there can be none. */
 static void
-read_coupon(Issue *issue)
+read_coupon(Issue *issue, bool sold_out)
 {
 	static RowPlace place;
 	RowReader	coupon;
@@ -428,6 +428,8 @@ read_coupon(Issue *issue)
 							  obstacle == REASON_NOT_BEGUN ? "issue_from" : "issue_until",
 							  calendar_time_text(row_int64(&coupon, obstacle == REASON_NOT_BEGUN ?
 														   COUPONS_ISSUE_FROM : COUPONS_ISSUE_UNTIL))));
+	if (sold_out)
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
 	issue->name = row_text(&coupon, COUPONS_NAME);
 	issue->description = row_text(&coupon, COUPONS_DESCRIPTION);
 	issue->kind = row_label(&coupon, COUPONS_KIND, TYPE_COUPON_KIND);
@@ -447,34 +449,30 @@ read_coupon(Issue *issue)
 	PopActiveSnapshot();
 }
 
-/* Raises COUPON_SOLD_OUT; who has the coupon is told so. */
-pg_noreturn static void
-refuse_sold_out(const Issue *issue)
-{
-	row_push_latest_snapshot();
-	if (has_claimed(issue))
-		refuse_second_claim(issue);
-	raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
-}
-
-/*
- * Issues a coupon to an active user out of its quota, and returns the coupon_issues row.  In a rush most claims are of
- * one that is gone: they are refused before the user and the coupon's terms are read.
- */
+/* Issues a coupon to an active user out of its quota, and returns the coupon_issues row. */
 static Datum
 issue_coupon(Issue *issue)
 {
 	int64		issue_id;
 	int64		available;
+	bool		sold_out = escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available);
 	Datum		row;
 
-	if (issue->claimed && escrow_surely_short(ESCROW_QUOTA, issue->coupon_id, 1, &available))
-		refuse_sold_out(issue);
-	user_require_kept(issue->user_id);
-	read_coupon(issue);
-	/* we may have waited for a claim of this very user */
+	/* nothing is made for him when it is sold out */
+	if (sold_out)
+		user_require_active(issue->user_id, false);
+	else
+		user_require_kept(issue->user_id);
+	read_coupon(issue, sold_out);
 	if (!escrow_take_anywhere(ESCROW_QUOTA, issue->coupon_id, 1, &available))
-		refuse_sold_out(issue);
+	{
+		/* we may have waited for a claim of this very user */
+		row_push_latest_snapshot();
+		if (has_claimed(issue))
+			refuse_second_claim(issue);
+		PopActiveSnapshot();
+		raise_error(ERROR_COUPON_SOLD_OUT, D_INT("coupon_id", issue->coupon_id));
+	}
 	issue_id = catalog_nextval(SEQUENCE_COUPON_ISSUES_ID);
 	row = insert_issue_row(issue, issue_id);
 	write_issued_event(issue, issue_id);

@@ -369,23 +369,17 @@ VACUUM FULL commerce.coupons;
 SET ROLE shop;
 SELECT isnt((SELECT id FROM commerce.coupons WHERE ctid = :'place'), :moving::bigint, 'another coupon is where it was');
 SELECT is((SELECT value FROM commerce.claim_coupon(:boss, :moving)), 8::bigint, 'which is not taken for it');
--- what else is wrong is told before "sold out", unless the counter says at once that nothing is left: then only who has it is told so
-RESET ROLE;
-SELECT CASE WHEN p THEN 'COUPON_SOLD_OUT' ELSE 'ENTITY_NOT_FOUND' END AS unknown, CASE WHEN p THEN 'COUPON_SOLD_OUT' ELSE 'FORBIDDEN' END AS suspended,
-	CASE WHEN p THEN 'COUPON_SOLD_OUT' ELSE 'COUPON_NOT_CLAIMABLE' END AS stopped
-FROM (SELECT current_setting('shared_preload_libraries') LIKE '%commerce%') c(p) \gset
-SET ROLE shop;
+-- what else is wrong is told before "sold out"
 SELECT commerce.create_coupon('gone', 'FIXED', 1, 1, valid_days => 1) AS gone \gset
 SELECT lives_ok(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :gone), 'the last one');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :gone), 'COUPON_SOLD_OUT', 'a second user');
 SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :kim, :gone), 'COUPON_ALREADY_CLAIMED', 'who has it');
-SELECT refuses(format('SELECT commerce.claim_coupon(0, %s)', :gone), :'unknown', 'a user who is unknown');
+SELECT refuses(format('SELECT commerce.claim_coupon(0, %s)', :gone), 'ENTITY_NOT_FOUND', 'a user who is unknown');
 SELECT commerce.set_user_status(:weaver, 'SUSPENDED') \g /dev/null
-SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :weaver, :gone), :'suspended', 'a user who is suspended');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :weaver, :gone), 'FORBIDDEN', 'a user who is suspended');
 SELECT commerce.set_user_status(:weaver, 'ACTIVE') \g /dev/null
 SELECT commerce.stop_coupon(:gone) \g /dev/null
-SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :gone), :'stopped', 'a coupon that is stopped');
-SELECT refuses(format('SELECT commerce.issue_coupon(%s, %s)', :gone, :lee), 'COUPON_NOT_CLAIMABLE', 'but to who gives one');
+SELECT refuses(format('SELECT commerce.claim_coupon(%s, %s)', :lee, :gone), 'COUPON_NOT_CLAIMABLE', 'a coupon that is stopped');
 RESET ROLE;
 -- one that is inserted by hand has no quota
 INSERT INTO commerce.coupons (name, kind, value, quantity, valid_days) VALUES ('hand', 'FIXED', 1, 1, 1) RETURNING id AS hand \gset
