@@ -124,7 +124,7 @@ $(DATA_built): scripts/install-script $(INSTALL_SQL) $(wildcard web/*) commerce.
 
 $(EXPORTS): $(DATA_built) $(DATA)
 	@mkdir -p $(@D)
-	@{ echo '{ global: Pg_magic_func; _PG_init; _PG_output_plugin_init; commerce_launcher_main; commerce_worker_main; commerce_rebase_main;'; \
+	@{ echo '{ global: Pg_magic_func; _PG_init; commerce_launcher_main; commerce_worker_main; commerce_rebase_main;'; \
 	   sed -n "s/.*MODULE_PATHNAME'*, *'*\(commerce_[a-z_0-9]*\)'.*/\1; pg_finfo_\1;/p" $^ | sort -u; \
 	   echo 'local: *; };'; } >$@
 

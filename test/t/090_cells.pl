@@ -63,16 +63,7 @@ value($zero, 'SELECT commerce.publish_catalogue()');
 is(value($zero, $books), $before, 'a shop becomes cell 0, and no row is touched');
 is(value($zero, 'SELECT commerce.cell_number()'), 0, 'it is cell 0');
 refused($zero, $too_many, 'SH429', '', 'who wants more than it has waits for what other cells may have');
-# a server before this setting was made uses pgoutput
-my $setting = q{FROM pg_settings WHERE name = 'output_plugin_libraries'};
-my $plugin = value($zero, "SELECT count(*) $setting") ? 'commerce' : 'pgoutput';
-if ($plugin eq 'commerce')
-{
-	value($zero, $_) for 'ALTER SYSTEM SET output_plugin_libraries = pgoutput, commerce', 'SELECT pg_reload_conf()';
-	wait_until(sub { value($zero, "SELECT setting ~ 'commerce' $setting") eq 't' }, 'the setting');
-}
 is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'it admits another cell');
-is(value($zero, 'SELECT plugin FROM pg_replication_slots'), $plugin, 'which is sent the catalogue by the plugin of commerce, where that may be');
 is(value($zero, 'SELECT commerce.admit_cell(1)'), 'commerce_cell_1', 'and again, without another slot');
 
 # The new cell

@@ -98,8 +98,7 @@ BEGIN
 	PERFORM pg_catalog.pg_drop_replication_slot(s.slot_name) FROM pg_catalog.pg_replication_slots s
 	WHERE s.slot_name = slot AND s.wal_status = 'lost';
 	-- it waits for everybody who may not have known of the publication
-	PERFORM pg_catalog.pg_create_logical_replication_slot(slot, CASE WHEN pg_catalog.current_setting('output_plugin_libraries', true) ~ '\mcommerce\M'
-																	 THEN 'commerce' ELSE 'pgoutput' END)
+	PERFORM pg_catalog.pg_create_logical_replication_slot(slot, 'pgoutput')
 	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s
 					  WHERE s.slot_name = slot AND s.database = pg_catalog.current_database());
 	PERFORM commerce_private.keep_staff(u) FROM commerce.users u WHERE u.role <> 'BUYER';
