@@ -146,7 +146,7 @@ fuzz:
 inject:
 	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each place that allocates, SEED=$$seed; POINTS=all: at each call stack"; \
 	  STAGE=inject PRELOAD=on INJECT_POINTS=$${POINTS:-new} INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
-	  INJECT_FUNCTIONS="$(FUNCTIONS)" scripts/test-on asserts
+	  INJECT_FUNCTIONS="$(FUNCTIONS)" INJECT_SECONDS=$(SECONDS) scripts/test-on asserts
 
 torture:
 	@seed=$${SEED:-$$(date +%s)}; echo "$(ROUNDS) rounds of killing, 3 to 5 s each, SEED=$$seed"; \
@@ -161,6 +161,7 @@ test-asan:
 fuzz: SECONDS ?= 600
 inject: MODES ?= warm cold try savepoint
 inject: KINDS ?= oom cancel die
+inject: SECONDS ?= 60
 torture: ROUNDS ?= 100
 
 test-ha:
@@ -225,7 +226,8 @@ define help_text
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;
                         FUNCTIONS="place_order fold" MODES="warm cold try savepoint" POINTS=all
-                        KINDS="oom cancel die"
+                        KINDS="oom twice cancel die" INJECT_EVERY="oom=5 die=10"; the maintenance
+                        worker runs out of memory for SECONDS=60
   make torture        what runs is killed, in ROUNDS=100
                         these three: SEED=N repeats a run
   make lint           checks of the sources that need no server

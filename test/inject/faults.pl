@@ -6,24 +6,24 @@
 #   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "all": at each that has a
 #                            call stack of its own; "new": at each of those places in
 #                            PostgreSQL, called by those functions of commerce, that no call before it had
-#   INJECT_KINDS (oom cancel die)
+#   INJECT_KINDS (oom cancel die) twice: out of memory, and once more when commerce cleans up after that
 #   INJECT_MODES (warm)      warm: the session has made the call before; cold: it is new; try: PL/pgSQL catches the
 #                            error; savepoint: it is rolled back to
 #   INJECT_FUNCTIONS (all)   only these
+#   INJECT_EVERY (all)       of these one of so many: oom=5 die=10
 #   INJECT_FIRST (1)         the call that a run that was stopped goes on with
 #
-# PostgreSQL itself crashes at some points when memory is short: a crash at one of @known is counted, and is none
+# PostgreSQL itself crashes at some points when memory is short: a crash at one that test/perl/Inject.pm knows is counted, and is none
 # of ours. On a server with assertions (make inject) many more mistakes are noticed.
 
 use strict;
 use warnings;
 use DBI;
-use Encode ();
-use Inject qw(connect_to prepare_database);
-use JSON::PP ();
-use List::Util qw(shuffle);
+use Inject qw(connect_to crashes);
+use List::Util qw(shuffle sum0);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Scenarios qw(make_shop scenarios);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -32,19 +32,12 @@ my $seed = $ENV{INJECT_SEED} || 1;
 my @kinds = split ' ', $ENV{INJECT_KINDS} || 'oom cancel die';
 my @modes = split ' ', $ENV{INJECT_MODES} || 'warm';
 my $first = $ENV{INJECT_FIRST} || 1;
+my %every = map { split /=/ } split ' ', $ENV{INJECT_EVERY} // '';
 my $each = $points =~ /^(all|new)$/ ? 10 : 1;
 my %only = map { $_ => 1 } split ' ', $ENV{INJECT_FUNCTIONS} // '';
 
-# Where PostgreSQL crashes when it has run out of memory somewhere: both functions are in the stacks.
-my @known = (
-	[ qr/^GrantLockLocal$/, qr/^LockAcquireExtended$/ ],
-	[ qr/^plpgsql_destroy_econtext$/, qr/^(CopyErrorData|AtSubCommit_childXids|CommitSubTransaction)$/ ],
-	[ qr/^generate_partition_qual$/, qr/^copyObjectImpl$/ ],
-	[ qr/^pgstat_/, qr/^pgstat_get_entry_ref/ ],
-	[ qr/^TransactionId(SetStatusBit|SetPageStatus)/, qr/^pgstat_get_xact_stack_level$/ ],
-	[ qr/./, qr/^AtCommit_Notify$/ ]);
-
-my ($node, $crashes, %count);
+my ($node, $crashes, %count, %swallowed);
+my $log_read = 0;
 my $shops = 0;
 
 # A crash may leave a server that asserts its way out of recovery; the next one begins anew.
@@ -57,6 +50,7 @@ sub open_shop
 	$node->init;
 	$node->append_conf('postgresql.conf', q{
 		commerce.max_pending_orders = 1000000
+		jit_above_cost = -1
 		shared_preload_libraries = 'commerce'
 		restart_after_crash = on
 		max_prepared_transactions = 5
@@ -64,70 +58,8 @@ sub open_shop
 		log_statement = none
 		commerce.maintenance_interval = 0});
 	$node->start;
-	$node->safe_psql('postgres', q{
-		CREATE EXTENSION commerce;
-		CREATE ROLE shop;
-		CREATE ROLE api_anon; CREATE ROLE api_buyer; CREATE ROLE api_seller; CREATE ROLE api_admin; CREATE ROLE authenticator;
-		-- the first ten of each are for calls that may spoil them
-		SELECT commerce.create_user('U' || i, i || '@example.com', role => CASE WHEN i IN (2, 3, 12, 13) THEN 'SELLER' ELSE 'BUYER' END::commerce.user_role)
-		FROM generate_series(1, 13) i;
-		UPDATE commerce.users SET role = 'ADMIN' WHERE id = 11;
-		SELECT commerce.create_seller(u, 'S' || u, u::text) FROM unnest('{2,3,12,13}'::bigint[]) u;
-		SELECT commerce.create_product(1, 'X' || i, 100, 1000) FROM generate_series(1, 10) i;
-		SELECT commerce.create_product(3, 'P1', 3000, 100000000, shipping_fee => 100), commerce.create_product(4, 'P2', 2000, 100000000, discount => 10),
-			commerce.create_product(NULL, 'P3', 1000, 100000000), commerce.create_product(3, 'P4', 500, 100000000);
-		SELECT commerce.create_promotion(14, 'PERCENT', 20, now() - interval '1 hour', now() + interval '7 days');
-		SELECT commerce.create_coupon('X' || i, 'FIXED', 100, 1000, valid_days => 30) FROM generate_series(1, 10) i;
-		SELECT commerce.create_coupon('C1', 'FIXED', 100, 1000000, valid_days => 30),
-			commerce.create_coupon('C2', 'PERCENT', 10, 1000000, valid_days => 30, product_id => 12),
-			commerce.create_coupon('C3', 'FIXED', 50, 1000000, valid_days => 30);
-		SELECT commerce.charge_balance(11, 99999900) FROM generate_series(1, 50);
-		SELECT commerce.subscribe('one'), commerce.subscribe('two');
-		SELECT commerce.grant_app('shop'), commerce.grant_relay('shop', confirms_payments => true);
-		SELECT commerce.grant_api('api_anon', 'api_buyer', 'api_seller', 'api_admin')});
-	prepare_database($node, 'postgres');
-	$node->safe_psql('postgres', q{
-		CREATE SEQUENCE inject.n;
-		CREATE FUNCTION inject.buyer(OUT id bigint, OUT c1 bigint, OUT c2 bigint) LANGUAGE plpgsql AS $$
-		BEGIN
-			id := commerce.create_user('u', 'u' || nextval('inject.n') || '@x');
-			PERFORM commerce.charge_balance(id, 10000000);
-			c1 := (commerce.claim_coupon(id, 11)).id;
-			c2 := (commerce.claim_coupon(id, 12)).id;
-		END $$;
-		CREATE FUNCTION inject.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-		DECLARE
-			result text;
-		BEGIN
-			BEGIN
-				EXECUTE statement INTO result;
-				RETURN 'ok';
-			EXCEPTION WHEN OTHERS OR query_canceled THEN
-				result := SQLSTATE;
-			END;
-			RETURN result;
-		END $$;
-		-- a call as PostgREST makes it
-		CREATE FUNCTION inject.request(endpoint text, body jsonb) RETURNS text LANGUAGE plpgsql
-		SET request.method = 'POST' SET request.jwt.claims = '{"sub": "11"}' AS $$
-		DECLARE
-			result text;
-		BEGIN
-			PERFORM set_config('role', 'api_admin', true);
-			EXECUTE format('SELECT commerce_api.%I($1)::text', endpoint) INTO result USING body;
-			PERFORM set_config('role', 'none', true);
-			RETURN result;
-		END $$;
-		CREATE FUNCTION inject.state() RETURNS text LANGUAGE sql AS $$
-			SELECT concat_ws(' ', current_user, session_user, current_setting('search_path'), current_setting('lock_timeout'),
-				current_setting('statement_timeout'), current_setting('enable_seqscan'), current_setting('enable_hashjoin'),
-				current_setting('enable_mergejoin'), current_setting('jit'), current_setting('transaction_isolation'),
-				current_setting('transaction_read_only'), current_setting('session_replication_role')) $$;
-		CREATE FUNCTION inject.counters() RETURNS SETOF text LANGUAGE sql AS $$
-			SELECT e::text FROM commerce.escrow e
-			WHERE e.in_flight <> 0 OR e.pins <> 0 OR e.waiters <> 0 OR e.available <> CASE e.kind
-				WHEN 'stock' THEN (SELECT p.stock FROM commerce.product_list p WHERE p.id = e.resource_id)
-				ELSE (SELECT c.remaining FROM commerce.coupon_list c WHERE c.id = e.resource_id) END $$});
+	make_shop($node);
+	$log_read = 0;
 	return;
 }
 
@@ -171,7 +103,7 @@ sub session
 {
 	for (1 .. 600)
 	{
-		my $db = eval { connect_to($node->connstr('postgres')) };
+		my $db = eval { connect_to($node->connstr('postgres'), $points eq 'new' ? '-c plan_cache_mode=force_custom_plan' : '') };
 		return $db if $db;
 		sleep 0.1;
 	}
@@ -179,148 +111,7 @@ sub session
 }
 
 # ---------------------------------------------------------------------------
-# What is called: each scenario gives a statement that does its work, each time another one.
-
-my $serial = 0;
-sub key { return "'k" . ++$serial . "'" }
-sub made { my ($what) = @_; return ask("SELECT id FROM commerce.place_order(11, '[{\"product_id\": 11, \"quantity\": 3}, {\"product_id\": 13, \"quantity\": 1}]', '{}', NULL, '$what')") }
-sub item { my ($status) = @_; my $order = made('BALANCE'); my $item = ask("SELECT id FROM commerce.order_items WHERE order_id = $order AND seq = 1");
-	ask("SELECT commerce.change_item_status($item, '$_', 'ADMIN')") for @{ $status // [] }; return $item }
-sub overdue { my ($order) = @_; ask("UPDATE commerce.orders SET expires_at = now() - interval '1 minute' WHERE id = $order RETURNING id"); return $order }
-
-# Money that was not asked for: the id of its payment
-sub unexpected { my $order = made('BALANCE'); ask("SELECT commerce.confirm_payment($order, true, " . key() . ')');
-	return ask("SELECT id FROM commerce.payments WHERE order_id = $order AND status = 'UNEXPECTED'") }
-
-my %scenario = (
-	place_order => sub { my ($u, $c1, $c2) = ask('SELECT * FROM inject.buyer()');
-		return "SELECT id FROM commerce.place_order($u, '[{\"product_id\": 11, \"quantity\": 2}, {\"product_id\": 12, \"quantity\": 1, \"coupon_issue_id\": $c2}, {\"product_id\": 14, \"quantity\": 3}]', ARRAY[$c1], " . key() . ')' },
-	'place_order, external' => sub { my ($u, $c1) = ask('SELECT * FROM inject.buyer()');
-		return "SELECT id FROM commerce.place_order($u, '[{\"product_id\": 11, \"quantity\": 2}, {\"product_id\": 13, \"quantity\": 1}]', ARRAY[$c1], " . key() . ", 'EXTERNAL')" },
-	'place_order, of what overdue orders hold' => sub { my $p = ask(q{SELECT (commerce.create_product(3, 'W', 100, 1))});
-		overdue(ask("SELECT id FROM commerce.place_order(11, '[{\"product_id\": $p, \"quantity\": 1}]', '{}', NULL, 'EXTERNAL')"));
-		return "SELECT id FROM commerce.place_order(11, '[{\"product_id\": $p, \"quantity\": 1}]')" },
-	charge_balance => sub { return 'SELECT balance FROM commerce.charge_balance(11, 100, ' . key() . ')' },
-	claim_coupon => sub { my $u = ask(q{SELECT commerce.create_user('c', 'c' || nextval('inject.n') || '@x')}); return "SELECT id FROM commerce.claim_coupon($u, 13)" },
-	create_order_sheet => sub { my ($u, $c1, $c2) = ask('SELECT * FROM inject.buyer()');
-		return "SELECT id FROM commerce.create_order_sheet($u, '[{\"product_id\": 11, \"quantity\": 2}, {\"product_id\": 12, \"quantity\": 1, \"coupon_issue_id\": $c2}]', ARRAY[$c1])" },
-	place_sheet_order => sub { my $sheet = ask(q{SELECT (commerce.create_order_sheet(b.id, '[{"product_id": 11, "quantity": 2}]', ARRAY[b.c1])).id FROM inject.buyer() b});
-		return "SELECT id FROM commerce.place_sheet_order('$sheet', " . key() . ')' },
-	confirm_payment => sub { return 'SELECT id FROM commerce.confirm_payment(' . made('EXTERNAL') . ', true, ' . key() . ')' },
-	'confirm_payment, failed' => sub { return 'SELECT id FROM commerce.confirm_payment(' . made('EXTERNAL') . ', false, ' . key() . ')' },
-	'confirm_payment, late' => sub { my $order = overdue(made('EXTERNAL')); ask('SELECT commerce.expire_pending_orders()');
-		return "SELECT id FROM commerce.confirm_payment($order, true, " . key() . ')' },
-	retry_payment => sub { my $order = made('EXTERNAL'); ask("SELECT commerce.confirm_payment($order, false, " . key() . ')');
-		return "SELECT id FROM commerce.retry_payment($order, NULL, " . key() . ')' },
-	refund_order => sub { return 'SELECT id FROM commerce.refund_order(' . made('BALANCE') . ", 100, NULL, 'n', " . key() . ')' },
-	'api.refund_order' => sub { return sprintf q(SELECT inject.request('refund_order', '{"order_id": %d, "amount": 100, "note": "n"}')), made('BALANCE') },
-	return_payment => sub { return 'SELECT id FROM commerce.return_payment(' . unexpected() . ", NULL, 'n', " . key() . ')' },
-	report_refund => sub { my $refund = ask('SELECT id FROM commerce.return_payment(' . unexpected() . ')');
-		return "SELECT id FROM commerce.report_refund($refund, false, " . key() . ')' },
-	request_charge => sub { return 'SELECT id FROM commerce.request_charge(11, 100, NULL, NULL, ' . key() . ')' },
-	confirm_charge => sub { my $charge = ask('SELECT id FROM commerce.request_charge(11, 100)');
-		return "SELECT id FROM commerce.confirm_charge($charge, true, " . key() . ')' },
-	import_user => sub { return q{SELECT commerce.import_user('{"name": "n", "balance": 5}', } . key() . ')' },
-	import_order => sub { return q{SELECT commerce.import_order('{"user_id": 11, "items": [{"product_id": 11, "quantity": 2, "unit_price": 100}],
-		"payment_amount": 150, "difference": "order_discount", "paid_at": "2020-01-01"}', } . key() . ')' },
-	import_coupon_issue => sub { my $u = ask(q{SELECT commerce.create_user('n')});
-		my $c = ask(q{SELECT commerce.create_coupon('c', 'FIXED', 5, 5, valid_days => 5)});
-		return qq{SELECT commerce.import_coupon_issue('{"user_id": $u, "coupon_id": $c}', } . key() . ')' },
-	sales_report => sub { return 'SELECT * FROM commerce.sales_report(NULL, current_date - 1, current_date + 1)' },
-	dispatch_items => sub { return 'SELECT id FROM commerce.dispatch_items(ARRAY[' . item() . "], 'c', 't', '{1}', 'ADMIN')" },
-	complete_return => sub { return 'SELECT id FROM commerce.complete_return(' . item(['DISPATCHED']) . ", false, 1, 1, 'ADMIN')" },
-	complete_exchange => sub { return 'SELECT id FROM commerce.complete_exchange('
-		. item([ 'DISPATCHED', 'IN_TRANSIT', 'DELIVERED', 'EXCHANGE_REQUESTED', 'EXCHANGE_PROCESSING' ]) . ", false, NULL, 1, 'ADMIN')" },
-	cancel_order => sub { return 'SELECT id FROM commerce.cancel_order(' . made('BALANCE') . ", 'ADMIN')" },
-	cancel_order_item => sub { return 'SELECT id FROM commerce.cancel_order_item(' . item() . ", 1, 'ADMIN')" },
-	change_item_status => sub { return 'SELECT id FROM commerce.change_item_status(' . item() . ", 'DISPATCHED', 'ADMIN', NULL, 'n', 1)" },
-	'change_item_status, returned' => sub { return 'SELECT id FROM commerce.change_item_status(' . item([qw(DISPATCHED IN_TRANSIT DELIVERED RETURN_REQUESTED RETURN_PROCESSING)])
-		. ", 'RETURNED', 'ADMIN', NULL, 'n', 1)" },
-	adjust_stock => sub { return "SELECT commerce.adjust_stock(13, 5, 'note')" },
-	fetch_events => sub { return q{SELECT count(*) FROM commerce.fetch_events('one', 40)} },
-	ack_events => sub { ask('SELECT commerce.charge_balance(11, 100)'); my $position = ask(q{SELECT position FROM commerce.fetch_events('two', 1)}); return "SELECT 1 FROM commerce.ack_events('two', '$position')" },
-	refresh_popular_products => sub { made('BALANCE'); return 'SELECT 1 FROM commerce.refresh_popular_products()' },
-	expire_pending_orders => sub { overdue(made('EXTERNAL')) for 1, 2; return 'SELECT commerce.expire_pending_orders()' },
-	fold => sub { made('BALANCE'); return 'SELECT commerce.fold()' },
-	create_user => sub { return q{SELECT commerce.create_user('x', } . key() . q{ || '@y')} },
-	create_product => sub { return q{SELECT commerce.create_product(3, 'x', 100, 7)} },
-	create_coupon => sub { return q{SELECT commerce.create_coupon('C', 'FIXED', 100, 10, valid_days => 30)} },
-	revoke_coupon => sub { my $issue = ask('SELECT c1 FROM inject.buyer()'); return "SELECT id FROM commerce.revoke_coupon($issue)" },
-	update_product => sub { return q{SELECT 1 FROM commerce.update_product(14, price => 500)} },
-	subscribe => sub { return 'SELECT 1 FROM commerce.subscribe(' . key() . ')' },
-	unsubscribe => sub { my $name = key(); ask("SELECT commerce.subscribe($name)"); return "SELECT 1 FROM commerce.unsubscribe($name)" },
-	check_invariants => sub { return 'SELECT count(*) FROM commerce.check_invariants()' },
-	'a write by hand' => sub { return q{INSERT INTO commerce.stock_entries (product_id, delta, reason) VALUES (13, 1, 'ADJUST') RETURNING product_id} });
-
-my %default = (
-	bigint => 1, integer => 1, smallint => 1, text => q{'one'}, name => q{'api_buyer'}, regrole => q{'shop'}, jsonb => q{'{}'}, boolean => 'true',
-	'timestamp with time zone' => 'now()', uuid => q{'00000000-0000-0000-0000-000000000000'}, xid8 => q{'1000'}, 'bigint[]' => q{'{}'},
-	'text[]' => q{'{}'});
-
-# A call of a function that has no scenario: what its arguments' types ask for, good or not.
-sub plain_call
-{
-	my ($function) = @_;
-	my @arguments = map {
-		my $value = $default{$_} // ask("SELECT quote_literal(enumlabel) FROM pg_enum WHERE enumtypid = '$_'::regtype ORDER BY enumsortorder LIMIT 1") // 'NULL';
-		"$value\::$_"
-	} @{ $function->{types} };
-	return "SELECT count(*) FROM $function->{schema}.$function->{name}(" . join(', ', @arguments) . ')';
-}
-
-my %body;
-{
-	my $paths = JSON::PP::decode_json(Encode::encode_utf8(ask('SELECT commerce_private.openapi()::text')))->{paths};
-	for my $path (keys %$paths)
-	{
-		my $example = $paths->{$path}{post}{requestBody}{content}{'application/json'}{example} or next;
-		$body{ $path =~ s{^/rpc/}{}r } = JSON::PP::encode_json($example);
-	}
-}
-for my $function (@{ control()->selectall_arrayref(q{
-	SELECT n.nspname AS schema, p.proname AS name,
-		ARRAY(SELECT t::regtype::text FROM unnest(p.proargtypes) WITH ORDINALITY AS a(t, i) ORDER BY i) AS types
-	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-	JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'commerce'
-	WHERE p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-		AND (n.nspname IN ('commerce', 'commerce_api') OR has_function_privilege('shop', p.oid, 'EXECUTE'))
-	ORDER BY 1, 2}, { Slice => {} }) })
-{
-	my ($schema, $name) = @$function{qw(schema name)};
-	if ($schema eq 'commerce_api' && "@{ $function->{types} }" eq 'jsonb')
-	{
-		my $request = control()->quote($body{$name} // '{}');
-		$scenario{"api.$name"} //= sub { return "SELECT inject.request('$name', $request)" };
-	}
-	else
-	{
-		$scenario{ $schema eq 'commerce_api' ? "api.$name" : $name } //= sub { return plain_call($function) };
-	}
-}
-
-# ---------------------------------------------------------------------------
 # Crashes
-
-my %function_of;
-
-# The functions of a stack, the innermost first
-sub functions
-{
-	my (@lines) = @_;
-	my @names;
-	for (@lines)
-	{
-		my ($file, $offset, $name) = split;
-		my $path = $file =~ /^postgres/ ? $node->config_data('--bindir') . '/postgres' : $file;
-		$function_of{"$path $offset"} //= $name ne '?' ? $name : do {
-			my ($found) = split /\n/, qx(addr2line -f -e '$path' $offset 2>/dev/null);
-			$found && $found ne '??' ? $found : "$path+$offset";
-		};
-		push @names, $function_of{"$path $offset"};
-	}
-	return grep { !/^(ExceptionalCondition|crashed|step|my_(set|generation)_|palloc|pstrdup|MemoryContext(Alloc|Strdup)|repalloc|raise|abort|gsignal|__|errfinish)|libc\.so/ } @names;
-}
 
 my (%known_crashes, @problems, %seen);
 
@@ -351,29 +142,18 @@ sub judge_crash
 sub take_crashes
 {
 	my ($what) = @_;
-	my @files = glob "$crashes/crash.*";
-	for my $file (@files)
-	{
-		my ($crashed, $injected) = split /INJECTED AT\n/, slurp_file($file);
-		unlink $file;
-		my @at = functions(grep { /^\S+ 0x/ } split /\n/, $crashed);
-		my @by = functions(grep { /^\S+ 0x/ } split /\n/, $injected // '');
-		my @pairs = grep { my $pair = $_; grep({ /$pair->[0]/ } @at[ 0 .. ($#at < 7 ? $#at : 7) ]) && grep { /$pair->[1]/ } @by } @known;
-		if (@pairs)
-		{
-			$known_crashes{ ($at[0] // '?') . ' <- ' . ($by[0] // '?') }++;
-			next;
-		}
-		problem("$what: CRASH in " . join(' < ', @at[ 0 .. ($#at < 11 ? $#at : 11) ]) . "\n  after " . join(' < ', @by[ 0 .. ($#by < 15 ? $#by : 15) ]));
-	}
-	return scalar @files;
+	my @taken = crashes($node, $crashes);
+	warnings_of_log() if @taken;
+	$_->{known} ? $known_crashes{ $_->{known} }++ : problem("$what: $_->{stacks}") for @taken;
+	return scalar @taken;
 }
 
 # ---------------------------------------------------------------------------
 # Injecting
 
-my %expected = (oom => qr/^53200$/, cancel => qr/^57014$/, die => qr/^57P01$/);
+my %expected = (oom => qr/^53200$/, twice => qr/^53200$/, cancel => qr/^57014$/, die => qr/^57P01$/);
 my $good = ask('SELECT inject.state()');
+my %scenario = scenarios(\&ask);
 
 # Returns 'ok' or the SQLSTATE, and how it is called in this mode.
 sub run_statement
@@ -386,15 +166,46 @@ sub run_statement
 	return $db->ping ? $db->state : 'lost';
 }
 
-sub check_counters
+# What PostgreSQL warns of, such as what was left open, is a problem, unless calls warn of it that have had no fault; and
+# so are locks.
+my (%usual_warning, %usual_lock);
+
+sub warnings_of_log
 {
-	my ($what) = @_;
+	my $log = slurp_file($node->logfile, $log_read);
+	$log_read += length $log;
+	return grep { !/because of crash/ } map { s/\d+/N/gr } $log =~ /(?:WARNING|PANIC): .*/g;
+}
+
+# A session that is idle has locks only where the call is there to take them.
+sub locks_of
+{
+	my ($db) = @_;
+	return split /\n/, ask("SELECT string_agg(concat_ws(' ', locktype, relation::regclass, classid, objid, mode), E'\n') FROM pg_locks WHERE pid = $db->{pg_pid}") // '';
+}
+
+sub note_usual
+{
+	my ($db) = @_;
+	$usual_warning{$_}++ for warnings_of_log();
+	$usual_lock{$_}++ for locks_of($db);
+	return;
+}
+
+# Nothing is left behind: counters as the rows say, locks of the session, warnings.
+sub check_rest
+{
+	my ($what, $db) = @_;
 	for (1 .. 20)
 	{
-		return if !defined ask('SELECT inject.counters() LIMIT 1');
+		last if !defined ask('SELECT inject.counters() LIMIT 1');
 		sleep 0.05;
 	}
-	problem("$what: counters: " . ask('SELECT inject.counters() LIMIT 1'));
+	my $counters = ask('SELECT inject.counters() LIMIT 1');
+	problem("$what: counters: $counters") if defined $counters;
+	my ($lock) = grep { !$usual_lock{$_} } locks_of($db);
+	problem("$what: it has kept a lock: $lock") if defined $lock && $db->ping;
+	problem("$what: $_") for grep { !$usual_warning{$_} } warnings_of_log();
 	return;
 }
 
@@ -411,155 +222,233 @@ sub is_half_loaded
 	return ($db->errstr // '') =~ /attempt to redefine parameter "plpgsql\./;
 }
 
-# One session counts what is new, before anything is injected: it knows what all calls before have had. One that is cold
-# knows of no other call.
-my %new;
+# Counts the places that are new, before anything is injected. What a warm session had is not new to a cold one. Each
+# call makes its plans anew, or the places of that would be gone after five calls.
+my (%new, %asked);
 
 sub count_new
 {
-	my $db = session();
-	my $sum = 0;
-	for my $mode (grep { $_ ne 'cold' } @modes)
+	my $warm = session();
+	my %sum;
+	for my $mode ('warm', grep { $_ ne 'warm' } @modes)
 	{
 		for my $name (@_)
 		{
-			run_statement($db, $mode, $scenario{$name}->()) for 1, 2;
+			run_statement($warm, $mode, $scenario{$name}->()) for 1, 2;
 			my $statement = $scenario{$name}->();
+			my $db = $mode eq 'cold' ? session() : $warm;
 			$db->do(q{SELECT inject.arm('new', 0)});
 			run_statement($db, $mode, $statement);
-			$new{"$name, $mode"} = [ map { $_->[0] } @{ $db->selectall_arrayref('SELECT * FROM inject.stacks()') } ];
-			$sum += @{ $new{"$name, $mode"} };
+			my $places = $new{"$name, $mode"} = $db->selectall_arrayref('SELECT n, place, checks FROM inject.stacks()');
+			$sum{$mode} += @$places;
+			$sum{"$mode before another check for interrupts"} += () = before_checks($places);
+			$db->disconnect if $mode eq 'cold';
 		}
 	}
-	$db->disconnect;
-	diag sprintf '%d new points in %d calls', $sum, scalar @_;
+	$warm->disconnect;
+	diag 'new places in ' . @_ . ' calls: ', join ', ', map { "$sum{$_} $_" } sort keys %sum;
 	return;
 }
 
-# The numbers of the allocations to be failed
+# Of places between two checks for interrupts the first: all of them end at the second.
+sub before_checks
+{
+	my ($places) = @_;
+	my %checks;
+	return grep { !$checks{ $_->[2] }++ } @$places;
+}
+
+# The allocations where something is to happen: kind, number, place
 sub choose_points
 {
 	my ($db, $name, $mode, $statement) = @_;
-	return @{ $new{"$name, $mode"} } if $new{"$name, $mode"};
-	$db->do('SELECT inject.arm($1, $2)', undef, { all => 'count', new => 'new' }->{$points} // 'cancel', '1000000000000');
-	run_statement($db, $mode, $statement);
-	my @chosen;
-	if ($points =~ /^(all|new)$/)
+	my $places = $new{"$name, $mode"};
+	if ($points =~ /^\d+$/)
 	{
-		@chosen = map { $_->[0] } @{ $db->selectall_arrayref('SELECT * FROM inject.stacks()') };
-	}
-	else
-	{
+		$db->do(q{SELECT inject.arm('cancel', 1000000000000)});
+		run_statement($db, $mode, $statement);
 		my $all = abs(($db->selectrow_array('SELECT inject.disarm()'))[0]);
-		@chosen = sort { $a <=> $b } map { 1 + int rand $all } 1 .. $points;
+		my @chosen = sort { $a <=> $b } map { 1 + int rand $all } 1 .. $points;
+		return map { my $kind = $_; map { [ $kind, $_, 0, 0 ] } @chosen } @kinds;
+	}
+	if ($points eq 'all')
+	{
+		$db->do(q{SELECT inject.arm('count', 0)});
+		run_statement($db, $mode, $statement);
+		$places = $db->selectall_arrayref('SELECT n, 0, checks FROM inject.stacks()');
+	}
+	my @chosen;
+	for my $kind (@kinds)
+	{
+		my $every = $every{$kind} // 1;
+		my $i = int rand $every;
+		push @chosen, map { [ $kind, @$_[ 0, 1 ], 0 ] } grep { ++$i % $every == 0 } $kind =~ /^(oom|twice)$/ ? @$places : before_checks($places);
 	}
 	return @chosen;
 }
 
+# A session that, when it is to be warm, has made the call before: that is undone, so that it can still be made.
+sub begin_session
+{
+	my ($run) = @_;
+	$run->{db}->disconnect;
+	$run->{db} = session();
+	return if $run->{mode} eq 'cold';
+	$run->{db}->begin_work;
+	run_statement($run->{db}, $run->{mode}, $run->{statement});
+	$run->{db}->rollback;
+	return;
+}
+
+# Whether the session has come to its end, as it was told to or not
+sub is_lost
+{
+	my ($what, $kind, $end) = @_;
+	return 0 unless $end eq '57P01' || $end eq 'lost';
+	return 1 if $kind eq 'die' && !has_crashed();
+	$end eq 'lost' ? judge_crash($what) : problem("$what: terminated");
+	return 1;
+}
+
+# A place need not come where it did when it was counted: it is looked for near that, and then farther away.
+my @near = (30, 1000);
+
+# Makes the call, and returns what became of it: 'failed' or 'done' when it had a fault; 'ended' with its session, or
+# 'done, and ended'; 'not reached'
+sub inject
+{
+	my ($run, $what, $kind, $n, $place, $try) = @_;
+	my ($db, $mode) = @$run{qw(db mode)};
+	if ($mode eq 'savepoint')
+	{
+		$db->begin_work;
+		$db->do('SAVEPOINT s');
+	}
+	$db->do('SELECT inject.arm($1, $2, $3, $4)', undef, $kind, $n, $place, $near[$try]);
+	my $end = run_statement($db, $mode, $run->{statement});
+	return 'ended' if is_lost($what, $kind, $end);
+	my ($counted, $state);
+	my $alive = eval {
+		$db->do('ROLLBACK TO s') if $mode eq 'savepoint';
+		($counted, $state) = $db->selectrow_array('SELECT inject.disarm(), inject.state()');
+		1;
+	};
+	if (!$alive)
+	{
+		my $error = $@;
+		if (!$db->ping)
+		{
+			is_lost("$what, afterwards", $kind, 'lost');
+			return 'done, and ended';
+		}
+		$mode eq 'try' && is_left_open() ? $count{'left open by PL/pgSQL'}++ : problem("$what: afterwards $error");
+		$db->disconnect;
+		return 'ended';
+	}
+	problem("$what: settings $state") if $state ne $good;
+	return $counted < 0 ? 'done' : 'not reached' if $run->{usual}{$end};
+	$end =~ $expected{$kind} || $end eq 'PGRST' && $run->{name} =~ /^api\./ or problem("$what: $end " . ($db->errstr // ''));
+	return 'failed';
+}
+
+# The call that has failed can be made.
+sub make_again
+{
+	my ($run, $what) = @_;
+	my $db = $run->{db};
+	my $again = run_statement($db, $run->{mode}, $run->{statement});
+	if ($again eq 'lost')
+	{
+		judge_crash("$what, again");
+	}
+	elsif (is_half_loaded($db))
+	{
+		$count{'half loaded PL/pgSQL'}++;
+	}
+	else
+	{
+		$run->{usual}{$again} ? $count{'again, right'}++ : problem("$what: again, it is $again " . ($db->errstr // ''));
+	}
+	$run->{statement} = undef;
+	return;
+}
+
+sub inject_and_look
+{
+	my ($run, $point, $last) = @_;
+	my ($kind, $n, $place, $try) = @$point;
+	my $what = "$run->{name}, $kind, $run->{mode}, allocation $n" . ($place ? " at place $place" : '');
+	$run->{statement} //= $scenario{ $run->{name} }->();
+	begin_session($run) if $run->{mode} eq 'cold' || !$run->{db}->ping;
+	my $end = eval { inject($run, $what, @$point) } // do { problem("$what: $@"); 'not armed' };
+	my $db = $run->{db};
+	push @{ $swallowed{ $run->{name} } }, $db->selectrow_array('SELECT inject.place()') if $end eq 'done' && $kind eq 'oom';
+	# what ended with its session may have been committed before that
+	$run->{statement} = undef if $end ne 'failed';
+	make_again($run, $what) if $last && $run->{statement};
+	if ($run->{mode} eq 'savepoint' && $db->ping)
+	{
+		eval { $db->commit; 1 } or $db->ping ? problem("$what: commit: $@") : judge_crash("$what, commit");
+		$run->{statement} = undef if $last;
+	}
+	check_rest($what, $db) if $last;
+	return $end;
+}
+
+# One session serves all calls, as the one that counted did, while it is there.
+my $session;
+
 sub sweep
 {
 	my ($name, $mode) = @_;
-	my $scenario = $scenario{$name};
-	my $db = session();
+	$session = session() unless $session && $session->ping;
+	my $run = { name => $name, mode => $mode, db => $session };
 	# a call without a scenario of its own may do something the first time only
-	my %usual = map { run_statement($db, $mode, $scenario->()) => 1 } 1, 2;
+	$run->{usual} = { map { run_statement($run->{db}, $mode, $scenario{$name}->()) => 1 } 1, 2 };
+	note_usual($run->{db});
+	my $cold = $mode eq 'cold' ? session() : undef;
+	my @points = choose_points($cold // $run->{db}, $name, $mode, $scenario{$name}->());
+	$cold->disconnect if $cold;
 	my $done = 0;
-	if ($mode eq 'cold')
-	{
-		$db->disconnect;
-		$db = session();
-	}
-	my @chosen = choose_points($db, $name, $mode, $scenario->());
 	# what failed has done nothing, and the same statement can be made at the next point
-	my $statement;
-	for my $point (map { my $kind = $_; map { [ $kind, $_ ] } @chosen } @kinds)
+	while (my $point = shift @points)
 	{
-		my ($kind, $n) = @$point;
-		my $what = "$name, $kind, $mode, allocation $n";
-		if ($mode eq 'cold' || !$db->ping)
+		my ($kind, $n, $place, $try) = @$point;
+		my $end = inject_and_look($run, $point, ++$done % $each == 0 || !@points);
+		if ($end eq 'not reached' && $place && $near[ $try + 1 ])
 		{
-			$db->disconnect if $db->ping;
-			$db = session();
-			run_statement($db, $mode, $scenario->()) if $mode ne 'cold';
+			push @points, [ $kind, $n, $place, $try + 1 ];
+			next;
 		}
-		$statement //= $scenario->();
-		if ($mode eq 'savepoint')
-		{
-			$db->begin_work;
-			$db->do('SAVEPOINT s');
-		}
-		eval { $db->do('SELECT inject.arm($1, $2)', undef, $kind, $n); 1 } or problem("$what: cannot be armed: " . $db->errstr), $db = session(), next;
-		my $end = run_statement($db, $mode, $statement);
-		my $last = ++$done % $each == 0 || $done == @chosen * @kinds;
-		if ($end eq '57P01' || $end eq 'lost')
-		{
-			$kind eq 'die' && !has_crashed() ? $count{died}++ : $end eq 'lost' ? judge_crash($what) : problem("$what: terminated");
-		}
-		else
-		{
-			my $alive = eval {
-				if ($mode eq 'savepoint')
-				{
-					$db->do('ROLLBACK TO s');
-				}
-				my ($counted, $state) = $db->selectrow_array('SELECT inject.disarm(), inject.state()');
-				if ($usual{$end})
-				{
-					$count{ $counted < 0 ? "$kind, as usual" : 'not reached' }++;
-					$statement = undef;
-				}
-				else
-				{
-					$end =~ $expected{$kind} || $end eq 'PGRST' && $name =~ /^api\./ ? $count{"$kind, failed"}++ : problem("$what: $end " . ($db->errstr // ''));
-				}
-				problem("$what: settings $state") if $state ne $good;
-				1;
-			};
-			if (!$alive)
-			{
-				$db->ping && $mode eq 'try' && is_left_open() ? (($count{'left open by PL/pgSQL'}++), ($db = session())) : $db->ping ? problem("$what: afterwards $@") : $kind eq 'die' && !has_crashed() ? $count{died}++ : judge_crash("$what, afterwards");
-			}
-			if ($alive && $statement && $last)
-			{
-				my $again = run_statement($db, $mode, $statement);
-				$again eq 'lost' ? judge_crash("$what, again") : is_half_loaded($db) ? $count{'half loaded PL/pgSQL'}++ : !$usual{$again} ? problem("$what: again, it is $again " . ($db->errstr // '')) : $count{'again, right'}++;
-			}
-		}
-		if ($mode eq 'savepoint' && $db->ping)
-		{
-			eval { $db->commit; 1 } or $db->ping ? problem("$what: commit: $@") : judge_crash("$what, commit");
-		}
-		check_counters($what) if $last;
-		# it may have been committed before the session was lost
-		$statement = undef if $last || !$db->ping;
+		$count{"$kind, $end"}++;
+		$asked{$kind}++;
 	}
-	$db->disconnect if $db->ping;
+	$session = $run->{db};
 	my $books = ask('SELECT i::text FROM commerce.check_invariants() i LIMIT 1');
 	problem("$name, $mode: the books: $books") if defined $books;
-	return $done;
+	return;
 }
 
 $SIG{__DIE__} = sub { diag $_[0] unless $^S };
 srand $seed;
 my @names = sort grep { !%only || $only{$_} || $only{ s/,.*//r } } keys %scenario;
 my $begun = time;
-my ($i, $injected) = (0, 0);
+my $i = 0;
 @names = shuffle(@names), count_new(@names) if $points eq 'new';
 for my $name (@names)
 {
 	next if ++$i < $first;
-	for my $mode (@modes)
-	{
-		$injected += sweep($name, $mode);
-	}
-	diag sprintf '%d of %d (%s), %d faults, %d problems, %d s', $i, scalar @names, $name, $injected, scalar @problems, time - $begun
+	sweep($name, $_) for @modes;
+	diag sprintf '%d of %d (%s), %d faults, %d not reached, %d problems, %d s', $i, scalar @names, $name, sum0(values %asked),
+	  sum0(map { $count{"$_, not reached"} // 0 } @kinds), scalar @problems, time - $begun
 	  if $points ne '1' && $i % 10 == 0 || $points =~ /^(all|new)$/ || $i == @names;
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;
 diag $_ for @problems[ 0 .. ($#problems < 40 ? $#problems : 40) ];
+my $injected = sum0(values %asked);
 is(scalar @problems, 0, "$injected faults in " . (@names + 1 - $first) . ' calls leave session, counters and books right');
 cmp_ok($injected, '>=', @names + 1 - $first, 'every function of the contract');
-note "seed $seed: ", join ', ', map { "$_ $count{$_}" } sort keys %count;
-note 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes;
+diag "seed $seed: ", join ', ', (map { "$_ asked for $asked{$_}" } sort keys %asked), map { "$_ $count{$_}" } sort keys %count;
+diag 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes if %known_crashes;
 $node->stop('immediate');
 done_testing();

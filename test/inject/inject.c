@@ -5,9 +5,12 @@
  * For test servers only: it replaces the methods of this process's memory contexts.  To be loaded into a
  * session before anything else.
  *
- * An armed session counts from the beginning of its next statement's execution until it has ended.  When a process dies by a signal it writes to
- * crash.PID, in the folder INJECT_DIR, where it was and where the fault had been injected: lines of a file, an
- * offset in it and, where it is exported, the function's name.
+ * An armed session counts from the beginning of its next statement's execution until it has ended.  When a process
+ * dies by a signal it writes to crash.PID, in the folder INJECT_DIR, where it was and where the fault had been
+ * injected: lines of a file, an offset in it and, where it is exported, the function's name.
+ *
+ * A place is a function that allocates, those that called it, and the functions of commerce that came to it
+ * (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce preloaded.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -57,9 +60,9 @@ PGDLLEXPORT void _PG_init(void);
 typedef enum Kind
 {
 	COUNT,						/* nothing, but remember the allocations whose call stack is new */
-	NEW,						/* the same, over all that this session counts so, from the allocation to where
-								 * commerce was called (keep_ends()) */
+	NEW,						/* nothing, but remember the places that no session of this server has counted so */
 	OOM,
+	TWICE,						/* that, and again when commerce, or what it has called, cleans up after it */
 	CANCEL,
 	DIE,
 } Kind;
@@ -69,14 +72,28 @@ static bool pending = false;	/* armed, and waiting for the statement */
 static bool active = false;
 static const char *statement_armed = NULL;	/* the text that the client has sent; PostgreSQL keeps it until the end */
 static bool fired = false;
+static bool fired_again = false;
 static int64 counted = 0;
 static int64 target = 0;
-static int64 again_after = 0;	/* > 0: the allocation so many later fails, too */
+static uint64 target_place = 0; /* > 0: it happens at this place, which comes not farther from the target than this: */
+static int64 near = 0;
 
-/* The stacks that were seen, by their hashes, and the numbers of the allocations that had them first. */
+/* The stacks that were seen, by their hashes: of one statement, and in a file that all sessions map */
 static uint64 *seen = NULL;
-static int64 *firsts = NULL;
+static uint64 *seen_by_all = NULL;
+
+/*
+ * Those that were new.  Between two checks for interrupts it is the same where a session is cancelled or
+ * terminated: it ends at the second.
+ */
+static struct
+{
+	int64		n;				/* of the allocation that had it first */
+	uint64		hash;
+	int64		checks;			/* for interrupts that had come before */
+}		   *firsts = NULL;
 static int	nfirsts = 0;
+static int64 checks = 0;
 
 static void *where[MAX_DEPTH];
 static int	nwhere = 0;
@@ -141,22 +158,36 @@ keep_ends(void **frames, int nframes)
 	return kept;
 }
 
-static void
-note_stack(void *const *frames, int nframes)
+static uint64
+hash_stack(void *const *frames, int nframes)
 {
 	uint64		hash = UINT64CONST(1469598103934665603);
-	uint32		slot;
 
 	for (int i = 0; i < nframes; i++)
 		hash = (hash ^ (uint64) (uintptr_t) frames[i]) * UINT64CONST(1099511628211);
-	hash = Max(hash, 1);
-	for (slot = (hash >> 20) & (HASH_SIZE - 1); seen[slot] != 0; slot = (slot + 1) & (HASH_SIZE - 1))
-		if (seen[slot] == hash)
+	return Max(hash, 1);
+}
+
+static uint64
+place_of(void **frames, int nframes)
+{
+	return hash_stack(frames, keep_ends(frames, nframes));
+}
+
+static void
+note_stack(uint64 *table, uint64 hash)
+{
+	uint32		slot;
+
+	for (slot = (hash >> 20) & (HASH_SIZE - 1); table[slot] != 0; slot = (slot + 1) & (HASH_SIZE - 1))
+		if (table[slot] == hash)
 			return;
 	if (nfirsts >= MAX_STACKS)
-		return;
-	seen[slot] = hash;
-	firsts[nfirsts++] = counted;
+		elog(PANIC, "too many stacks");
+	table[slot] = hash;
+	firsts[nfirsts].n = counted;
+	firsts[nfirsts].hash = hash;
+	firsts[nfirsts++].checks = checks;
 }
 
 static void
@@ -234,6 +265,44 @@ crashed(int signo)
  * Allocations
  */
 
+/* A check for interrupts finds nothing, and says that it was there by taking away that there was any. */
+static void
+count_checks(void)
+{
+	if (!InterruptPending)
+		checks++;
+	InterruptPending = true;
+}
+
+static bool
+is_near(int64 n)
+{
+	return n >= target - near && n <= target + near;
+}
+
+static bool
+is_target(void **frames, int nframes)
+{
+	if (target_place == 0)
+		return counted == target;
+	return is_near(counted) && place_of(frames, nframes) == target_place;
+}
+
+/* What PostgreSQL keeps for telling errors is enough for them. */
+static bool
+fails_again(void)
+{
+	void	   *frames[MAX_DEPTH];
+	int			nframes;
+
+	if (kind != TWICE || fired_again || CurrentMemoryContext == ErrorContext)
+		return false;
+	nframes = backtrace(frames, MAX_DEPTH);
+	for (int i = 0; i < nframes && !fired_again; i++)
+		fired_again = is_commerce(frames[i]);
+	return fired_again;
+}
+
 /* Counts an allocation, and does what is to be done at it; true: it is to fail. */
 static bool
 step(void)
@@ -248,24 +317,28 @@ step(void)
 		active = false;
 		return false;
 	}
-	if (nunder > 0 || kind == COUNT || kind == NEW)
+	if (fired)
+		return fails_again();
+	if (nunder > 0 || kind == COUNT || kind == NEW || (target_place != 0 && is_near(counted + 1)))
 		nframes = backtrace(frames, MAX_DEPTH);
 	if (nunder > 0 && !is_under_all(frames, nframes))
 		return false;
 	counted++;
 	if (kind == COUNT || kind == NEW)
 	{
-		note_stack(frames, kind == NEW ? keep_ends(frames, nframes) : nframes);
+		count_checks();
+		if (kind == COUNT)
+			note_stack(seen, hash_stack(frames, nframes));
+		else
+			note_stack(seen_by_all, place_of(frames, nframes));
 		return false;
 	}
-	if (fired)
-		return kind == OOM && again_after > 0 && counted == target + again_after;
-	if (counted != target)
+	if (!is_target(frames, nframes))
 		return false;
 	fired = true;
 	nwhere = backtrace(where, MAX_DEPTH);
 	note_place();
-	if (kind == OOM)
+	if (kind == OOM || kind == TWICE)
 		return true;
 	if (kind == CANCEL)
 		QueryCancelPending = true;
@@ -359,8 +432,8 @@ begin(void)
 	if (!pending)
 		return;
 	pending = false;
-	counted = 0;
-	fired = false;
+	counted = checks = 0;
+	fired = fired_again = false;
 	nwhere = 0;
 	statement_armed = debug_query_string;
 	active = true;
@@ -417,15 +490,50 @@ find_range(const char *name, char **low, char **high)
 		*high -= 4096;
 }
 
+/* What is seen by all sessions of a server; its file is as large as the table, and empty where nothing was written. */
+static uint64 *
+map_seen_by_all(void)
+{
+	char		path[MAXPGPATH + 50];
+	int			fd;
+	void	   *table;
+
+	snprintf(path, sizeof(path), "%s/seen", crash_dir);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	if (fd < 0 || ftruncate(fd, HASH_SIZE * sizeof(uint64)) != 0)
+		elog(ERROR, "%s: %m", path);
+	table = mmap(NULL, HASH_SIZE * sizeof(uint64), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (table == MAP_FAILED)
+		elog(ERROR, "%s: %m", path);
+	close(fd);
+	return table;
+}
+
+static void
+prepare_to_count(void)
+{
+	if (firsts == NULL)
+	{
+		seen = calloc(HASH_SIZE, sizeof(uint64));
+		firsts = malloc(MAX_STACKS * sizeof(*firsts));
+	}
+	if (kind == COUNT)
+		memset(seen, 0, HASH_SIZE * sizeof(uint64));
+	else if (seen_by_all == NULL)
+		seen_by_all = map_seen_by_all();
+	nfirsts = 0;
+}
+
 /*
- * arm(kind text, n bigint, again_after bigint)
+ * arm(kind text, n bigint, place bigint, near bigint)
  *
- * count, new, oom, cancel or die: what happens at the n-th allocation of the next statement.
+ * count, new, oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or, when a place is
+ * given, there, if it comes near that.
  */
 Datum
 inject_arm(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {[COUNT] = "count", [NEW] = "new", [OOM] = "oom", [CANCEL] = "cancel", [DIE] = "die"};
+	static const char *const names[] = {[COUNT] = "count", [NEW] = "new", [OOM] = "oom", [TWICE] = "twice", [CANCEL] = "cancel", [DIE] = "die"};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			i = 0;
 
@@ -436,20 +544,12 @@ inject_arm(PG_FUNCTION_ARGS)
 		elog(ERROR, "unknown kind %s", name);
 	kind = (Kind) i;
 	target = PG_GETARG_INT64(1);
-	again_after = PG_GETARG_INT64(2);
+	target_place = (uint64) PG_GETARG_INT64(2);
+	near = PG_GETARG_INT64(3);
 	if (kind == COUNT || kind == NEW)
-	{
-		if (seen == NULL)
-		{
-			seen = calloc(HASH_SIZE, sizeof(uint64));
-			firsts = malloc(MAX_STACKS * sizeof(int64));
-		}
-		if (kind == COUNT)
-			memset(seen, 0, HASH_SIZE * sizeof(uint64));
-		else if (commerce_low == NULL)
-			find_range("commerce.so", &commerce_low, &commerce_high);
-		nfirsts = 0;
-	}
+		prepare_to_count();
+	if ((kind == NEW || kind == TWICE || target_place != 0) && commerce_low == NULL)
+		find_range("commerce.so", &commerce_low, &commerce_high);
 	pending = true;
 	PG_RETURN_VOID();
 }
@@ -469,7 +569,8 @@ inject_disarm(PG_FUNCTION_ARGS)
 /*
  * stacks()
  *
- * The numbers of those allocations of what was counted last that had a call stack not seen before.
+ * Those allocations of what was counted last that had a new call stack, or place: the number, the stack, and how many
+ * checks for interrupts had come before.
  */
 Datum
 inject_stacks(PG_FUNCTION_ARGS)
@@ -477,13 +578,13 @@ inject_stacks(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	active = pending = false;
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < nfirsts; i++)
 	{
-		Datum		value = Int64GetDatum(firsts[i]);
-		bool		isnull = false;
+		Datum		values[] = {Int64GetDatum(firsts[i].n), Int64GetDatum((int64) firsts[i].hash), Int64GetDatum(firsts[i].checks)};
+		bool		nulls[lengthof(values)] = {false};
 
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }

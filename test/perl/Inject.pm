@@ -7,8 +7,9 @@ use warnings;
 use Cwd qw(getcwd);
 use DBI;
 use Exporter qw(import);
+use PostgreSQL::Test::Utils qw(slurp_file);
 
-our @EXPORT_OK = qw(arm connect_to disarm module prepare_database);
+our @EXPORT_OK = qw(arm connect_to crashes disarm module prepare_database);
 
 my $module = getcwd() . '/test/inject/inject.so';
 
@@ -26,9 +27,9 @@ sub prepare_database
 	my $file = module();
 	$node->safe_psql($database, qq{
 		CREATE SCHEMA inject;
-		CREATE FUNCTION inject.arm(kind text, n bigint, again_after bigint DEFAULT 0) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_arm';
+		CREATE FUNCTION inject.arm(kind text, n bigint, place bigint DEFAULT 0, near bigint DEFAULT 0) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_arm';
 		CREATE FUNCTION inject.disarm() RETURNS bigint LANGUAGE C STRICT AS '$file', 'inject_disarm';
-		CREATE FUNCTION inject.stacks() RETURNS SETOF bigint LANGUAGE C STRICT AS '$file', 'inject_stacks';
+		CREATE FUNCTION inject.stacks() RETURNS TABLE (n bigint, place bigint, checks bigint) LANGUAGE C STRICT AS '$file', 'inject_stacks';
 		CREATE FUNCTION inject.under(names text[]) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_under';
 		CREATE FUNCTION inject.place() RETURNS text LANGUAGE C STRICT AS '$file', 'inject_where';
 		GRANT USAGE ON SCHEMA inject TO PUBLIC});
@@ -38,8 +39,8 @@ sub prepare_database
 # A session of the superuser that can be armed.
 sub connect_to
 {
-	my ($connstr) = @_;
-	local $ENV{PGOPTIONS} = "-c session_preload_libraries=$module";
+	my ($connstr, $options) = @_;
+	local $ENV{PGOPTIONS} = "-c session_preload_libraries=$module " . ($options // '');
 	return DBI->connect("dbi:Pg:" . $connstr =~ s/ /;/gr, undef, undef, { RaiseError => 1, PrintError => 0, pg_server_prepare => 0 });
 }
 
@@ -56,6 +57,58 @@ sub disarm
 {
 	my ($db) = @_;
 	return ($db->selectrow_array('SELECT inject.disarm()'))[0] < 0;
+}
+
+# ---------------------------------------------------------------------------
+# Crashes
+
+# Where PostgreSQL crashes when it has run out of memory somewhere: both functions are in the stacks.
+my @known = (
+	[ qr/^GrantLockLocal$/, qr/^LockAcquireExtended$/ ],
+	[ qr/^plpgsql_destroy_econtext$/, qr/^(CopyErrorData|AtSubCommit_childXids|CommitSubTransaction)$/ ],
+	[ qr/^generate_partition_qual$/, qr/^copyObjectImpl$/ ],
+	[ qr/^pgstat_/, qr/^pgstat_get_entry_ref/ ],
+	[ qr/^TransactionId(SetStatusBit|SetPageStatus)/, qr/^pgstat_get_xact_stack_level$/ ],
+	[ qr/./, qr/^AtCommit_Notify$/ ]);
+
+my %function_of;
+
+# The functions of a stack, the innermost first
+sub functions
+{
+	my ($node, @lines) = @_;
+	my @names;
+	for (@lines)
+	{
+		my ($file, $offset, $name) = split;
+		my $path = $file =~ /^postgres/ ? $node->config_data('--bindir') . '/postgres' : $file;
+		$function_of{"$path $offset"} //= $name ne '?' ? $name : do {
+			my ($found) = split /\n/, qx(addr2line -f -e '$path' $offset 2>/dev/null);
+			$found && $found ne '??' ? $found : "$path+$offset";
+		};
+		push @names, $function_of{"$path $offset"};
+	}
+	return grep { !/^(ExceptionalCondition|crashed|step|my_(set|generation)_|palloc|pstrdup|MemoryContext(Alloc|Strdup)|repalloc|raise|abort|gsignal|__|errfinish)|libc\.so/ } @names;
+}
+
+# The crashes that were noted in a folder (INJECT_DIR), which are taken away: known, where PostgreSQL was and
+# what for, or stacks.
+sub crashes
+{
+	my ($node, $dir) = @_;
+	my @taken;
+	for my $file (glob "$dir/crash.*")
+	{
+		my ($crashed, $injected) = split /INJECTED AT\n/, slurp_file($file);
+		unlink $file;
+		my @at = functions($node, grep { /^\S+ 0x/ } split /\n/, $crashed);
+		my @by = functions($node, grep { /^\S+ 0x/ } split /\n/, $injected // '');
+		my @pairs = grep { my $pair = $_; grep({ /$pair->[0]/ } @at[ 0 .. ($#at < 7 ? $#at : 7) ]) && grep { /$pair->[1]/ } @by } @known;
+		push @taken, @pairs
+		  ? { known => ($at[0] // '?') . ' <- ' . ($by[0] // '?') }
+		  : { stacks => 'CRASH in ' . join(' < ', @at[ 0 .. ($#at < 11 ? $#at : 11) ]) . "\n  after " . join(' < ', @by[ 0 .. ($#by < 15 ? $#by : 15) ]) };
+	}
+	return @taken;
 }
 
 1;
