@@ -1,6 +1,6 @@
 -- A function that writes is called once, or not at all.
 BEGIN;
-SELECT plan(20);
+SELECT plan(21);
 SELECT commerce.create_user('Once', 'once@example.com') AS u \gset
 SELECT commerce.charge_balance(:u, 100000);
 SELECT commerce.create_product(NULL, 'cup', 100, 10) AS p \gset
@@ -36,6 +36,8 @@ SELECT lives_ok(format('INSERT INTO taken (id) VALUES ((commerce.place_order(%s,
 SELECT lives_ok(format('MERGE INTO taken t USING (SELECT 0) s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET id = (commerce.place_order(%s, %L)).id
 	WHEN NOT MATCHED THEN INSERT (id) VALUES ((commerce.place_order(%1$s, %2$L)).id)', :u, :items), 'and in two actions of MERGE');
 SELECT is(commerce.available_stock(:p), 3::bigint, 'each of these sold once, too');
+SELECT is(count(DISTINCT o.id), 2::bigint, 'and each of equal rows, by a call of its own')
+FROM (VALUES (:u, :items::jsonb), (:u, :items)) r (user_id, items), commerce.place_order(r.user_id, r.items) o;
 
 SELECT is_empty($$
 	SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype
