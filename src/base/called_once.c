@@ -4,7 +4,8 @@
  *
  * PostgreSQL turns it into one call for each column of the result: sixteen orders instead of one.  The planner asks a
  * support function about each call that it simplifies; this one looks for other field selections of an equal call in
- * the same query, but for its subqueries, which the planner has not replaced yet.
+ * the same query, but for its subqueries, which the planner has not replaced yet.  It looks once, not once for each of
+ * what may be thousands of calls.
  */
 #include "postgres.h"
 
@@ -24,6 +25,14 @@ typedef struct Search
 	List	   *calls;			/* of it, of which a field has been selected */
 	bool		found;			/* two that are equal */
 } Search;
+
+/* What has been looked through last. */
+static struct
+{
+	const PlannerInfo *root;	/* NULL: nothing, or what is gone */
+	Oid			function;
+	int			relations;		/* there were then; a subquery that is pulled up brings its own */
+} seen;
 
 static bool find_equal_calls(Node *node, void *context);
 
@@ -75,6 +84,31 @@ find_equal_calls(Node *node, void *context)
 	return search->found || expression_tree_walker(node, find_equal_calls, context);
 }
 
+static void
+forget_seen(void *arg)
+{
+	seen.root = NULL;
+}
+
+/* Whether a query has been looked through for calls of a function; from now on it has. */
+static bool
+was_seen(const PlannerInfo *root, Oid function)
+{
+	int			relations = list_length(root->parse->rtable);
+	MemoryContextCallback *callback;
+
+	if (seen.root == root && seen.function == function && seen.relations == relations)
+		return true;
+	callback = MemoryContextAlloc(root->planner_cxt, sizeof(MemoryContextCallback));
+	callback->func = forget_seen;
+	callback->arg = NULL;
+	MemoryContextRegisterResetCallback(root->planner_cxt, callback);
+	seen.root = root;
+	seen.function = function;
+	seen.relations = relations;
+	return false;
+}
+
 /* called_once(internal) returns internal: a planner support function. */
 Datum
 commerce_called_once(PG_FUNCTION_ARGS)
@@ -86,7 +120,7 @@ commerce_called_once(PG_FUNCTION_ARGS)
 	if (!IsA(node, SupportRequestSimplify))
 		PG_RETURN_POINTER(NULL);
 	request = (SupportRequestSimplify *) node;
-	if (request->root == NULL)
+	if (request->root == NULL || was_seen(request->root, request->fcall->funcid))
 		PG_RETURN_POINTER(NULL);
 	search.function = request->fcall->funcid;
 	/* not what the range table repeats of other places */
