@@ -19,7 +19,7 @@
 use strict;
 use warnings;
 use DBI;
-use Inject qw(connect_to crashes);
+use Inject qw(connect_to crashes functions);
 use List::Util qw(shuffle sum0);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -36,7 +36,7 @@ my %every = map { split /=/ } split ' ', $ENV{INJECT_EVERY} // '';
 my $each = $points =~ /^(all|new)$/ ? 10 : 1;
 my %only = map { $_ => 1 } split ' ', $ENV{INJECT_FUNCTIONS} // '';
 
-my ($node, $crashes, %count, %swallowed);
+my ($node, $crashes, %count, %survived);
 my $log_read = 0;
 my $shops = 0;
 
@@ -313,8 +313,8 @@ sub is_lost
 # A place need not come where it did when it was counted: it is looked for near that, and then farther away.
 my @near = (30, 1000);
 
-# Makes the call, and returns what became of it: 'failed' or 'done' when it had a fault; 'ended' with its session, or
-# 'done, and ended'; 'not reached'
+# Makes the call, and returns what became of it: 'failed', 'done' (it ended as usual, maybe with an error) or 'survived'
+# (without one) when it had a fault; 'ended' with its session, or 'done, and ended'; 'not reached'
 sub inject
 {
 	my ($run, $what, $kind, $n, $place, $try) = @_;
@@ -346,7 +346,7 @@ sub inject
 		return 'ended';
 	}
 	problem("$what: settings $state") if $state ne $good;
-	return $counted < 0 ? 'done' : 'not reached' if $run->{usual}{$end};
+	return $counted >= 0 ? 'not reached' : $kind eq 'oom' && $end eq 'ok' ? 'survived' : 'done' if $run->{usual}{$end};
 	$end =~ $expected{$kind} || $end eq 'PGRST' && $run->{name} =~ /^api\./ or problem("$what: $end " . ($db->errstr // ''));
 	return 'failed';
 }
@@ -373,6 +373,15 @@ sub make_again
 	return;
 }
 
+# Who was told of no memory, and went on
+sub note_survival
+{
+	my ($db, $name) = @_;
+	my @at = functions($node, split /\n/, ($db->selectrow_array('SELECT inject.place()'))[0]);
+	$survived{ join ' < ', @at[ 0 .. ($#at < 4 ? $#at : 4) ] }{$name}++;
+	return;
+}
+
 sub inject_and_look
 {
 	my ($run, $point, $last) = @_;
@@ -382,7 +391,7 @@ sub inject_and_look
 	begin_session($run) if $run->{mode} eq 'cold' || !$run->{db}->ping;
 	my $end = eval { inject($run, $what, @$point) } // do { problem("$what: $@"); 'not armed' };
 	my $db = $run->{db};
-	push @{ $swallowed{ $run->{name} } }, $db->selectrow_array('SELECT inject.place()') if $end eq 'done' && $kind eq 'oom';
+	note_survival($db, $run->{name}) if $end eq 'survived';
 	# what ended with its session may have been committed before that
 	$run->{statement} = undef if $end ne 'failed';
 	make_again($run, $what) if $last && $run->{statement};
@@ -450,5 +459,6 @@ is(scalar @problems, 0, "$injected faults in " . (@names + 1 - $first) . ' calls
 cmp_ok($injected, '>=', @names + 1 - $first, 'every function of the contract');
 diag "seed $seed: ", join ', ', (map { "$_ asked for $asked{$_}" } sort keys %asked), map { "$_ $count{$_}" } sort keys %count;
 diag 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes if %known_crashes;
+diag "survived $_: " . join ' ', sort keys %{ $survived{$_} } for sort keys %survived;
 $node->stop('immediate');
 done_testing();

@@ -9,7 +9,7 @@ use DBI;
 use Exporter qw(import);
 use PostgreSQL::Test::Utils qw(slurp_file);
 
-our @EXPORT_OK = qw(arm connect_to crashes disarm module prepare_database);
+our @EXPORT_OK = qw(arm connect_to crashes disarm functions module prepare_database);
 
 my $module = getcwd() . '/test/inject/inject.so';
 
@@ -69,7 +69,8 @@ my @known = (
 	[ qr/^generate_partition_qual$/, qr/^copyObjectImpl$/ ],
 	[ qr/^pgstat_/, qr/^pgstat_get_entry_ref/ ],
 	[ qr/^TransactionId(SetStatusBit|SetPageStatus)/, qr/^pgstat_get_xact_stack_level$/ ],
-	[ qr/./, qr/^AtCommit_Notify$/ ]);
+	[ qr/./, qr/^AtCommit_Notify$/ ],
+	[ qr/^(RecordTransactionAbort|XactLogAbortRecord)$/, qr/^smgrDoPendingDeletes$/ ]);
 
 my %function_of;
 
