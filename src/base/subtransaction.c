@@ -8,7 +8,7 @@
  * the session would be in an aborted transaction.
  *
  * An error in the end of a subtransaction may have left it half ended.  It is thrown, always, so that what is
- * around it is undone, too.
+ * around it is undone, too.  One that cannot even be rolled back after an error stays open, so the session ends.
  */
 #include "postgres.h"
 
@@ -17,6 +17,25 @@
 #include "utils/resowner.h"
 
 #include "base/subtransaction.h"
+
+/* After an error: undoes it, or nobody goes on. */
+static void
+roll_back(void)
+{
+	PG_TRY();
+	{
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		ereport(FATAL,
+				(errcode(code),
+				 errmsg("what has failed cannot be undone")));
+	}
+	PG_END_TRY();
+}
 
 bool
 subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
@@ -40,7 +59,7 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	}
 	PG_CATCH();
 	{
-		RollbackAndReleaseCurrentSubTransaction();
+		roll_back();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		if (ending)

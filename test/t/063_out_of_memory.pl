@@ -21,6 +21,7 @@ $node->safe_psql('postgres', q{
 	GRANT USAGE ON SCHEMA commerce TO caller;
 	GRANT EXECUTE ON FUNCTION commerce.place_order TO caller;
 	GRANT EXECUTE ON FUNCTION commerce.confirm_payment TO caller;
+	GRANT EXECUTE ON FUNCTION commerce.expire_pending_orders TO caller;
 	SELECT commerce.create_product(NULL, 'Cup', 10, 1), commerce.create_product(NULL, 'Pot', 10, 1000);
 	SELECT commerce.charge_balance(commerce.create_user('U' || i, i || '@example.com'), 100000) FROM generate_series(1, 2) i;
 
@@ -65,7 +66,7 @@ sub at_rest
 sub is_as_before
 {
 	my ($db, $what) = @_;
-	is(one($db, q{SELECT concat_ws(' ', current_user, current_setting('lock_timeout'), current_setting('search_path'), pg_current_xact_id_if_assigned())}),
+	is(eval { one($db, q{SELECT concat_ws(' ', current_user, current_setting('lock_timeout'), current_setting('search_path'), pg_current_xact_id_if_assigned())}) } // $@,
 		'caller 0 "$user", public', "$what: user, settings and transaction are the caller's");
 	return;
 }
@@ -136,6 +137,42 @@ sub is_as_before
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM commerce.orders WHERE status = 'PENDING_PAYMENT'}), 0, 'with memory all is ended');
 	$db->disconnect;
 	at_rest('after sweeps');
+}
+
+# A subtransaction that cannot be rolled back either is left to nobody: the session ends.
+{
+	my ($n, $fired, $ended) = (0, 1, 0);
+	my $caller;
+	$node->safe_psql('postgres', q{
+		SELECT commerce.place_order(i, '[{"product_id": 2, "quantity": 1}]', '{}', NULL, 'EXTERNAL') FROM generate_series(1, 2) i;
+		UPDATE commerce.orders SET expires_at = now() - interval '1 minute' WHERE status = 'PENDING_PAYMENT'});
+	while ($fired && $ended < 2)
+	{
+		$n += 13;
+		if (!$caller || !$caller->ping)
+		{
+			$caller = session();
+			$caller->do('SET SESSION AUTHORIZATION caller');
+		}
+		arm($caller, 'twice', $n, 'commerce.so');
+		my $what = eval { one($caller, 'SELECT caller.try($1)', 'SELECT commerce.expire_pending_orders()') };
+		if (!$caller->ping)
+		{
+			$ended++;
+			next;
+		}
+		my $state = $caller->state;
+		if (!ok(defined eval { $fired = disarm($caller) }, "allocation $n and one after it: no transaction is left open"))
+		{
+			undef $caller;
+			next;
+		}
+		is($what // $state, '53200', "an order's end, allocation $n and one after it") if $fired;
+		is_as_before($caller, "an order's end, allocation $n and one after it");
+	}
+	cmp_ok($ended, '>', 0, 'some rollbacks fail');
+	$caller->disconnect;
+	at_rest("after orders' ends");
 }
 
 # Callbacks are registered at the first operation; the relcache has room for ten.
