@@ -51,6 +51,14 @@ sub restore
 	return;
 }
 
+# What a server says that may be starting: psql ends before it would read what it is asked on its standard input.
+sub ask
+{
+	my ($node, $sql) = @_;
+	my (undef, $out) = $node->psql('postgres', '', extra_params => [ '-c', $sql ]);
+	return $out;
+}
+
 sub refused
 {
 	my ($node, $sql, $state, $what) = @_;
@@ -135,8 +143,8 @@ sub check_rebased
 		wait_until(
 			sub {
 				# somebody asks, again and again, and is refused
-				$node->psql('postgres', q{SET statement_timeout = '1s'; SELECT commerce.charge_balance(1, 100)});
-				(undef, $pid) = $node->psql('postgres', qq{
+				ask($node, q{SET statement_timeout = '1s'; SELECT commerce.charge_balance(1, 100)});
+				$pid = ask($node, qq{
 					SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
 					WHERE a.backend_type = 'commerce maintenance' AND NOT l.granted AND l.relation = '$table'::regclass});
 				return $pid;

@@ -6,12 +6,12 @@ RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	kind commerce.actor_kind := 'SYSTEM';
+	kind commerce.actor_kind := 'SYSTEM'::commerce.actor_kind;
 	id bigint;
 BEGIN
 	IF require_who.actor_id IS NOT NULL THEN
 		SELECT CASE WHEN s.id = require_who.seller_id THEN 'SELLER' WHEN u.role = 'ADMIN' THEN 'ADMIN'
-					WHEN u.id = require_who.user_id THEN 'BUYER' END,
+					WHEN u.id = require_who.user_id THEN 'BUYER' END::commerce.actor_kind,
 			   CASE WHEN s.id = require_who.seller_id THEN s.id ELSE u.id END
 		INTO kind, id
 		FROM commerce.users u LEFT JOIN commerce.sellers s ON s.user_id = u.id
