@@ -64,10 +64,9 @@ open_index(CatalogRelation name)
 }
 
 static void
-set_table(RowReader *reader, Relation rel, bool of_caller, LOCKMODE lock)
+set_table(RowReader *reader, Relation rel, LOCKMODE lock)
 {
 	reader->rel = rel;
-	reader->of_caller = of_caller;
 	reader->lock = lock;
 	reader->slot = table_slot_create(reader->rel, NULL);
 	reader->index = NULL;
@@ -77,7 +76,7 @@ set_table(RowReader *reader, Relation rel, bool of_caller, LOCKMODE lock)
 static void
 open_table(RowReader *reader, CatalogRelation table, LOCKMODE lock)
 {
-	set_table(reader, table_open(catalog_relation(table), lock), false, lock);
+	set_table(reader, table_open(catalog_relation(table), lock), lock);
 }
 
 static void
@@ -154,7 +153,7 @@ row_reader_find(RowReader *reader, CatalogRelation table, CatalogRelation index,
 bool
 row_reader_find_in(RowReader *reader, Relation rel, CatalogRelation index, int column, int64 id, RowPlace *place)
 {
-	set_table(reader, rel, true, NoLock);
+	set_table(reader, rel, NoLock);
 	return row_reader_go_to(reader, index, column, id, place);
 }
 
@@ -223,7 +222,7 @@ row_reader_close(RowReader *reader)
 	ExecDropSingleTupleTableSlot(reader->slot);
 	if (reader->index)
 		index_close(reader->index, AccessShareLock);
-	if (!reader->of_caller)
+	if (reader->lock != NoLock)
 		table_close(reader->rel, reader->lock == AccessShareLock ? AccessShareLock : NoLock);
 }
 

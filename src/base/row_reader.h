@@ -16,8 +16,8 @@
 typedef struct RowReader
 {
 	Relation	rel;
-	bool		of_caller;		/* who has opened the table, and closes it */
-	LOCKMODE	lock;			/* of the table: AccessShareLock goes when the reading ends, RowShareLock stays */
+	LOCKMODE	lock;			/* of the table: AccessShareLock goes when the reading ends, RowShareLock stays; NoLock: the
+								 * table is the caller's, who closes it */
 	Relation	index;			/* NULL: there was no need for it, and there is no scan */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;

@@ -75,9 +75,9 @@ forget_tables_with_domains(Datum arg, int cacheid, uint32 hashvalue)
 			kept_tables[i].valid = false;
 }
 
-/* Whether a foreign key to one of the extension's tables is of another: that one is written by the extension, too. */
+/* Whether the other table of a foreign key belongs to the same extension: that one is written by it, too. */
 static bool
-is_referred_to_by_own(Relation rel, const Trigger *trigger)
+has_own_counterpart(Relation rel, const Trigger *trigger)
 {
 	return getExtensionOfObject(RelationRelationId, trigger->tgconstrrelid) ==
 		getExtensionOfObject(RelationRelationId, RelationGetRelid(rel));
@@ -99,8 +99,7 @@ is_own_reference(Relation rel, const Trigger *trigger, int ncolumns)
 	for (int i = 0; i < n; i++)
 		if (columns[i] > ncolumns)
 			return false;
-	return getExtensionOfObject(RelationRelationId, trigger->tgconstrrelid) ==
-		getExtensionOfObject(RelationRelationId, RelationGetRelid(rel));
+	return has_own_counterpart(rel, trigger);
 }
 
 /* Whether a trigger is one of those that the file's header names. */
@@ -110,7 +109,7 @@ is_left_out(Relation rel, const Trigger *trigger, int ncolumns)
 	if (trigger->tgfoid == F_RI_FKEY_CHECK_INS || trigger->tgfoid == F_RI_FKEY_CHECK_UPD)
 		return is_own_reference(rel, trigger, ncolumns);
 	if (trigger->tgfoid == F_RI_FKEY_NOACTION_UPD)
-		return is_referred_to_by_own(rel, trigger);
+		return has_own_counterpart(rel, trigger);
 	return trigger->tgfoid == catalog_trigger_function("gate_foreign_write");
 }
 

@@ -416,8 +416,7 @@ read_coupon(Issue *issue, bool sold_out)
 	ErrorReason obstacle;
 
 	row_push_snapshot();
-	if (!row_reader_find(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, COUPONS_ID, issue->coupon_id, &place,
-						 false))
+	if (!row_reader_find(&coupon, TABLE_COUPONS, INDEX_COUPONS_PKEY, COUPONS_ID, issue->coupon_id, &place, false))
 		raise_not_found("coupon", issue->coupon_id);
 	if (has_claimed(issue))
 		refuse_second_claim(issue);
