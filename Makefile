@@ -18,6 +18,7 @@ INSTALL_SQL := $(patsubst %,sql/install/%.sql, \
 	base/key \
 	base/errors \
 	base/arguments \
+	base/attempt \
 	base/currency \
 	escrow/escrow \
 	shop/cell \

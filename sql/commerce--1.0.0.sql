@@ -283,6 +283,18 @@ $$;
 COMMENT ON FUNCTION commerce_private.changes(jsonb, text[], text[]) IS
 	'what an update_...() changes, for jsonb_populate_record(): the attributes that are given, and NULL for those that clear names. clear has passed check_texts(). given: all attributes that can be changed, null when not given; clearable: those that need no value. Errors: INVALID_REQUEST';
 
+-- sql/install/base/attempt.sql
+
+-- Errors are caught here alone: what PL/pgSQL catches by itself a caller may turn against us (src/base/attempt.c).
+
+CREATE FUNCTION commerce_private.attempt(
+	caught text[], function regprocedure, VARIADIC arguments "any",
+	OUT result text, OUT sqlstate text, OUT message text, OUT constraint_name text)
+LANGUAGE C VOLATILE
+AS 'MODULE_PATHNAME', 'commerce_attempt';
+COMMENT ON FUNCTION commerce_private.attempt(text[], regprocedure, "any") IS
+	'calls a function in a subtransaction, and answers its result as text, or the error for which that was rolled back; sqlstate NULL: there was none. caught: which errors, each by the beginning of its SQLSTATE or by its constraint; NULL: all but those that say that the server is in trouble (SQLSTATE 53, 57, 58, XX). Any other is raised. Arguments have just the types that the function takes';
+
 -- sql/install/base/currency.sql
 
 -- The shop's one currency: the setting commerce.currency, fixed once there are orders.
@@ -890,6 +902,20 @@ $$;
 COMMENT ON FUNCTION commerce.sign_up(text, text, text, text, text) IS
 	'the user with this external_id: the one there is, unchanged, or a new BUYER with an empty balance. So it can be called at each sign-in. An e-mail that another user has is refused, and links nothing. Errors: INVALID_REQUEST, ALREADY_EXISTS';
 
+CREATE FUNCTION commerce_private.store_user(u commerce.users)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE commerce.users c
+	SET name = u.name, email = u.email, phone = u.phone, address = u.address, external_id = u.external_id,
+		metadata = u.metadata, updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = u.id;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.store_user(commerce.users) IS 'writes the attributes of a user whose row the caller has locked';
+
 CREATE FUNCTION commerce.update_user(
 	user_id bigint, name text DEFAULT NULL, email text DEFAULT NULL, phone text DEFAULT NULL,
 	address text DEFAULT NULL, external_id text DEFAULT NULL, metadata jsonb DEFAULT NULL,
@@ -903,7 +929,7 @@ DECLARE
 	actor jsonb;
 	before commerce.users;
 	u commerce.users;
-	broken text;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF update_user.user_id IS NULL THEN
@@ -931,20 +957,13 @@ BEGIN
 	IF u IS NOT DISTINCT FROM before THEN
 		RETURN u;
 	END IF;
-	BEGIN
-		UPDATE commerce.users c
-		SET name = u.name, email = u.email, phone = u.phone, address = u.address, external_id = u.external_id,
-			metadata = u.metadata, updated_at = pg_catalog.now(),
-			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-		WHERE c.id = u.id
-		RETURNING c.* INTO u;
-	EXCEPTION WHEN unique_violation THEN
-		GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-		IF broken NOT IN ('users_email_key', 'users_external_id_key') THEN
-			RAISE;
-		END IF;
-		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
-	END;
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{users_email_key,users_external_id_key}', 'commerce_private.store_user(commerce.users)', u);
+	IF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_taken('user',
+			CASE attempted.constraint_name WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
+	END IF;
+	SELECT * INTO u FROM commerce.users c WHERE c.id = before.id;
 	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN u;
@@ -1156,6 +1175,21 @@ $$;
 COMMENT ON FUNCTION commerce.create_seller(bigint, text, text, text, text, text, bigint, text) IS
 	'records the business of a user, once per user, and returns the seller''s id; a BUYER becomes a SELLER by it. actor_id: an ADMIN, or NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, INVALID_STATE_TRANSITION';
 
+CREATE FUNCTION commerce_private.store_seller(s commerce.sellers)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE commerce.sellers c
+	SET business_name = s.business_name, registration_number = s.registration_number, cs_phone = s.cs_phone,
+		address = s.address, category = s.category, shipping_fee = s.shipping_fee,
+		free_shipping_from = s.free_shipping_from, metadata = s.metadata, updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = s.id;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.store_seller(commerce.sellers) IS 'writes the attributes of a seller whose row the caller has locked';
+
 CREATE FUNCTION commerce.update_seller(
 	seller_id bigint, business_name text DEFAULT NULL, registration_number text DEFAULT NULL,
 	cs_phone text DEFAULT NULL, address text DEFAULT NULL, category text DEFAULT NULL,
@@ -1170,7 +1204,7 @@ DECLARE
 	actor jsonb;
 	before commerce.sellers;
 	s commerce.sellers;
-	broken text;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
@@ -1200,21 +1234,12 @@ BEGIN
 	IF s IS NOT DISTINCT FROM before THEN
 		RETURN s;
 	END IF;
-	BEGIN
-		UPDATE commerce.sellers c
-		SET business_name = s.business_name, registration_number = s.registration_number, cs_phone = s.cs_phone,
-			address = s.address, category = s.category, shipping_fee = s.shipping_fee,
-			free_shipping_from = s.free_shipping_from, metadata = s.metadata, updated_at = pg_catalog.now(),
-			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-		WHERE c.id = s.id
-		RETURNING c.* INTO s;
-	EXCEPTION WHEN unique_violation THEN
-		GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-		IF broken <> 'sellers_registration_number_key' THEN
-			RAISE;
-		END IF;
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{sellers_registration_number_key}', 'commerce_private.store_seller(commerce.sellers)', s);
+	IF attempted.sqlstate IS NOT NULL THEN
 		PERFORM commerce_private.raise_taken('seller', 'registration_number');
-	END;
+	END IF;
+	SELECT * INTO s FROM commerce.sellers c WHERE c.id = before.id;
 	PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	RETURN s;
 END
@@ -1618,31 +1643,19 @@ COMMENT ON FUNCTION commerce.create_product(bigint, text, bigint, bigint, text, 
 	'puts a product on sale with its first stock and returns its id; amounts are in the smallest unit of commerce.currency. seller_id NULL: the shop''s own. shipping_fee: once per order line; NULL: the seller''s policy. sku: unique within the seller''s products, or the shop''s own. group_id: another product of the seller, of which this one is a variant. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce_private.store_product(p commerce.products)
-RETURNS commerce.products
+RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	stored commerce.products;
-	broken text;
 BEGIN
 	UPDATE commerce.products c
 	SET name = p.name, price = p.price, description = p.description, category = p.category, discount = p.discount,
 		shipping_fee = p.shipping_fee, max_per_order = p.max_per_order, max_per_user = p.max_per_user,
 		image_urls = p.image_urls, sku = p.sku, group_id = p.group_id, tax_exempt = p.tax_exempt,
 		metadata = p.metadata, updated_at = pg_catalog.now()
-	WHERE c.id = p.id
-	RETURNING c.* INTO stored;
-	RETURN stored;
-EXCEPTION WHEN unique_violation THEN
-	GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-	IF broken <> 'products_sku_key' THEN
-		RAISE;
-	END IF;
-	PERFORM commerce_private.raise_taken('product', 'sku');
+	WHERE c.id = p.id;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.store_product(commerce.products) IS
-	'writes the attributes of a product whose row the caller has locked. Errors: ALREADY_EXISTS';
+COMMENT ON FUNCTION commerce_private.store_product(commerce.products) IS 'writes the attributes of a product whose row the caller has locked';
 
 CREATE FUNCTION commerce.update_product(
 	product_id bigint, name text DEFAULT NULL, price bigint DEFAULT NULL, description text DEFAULT NULL,
@@ -1660,6 +1673,7 @@ DECLARE
 	actor jsonb;
 	before commerce.products;
 	p commerce.products;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
@@ -1684,7 +1698,11 @@ BEGIN
 		RETURN before;
 	END IF;
 	PERFORM commerce_private.check_product_row(p);
-	p := commerce_private.store_product(p);
+	SELECT * INTO attempted FROM commerce_private.attempt('{products_sku_key}', 'commerce_private.store_product(commerce.products)', p);
+	IF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_taken('product', 'sku');
+	END IF;
+	SELECT * INTO p FROM commerce.products c WHERE c.id = before.id;
 	PERFORM commerce_private.product_event(p, 'ProductChanged', pg_catalog.jsonb_build_object('actor', actor),
 		commerce_private.product_event_key(p.id));
 	RETURN p;
@@ -3127,7 +3145,7 @@ BEGIN
 	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
 		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
 	END IF;
-	PERFORM commerce_private.check_cell('cell', cell, 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
+	PERFORM commerce_private.check_cell('cell', coalesce(cell, 0), 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
 	PERFORM commerce_private.require_catalogue();
 	-- who has asked within a day may be about to make the user
 	DELETE FROM commerce_private.reservations r
@@ -3139,6 +3157,9 @@ BEGIN
 	in_cell_0 := EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(reserve_user.email));
 	known := coalesce((SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_id), CASE WHEN in_cell_0 THEN 0 END,
 					  (SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_email), cell);
+	IF cell IS NULL THEN
+		RETURN known;
+	END IF;
 	known := coalesce(commerce_private.reserve(key_of_id, known, known = cell), known);
 	of_email := CASE WHEN in_cell_0 THEN 0 ELSE commerce_private.reserve(key_of_email, known, known = cell) END;
 	IF of_email <> known THEN
@@ -3148,7 +3169,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.reserve_user(text, text, int, int) IS
-	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known. Reserved for good: who is refused there, or interrupted, gets the same answer again. unused_in: a cell that has no such user, as the caller has seen there: what is reserved for it, but not since a day, is so no more. It is reserved anew by who names that cell. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';
+	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known; with cell NULL nothing is reserved, and NULL is the answer. Reserved for good: who is refused there, or interrupted, gets the same answer again. unused_in: a cell that has no such user, as the caller has seen there: what is reserved for it, but not since a day, is so no more. It is reserved anew by who names that cell. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';
 
 -- sql/install/shop/order.sql
 
@@ -3947,6 +3968,25 @@ $$;
 COMMENT ON FUNCTION commerce_private.is_job_function(text) IS
 	'whether there is a function of the extension with this name that takes at most max_rows and answers a number';
 
+CREATE FUNCTION commerce_private.call_job(function text, max_rows int)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	written bigint;
+BEGIN
+	IF NOT commerce_private.is_job_function(function) THEN
+		RAISE EXCEPTION 'function commerce.% is not one that jobs call', function
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	EXECUTE pg_catalog.format(CASE WHEN max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, function)
+		INTO written USING max_rows;
+	RETURN written;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.call_job(text, int) IS
+	'calls a job''s function and returns the rows it wrote';
+
 CREATE FUNCTION commerce_private.run_batch(name text, goes_on boolean)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -3955,6 +3995,7 @@ AS $$
 DECLARE
 	job commerce_private.jobs;
 	started timestamptz := pg_catalog.clock_timestamp();
+	attempted record;
 	written bigint;
 	failure text;
 BEGIN
@@ -3969,20 +4010,12 @@ BEGIN
 	IF NOT commerce_private.try_lock_job(job.name) THEN
 		RETURN NULL;
 	END IF;
-	BEGIN
-		IF NOT commerce_private.is_job_function(job.function) THEN
-			RAISE EXCEPTION 'function commerce.% is not one that jobs call', job.function
-				USING ERRCODE = 'object_not_in_prerequisite_state';
-		END IF;
-		EXECUTE pg_catalog.format(CASE WHEN job.max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, job.function)
-			INTO written USING job.max_rows;
-	EXCEPTION WHEN OTHERS THEN
-		-- the server may be in no state to go on in this transaction
-		IF pg_catalog.left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') THEN
-			RAISE;
-		END IF;
-		failure := pg_catalog.format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
-	END;
+	SELECT * INTO attempted FROM commerce_private.attempt(NULL, 'commerce_private.call_job(text,int)', job.function, job.max_rows);
+	IF attempted.sqlstate IS NULL THEN
+		written := attempted.result::bigint;
+	ELSE
+		failure := pg_catalog.format('%s (SQLSTATE %s)', attempted.message, attempted.sqlstate);
+	END IF;
 	INSERT INTO commerce_private.job_runs AS r (name, started_at, finished_at, rows, failures, last_error, last_error_at)
 	VALUES (job.name, started, pg_catalog.clock_timestamp(), written,
 			CASE WHEN failure IS NULL THEN 0 ELSE 1 END, failure,
@@ -5525,16 +5558,15 @@ RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	attempted record;
 	moved int := 0;
 BEGIN
-	RETURN commerce_private.archive_orders(try_archive_orders.ids);
-EXCEPTION WHEN OTHERS THEN
-	-- the server may be in no state to go on in this transaction
-	IF pg_catalog.left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') THEN
-		RAISE;
+	SELECT * INTO attempted FROM commerce_private.attempt(NULL, 'commerce_private.archive_orders(bigint[])', try_archive_orders.ids);
+	IF attempted.sqlstate IS NULL THEN
+		RETURN attempted.result::int;
 	END IF;
 	IF pg_catalog.cardinality(try_archive_orders.ids) = 1 THEN
-		RAISE WARNING 'order % could not be archived: %', try_archive_orders.ids[1], SQLERRM USING ERRCODE = SQLSTATE;
+		RAISE WARNING 'order % could not be archived: %', try_archive_orders.ids[1], attempted.message USING ERRCODE = attempted.sqlstate;
 		RETURN 0;
 	END IF;
 	-- something of somebody's refers to one of them: by halves, so that the others go
@@ -6256,37 +6288,55 @@ SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_payment_resu
 
 CREATE FUNCTION commerce_private.payment_result_text(message bytea)
 RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-	RETURN pg_catalog.convert_from(payment_result_text.message, 'UTF8');
-EXCEPTION WHEN data_exception THEN
-	RETURN pg_catalog.encode(payment_result_text.message, 'escape');
-END
+	SELECT CASE WHEN a.sqlstate IS NULL THEN a.result ELSE pg_catalog.encode(payment_result_text.message, 'escape') END
+	FROM commerce_private.attempt('{22}', 'pg_catalog.convert_from(bytea,name)', payment_result_text.message, 'UTF8'::name) a
 $$;
 COMMENT ON FUNCTION commerce_private.payment_result_text(bytea) IS
 	'a message as text; one that is no text in UTF-8 with its other bytes as backslash and octal digits, which is never JSON';
 
-CREATE FUNCTION commerce_private.read_payment_result(
-	message text, OUT kind text, OUT id bigint, OUT succeeded boolean, OUT provider_event_id text, OUT amount bigint)
+CREATE FUNCTION commerce_private.parse_payment_result(message text)
+RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	parsed jsonb;
 BEGIN
-	SELECT n.kind, n.id::bigint, (r.result ->> 'succeeded')::boolean, r.result ->> 'provider_event_id',
-		   (r.result ->> 'amount')::bigint
-	INTO STRICT read_payment_result.kind, read_payment_result.id, read_payment_result.succeeded,
-		 read_payment_result.provider_event_id, read_payment_result.amount
-	FROM (SELECT read_payment_result.message::jsonb AS value) m
+	SELECT pg_catalog.jsonb_build_object('kind', n.kind, 'id', n.id::bigint, 'succeeded', (r.result ->> 'succeeded')::boolean,
+		'provider_event_id', r.result ->> 'provider_event_id', 'amount', (r.result ->> 'amount')::bigint)
+	INTO STRICT parsed
+	FROM (SELECT parse_payment_result.message::jsonb AS value) m
 	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r
 	CROSS JOIN LATERAL (VALUES ('order', r.result ->> 'order_id'), ('charge', r.result ->> 'charge_id'),
 							   ('refund', r.result ->> 'refund_id')) AS n (kind, id)
 	WHERE n.id IS NOT NULL;
-EXCEPTION
-	WHEN no_data_found OR too_many_rows THEN
+	RETURN parsed;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.parse_payment_result(text) IS 'what read_payment_result() answers, as an object; raises PostgreSQL''s own errors';
+
+CREATE FUNCTION commerce_private.read_payment_result(
+	message text, OUT kind text, OUT id bigint, OUT succeeded boolean, OUT provider_event_id text, OUT amount bigint)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	attempted record;
+BEGIN
+	-- data_exception, program_limit_exceeded, no_data_found, too_many_rows
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{22,54,P0002,P0003}', 'commerce_private.parse_payment_result(text)', read_payment_result.message);
+	IF attempted.sqlstate IN ('P0002', 'P0003') THEN
 		PERFORM commerce_private.raise_invalid('message', 'must have one of order_id, charge_id and refund_id');
-	WHEN data_exception OR program_limit_exceeded THEN
-		PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || SQLERRM);
+	ELSIF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || attempted.message);
+	END IF;
+	SELECT * INTO read_payment_result.kind, read_payment_result.id, read_payment_result.succeeded,
+		 read_payment_result.provider_event_id, read_payment_result.amount
+	FROM pg_catalog.jsonb_to_record(attempted.result::jsonb)
+		AS r (kind text, id bigint, succeeded boolean, provider_event_id text, amount bigint);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.read_payment_result(text) IS
@@ -7282,9 +7332,13 @@ CREATE FUNCTION router.users_by(of_email text, of_external_id text) RETURNS SETO
 	CLUSTER 'cells'; RUN ON ALL;
 	SELECT $router$ || commerce_private.router_columns('commerce.users') || $router$ FROM commerce.users l
 	WHERE (lower(l.email) = lower(of_email) OR l.external_id = of_external_id) AND commerce.cell_of(l.id) = commerce.cell_number();
+$$;
+CREATE FUNCTION router.has_user(at_cell int, of_external_id text) RETURNS boolean LANGUAGE plproxy AS $$
+	CONNECT router.conninfo(at_cell);
+	SELECT EXISTS (SELECT FROM commerce.users l WHERE l.external_id = of_external_id);
 $$;$router$
 UNION ALL
-SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments, e.sqlstate)) || ';'
+SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments)) || ';'
 FROM (SELECT p.oid, p.proname, (SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', p.proname, a.name), ', ' ORDER BY a.position)
 								FROM pg_catalog.unnest(p.proargnames) WITH ORDINALITY AS a (name, position)) AS arguments
 	  FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace) AS p
@@ -7296,16 +7350,16 @@ END
 $b$),
 	('sign_up', p.arguments, $b$
 DECLARE
-	found commerce.users;
+	known int;
 BEGIN
-	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %1$s);
-EXCEPTION WHEN SQLSTATE %2$L THEN
 	-- who has signed up already is not asked for an e-mail
-	SELECT * INTO found FROM router.users_by(NULL, sign_up.external_id) u ORDER BY u.created_at, u.id LIMIT 1;
-	IF found.id IS NULL THEN
-		RAISE;
+	IF sign_up.external_id IS NOT NULL THEN
+		known := commerce.reserve_user(NULL, sign_up.external_id, NULL);
 	END IF;
-	RETURN found;
+	IF known IS NULL OR NOT router.has_user(known, sign_up.external_id) THEN
+		known := router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false);
+	END IF;
+	RETURN router.sign_up(known, %1$s);
 END
 $b$),
 	('update_user', p.arguments, $b$
@@ -7329,7 +7383,6 @@ BEGIN
 	RETURN found;
 END
 $b$)) AS b (name, arguments, body) ON b.name = p.proname
-JOIN commerce.error_codes() e ON e.code = 'ALREADY_EXISTS'
 $outer$;
 COMMENT ON FUNCTION commerce_private.router_users() IS 'the router''s functions that make and find users';
 
@@ -8399,18 +8452,65 @@ CREATE TABLE commerce_private.outbox_purged (
 COMMENT ON TABLE commerce_private.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.outbox_purged', '');
 
+CREATE FUNCTION commerce_private.purge_segment(n int, retention interval)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	filtered text;
+	newest record;
+	holders text;
+BEGIN
+	SELECT * INTO newest FROM commerce_private.newest_event(n);
+	IF newest.key IS NULL THEN
+		RETURN false;
+	END IF;
+	-- what a subscription does not want must not hold anything back
+	FOR filtered IN
+		SELECT s.name FROM commerce.subscriptions s
+		WHERE s.event_types IS NOT NULL
+		  AND ROW (s.era, s.key, s.position) < ROW (newest.era, newest.key, newest.position)
+		ORDER BY s.name
+	LOOP
+		PERFORM commerce.advance_subscription(filtered);
+	END LOOP;
+	holders := commerce_private.outbox_holders(newest.era, newest.key, newest.position);
+	IF holders IS NOT NULL THEN
+		RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
+			USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
+		RETURN false;
+	END IF;
+
+	EXECUTE pg_catalog.format('LOCK TABLE commerce_private.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || n);
+	-- again, now that nobody can write there
+	SELECT * INTO newest FROM commerce_private.newest_event(n);
+	IF newest.created_at >= pg_catalog.clock_timestamp() - retention
+	   OR commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NOT NULL THEN
+		RETURN false;
+	END IF;
+	EXECUTE pg_catalog.format('TRUNCATE TABLE commerce_private.%I', 'outbox_' || n);
+	UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
+	WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
+	IF NOT EXISTS (SELECT FROM commerce_private.outbox_purged) THEN
+		INSERT INTO commerce_private.outbox_purged (era, key, position)
+		VALUES (newest.era, newest.key, newest.position);
+	END IF;
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.purge_segment(int, interval) IS
+	'empties a segment of the outbox that nothing is written to any more, and returns whether it has: not one that has a newer event than retention allows, or that a subscription has not had';
+
 CREATE FUNCTION commerce.purge_outbox()
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
 	retention interval := commerce_private.setting('commerce.outbox_retention')::interval;
-	filtered text;
-	newest record;
-	holders text;
+	attempted record;
 	emptied int := 0;
 BEGIN
 	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
@@ -8420,44 +8520,14 @@ BEGIN
 	END IF;
 	FOR n IN 0..15 LOOP
 		CONTINUE WHEN commerce_private.segment_end(n) + retention > pg_catalog.clock_timestamp();
-		SELECT * INTO newest FROM commerce_private.newest_event(n);
-		CONTINUE WHEN newest.key IS NULL;
-		BEGIN
-			-- what a subscription does not want must not hold anything back
-			FOR filtered IN
-				SELECT s.name FROM commerce.subscriptions s
-				WHERE s.event_types IS NOT NULL
-				  AND ROW (s.era, s.key, s.position) < ROW (newest.era, newest.key, newest.position)
-				ORDER BY s.name
-			LOOP
-				PERFORM commerce.advance_subscription(filtered);
-			END LOOP;
-			holders := commerce_private.outbox_holders(newest.era, newest.key, newest.position);
-			IF holders IS NOT NULL THEN
-				RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
-					USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
-				CONTINUE;
-			END IF;
-
-			EXECUTE pg_catalog.format('LOCK TABLE commerce_private.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || n);
-			-- again, now that nobody can write there
-			SELECT * INTO newest FROM commerce_private.newest_event(n);
-			IF newest.created_at < pg_catalog.clock_timestamp() - retention
-			   AND commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
-				EXECUTE pg_catalog.format('TRUNCATE TABLE commerce_private.%I', 'outbox_' || n);
-				emptied := emptied + 1;
-				UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
-				WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
-				IF NOT EXISTS (SELECT FROM commerce_private.outbox_purged) THEN
-					INSERT INTO commerce_private.outbox_purged (era, key, position)
-					VALUES (newest.era, newest.key, newest.position);
-				END IF;
-			END IF;
-		EXCEPTION WHEN lock_not_available THEN
+		-- lock_not_available
+		SELECT * INTO attempted FROM commerce_private.attempt('{55P03}', 'commerce_private.purge_segment(int,interval)', n, retention);
+		IF attempted.sqlstate IS NOT NULL THEN
 			-- and what is behind it, since readers wait for the locks that we have by now
 			RAISE NOTICE 'segment % of the outbox is in use; it is left for the next time', n;
 			EXIT;
-		END;
+		END IF;
+		emptied := emptied + attempted.result::boolean::int;
 	END LOOP;
 	RETURN emptied;
 END

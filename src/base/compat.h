@@ -143,6 +143,14 @@ typedef void json_action;
 #define json_action_done
 #endif
 
+/* Whether a role may do something with a function. */
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_proc.h"
+#define function_aclcheck(function, role, mode) object_aclcheck(ProcedureRelationId, function, role, mode)
+#else
+#define function_aclcheck(function, role, mode) pg_proc_aclcheck(function, role, mode)
+#endif
+
 /* A wait event's name in pg_stat_activity; before 17 it is just "Extension". */
 #if PG_VERSION_NUM >= 170000
 #define new_wait_event(name) WaitEventExtensionNew(name)

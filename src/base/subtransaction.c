@@ -83,3 +83,18 @@ subtransaction_keep_if(bool (*work) (void *arg), void *arg)
 		ReThrowError(error);
 	return kept;
 }
+
+bool
+error_ends_transaction(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}

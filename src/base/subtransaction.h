@@ -11,4 +11,7 @@ extern bool subtransaction_keep_if(bool (*work) (void *arg), void *arg);
 /* The same, but does not throw what the function throws: answers false with the error, else NULL, in *error. */
 extern bool subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error);
 
+/* Whether an error says that the server may be in no state to go on in this transaction. */
+extern bool error_ends_transaction(const ErrorData *error);
+
 #endif

@@ -33,7 +33,7 @@ do_work(void *arg)
 
 /*
  * Tries all or nothing, and answers the error that is the reason for nothing; NULL: there was none.  An error
- * that is not about what is tried is thrown: the server may be in no state to go on in this transaction.
+ * that is not about what is tried is thrown.
  */
 static ErrorData *
 try_to(Attempt *attempt)
@@ -42,18 +42,9 @@ try_to(Attempt *attempt)
 
 	if (!subtransaction_try(do_work, attempt, &error))
 		attempt->done = 0;
-	if (error == NULL)
-		return NULL;
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_INTERNAL_ERROR:
-			ReThrowError(error);
-		default:
-			return error;
-	}
+	if (error != NULL && error_ends_transaction(error))
+		ReThrowError(error);
+	return error;
 }
 
 static void

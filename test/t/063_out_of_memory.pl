@@ -18,10 +18,12 @@ $node->safe_psql('postgres', q{
 	CREATE EXTENSION commerce;
 	CREATE ROLE caller;
 	CREATE SCHEMA caller AUTHORIZATION caller;
-	GRANT USAGE ON SCHEMA commerce TO caller;
+	GRANT USAGE ON SCHEMA commerce, commerce_private TO caller;
 	GRANT EXECUTE ON FUNCTION commerce.place_order TO caller;
 	GRANT EXECUTE ON FUNCTION commerce.confirm_payment TO caller;
 	GRANT EXECUTE ON FUNCTION commerce.expire_pending_orders TO caller;
+	GRANT EXECUTE ON FUNCTION commerce.update_user, commerce.update_seller, commerce.update_product TO caller;
+	GRANT EXECUTE ON FUNCTION commerce_private.run_job, commerce_private.receive_payment_result TO caller;
 	SELECT commerce.create_product(NULL, 'Cup', 10, 1), commerce.create_product(NULL, 'Pot', 10, 1000);
 	SELECT commerce.charge_balance(commerce.create_user('U' || i, i || '@example.com'), 100000) FROM generate_series(1, 2) i;
 
@@ -90,6 +92,32 @@ sub is_as_before
 	$holder->rollback;
 	$_->disconnect for $holder, $caller;
 	at_rest('after a wait');
+}
+
+# A function of ours makes something else of an error, which cannot be copied.
+{
+	my $caller = session();
+	$node->safe_psql('postgres', q{
+		SELECT commerce.create_seller(commerce.create_user('S' || i), 'Kiln', i::text) FROM generate_series(1, 2) i;
+		SELECT commerce.update_product(1, sku => 'cup');
+		UPDATE commerce_private.jobs SET function = 'create_user' WHERE name = 'expire-coupons'});
+	$caller->do('SET SESSION AUTHORIZATION caller');
+	for my $call (
+		q{commerce.update_user(2, email => '1@example.com')},
+		q{commerce.update_seller(2, registration_number => '1')},
+		q{commerce.update_product(2, sku => 'cup')},
+		q{commerce_private.run_job('expire-coupons')},
+		q{commerce_private.receive_payment_result('\xff', 't/0/1')},
+		q{commerce_private.receive_payment_result('{"order_id": "x"}', 't/0/1')})
+	{
+		arm($caller, 'oom', 1, 'CopyErrorData');
+		my $what = eval { one($caller, 'SELECT caller.try($1)', "SELECT $call") } // $caller->state;
+		ok(disarm($caller), "$call: there is an error, which cannot be copied");
+		is($what, '53200', 'the caller catches what comes, as himself');
+		is_as_before($caller, 'after it');
+	}
+	$caller->disconnect;
+	$node->safe_psql('postgres', q{UPDATE commerce_private.jobs SET function = 'expire_coupons' WHERE name = 'expire-coupons'});
 }
 
 # Orders that were given up are paid late: what they take again is kept by a subtransaction's end, which fails.

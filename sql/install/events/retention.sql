@@ -9,18 +9,65 @@ CREATE TABLE commerce_private.outbox_purged (
 COMMENT ON TABLE commerce_private.outbox_purged IS 'how far retention has come: cursor of the last event that was removed; one row, written at the first purge';
 SELECT pg_catalog.pg_extension_config_dump('commerce_private.outbox_purged', '');
 
+CREATE FUNCTION commerce_private.purge_segment(n int, retention interval)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	filtered text;
+	newest record;
+	holders text;
+BEGIN
+	SELECT * INTO newest FROM commerce_private.newest_event(n);
+	IF newest.key IS NULL THEN
+		RETURN false;
+	END IF;
+	-- what a subscription does not want must not hold anything back
+	FOR filtered IN
+		SELECT s.name FROM commerce.subscriptions s
+		WHERE s.event_types IS NOT NULL
+		  AND ROW (s.era, s.key, s.position) < ROW (newest.era, newest.key, newest.position)
+		ORDER BY s.name
+	LOOP
+		PERFORM commerce.advance_subscription(filtered);
+	END LOOP;
+	holders := commerce_private.outbox_holders(newest.era, newest.key, newest.position);
+	IF holders IS NOT NULL THEN
+		RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
+			USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
+		RETURN false;
+	END IF;
+
+	EXECUTE pg_catalog.format('LOCK TABLE commerce_private.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || n);
+	-- again, now that nobody can write there
+	SELECT * INTO newest FROM commerce_private.newest_event(n);
+	IF newest.created_at >= pg_catalog.clock_timestamp() - retention
+	   OR commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NOT NULL THEN
+		RETURN false;
+	END IF;
+	EXECUTE pg_catalog.format('TRUNCATE TABLE commerce_private.%I', 'outbox_' || n);
+	UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
+	WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
+	IF NOT EXISTS (SELECT FROM commerce_private.outbox_purged) THEN
+		INSERT INTO commerce_private.outbox_purged (era, key, position)
+		VALUES (newest.era, newest.key, newest.position);
+	END IF;
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.purge_segment(int, interval) IS
+	'empties a segment of the outbox that nothing is written to any more, and returns whether it has: not one that has a newer event than retention allows, or that a subscription has not had';
+
 CREATE FUNCTION commerce.purge_outbox()
 RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
 	retention interval := commerce_private.setting('commerce.outbox_retention')::interval;
-	filtered text;
-	newest record;
-	holders text;
+	attempted record;
 	emptied int := 0;
 BEGIN
 	IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
@@ -30,44 +77,14 @@ BEGIN
 	END IF;
 	FOR n IN 0..15 LOOP
 		CONTINUE WHEN commerce_private.segment_end(n) + retention > pg_catalog.clock_timestamp();
-		SELECT * INTO newest FROM commerce_private.newest_event(n);
-		CONTINUE WHEN newest.key IS NULL;
-		BEGIN
-			-- what a subscription does not want must not hold anything back
-			FOR filtered IN
-				SELECT s.name FROM commerce.subscriptions s
-				WHERE s.event_types IS NOT NULL
-				  AND ROW (s.era, s.key, s.position) < ROW (newest.era, newest.key, newest.position)
-				ORDER BY s.name
-			LOOP
-				PERFORM commerce.advance_subscription(filtered);
-			END LOOP;
-			holders := commerce_private.outbox_holders(newest.era, newest.key, newest.position);
-			IF holders IS NOT NULL THEN
-				RAISE WARNING 'segment % of the outbox is past its retention and is held by subscription %', n, holders
-					USING HINT = 'Let the subscription catch up, or give up its events with seek_subscription() or unsubscribe().';
-				CONTINUE;
-			END IF;
-
-			EXECUTE pg_catalog.format('LOCK TABLE commerce_private.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || n);
-			-- again, now that nobody can write there
-			SELECT * INTO newest FROM commerce_private.newest_event(n);
-			IF newest.created_at < pg_catalog.clock_timestamp() - retention
-			   AND commerce_private.outbox_holders(newest.era, newest.key, newest.position) IS NULL THEN
-				EXECUTE pg_catalog.format('TRUNCATE TABLE commerce_private.%I', 'outbox_' || n);
-				emptied := emptied + 1;
-				UPDATE commerce_private.outbox_purged p SET era = newest.era, key = newest.key, position = newest.position
-				WHERE ROW (p.era, p.key, p.position) < ROW (newest.era, newest.key, newest.position);
-				IF NOT EXISTS (SELECT FROM commerce_private.outbox_purged) THEN
-					INSERT INTO commerce_private.outbox_purged (era, key, position)
-					VALUES (newest.era, newest.key, newest.position);
-				END IF;
-			END IF;
-		EXCEPTION WHEN lock_not_available THEN
+		-- lock_not_available
+		SELECT * INTO attempted FROM commerce_private.attempt('{55P03}', 'commerce_private.purge_segment(int,interval)', n, retention);
+		IF attempted.sqlstate IS NOT NULL THEN
 			-- and what is behind it, since readers wait for the locks that we have by now
 			RAISE NOTICE 'segment % of the outbox is in use; it is left for the next time', n;
 			EXIT;
-		END;
+		END IF;
+		emptied := emptied + attempted.result::boolean::int;
 	END LOOP;
 	RETURN emptied;
 END

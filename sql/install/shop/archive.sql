@@ -309,16 +309,15 @@ RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	attempted record;
 	moved int := 0;
 BEGIN
-	RETURN commerce_private.archive_orders(try_archive_orders.ids);
-EXCEPTION WHEN OTHERS THEN
-	-- the server may be in no state to go on in this transaction
-	IF pg_catalog.left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') THEN
-		RAISE;
+	SELECT * INTO attempted FROM commerce_private.attempt(NULL, 'commerce_private.archive_orders(bigint[])', try_archive_orders.ids);
+	IF attempted.sqlstate IS NULL THEN
+		RETURN attempted.result::int;
 	END IF;
 	IF pg_catalog.cardinality(try_archive_orders.ids) = 1 THEN
-		RAISE WARNING 'order % could not be archived: %', try_archive_orders.ids[1], SQLERRM USING ERRCODE = SQLSTATE;
+		RAISE WARNING 'order % could not be archived: %', try_archive_orders.ids[1], attempted.message USING ERRCODE = attempted.sqlstate;
 		RETURN 0;
 	END IF;
 	-- something of somebody's refers to one of them: by halves, so that the others go

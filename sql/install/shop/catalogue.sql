@@ -320,7 +320,7 @@ BEGIN
 	IF pg_catalog.num_nonnulls(email, external_id) = 0 THEN
 		PERFORM commerce_private.raise_invalid('email', 'or external_id must be given');
 	END IF;
-	PERFORM commerce_private.check_cell('cell', cell, 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
+	PERFORM commerce_private.check_cell('cell', coalesce(cell, 0), 0), commerce_private.check_cell('unused_in', coalesce(unused_in, 0), 0);
 	PERFORM commerce_private.require_catalogue();
 	-- who has asked within a day may be about to make the user
 	DELETE FROM commerce_private.reservations r
@@ -332,6 +332,9 @@ BEGIN
 	in_cell_0 := EXISTS (SELECT FROM commerce.users u WHERE pg_catalog.lower(u.email) = pg_catalog.lower(reserve_user.email));
 	known := coalesce((SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_id), CASE WHEN in_cell_0 THEN 0 END,
 					  (SELECT r.cell FROM commerce_private.reservations r WHERE r.key = key_of_email), cell);
+	IF cell IS NULL THEN
+		RETURN known;
+	END IF;
 	known := coalesce(commerce_private.reserve(key_of_id, known, known = cell), known);
 	of_email := CASE WHEN in_cell_0 THEN 0 ELSE commerce_private.reserve(key_of_email, known, known = cell) END;
 	IF of_email <> known THEN
@@ -341,4 +344,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION commerce.reserve_user(text, text, int, int) IS
-	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known. Reserved for good: who is refused there, or interrupted, gets the same answer again. unused_in: a cell that has no such user, as the caller has seen there: what is reserved for it, but not since a day, is so no more. It is reserved anew by who names that cell. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';
+	'on cell 0, before somebody signs up: the cell in which the person with this external id, or else this e-mail, is or is to be; cell, which is reserved then, if neither is known; with cell NULL nothing is reserved, and NULL is the answer. Reserved for good: who is refused there, or interrupted, gets the same answer again. unused_in: a cell that has no such user, as the caller has seen there: what is reserved for it, but not since a day, is so no more. It is reserved anew by who names that cell. An e-mail of another cell than the external id''s is ALREADY_EXISTS. Errors: INVALID_REQUEST, FORBIDDEN, ALREADY_EXISTS';

@@ -26,37 +26,55 @@ SELECT pg_catalog.pg_extension_config_dump('commerce_private.parked_payment_resu
 
 CREATE FUNCTION commerce_private.payment_result_text(message bytea)
 RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-	RETURN pg_catalog.convert_from(payment_result_text.message, 'UTF8');
-EXCEPTION WHEN data_exception THEN
-	RETURN pg_catalog.encode(payment_result_text.message, 'escape');
-END
+	SELECT CASE WHEN a.sqlstate IS NULL THEN a.result ELSE pg_catalog.encode(payment_result_text.message, 'escape') END
+	FROM commerce_private.attempt('{22}', 'pg_catalog.convert_from(bytea,name)', payment_result_text.message, 'UTF8'::name) a
 $$;
 COMMENT ON FUNCTION commerce_private.payment_result_text(bytea) IS
 	'a message as text; one that is no text in UTF-8 with its other bytes as backslash and octal digits, which is never JSON';
 
-CREATE FUNCTION commerce_private.read_payment_result(
-	message text, OUT kind text, OUT id bigint, OUT succeeded boolean, OUT provider_event_id text, OUT amount bigint)
+CREATE FUNCTION commerce_private.parse_payment_result(message text)
+RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+	parsed jsonb;
 BEGIN
-	SELECT n.kind, n.id::bigint, (r.result ->> 'succeeded')::boolean, r.result ->> 'provider_event_id',
-		   (r.result ->> 'amount')::bigint
-	INTO STRICT read_payment_result.kind, read_payment_result.id, read_payment_result.succeeded,
-		 read_payment_result.provider_event_id, read_payment_result.amount
-	FROM (SELECT read_payment_result.message::jsonb AS value) m
+	SELECT pg_catalog.jsonb_build_object('kind', n.kind, 'id', n.id::bigint, 'succeeded', (r.result ->> 'succeeded')::boolean,
+		'provider_event_id', r.result ->> 'provider_event_id', 'amount', (r.result ->> 'amount')::bigint)
+	INTO STRICT parsed
+	FROM (SELECT parse_payment_result.message::jsonb AS value) m
 	CROSS JOIN LATERAL (SELECT coalesce(m.value -> 'data', m.value) AS result) r
 	CROSS JOIN LATERAL (VALUES ('order', r.result ->> 'order_id'), ('charge', r.result ->> 'charge_id'),
 							   ('refund', r.result ->> 'refund_id')) AS n (kind, id)
 	WHERE n.id IS NOT NULL;
-EXCEPTION
-	WHEN no_data_found OR too_many_rows THEN
+	RETURN parsed;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.parse_payment_result(text) IS 'what read_payment_result() answers, as an object; raises PostgreSQL''s own errors';
+
+CREATE FUNCTION commerce_private.read_payment_result(
+	message text, OUT kind text, OUT id bigint, OUT succeeded boolean, OUT provider_event_id text, OUT amount bigint)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	attempted record;
+BEGIN
+	-- data_exception, program_limit_exceeded, no_data_found, too_many_rows
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{22,54,P0002,P0003}', 'commerce_private.parse_payment_result(text)', read_payment_result.message);
+	IF attempted.sqlstate IN ('P0002', 'P0003') THEN
 		PERFORM commerce_private.raise_invalid('message', 'must have one of order_id, charge_id and refund_id');
-	WHEN data_exception OR program_limit_exceeded THEN
-		PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || SQLERRM);
+	ELSIF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_invalid('message', 'makes no sense: ' || attempted.message);
+	END IF;
+	SELECT * INTO read_payment_result.kind, read_payment_result.id, read_payment_result.succeeded,
+		 read_payment_result.provider_event_id, read_payment_result.amount
+	FROM pg_catalog.jsonb_to_record(attempted.result::jsonb)
+		AS r (kind text, id bigint, succeeded boolean, provider_event_id text, amount bigint);
 END
 $$;
 COMMENT ON FUNCTION commerce_private.read_payment_result(text) IS

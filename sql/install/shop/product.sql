@@ -218,31 +218,19 @@ COMMENT ON FUNCTION commerce.create_product(bigint, text, bigint, bigint, text, 
 	'puts a product on sale with its first stock and returns its id; amounts are in the smallest unit of commerce.currency. seller_id NULL: the shop''s own. shipping_fee: once per order line; NULL: the seller''s policy. sku: unique within the seller''s products, or the shop''s own. group_id: another product of the seller, of which this one is a variant. actor_id: an ADMIN, or the seller''s user; NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, IDEMPOTENCY_KEY_REUSED';
 
 CREATE FUNCTION commerce_private.store_product(p commerce.products)
-RETURNS commerce.products
+RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	stored commerce.products;
-	broken text;
 BEGIN
 	UPDATE commerce.products c
 	SET name = p.name, price = p.price, description = p.description, category = p.category, discount = p.discount,
 		shipping_fee = p.shipping_fee, max_per_order = p.max_per_order, max_per_user = p.max_per_user,
 		image_urls = p.image_urls, sku = p.sku, group_id = p.group_id, tax_exempt = p.tax_exempt,
 		metadata = p.metadata, updated_at = pg_catalog.now()
-	WHERE c.id = p.id
-	RETURNING c.* INTO stored;
-	RETURN stored;
-EXCEPTION WHEN unique_violation THEN
-	GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-	IF broken <> 'products_sku_key' THEN
-		RAISE;
-	END IF;
-	PERFORM commerce_private.raise_taken('product', 'sku');
+	WHERE c.id = p.id;
 END
 $$;
-COMMENT ON FUNCTION commerce_private.store_product(commerce.products) IS
-	'writes the attributes of a product whose row the caller has locked. Errors: ALREADY_EXISTS';
+COMMENT ON FUNCTION commerce_private.store_product(commerce.products) IS 'writes the attributes of a product whose row the caller has locked';
 
 CREATE FUNCTION commerce.update_product(
 	product_id bigint, name text DEFAULT NULL, price bigint DEFAULT NULL, description text DEFAULT NULL,
@@ -260,6 +248,7 @@ DECLARE
 	actor jsonb;
 	before commerce.products;
 	p commerce.products;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
@@ -284,7 +273,11 @@ BEGIN
 		RETURN before;
 	END IF;
 	PERFORM commerce_private.check_product_row(p);
-	p := commerce_private.store_product(p);
+	SELECT * INTO attempted FROM commerce_private.attempt('{products_sku_key}', 'commerce_private.store_product(commerce.products)', p);
+	IF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_taken('product', 'sku');
+	END IF;
+	SELECT * INTO p FROM commerce.products c WHERE c.id = before.id;
 	PERFORM commerce_private.product_event(p, 'ProductChanged', pg_catalog.jsonb_build_object('actor', actor),
 		commerce_private.product_event_key(p.id));
 	RETURN p;

@@ -245,9 +245,13 @@ CREATE FUNCTION router.users_by(of_email text, of_external_id text) RETURNS SETO
 	CLUSTER 'cells'; RUN ON ALL;
 	SELECT $router$ || commerce_private.router_columns('commerce.users') || $router$ FROM commerce.users l
 	WHERE (lower(l.email) = lower(of_email) OR l.external_id = of_external_id) AND commerce.cell_of(l.id) = commerce.cell_number();
+$$;
+CREATE FUNCTION router.has_user(at_cell int, of_external_id text) RETURNS boolean LANGUAGE plproxy AS $$
+	CONNECT router.conninfo(at_cell);
+	SELECT EXISTS (SELECT FROM commerce.users l WHERE l.external_id = of_external_id);
 $$;$router$
 UNION ALL
-SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments, e.sqlstate)) || ';'
+SELECT commerce_private.router_head(p.oid, 'plpgsql', false) || pg_catalog.quote_literal(pg_catalog.format(b.body, b.arguments)) || ';'
 FROM (SELECT p.oid, p.proname, (SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', p.proname, a.name), ', ' ORDER BY a.position)
 								FROM pg_catalog.unnest(p.proargnames) WITH ORDINALITY AS a (name, position)) AS arguments
 	  FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'commerce'::regnamespace) AS p
@@ -259,16 +263,16 @@ END
 $b$),
 	('sign_up', p.arguments, $b$
 DECLARE
-	found commerce.users;
+	known int;
 BEGIN
-	RETURN router.sign_up(router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false), %1$s);
-EXCEPTION WHEN SQLSTATE %2$L THEN
 	-- who has signed up already is not asked for an e-mail
-	SELECT * INTO found FROM router.users_by(NULL, sign_up.external_id) u ORDER BY u.created_at, u.id LIMIT 1;
-	IF found.id IS NULL THEN
-		RAISE;
+	IF sign_up.external_id IS NOT NULL THEN
+		known := commerce.reserve_user(NULL, sign_up.external_id, NULL);
 	END IF;
-	RETURN found;
+	IF known IS NULL OR NOT router.has_user(known, sign_up.external_id) THEN
+		known := router.cell_of_new_user(sign_up.email, sign_up.external_id, NULL, false);
+	END IF;
+	RETURN router.sign_up(known, %1$s);
 END
 $b$),
 	('update_user', p.arguments, $b$
@@ -292,7 +296,6 @@ BEGIN
 	RETURN found;
 END
 $b$)) AS b (name, arguments, body) ON b.name = p.proname
-JOIN commerce.error_codes() e ON e.code = 'ALREADY_EXISTS'
 $outer$;
 COMMENT ON FUNCTION commerce_private.router_users() IS 'the router''s functions that make and find users';
 

@@ -122,6 +122,21 @@ $$;
 COMMENT ON FUNCTION commerce.create_seller(bigint, text, text, text, text, text, bigint, text) IS
 	'records the business of a user, once per user, and returns the seller''s id; a BUYER becomes a SELLER by it. actor_id: an ADMIN, or NULL for a trusted caller. Errors: INVALID_REQUEST, FORBIDDEN, ENTITY_NOT_FOUND, ALREADY_EXISTS, INVALID_STATE_TRANSITION';
 
+CREATE FUNCTION commerce_private.store_seller(s commerce.sellers)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE commerce.sellers c
+	SET business_name = s.business_name, registration_number = s.registration_number, cs_phone = s.cs_phone,
+		address = s.address, category = s.category, shipping_fee = s.shipping_fee,
+		free_shipping_from = s.free_shipping_from, metadata = s.metadata, updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = s.id;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.store_seller(commerce.sellers) IS 'writes the attributes of a seller whose row the caller has locked';
+
 CREATE FUNCTION commerce.update_seller(
 	seller_id bigint, business_name text DEFAULT NULL, registration_number text DEFAULT NULL,
 	cs_phone text DEFAULT NULL, address text DEFAULT NULL, category text DEFAULT NULL,
@@ -136,7 +151,7 @@ DECLARE
 	actor jsonb;
 	before commerce.sellers;
 	s commerce.sellers;
-	broken text;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	PERFORM commerce_private.require_catalogue();
@@ -166,21 +181,12 @@ BEGIN
 	IF s IS NOT DISTINCT FROM before THEN
 		RETURN s;
 	END IF;
-	BEGIN
-		UPDATE commerce.sellers c
-		SET business_name = s.business_name, registration_number = s.registration_number, cs_phone = s.cs_phone,
-			address = s.address, category = s.category, shipping_fee = s.shipping_fee,
-			free_shipping_from = s.free_shipping_from, metadata = s.metadata, updated_at = pg_catalog.now(),
-			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-		WHERE c.id = s.id
-		RETURNING c.* INTO s;
-	EXCEPTION WHEN unique_violation THEN
-		GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-		IF broken <> 'sellers_registration_number_key' THEN
-			RAISE;
-		END IF;
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{sellers_registration_number_key}', 'commerce_private.store_seller(commerce.sellers)', s);
+	IF attempted.sqlstate IS NOT NULL THEN
 		PERFORM commerce_private.raise_taken('seller', 'registration_number');
-	END;
+	END IF;
+	SELECT * INTO s FROM commerce.sellers c WHERE c.id = before.id;
 	PERFORM commerce_private.seller_event(s, 'SellerChanged', actor);
 	RETURN s;
 END

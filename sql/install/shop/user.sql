@@ -261,6 +261,20 @@ $$;
 COMMENT ON FUNCTION commerce.sign_up(text, text, text, text, text) IS
 	'the user with this external_id: the one there is, unchanged, or a new BUYER with an empty balance. So it can be called at each sign-in. An e-mail that another user has is refused, and links nothing. Errors: INVALID_REQUEST, ALREADY_EXISTS';
 
+CREATE FUNCTION commerce_private.store_user(u commerce.users)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE commerce.users c
+	SET name = u.name, email = u.email, phone = u.phone, address = u.address, external_id = u.external_id,
+		metadata = u.metadata, updated_at = pg_catalog.now(),
+		event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
+	WHERE c.id = u.id;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.store_user(commerce.users) IS 'writes the attributes of a user whose row the caller has locked';
+
 CREATE FUNCTION commerce.update_user(
 	user_id bigint, name text DEFAULT NULL, email text DEFAULT NULL, phone text DEFAULT NULL,
 	address text DEFAULT NULL, external_id text DEFAULT NULL, metadata jsonb DEFAULT NULL,
@@ -274,7 +288,7 @@ DECLARE
 	actor jsonb;
 	before commerce.users;
 	u commerce.users;
-	broken text;
+	attempted record;
 BEGIN
 	PERFORM commerce_private.begin_write();
 	IF update_user.user_id IS NULL THEN
@@ -302,20 +316,13 @@ BEGIN
 	IF u IS NOT DISTINCT FROM before THEN
 		RETURN u;
 	END IF;
-	BEGIN
-		UPDATE commerce.users c
-		SET name = u.name, email = u.email, phone = u.phone, address = u.address, external_id = u.external_id,
-			metadata = u.metadata, updated_at = pg_catalog.now(),
-			event_key = greatest(c.event_key, commerce_private.to_key(pg_catalog.pg_current_xact_id()))
-		WHERE c.id = u.id
-		RETURNING c.* INTO u;
-	EXCEPTION WHEN unique_violation THEN
-		GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
-		IF broken NOT IN ('users_email_key', 'users_external_id_key') THEN
-			RAISE;
-		END IF;
-		PERFORM commerce_private.raise_taken('user', CASE broken WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
-	END;
+	SELECT * INTO attempted
+	FROM commerce_private.attempt('{users_email_key,users_external_id_key}', 'commerce_private.store_user(commerce.users)', u);
+	IF attempted.sqlstate IS NOT NULL THEN
+		PERFORM commerce_private.raise_taken('user',
+			CASE attempted.constraint_name WHEN 'users_email_key' THEN 'email' ELSE 'external_id' END);
+	END IF;
+	SELECT * INTO u FROM commerce.users c WHERE c.id = before.id;
 	PERFORM commerce_private.name_staff(before, u);
 	PERFORM commerce_private.user_event(u, 'UserChanged', pg_catalog.jsonb_build_object('actor', actor));
 	RETURN u;

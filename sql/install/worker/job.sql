@@ -47,6 +47,25 @@ $$;
 COMMENT ON FUNCTION commerce_private.is_job_function(text) IS
 	'whether there is a function of the extension with this name that takes at most max_rows and answers a number';
 
+CREATE FUNCTION commerce_private.call_job(function text, max_rows int)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	written bigint;
+BEGIN
+	IF NOT commerce_private.is_job_function(function) THEN
+		RAISE EXCEPTION 'function commerce.% is not one that jobs call', function
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	EXECUTE pg_catalog.format(CASE WHEN max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, function)
+		INTO written USING max_rows;
+	RETURN written;
+END
+$$;
+COMMENT ON FUNCTION commerce_private.call_job(text, int) IS
+	'calls a job''s function and returns the rows it wrote';
+
 CREATE FUNCTION commerce_private.run_batch(name text, goes_on boolean)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -55,6 +74,7 @@ AS $$
 DECLARE
 	job commerce_private.jobs;
 	started timestamptz := pg_catalog.clock_timestamp();
+	attempted record;
 	written bigint;
 	failure text;
 BEGIN
@@ -69,20 +89,12 @@ BEGIN
 	IF NOT commerce_private.try_lock_job(job.name) THEN
 		RETURN NULL;
 	END IF;
-	BEGIN
-		IF NOT commerce_private.is_job_function(job.function) THEN
-			RAISE EXCEPTION 'function commerce.% is not one that jobs call', job.function
-				USING ERRCODE = 'object_not_in_prerequisite_state';
-		END IF;
-		EXECUTE pg_catalog.format(CASE WHEN job.max_rows IS NULL THEN 'SELECT commerce.%I()' ELSE 'SELECT commerce.%I($1)' END, job.function)
-			INTO written USING job.max_rows;
-	EXCEPTION WHEN OTHERS THEN
-		-- the server may be in no state to go on in this transaction
-		IF pg_catalog.left(SQLSTATE, 2) IN ('53', '57', '58', 'XX') THEN
-			RAISE;
-		END IF;
-		failure := pg_catalog.format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
-	END;
+	SELECT * INTO attempted FROM commerce_private.attempt(NULL, 'commerce_private.call_job(text,int)', job.function, job.max_rows);
+	IF attempted.sqlstate IS NULL THEN
+		written := attempted.result::bigint;
+	ELSE
+		failure := pg_catalog.format('%s (SQLSTATE %s)', attempted.message, attempted.sqlstate);
+	END IF;
 	INSERT INTO commerce_private.job_runs AS r (name, started_at, finished_at, rows, failures, last_error, last_error_at)
 	VALUES (job.name, started, pg_catalog.clock_timestamp(), written,
 			CASE WHEN failure IS NULL THEN 0 ELSE 1 END, failure,
