@@ -11,7 +11,8 @@ package HttpSink;
 #
 # A request is { number, at, path, headers, body, events }. The callback runs
 # in the server's process and returns a status, or { status, headers, body,
-# after (seconds) }, or one of
+# after (seconds), when (a function of how many requests there are by now: it is
+# answered when that is true) }, or one of
 #   silence   nothing is answered, the connection stays open
 #   half      the answer ends before its announced length
 #   close     the connection is closed without an answer
@@ -148,7 +149,14 @@ sub serve
 			}
 		}
 		my $now = time;
-		for my $due (grep { $_->[0] <= $now } @later)
+		my (@due, @not_due);
+		for my $answer (@later)
+		{
+			my $when = $answer->[2]{when};
+			push @{ $answer->[0] <= $now && (!$when || $when->($count)) ? \@due : \@not_due }, $answer;
+		}
+		@later = @not_due;
+		for my $due (@due)
 		{
 			my ($at, $socket, $answer) = @$due;
 			next unless exists $buffers{$socket};
@@ -157,7 +165,6 @@ sub serve
 			delete $buffers{$socket};
 			close $socket;
 		}
-		@later = grep { $_->[0] > $now } @later;
 	}
 	return;
 }

@@ -2,6 +2,7 @@
 
 use strict;
 use warnings;
+use DBI;
 use Digest::SHA qw(hmac_sha256);
 use HttpSink;
 use MIME::Base64;
@@ -113,6 +114,7 @@ sub wait_for_events
 		secret => 'hook',
 		config => "key = $secret\nheader = X-Shop: 한국\n");
 	my ($user) = make_events(1);
+	my $begin = time;
 	is($relay->run('--once'), 0, '--once ends with status 0');
 	my @requests = $sink->requests;
 	is(scalar @requests, 2, 'each event is a request of its own');
@@ -130,7 +132,8 @@ sub wait_for_events
 	like($event->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, 'and an RFC 3339 time');
 	is_deeply($event->{data}, JSON::PP::decode_json($row), 'and the payload');
 	is($headers->{'webhook-id'}, $event->{id}, 'webhook-id is the id of the event');
-	cmp_ok(abs($headers->{'webhook-timestamp'} - time), '<', 120, 'webhook-timestamp is now');
+	my $timestamp = $headers->{'webhook-timestamp'};
+	ok($begin <= $timestamp && $timestamp <= $request->{at}, 'webhook-timestamp is when it is sent');
 	is($headers->{'webhook-signature'},
 		'v1,' . encode_base64(hmac_sha256(
 			"$headers->{'webhook-id'}.$headers->{'webhook-timestamp'}.$request->{body}",
@@ -246,7 +249,7 @@ sub wait_for_events
 {
 	my ($name, $sink, $relay) = scene(answer => sub {
 		my ($request) = @_;
-		return { status => 410, after => $request->{number} * 0.1 };
+		return { status => 410, after => $request->{number} * 0.1, when => sub { $_[0] >= 8 } };
 	});
 	make_events(10);
 	$relay->start;
@@ -269,7 +272,7 @@ for my $answer ('silence', 'half', 'close', 302)
 	$relay->start;
 	ok(wait_for_events($sink, @users), "answer $answer: all arrives in the end");
 	ok(wait_until(sub { status($name, 'delivered') == 6 }), "answer $answer: and is acknowledged");
-	is(status($name, 'failures'), 2, "answer $answer: two attempts failed");
+	cmp_ok(status($name, 'failures'), $answer eq 'silence' ? '>=' : '==', 2, "answer $answer: two attempts failed");
 	is_all_in_order($sink, \@users, "answer $answer: in order");
 	is(scalar(grep { $_->{path} ne '/events' } $sink->requests), 0, "answer $answer: no redirect is followed");
 	$relay->stop;
@@ -442,7 +445,7 @@ END
 	# of these libpq knows at once that it is no use
 	for my $dbname ("host=$folder/nothing", 'port=x', 'sslmode=nonsense', 'service=nothing', 'pasword=x')
 	{
-		my $messages = `timeout -k 1 10 commerce-relay --dbname='$dbname' 2>&1`;
+		my $messages = `timeout -k 1 $PostgreSQL::Test::Utils::timeout_default commerce-relay --dbname='$dbname' 2>&1`;
 		is($? >> 8, 1, "a connection that cannot be made with $dbname is status 1");
 		like($messages, qr/ error: \S/, 'and says why');
 	}
@@ -450,58 +453,72 @@ END
 	is(scalar(() = `commerce-relay --help` =~ /^  +(-\w|--\w)/mg), 9, 'the help has every option');
 }
 
+# A relay that has nothing to do is found asleep again and again; one that goes round and round never is.
+sub is_asleep
 {
-	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 0.5 } });
+	my ($relay, $what) = @_;
+	my $looks = 0;
+	return ok(wait_until(sub {
+		$looks = slurp_file("/proc/$relay->{pid}/stat") =~ /\) S [^)]*$/ ? $looks + 1 : 0;
+		return $looks >= 20;
+	}), $what);
+}
+
+# A scene whose answers come when a function is called, which is returned, too
+sub scene_with_waits
+{
+	my $go = "$folder/go" . ($subscriptions + 1);
+	return (scene(answer => sub { return { status => 200, when => sub { -e $go } } }), sub { append_to_file($go, ''); return });
+}
+
+{
+	my ($name, $sink, $relay, $answer) = scene_with_waits();
 	my @users = make_events(2);
 	$relay->start;
 	wait_until(sub { $sink->requests >= 2 });
-	is($relay->stop, 0, 'SIGTERM while requests are under way');
-	is(status($name, 'delivered'), 2, 'waits for their answers');
+	kill 'TERM', $relay->{pid};
+	ok(wait_until(sub { $relay->log =~ /a signal to end/ }), 'SIGTERM while requests are under way');
+	is_asleep($relay, 'takes no CPU');
+	$answer->();
+	is($relay->end(0), 0, 'ends it with status 0');
+	is(status($name, 'delivered'), 2, 'after their answers');
 	my @before = $sink->requests;
 	is(scalar @before, 2, 'and sends nothing new');
 	is($relay->run('--once'), 0, 'the rest comes later');
 	is_all_in_order($sink, \@users, 'in order');
 }
 
-# The seconds of CPU that a relay has taken when it has been stopped, and what the code runs before that
-sub cpu
 {
-	my ($relay, $code) = @_;
-	my (undef, undef, @before) = times;
-	$code->();
-	$relay->stop;
-	my (undef, undef, @after) = times;
-	return $after[0] + $after[1] - $before[0] - $before[1];
-}
-
-{
-	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 2 } });
+	my ($name, $sink, $relay, $answer) = scene_with_waits();
 	make_events(2);
 	$relay->start;
 	wait_until(sub { $sink->requests >= 2 });
-	cmp_ok(cpu($relay, sub {}), '<', 0.5, 'SIGTERM: waiting for answers takes no CPU');
-
-	make_events(2);
-	$relay->start;
-	wait_until(sub { $sink->requests >= 4 });
-	cmp_ok(cpu($relay, sub {
-		$node->safe_psql('postgres', "SELECT commerce.pause_subscription('$name')");
-		wait_until(sub { $relay->log =~ /subscription $name: ended.*subscription $name: ended/s });
-	}), '<', 0.5, 'nor does it after a pause');
+	my $paused = $node->safe_psql('postgres', "SELECT now() FROM commerce.pause_subscription('$name')");
+	ok($node->poll_query_until('postgres', qq{
+		SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'commerce-relay'
+					   AND query ~ 'relay_subscriptions' AND query_start > '$paused' AND state = 'idle')}), 'a pause is heard of');
+	is_asleep($relay, 'and waiting for answers takes no CPU');
+	$answer->();
+	ok(wait_until(sub { $relay->log =~ /subscription $name: ended/ }), 'after which it ends');
+	$relay->stop;
 }
 
 {
-	my ($name, $sink, $relay) = scene(answer => sub { return { status => 200, after => 0.2 } });
+	my ($name, $sink, $relay, $answer) = scene_with_waits();
+	my $holder = DBI->connect('dbi:Pg:' . $node->connstr('postgres') =~ s/ /;/gr, undef, undef, { RaiseError => 1 });
 	make_events(15);
 	$relay->start;
 	wait_until(sub { $sink->requests >= 8 });
-	cmp_ok(cpu($relay, sub {
-		$node->safe_psql('postgres', qq{
-			BEGIN;
-			SELECT FROM commerce.subscriptions WHERE name = '$name' FOR UPDATE;
-			SELECT pg_sleep(3);
-			COMMIT});
-	}), '<', 0.5, 'nor does it while the server keeps it waiting');
+	$holder->begin_work;
+	$holder->do("SELECT FROM commerce.subscriptions WHERE name = '$name' FOR UPDATE");
+	$answer->();
+	ok($node->poll_query_until('postgres', qq{
+		SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'commerce-relay $name' AND wait_event_type = 'Lock')}),
+		'the server keeps a relay waiting');
+	is_asleep($relay, 'which takes no CPU');
+	$holder->rollback;
+	$holder->disconnect;
+	$relay->stop;
 }
 
 $node->stop;
