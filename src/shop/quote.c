@@ -29,7 +29,6 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 {
 	int64		number = 0;
 	char	   *digits = NULL;
-	char	   *end;
 
 	if (value->type == jbvNumeric)
 	{
@@ -41,14 +40,14 @@ parse_positive(const JsonbValue *value, int line, const char *name)
 		if (point && point[1 + strspn(point + 1, "0")] == '\0')
 			*point = '\0';
 	}
-	else if (value->type == jbvString && value->val.string.len <= MAX_DIGITS &&
-			 strspn(value->val.string.val, "0123456789") >= (size_t) value->val.string.len)
+	else if (value->type == jbvString && value->val.string.len <= MAX_DIGITS)
 		digits = pnstrdup(value->val.string.val, value->val.string.len);
 	if (digits)
 	{
 		errno = 0;
-		number = strtoi64(digits, &end, 10);
-		if (errno != 0 || *end != '\0')
+		number = strtoi64(digits, NULL, 10);
+		/* strtoi64() takes blanks and a sign too */
+		if (errno != 0 || digits[strspn(digits, "0123456789")] != '\0')
 			number = 0;
 		pfree(digits);
 	}
