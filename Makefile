@@ -145,8 +145,8 @@ fuzz:
 	  STAGE=fuzz PRELOAD=on FUZZ_SECONDS=$(SECONDS) FUZZ_SESSIONS=$${SESSIONS:-6} FUZZ_SEED=$$seed scripts/test
 
 inject:
-	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each place that allocates, SEED=$$seed; POINTS=all: at each call stack"; \
-	  STAGE=inject PRELOAD=on INJECT_POINTS=$${POINTS:-new} INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
+	@seed=$${SEED:-$$(date +%s)}; echo "Faults at each place that allocates, SEED=$$seed"; \
+	  STAGE=inject PRELOAD=on INJECT_POINTS=$${POINTS:-each} INJECT_SEED=$$seed INJECT_MODES="$(MODES)" INJECT_KINDS="$(KINDS)" \
 	  INJECT_FUNCTIONS="$(FUNCTIONS)" INJECT_SECONDS=$(SECONDS) scripts/test-on asserts
 
 torture:
@@ -160,7 +160,7 @@ test-asan:
 	@scripts/test-on asan
 
 fuzz: SECONDS ?= 600
-inject: MODES ?= warm cold try savepoint
+inject: MODES ?= warm reset cold try savepoint
 inject: KINDS ?= oom cancel die
 inject: SECONDS ?= 60
 torture: ROUNDS ?= 100
@@ -226,9 +226,9 @@ define help_text
   make fuzz           random calls of every function; SECONDS=600 TESTS=batches
   make inject         every function runs out of memory, is cancelled, is terminated at
                         each allocation, on the server of test-asserts: hours;
-                        FUNCTIONS="place_order fold" MODES="warm cold try savepoint" POINTS=all
-                        KINDS="oom twice cancel die" INJECT_EVERY="oom=5 die=10"; the maintenance
-                        worker runs out of memory for SECONDS=60
+                        FUNCTIONS="place_order fold" MODES="warm reset cold try savepoint"
+                        KINDS="oom twice cancel die"; the maintenance worker runs out of
+                        memory for SECONDS=60
   make torture        what runs is killed, in ROUNDS=100
                         these three: SEED=N repeats a run
   make lint           checks of the sources that need no server

@@ -3,14 +3,14 @@
 # does what it does, and the counters and the books are right. Where each point is tried it is called again, and the
 # counters are looked at, after ten.
 #
-#   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "all": at each that has a
-#                            call stack of its own; "new": at each of those places in
-#                            PostgreSQL, called by those functions of commerce, that no call before it had
+#   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "each": at each place in
+#                            PostgreSQL, called by those functions of commerce, where no call before it had a fault of
+#                            that kind, until the call ends without one. To be cancelled or terminated anywhere between
+#                            two checks for interrupts is the same: it happens at the second
 #   INJECT_KINDS (oom cancel die) twice: out of memory, and once more when commerce cleans up after that
-#   INJECT_MODES (warm)      warm: the session has made the call before; cold: it is new; try: PL/pgSQL catches the
-#                            error; savepoint: it is rolled back to
+#   INJECT_MODES (warm)      warm: the session has made the call before; reset: what it has kept of the catalog is
+#                            forgotten; cold: it is new; try: PL/pgSQL catches the error; savepoint: it is rolled back to
 #   INJECT_FUNCTIONS (all)   only these
-#   INJECT_EVERY (all)       of these one of so many: oom=5 die=10
 #   INJECT_FIRST (1)         the call that a run that was stopped goes on with
 #
 # PostgreSQL itself crashes at some points when memory is short: a crash at one that test/perl/Inject.pm knows is counted, and is none
@@ -32,11 +32,10 @@ my $seed = $ENV{INJECT_SEED} || 1;
 my @kinds = split ' ', $ENV{INJECT_KINDS} || 'oom cancel die';
 my @modes = split ' ', $ENV{INJECT_MODES} || 'warm';
 my $first = $ENV{INJECT_FIRST} || 1;
-my %every = map { split /=/ } split ' ', $ENV{INJECT_EVERY} // '';
-my $each = $points =~ /^(all|new)$/ ? 10 : 1;
+my $each = $points eq 'each' ? 10 : 1;
 my %only = map { $_ => 1 } split ' ', $ENV{INJECT_FUNCTIONS} // '';
 
-my ($node, $crashes, %count, %survived);
+my ($node, $crashes, %asked, %count, %survived);
 my $log_read = 0;
 my $shops = 0;
 
@@ -99,11 +98,12 @@ sub ask
 	die "the server does not answer: $sql";
 }
 
+# Where each place is tried plans are made anew, or the places of that would be gone after five calls.
 sub session
 {
 	for (1 .. 600)
 	{
-		my $db = eval { connect_to($node->connstr('postgres'), $points eq 'new' ? '-c plan_cache_mode=force_custom_plan' : '') };
+		my $db = eval { connect_to($node->connstr('postgres'), $points eq 'each' ? '-c plan_cache_mode=force_custom_plan' : '') };
 		return $db if $db;
 		sleep 0.1;
 	}
@@ -115,10 +115,21 @@ sub session
 
 my (%known_crashes, @problems, %seen);
 
+# The number of the allocation that had the last fault, and the functions that came to it
+sub last_fault
+{
+	my ($n, @lines) = -e "$crashes/fired" ? split /\n/, slurp_file("$crashes/fired") : ();
+	return ($n, @lines);
+}
+
 sub problem
 {
 	my ($what) = @_;
-	push @problems, $what if !$seen{$what}++;
+	return if $seen{$what}++;
+	my ($n, @lines) = last_fault();
+	my @at = functions($node, @lines);
+	push @problems, $what . (defined $n ? "; the last fault: allocation $n at " . join ' < ', @at[ 0 .. ($#at < 11 ? $#at : 11) ] : '');
+	diag $problems[-1] if @problems <= 40;
 	return;
 }
 
@@ -192,7 +203,7 @@ sub note_usual
 	return;
 }
 
-# Nothing is left behind: counters as the rows say, locks of the session, warnings.
+# Nothing is left behind: counters as the rows say, locks of the session.
 sub check_rest
 {
 	my ($what, $db) = @_;
@@ -205,7 +216,24 @@ sub check_rest
 	problem("$what: counters: $counters") if defined $counters;
 	my ($lock) = grep { !$usual_lock{$_} } locks_of($db);
 	problem("$what: it has kept a lock: $lock") if defined $lock && $db->ping;
-	problem("$what: $_") for grep { !$usual_warning{$_} } warnings_of_log();
+	return;
+}
+
+# PostgreSQL warns of want of memory when it commits, before it has.
+sub is_known_warning
+{
+	my ($warning) = @_;
+	my ($n, @lines) = last_fault();
+	return $warning =~ /AbortTransaction while in COMMIT state/ && !grep { /commerce\.so/ } @lines;
+}
+
+sub check_warnings
+{
+	my ($what) = @_;
+	for my $warning (grep { !$usual_warning{$_} } warnings_of_log())
+	{
+		is_known_warning($warning) ? $count{'warned when it committed'}++ : problem("$what: $warning");
+	}
 	return;
 }
 
@@ -222,76 +250,28 @@ sub is_half_loaded
 	return ($db->errstr // '') =~ /attempt to redefine parameter "plpgsql\./;
 }
 
-# Counts the places that are new, before anything is injected. What a warm session had is not new to a cold one. Each
-# call makes its plans anew, or the places of that would be gone after five calls.
-my (%new, %asked);
-
-sub count_new
+sub arm_session
 {
-	my $warm = session();
-	my %sum;
-	for my $mode ('warm', grep { $_ ne 'warm' } @modes)
-	{
-		for my $name (@_)
-		{
-			run_statement($warm, $mode, $scenario{$name}->()) for 1, 2;
-			my $statement = $scenario{$name}->();
-			my $db = $mode eq 'cold' ? session() : $warm;
-			$db->do(q{SELECT inject.arm('new', 0)});
-			run_statement($db, $mode, $statement);
-			my $places = $new{"$name, $mode"} = $db->selectall_arrayref('SELECT n, place, checks FROM inject.stacks()');
-			$sum{$mode} += @$places;
-			$sum{"$mode before another check for interrupts"} += () = before_checks($places);
-			$db->disconnect if $mode eq 'cold';
-		}
-	}
-	$warm->disconnect;
-	diag 'new places in ' . @_ . ' calls: ', join ', ', map { "$sum{$_} $_" } sort keys %sum;
+	my ($db, $mode, $kind, $n) = @_;
+	$db->do('SELECT inject.reset_caches()') if $mode eq 'reset';
+	$db->do('SELECT inject.arm($1, $2, $3)', undef, $kind, $n, $points eq 'each' ? 't' : 'f');
 	return;
 }
 
-# Of places between two checks for interrupts the first: all of them end at the second.
-sub before_checks
+# How many allocations a call has
+sub count_allocations
 {
-	my ($places) = @_;
-	my %checks;
-	return grep { !$checks{ $_->[2] }++ } @$places;
-}
-
-# The allocations where something is to happen: kind, number, place
-sub choose_points
-{
-	my ($db, $name, $mode, $statement) = @_;
-	my $places = $new{"$name, $mode"};
-	if ($points =~ /^\d+$/)
-	{
-		$db->do(q{SELECT inject.arm('cancel', 1000000000000)});
-		run_statement($db, $mode, $statement);
-		my $all = abs(($db->selectrow_array('SELECT inject.disarm()'))[0]);
-		my @chosen = sort { $a <=> $b } map { 1 + int rand $all } 1 .. $points;
-		return map { my $kind = $_; map { [ $kind, $_, 0, 0 ] } @chosen } @kinds;
-	}
-	if ($points eq 'all')
-	{
-		$db->do(q{SELECT inject.arm('count', 0)});
-		run_statement($db, $mode, $statement);
-		$places = $db->selectall_arrayref('SELECT n, 0, checks FROM inject.stacks()');
-	}
-	my @chosen;
-	for my $kind (@kinds)
-	{
-		my $every = $every{$kind} // 1;
-		my $i = int rand $every;
-		push @chosen, map { [ $kind, @$_[ 0, 1 ], 0 ] } grep { ++$i % $every == 0 } $kind =~ /^(oom|twice)$/ ? @$places : before_checks($places);
-	}
-	return @chosen;
+	my ($db, $mode, $statement) = @_;
+	arm_session($db, $mode, 'oom', 1_000_000_000_000);
+	run_statement($db, $mode, $statement);
+	return ($db->selectrow_array('SELECT inject.disarm()'))[0];
 }
 
 # A session that, when it is to be warm, has made the call before: that is undone, so that it can still be made.
 sub begin_session
 {
 	my ($run) = @_;
-	$run->{db}->disconnect;
+	eval { $run->{db}->disconnect };	# which may have ended
 	$run->{db} = session();
 	return if $run->{mode} eq 'cold';
 	$run->{db}->begin_work;
@@ -310,21 +290,19 @@ sub is_lost
 	return 1;
 }
 
-# A place need not come where it did when it was counted: it is looked for near that, and then farther away.
-my @near = (30, 1000);
-
 # Makes the call, and returns what became of it: 'failed', 'done' (it ended as usual, maybe with an error) or 'survived'
 # (without one) when it had a fault; 'ended' with its session, or 'done, and ended'; 'not reached'
 sub inject
 {
-	my ($run, $what, $kind, $n, $place, $try) = @_;
+	my ($run, $what, $kind, $n) = @_;
 	my ($db, $mode) = @$run{qw(db mode)};
+	unlink "$crashes/fired";
 	if ($mode eq 'savepoint')
 	{
 		$db->begin_work;
 		$db->do('SAVEPOINT s');
 	}
-	$db->do('SELECT inject.arm($1, $2, $3, $4)', undef, $kind, $n, $place, $near[$try]);
+	arm_session($db, $mode, $kind, $n);
 	my $end = run_statement($db, $mode, $run->{statement});
 	return 'ended' if is_lost($what, $kind, $end);
 	my ($counted, $state);
@@ -384,14 +362,14 @@ sub note_survival
 
 sub inject_and_look
 {
-	my ($run, $point, $last) = @_;
-	my ($kind, $n, $place, $try) = @$point;
-	my $what = "$run->{name}, $kind, $run->{mode}, allocation $n" . ($place ? " at place $place" : '');
+	my ($run, $kind, $n, $last) = @_;
+	my $what = "$run->{name}, $kind, $run->{mode}";
 	$run->{statement} //= $scenario{ $run->{name} }->();
 	begin_session($run) if $run->{mode} eq 'cold' || !$run->{db}->ping;
-	my $end = eval { inject($run, $what, @$point) } // do { problem("$what: $@"); 'not armed' };
+	my $end = eval { inject($run, $what, $kind, $n) } // do { problem("$what: $@"); 'not armed' };
 	my $db = $run->{db};
 	note_survival($db, $run->{name}) if $end eq 'survived';
+	check_warnings($what);
 	# what ended with its session may have been committed before that
 	$run->{statement} = undef if $end ne 'failed';
 	make_again($run, $what) if $last && $run->{statement};
@@ -404,7 +382,61 @@ sub inject_and_look
 	return $end;
 }
 
-# One session serves all calls, as the one that counted did, while it is there.
+my @names = sort grep { !%only || $only{$_} || $only{ s/,.*//r } } keys %scenario;
+my $begun = time;
+my $call = 0;
+
+sub show_progress
+{
+	my ($what) = @_;
+	diag sprintf '%d of %d calls (%s), %d faults, %d problems, %d s', $call, @names * @modes, $what, sum0(values %asked), scalar @problems, time - $begun;
+	return;
+}
+
+# What failed has done nothing, and the same statement can be made again.
+sub inject_at_numbers
+{
+	my ($run, $kind, @numbers) = @_;
+	for my $n (@numbers)
+	{
+		my $end = inject_and_look($run, $kind, $n, 1);
+		$count{"$kind, $end"}++;
+		$asked{$kind}++;
+	}
+	return;
+}
+
+# Goes on behind the last fault, until there is none; and once more from the beginning, for what came before that only
+# later.
+sub inject_at_new_places
+{
+	my ($run, $kind) = @_;
+	my $from = 1;
+	my $done = 0;
+	while (1)
+	{
+		my $end = inject_and_look($run, $kind, $from, ++$done % $each == 0);
+		my ($n) = last_fault();
+		if (defined $n)
+		{
+			$count{"$kind, $end"}++;
+			$asked{$kind}++;
+			$from = $n + 1;
+			show_progress("$run->{name}, $run->{mode}, $kind") if $done % 1000 == 0;
+		}
+		elsif ($from == 1)
+		{
+			last;
+		}
+		else
+		{
+			$from = 1;
+		}
+	}
+	return;
+}
+
+# One session serves all calls while it is there.
 my $session;
 
 sub sweep
@@ -415,22 +447,17 @@ sub sweep
 	# a call without a scenario of its own may do something the first time only
 	$run->{usual} = { map { run_statement($run->{db}, $mode, $scenario{$name}->()) => 1 } 1, 2 };
 	note_usual($run->{db});
-	my $cold = $mode eq 'cold' ? session() : undef;
-	my @points = choose_points($cold // $run->{db}, $name, $mode, $scenario{$name}->());
-	$cold->disconnect if $cold;
-	my $done = 0;
-	# what failed has done nothing, and the same statement can be made at the next point
-	while (my $point = shift @points)
+	if ($points eq 'each')
 	{
-		my ($kind, $n, $place, $try) = @$point;
-		my $end = inject_and_look($run, $point, ++$done % $each == 0 || !@points);
-		if ($end eq 'not reached' && $place && $near[ $try + 1 ])
-		{
-			push @points, [ $kind, $n, $place, $try + 1 ];
-			next;
-		}
-		$count{"$kind, $end"}++;
-		$asked{$kind}++;
+		inject_at_new_places($run, $_) for @kinds;
+	}
+	else
+	{
+		my $cold = $mode eq 'cold' ? session() : undef;
+		my $all = count_allocations($cold // $run->{db}, $mode, $scenario{$name}->());
+		$cold->disconnect if $cold;
+		my @numbers = sort { $a <=> $b } map { 1 + int rand $all } 1 .. $points;
+		inject_at_numbers($run, $_, @numbers) for @kinds;
 	}
 	$session = $run->{db};
 	my $books = ask('SELECT i::text FROM commerce.check_invariants() i LIMIT 1');
@@ -438,26 +465,31 @@ sub sweep
 	return;
 }
 
+# How many places had it, of those that a session that ends at the next check for interrupts passed some
+sub places
+{
+	my ($kind) = @_;
+	return -e "$crashes/$kind" ? scalar grep { $_ } unpack 'Q*', slurp_file("$crashes/$kind") : 0;
+}
+
 $SIG{__DIE__} = sub { diag $_[0] unless $^S };
 srand $seed;
-my @names = sort grep { !%only || $only{$_} || $only{ s/,.*//r } } keys %scenario;
-my $begun = time;
-my $i = 0;
-@names = shuffle(@names), count_new(@names) if $points eq 'new';
-for my $name (@names)
+@names = shuffle(@names) if $points eq 'each';
+for my $mode (@modes)
 {
-	next if ++$i < $first;
-	sweep($name, $_) for @modes;
-	diag sprintf '%d of %d (%s), %d faults, %d not reached, %d problems, %d s', $i, scalar @names, $name, sum0(values %asked),
-	  sum0(map { $count{"$_, not reached"} // 0 } @kinds), scalar @problems, time - $begun
-	  if $points ne '1' && $i % 10 == 0 || $points =~ /^(all|new)$/ || $i == @names;
+	for my $name (@names)
+	{
+		next if ++$call < $first;
+		sweep($name, $mode);
+		show_progress("$name, $mode") if $call % 10 == 0 || $call == @names * @modes;
+	}
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;
-diag $_ for @problems[ 0 .. ($#problems < 40 ? $#problems : 40) ];
 my $injected = sum0(values %asked);
-is(scalar @problems, 0, "$injected faults in " . (@names + 1 - $first) . ' calls leave session, counters and books right');
-cmp_ok($injected, '>=', @names + 1 - $first, 'every function of the contract');
-diag "seed $seed: ", join ', ', (map { "$_ asked for $asked{$_}" } sort keys %asked), map { "$_ $count{$_}" } sort keys %count;
+is(scalar @problems, 0, "$injected faults in $call calls leave session, counters and books right");
+cmp_ok($injected, '>=', @names, 'every function of the contract') if $first == 1;
+diag "seed $seed: ", join ', ', (map { "$_ $asked{$_}" } sort keys %asked), map { "$_ $count{$_}" } sort keys %count;
+diag 'places: ', join ', ', map { "$_ " . places($_) } @kinds if $points eq 'each';
 diag 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes if %known_crashes;
 diag "survived $_: " . join ' ', sort keys %{ $survived{$_} } for sort keys %survived;
 $node->stop('immediate');

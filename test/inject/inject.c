@@ -1,6 +1,7 @@
 /*
  * inject.c
- *	  Makes the n-th allocation of a statement fail, or has the backend cancelled or terminated at it.
+ *	  Makes an allocation of a statement fail, or has the backend cancelled or terminated at it: the n-th, or the
+ *	  first at a place where that has not been yet.
  *
  * For test servers only: it replaces the methods of this process's memory contexts.  To be loaded into a
  * session before anything else.
@@ -10,7 +11,8 @@
  * injected: lines of a file, an offset in it and, where it is exported, the function's name.
  *
  * A place is a function that allocates, those that called it, and the functions of commerce that came to it
- * (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce preloaded.
+ * (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce preloaded; the
+ * places that had a fault of a kind are in the file KIND, in INJECT_DIR.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -29,7 +31,6 @@
 #include "common/pg_prng.h"
 #include "executor/executor.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "tcop/tcopprot.h"
@@ -37,6 +38,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -45,29 +47,28 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(inject_arm);
 PG_FUNCTION_INFO_V1(inject_disarm);
-PG_FUNCTION_INFO_V1(inject_stacks);
+PG_FUNCTION_INFO_V1(inject_reset_caches);
 PG_FUNCTION_INFO_V1(inject_under);
 PG_FUNCTION_INFO_V1(inject_where);
 
 PGDLLEXPORT void _PG_init(void);
 
-#define MAX_STACKS	400000
-#define HASH_SIZE	(1 << 20)
+#define MAX_PLACES	(1 << 20)
 #define MAX_DEPTH	100
 #define MAX_UNDER	4
 #define ALLOCATING_FRAMES	6	/* three of them are this module's and palloc() */
 
 typedef enum Kind
 {
-	COUNT,						/* nothing, but remember the allocations whose call stack is new */
-	NEW,						/* nothing, but remember the places that no session of this server has counted so */
 	OOM,
-	TWICE,						/* that, and again when commerce, or what it has called, cleans up after it */
+	TWICE,						/* and again when commerce, or what it has called, cleans up after it */
 	CANCEL,
 	DIE,
 } Kind;
 
-static Kind kind = COUNT;
+static const char *const kind_names[] = {[OOM] = "oom", [TWICE] = "twice", [CANCEL] = "cancel", [DIE] = "die"};
+
+static Kind kind = OOM;
 static bool pending = false;	/* armed, and waiting for the statement */
 static bool active = false;
 static const char *statement_armed = NULL;	/* the text that the client has sent; PostgreSQL keeps it until the end */
@@ -75,25 +76,10 @@ static bool fired = false;
 static bool fired_again = false;
 static int64 counted = 0;
 static int64 target = 0;
-static uint64 target_place = 0; /* > 0: it happens at this place, which comes not farther from the target than this: */
-static int64 near = 0;
+static bool at_new_place = false;	/* it happens at a new place, not before the target */
 
-/* The stacks that were seen, by their hashes: of one statement, and in a file that all sessions map */
-static uint64 *seen = NULL;
-static uint64 *seen_by_all = NULL;
-
-/*
- * Those that were new.  Between two checks for interrupts it is the same where a session is cancelled or
- * terminated: it ends at the second.
- */
-static struct
-{
-	int64		n;				/* of the allocation that had it first */
-	uint64		hash;
-	int64		checks;			/* for interrupts that had come before */
-}		   *firsts = NULL;
-static int	nfirsts = 0;
-static int64 checks = 0;
+/* The places that had a fault, by their hashes, for each kind: files that all sessions map */
+static uint64 *seen[lengthof(kind_names)];
 
 static void *where[MAX_DEPTH];
 static int	nwhere = 0;
@@ -174,20 +160,19 @@ place_of(void **frames, int nframes)
 	return hash_stack(frames, keep_ends(frames, nframes));
 }
 
-static void
-note_stack(uint64 *table, uint64 hash)
+/* Returns whether the place is new. */
+static bool
+note_place(uint64 place)
 {
-	uint32		slot;
+	uint64	   *table = seen[kind];
+	uint32		slot = (place >> 20) % MAX_PLACES;
 
-	for (slot = (hash >> 20) & (HASH_SIZE - 1); table[slot] != 0; slot = (slot + 1) & (HASH_SIZE - 1))
-		if (table[slot] == hash)
-			return;
-	if (nfirsts >= MAX_STACKS)
-		elog(PANIC, "too many stacks");
-	table[slot] = hash;
-	firsts[nfirsts].n = counted;
-	firsts[nfirsts].hash = hash;
-	firsts[nfirsts++].checks = checks;
+	while (table[slot] != 0 && table[slot] != place)
+		slot = (slot + 1) % MAX_PLACES;
+	if (table[slot] == place)
+		return false;
+	table[slot] = place;
+	return true;
 }
 
 static void
@@ -221,17 +206,20 @@ put_frames(int fd, void **frames, int n)
 	}
 }
 
-/* For when the session cannot be asked */
+/* For when the session cannot be asked: the number of the allocation, and where it was */
 static void
-note_place(void)
+note_fault(void)
 {
 	char		path[MAXPGPATH + 50];
+	char		line[50];
 	int			fd;
 
 	snprintf(path, sizeof(path), "%s/fired", crash_dir);
 	fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0666);
 	if (fd < 0)
 		return;
+	snprintf(line, sizeof(line), "%lld\n", (long long) counted);
+	put(fd, line);
 	put_frames(fd, where, nwhere);
 	close(fd);
 }
@@ -265,29 +253,6 @@ crashed(int signo)
  * Allocations
  */
 
-/* A check for interrupts finds nothing, and says that it was there by taking away that there was any. */
-static void
-count_checks(void)
-{
-	if (!InterruptPending)
-		checks++;
-	InterruptPending = true;
-}
-
-static bool
-is_near(int64 n)
-{
-	return n >= target - near && n <= target + near;
-}
-
-static bool
-is_target(void **frames, int nframes)
-{
-	if (target_place == 0)
-		return counted == target;
-	return is_near(counted) && place_of(frames, nframes) == target_place;
-}
-
 /* What PostgreSQL keeps for telling errors is enough for them. */
 static bool
 fails_again(void)
@@ -301,6 +266,16 @@ fails_again(void)
 	for (int i = 0; i < nframes && !fired_again; i++)
 		fired_again = is_commerce(frames[i]);
 	return fired_again;
+}
+
+/*
+ * A session that is cancelled or terminated ends at the next check for interrupts, wherever before it that was: the
+ * places on the way there have had it, too.
+ */
+static bool
+is_on_way_to_check(void)
+{
+	return at_new_place && (kind == CANCEL || kind == DIE) && InterruptPending;
 }
 
 /* Counts an allocation, and does what is to be done at it; true: it is to fail. */
@@ -317,27 +292,23 @@ step(void)
 		active = false;
 		return false;
 	}
-	if (fired)
+	if (fired && !is_on_way_to_check())
 		return fails_again();
-	if (nunder > 0 || kind == COUNT || kind == NEW || (target_place != 0 && is_near(counted + 1)))
+	if (nunder > 0 || (at_new_place && counted + 1 >= target))
 		nframes = backtrace(frames, MAX_DEPTH);
+	if (fired)
+	{
+		note_place(place_of(frames, nframes));
+		return false;
+	}
 	if (nunder > 0 && !is_under_all(frames, nframes))
 		return false;
 	counted++;
-	if (kind == COUNT || kind == NEW)
-	{
-		count_checks();
-		if (kind == COUNT)
-			note_stack(seen, hash_stack(frames, nframes));
-		else
-			note_stack(seen_by_all, place_of(frames, nframes));
-		return false;
-	}
-	if (!is_target(frames, nframes))
+	if (at_new_place ? counted < target || !note_place(place_of(frames, nframes)) : counted != target)
 		return false;
 	fired = true;
 	nwhere = backtrace(where, MAX_DEPTH);
-	note_place();
+	note_fault();
 	if (kind == OOM || kind == TWICE)
 		return true;
 	if (kind == CANCEL)
@@ -432,7 +403,7 @@ begin(void)
 	if (!pending)
 		return;
 	pending = false;
-	counted = checks = 0;
+	counted = 0;
 	fired = fired_again = false;
 	nwhere = 0;
 	statement_armed = debug_query_string;
@@ -461,6 +432,21 @@ utility(PlannedStmt *statement, const char *sql, bool read_only, ProcessUtilityC
 		standard_ProcessUtility(statement, sql, read_only, context, params, environment, dest, completion);
 }
 
+/* Extends a range that begins where a library does to the library's end. */
+static int
+extend_range(struct dl_phdr_info *library, size_t size, void *arg)
+{
+	char	  **low = ((char ***) arg)[0];
+	char	  **high = ((char ***) arg)[1];
+
+	if ((char *) library->dlpi_addr != *low)
+		return 0;
+	for (int i = 0; i < library->dlpi_phnum; i++)
+		if (library->dlpi_phdr[i].p_type == PT_LOAD)
+			*high = Max(*high, *low + library->dlpi_phdr[i].p_vaddr + library->dlpi_phdr[i].p_memsz);
+	return 1;
+}
+
 /* The addresses of an exported function of the server, or of a loaded library (NAME.so). */
 static void
 find_range(const char *name, char **low, char **high)
@@ -469,6 +455,7 @@ find_range(const char *name, char **low, char **high)
 	void	   *symbol;
 	Dl_info		info;
 	void	   *extra = NULL;
+	char	  **range[2];
 
 	if (strstr(name, ".so") == NULL)
 	{
@@ -483,72 +470,54 @@ find_range(const char *name, char **low, char **high)
 	symbol = handle ? dlsym(handle, "Pg_magic_func") : NULL;
 	if (symbol == NULL || !dladdr(symbol, &info))
 		elog(ERROR, "%s is not loaded", name);
-	*low = info.dli_fbase;
-	*high = *low + 64 * 1024 * 1024;
-	/* up to the next thing that is loaded */
-	while (*high > *low && (!dladdr(*high, &info) || info.dli_fbase != (void *) *low))
-		*high -= 4096;
+	*low = *high = info.dli_fbase;
+	range[0] = low;
+	range[1] = high;
+	dl_iterate_phdr(extend_range, range);
 }
 
-/* What is seen by all sessions of a server; its file is as large as the table, and empty where nothing was written. */
-static uint64 *
-map_seen_by_all(void)
+/* Maps a kind's file, which is as large as the table, and empty where nothing was written. */
+static void
+map_seen(void)
 {
 	char		path[MAXPGPATH + 50];
 	int			fd;
 	void	   *table;
 
-	snprintf(path, sizeof(path), "%s/seen", crash_dir);
+	snprintf(path, sizeof(path), "%s/%s", crash_dir, kind_names[kind]);
 	fd = open(path, O_CREAT | O_RDWR, 0600);
-	if (fd < 0 || ftruncate(fd, HASH_SIZE * sizeof(uint64)) != 0)
+	if (fd < 0 || ftruncate(fd, MAX_PLACES * sizeof(uint64)) != 0)
 		elog(ERROR, "%s: %m", path);
-	table = mmap(NULL, HASH_SIZE * sizeof(uint64), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	table = mmap(NULL, MAX_PLACES * sizeof(uint64), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (table == MAP_FAILED)
 		elog(ERROR, "%s: %m", path);
 	close(fd);
-	return table;
-}
-
-static void
-prepare_to_count(void)
-{
-	if (firsts == NULL)
-	{
-		seen = calloc(HASH_SIZE, sizeof(uint64));
-		firsts = malloc(MAX_STACKS * sizeof(*firsts));
-	}
-	if (kind == COUNT)
-		memset(seen, 0, HASH_SIZE * sizeof(uint64));
-	else if (seen_by_all == NULL)
-		seen_by_all = map_seen_by_all();
-	nfirsts = 0;
+	seen[kind] = table;
 }
 
 /*
- * arm(kind text, n bigint, place bigint, near bigint)
+ * arm(kind text, n bigint, at_new_place boolean)
  *
- * count, new, oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or, when a place is
- * given, there, if it comes near that.
+ * oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or at the first, from the n-th
+ * on, at a place where no session of this server has had it.
  */
 Datum
 inject_arm(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {[COUNT] = "count", [NEW] = "new", [OOM] = "oom", [TWICE] = "twice", [CANCEL] = "cancel", [DIE] = "die"};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			i = 0;
 
 	active = false;
-	while (i < (int) lengthof(names) && strcmp(names[i], name) != 0)
+	while (i < (int) lengthof(kind_names) && strcmp(kind_names[i], name) != 0)
 		i++;
-	if (i == (int) lengthof(names))
+	if (i == (int) lengthof(kind_names))
 		elog(ERROR, "unknown kind %s", name);
 	kind = (Kind) i;
 	target = PG_GETARG_INT64(1);
-	target_place = (uint64) PG_GETARG_INT64(2);
-	near = PG_GETARG_INT64(3);
-	if (kind == COUNT || kind == NEW)
-		prepare_to_count();
-	if ((kind == NEW || kind == TWICE || target_place != 0) && commerce_low == NULL)
+	at_new_place = PG_GETARG_BOOL(2);
+	if (at_new_place && seen[kind] == NULL)
+		map_seen();
+	if ((at_new_place || kind == TWICE) && commerce_low == NULL)
 		find_range("commerce.so", &commerce_low, &commerce_high);
 	pending = true;
 	PG_RETURN_VOID();
@@ -557,7 +526,7 @@ inject_arm(PG_FUNCTION_ARGS)
 /*
  * disarm()
  *
- * Returns how many allocations were counted; negative when something has happened at one.
+ * Returns how many allocations were counted; when something has happened at one, its number, negative.
  */
 Datum
 inject_disarm(PG_FUNCTION_ARGS)
@@ -567,26 +536,15 @@ inject_disarm(PG_FUNCTION_ARGS)
 }
 
 /*
- * stacks()
+ * reset_caches()
  *
- * Those allocations of what was counted last that had a new call stack, or place: the number, the stack, and how many
- * checks for interrupts had come before.
+ * What the session has kept of the catalog is forgotten, as when it was told of too many changes at once.
  */
 Datum
-inject_stacks(PG_FUNCTION_ARGS)
+inject_reset_caches(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	active = pending = false;
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < nfirsts; i++)
-	{
-		Datum		values[] = {Int64GetDatum(firsts[i].n), Int64GetDatum((int64) firsts[i].hash), Int64GetDatum(firsts[i].checks)};
-		bool		nulls[lengthof(values)] = {false};
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+	InvalidateSystemCaches();
+	PG_RETURN_VOID();
 }
 
 /*
