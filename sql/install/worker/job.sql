@@ -49,7 +49,7 @@ COMMENT ON FUNCTION commerce_private.is_job_function(text) IS
 
 CREATE FUNCTION commerce_private.call_job(function text, max_rows int)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	written bigint;
