@@ -6,7 +6,8 @@
 #   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "each": at each place in
 #                            PostgreSQL, called by those functions of commerce, where no call before it had a fault of
 #                            that kind, until the call ends without one. To be cancelled or terminated anywhere between
-#                            two checks for interrupts is the same: it happens at the second
+#                            two checks for interrupts is the same: it happens at the second. What only a session has
+#                            that is cold, or was reset, is told apart by the two nearest functions of commerce
 #   INJECT_KINDS (oom cancel die) twice: out of memory, and once more when commerce cleans up after that
 #   INJECT_MODES (warm)      warm: the session has made the call before; reset: what it has kept of the catalog is
 #                            forgotten; cold: it is new; try: PL/pgSQL catches the error; savepoint: it is rolled back to
@@ -254,7 +255,7 @@ sub arm_session
 {
 	my ($db, $mode, $kind, $n) = @_;
 	$db->do('SELECT inject.reset_caches()') if $mode eq 'reset';
-	$db->do('SELECT inject.arm($1, $2, $3)', undef, $kind, $n, $points eq 'each' ? 't' : 'f');
+	$db->do('SELECT inject.arm($1, $2, $3, $4)', undef, $kind, $n, $points eq 'each' ? 't' : 'f', $mode =~ /^(reset|cold)$/ ? 't' : 'f');
 	return;
 }
 
@@ -465,13 +466,6 @@ sub sweep
 	return;
 }
 
-# How many places had it, of those that a session that ends at the next check for interrupts passed some
-sub places
-{
-	my ($kind) = @_;
-	return -e "$crashes/$kind" ? scalar grep { $_ } unpack 'Q*', slurp_file("$crashes/$kind") : 0;
-}
-
 $SIG{__DIE__} = sub { diag $_[0] unless $^S };
 srand $seed;
 @names = shuffle(@names) if $points eq 'each';
@@ -489,7 +483,6 @@ my $injected = sum0(values %asked);
 is(scalar @problems, 0, "$injected faults in $call calls leave session, counters and books right");
 cmp_ok($injected, '>=', @names, 'every function of the contract') if $first == 1;
 diag "seed $seed: ", join ', ', (map { "$_ $asked{$_}" } sort keys %asked), map { "$_ $count{$_}" } sort keys %count;
-diag 'places: ', join ', ', map { "$_ " . places($_) } @kinds if $points eq 'each';
 diag 'crashes of PostgreSQL itself: ', join ', ', map { "$_ $known_crashes{$_}" } sort keys %known_crashes if %known_crashes;
 diag "survived $_: " . join ' ', sort keys %{ $survived{$_} } for sort keys %survived;
 $node->stop('immediate');

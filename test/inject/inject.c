@@ -10,9 +10,9 @@
  * dies by a signal it writes to crash.PID, in the folder INJECT_DIR, where it was and where the fault had been
  * injected: lines of a file, an offset in it and, where it is exported, the function's name.
  *
- * A place is a function that allocates, those that called it, and the functions of commerce that came to it
- * (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce preloaded; the
- * places that had a fault of a kind are in the file KIND, in INJECT_DIR.
+ * A place is a function that allocates, those that called it, and the functions of commerce that came to it, all or the
+ * nearest of them (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce
+ * preloaded; the places that had a fault of a kind are in the file KIND, in INJECT_DIR.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -56,6 +56,7 @@ PGDLLEXPORT void _PG_init(void);
 #define MAX_PLACES	(1 << 20)
 #define MAX_DEPTH	100
 #define MAX_UNDER	4
+#define NEAREST		2
 #define ALLOCATING_FRAMES	6	/* three of them are this module's and palloc() */
 
 typedef enum Kind
@@ -77,6 +78,7 @@ static bool fired_again = false;
 static int64 counted = 0;
 static int64 target = 0;
 static bool at_new_place = false;	/* it happens at a new place, not before the target */
+static bool by_nearest = false; /* new is what the nearest functions of commerce have not come to */
 
 /* The places that had a fault, by their hashes, for each kind: files that all sessions map */
 static uint64 *seen[lengthof(kind_names)];
@@ -154,13 +156,7 @@ hash_stack(void *const *frames, int nframes)
 	return Max(hash, 1);
 }
 
-static uint64
-place_of(void **frames, int nframes)
-{
-	return hash_stack(frames, keep_ends(frames, nframes));
-}
-
-/* Returns whether the place is new. */
+/* Returns whether a place is new. */
 static bool
 note_place(uint64 place)
 {
@@ -173,6 +169,19 @@ note_place(uint64 place)
 		return false;
 	table[slot] = place;
 	return true;
+}
+
+/* Returns whether the place that a stack has come to is new. */
+static bool
+note_stack(void **frames, int nframes)
+{
+	int			kept = keep_ends(frames, nframes);
+	int			nearest = Min(kept, ALLOCATING_FRAMES + NEAREST);
+	bool		is_new = note_place(hash_stack(frames, nearest));
+
+	if (by_nearest || nearest == kept)
+		return is_new;
+	return note_place(hash_stack(frames, kept));
 }
 
 static void
@@ -298,13 +307,13 @@ step(void)
 		nframes = backtrace(frames, MAX_DEPTH);
 	if (fired)
 	{
-		note_place(place_of(frames, nframes));
+		note_stack(frames, nframes);
 		return false;
 	}
 	if (nunder > 0 && !is_under_all(frames, nframes))
 		return false;
 	counted++;
-	if (at_new_place ? counted < target || !note_place(place_of(frames, nframes)) : counted != target)
+	if (at_new_place ? counted < target || !note_stack(frames, nframes) : counted != target)
 		return false;
 	fired = true;
 	nwhere = backtrace(where, MAX_DEPTH);
@@ -496,7 +505,7 @@ map_seen(void)
 }
 
 /*
- * arm(kind text, n bigint, at_new_place boolean)
+ * arm(kind text, n bigint, at_new_place boolean, by_nearest boolean)
  *
  * oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or at the first, from the n-th
  * on, at a place where no session of this server has had it.
@@ -515,6 +524,7 @@ inject_arm(PG_FUNCTION_ARGS)
 	kind = (Kind) i;
 	target = PG_GETARG_INT64(1);
 	at_new_place = PG_GETARG_BOOL(2);
+	by_nearest = PG_GETARG_BOOL(3);
 	if (at_new_place && seen[kind] == NULL)
 		map_seen();
 	if ((at_new_place || kind == TWICE) && commerce_low == NULL)
