@@ -122,6 +122,7 @@ my %scenario = (
 	report_refund => sub { my $refund = ask('SELECT id FROM commerce.return_payment(' . unexpected() . ')');
 		return "SELECT id FROM commerce.report_refund($refund, false, " . key() . ')' },
 	request_charge => sub { return 'SELECT id FROM commerce.request_charge(11, 100, NULL, NULL, ' . key() . ')' },
+	'api.change_item_status' => sub { return sprintf q(SELECT inject.request('change_item_status', '{"order_item_id": %d, "new_status": "DISPATCHED", "quantity": 1}')), item() },
 	'api.cancel_order_item' => sub { return sprintf q(SELECT inject.request('cancel_order_item', '{"order_item_id": %d, "quantity": 1}')), item() },
 	confirm_charge => sub { my $charge = ask('SELECT id FROM commerce.request_charge(11, 100)');
 		return "SELECT id FROM commerce.confirm_charge($charge, true, " . key() . ')' },
