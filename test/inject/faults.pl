@@ -220,12 +220,13 @@ sub check_rest
 	return;
 }
 
-# PostgreSQL warns of want of memory when it commits, before it has.
+# PostgreSQL warns of want of memory when it commits, before it has, and when it begins a subtransaction.
 sub is_known_warning
 {
 	my ($warning) = @_;
 	my ($n, @lines) = last_fault();
-	return $warning =~ /AbortTransaction while in COMMIT state/ && !grep { /commerce\.so/ } @lines;
+	return !grep { /commerce\.so/ } @lines if $warning =~ /AbortTransaction while in COMMIT state/;
+	return $warning =~ /AbortSubTransaction while in START state/ && grep { $_ eq 'StartSubTransaction' } functions($node, @lines);
 }
 
 sub check_warnings
@@ -233,7 +234,7 @@ sub check_warnings
 	my ($what) = @_;
 	for my $warning (grep { !$usual_warning{$_} } warnings_of_log())
 	{
-		is_known_warning($warning) ? $count{'warned when it committed'}++ : problem("$what: $warning");
+		is_known_warning($warning) ? $count{'warned of by PostgreSQL'}++ : problem("$what: $warning");
 	}
 	return;
 }
