@@ -20,7 +20,7 @@
 use strict;
 use warnings;
 use DBI;
-use Inject qw(connect_to crashes functions);
+use Inject qw(connect_to crashes functions is_known_warning);
 use List::Util qw(shuffle sum0);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -220,21 +220,13 @@ sub check_rest
 	return;
 }
 
-# PostgreSQL warns of want of memory when it commits, before it has, and when it begins a subtransaction.
-sub is_known_warning
-{
-	my ($warning) = @_;
-	my ($n, @lines) = last_fault();
-	return !grep { /commerce\.so/ } @lines if $warning =~ /AbortTransaction while in COMMIT state/;
-	return $warning =~ /AbortSubTransaction while in START state/ && grep { $_ eq 'StartSubTransaction' } functions($node, @lines);
-}
-
 sub check_warnings
 {
 	my ($what) = @_;
+	my ($n, @lines) = last_fault();
 	for my $warning (grep { !$usual_warning{$_} } warnings_of_log())
 	{
-		is_known_warning($warning) ? $count{'warned of by PostgreSQL'}++ : problem("$what: $warning");
+		is_known_warning($node, $warning, @lines) ? $count{'warned of by PostgreSQL'}++ : problem("$what: $warning");
 	}
 	return;
 }

@@ -9,7 +9,7 @@ use DBI;
 use Exporter qw(import);
 use PostgreSQL::Test::Utils qw(slurp_file);
 
-our @EXPORT_OK = qw(arm connect_to crashes disarm functions module prepare_database);
+our @EXPORT_OK = qw(arm connect_to crashes disarm functions is_known_warning module prepare_database);
 
 my $module = getcwd() . '/test/inject/inject.so';
 
@@ -90,6 +90,14 @@ sub functions
 		push @names, $function_of{"$path $offset"};
 	}
 	return grep { !/^(ExceptionalCondition|crashed|step|my_(set|generation)_|palloc|pstrdup|MemoryContext(Alloc|Strdup)|repalloc|raise|abort|gsignal|__|errfinish)|libc\.so/ } @names;
+}
+
+# PostgreSQL warns when it runs out of memory while it begins or commits, which ours do in one place.
+sub is_known_warning
+{
+	my ($node, $warning, @lines) = @_;
+	my ($nearest) = functions($node, grep { /\bcommerce\.so / } @lines);
+	return $warning =~ /Abort(Sub)?Transaction while in (START|COMMIT) state/ && ($nearest // '') =~ /^(subtransaction_try)?$/;
 }
 
 # The crashes that were noted in a folder (INJECT_DIR), which are taken away: known, where PostgreSQL was and
