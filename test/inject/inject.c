@@ -414,7 +414,6 @@ begin(void)
 	pending = false;
 	counted = 0;
 	fired = fired_again = false;
-	nwhere = 0;
 	statement_armed = debug_query_string;
 	active = true;
 }
