@@ -7,8 +7,9 @@
  * place of its own, and go on with the user and the search_path of our function; and after a single statement
  * the session would be in an aborted transaction.
  *
- * An error in the end of a subtransaction may have left it half ended.  It is thrown, always, so that what is
- * around it is undone, too.  One that cannot even be rolled back after an error stays open, so the session ends.
+ * A subtransaction that cannot be ended stays open, or is half ended: PostgreSQL's statistics, for one, then point to
+ * memory that the transaction's end gives back (AtEOSubXact_PgStat_Relations()), and a later transaction writes there.
+ * So the session ends.  What may be cancelled has been done before.
  */
 #include "postgres.h"
 
@@ -18,13 +19,15 @@
 
 #include "base/subtransaction.h"
 
-/* After an error: undoes it, or nobody goes on. */
 static void
-roll_back(void)
+end_subtransaction(bool keep, MemoryContext context, ResourceOwner owner)
 {
 	PG_TRY();
 	{
-		RollbackAndReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -32,9 +35,11 @@ roll_back(void)
 
 		ereport(FATAL,
 				(errcode(code),
-				 errmsg("what has failed cannot be undone")));
+				 errmsg("a subtransaction could not be ended")));
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 }
 
 bool
@@ -43,7 +48,6 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool keep = false;
-	volatile bool ending = false;
 
 	*error = NULL;
 	BeginInternalSubTransaction(NULL);
@@ -51,25 +55,18 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	PG_TRY();
 	{
 		keep = work(arg);
-		ending = true;
-		if (keep)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
+		CommandCounterIncrement();
 	}
 	PG_CATCH();
 	{
-		roll_back();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ending)
-			PG_RE_THROW();
+		end_subtransaction(false, context, owner);
 		*error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	if (*error != NULL)
+		return false;
+	end_subtransaction(keep, context, owner);
 	return keep;
 }
 

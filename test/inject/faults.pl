@@ -175,6 +175,7 @@ sub run_statement
 	my $error = $db->errstr // '';
 	return $mode eq 'try' ? $row->[0] : 'ok' if $row;
 	return '57P01' if $error =~ /terminating connection due to administrator command/;
+	return 'not ended' if $error =~ /a subtransaction could not be ended/;
 	return $db->ping ? $db->state : 'lost';
 }
 
@@ -278,6 +279,7 @@ sub begin_session
 sub is_lost
 {
 	my ($what, $kind, $end) = @_;
+	return $kind =~ /^(oom|twice)$/ if $end eq 'not ended';
 	return 0 unless $end eq '57P01' || $end eq 'lost';
 	return 1 if $kind eq 'die' && !has_crashed();
 	$end eq 'lost' ? judge_crash($what) : problem("$what: terminated");

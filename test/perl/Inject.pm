@@ -97,7 +97,7 @@ sub is_known_warning
 {
 	my ($node, $warning, @lines) = @_;
 	my ($nearest) = functions($node, grep { /\bcommerce\.so / } @lines);
-	return $warning =~ /Abort(Sub)?Transaction while in (START|COMMIT) state/ && ($nearest // '') =~ /^(subtransaction_try)?$/;
+	return $warning =~ /Abort(Sub)?Transaction while in (START|COMMIT) state/ && ($nearest // '') =~ /^(subtransaction_try|end_subtransaction|)$/;
 }
 
 # The crashes that were noted in a folder (INJECT_DIR), which are taken away: known, where PostgreSQL was and

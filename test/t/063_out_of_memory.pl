@@ -120,9 +120,9 @@ sub is_as_before
 	$node->safe_psql('postgres', q{UPDATE commerce_private.jobs SET function = 'expire_coupons' WHERE name = 'expire-coupons'});
 }
 
-# Orders that were given up are paid late: what they take again is kept by a subtransaction's end, which fails.
+# Orders that were given up are paid late: what they take again is kept by a subtransaction's end, which fails. PostgreSQL
+# has then left it half ended, and nobody goes on.
 {
-	my $caller = session();
 	for my $n (1 .. 20)
 	{
 		my $order = $node->safe_psql('postgres', q{
@@ -130,15 +130,22 @@ sub is_as_before
 		$node->safe_psql('postgres', qq{
 			UPDATE commerce.orders SET expires_at = now() - interval '1 minute' WHERE id = $order;
 			SELECT commerce.expire_pending_orders()});
+		my $caller = session();
 		$caller->do('SET SESSION AUTHORIZATION caller');
 		arm($caller, 'oom', $n, 'AtEOSubXact_PgStat', 'commerce.so');
-		my $what = one($caller, 'SELECT caller.try($1)', "SELECT commerce.confirm_payment($order, true, 'late $order')");
-		my $fired = disarm($caller);
-		is($what, $fired ? '53200' : 'done', "the end of a subtransaction: allocation $n");
-		is_as_before($caller, "allocation $n");
-		cmp_ok($n, '>', 1, 'it allocates at all'), last if !$fired;
+		my $what = eval { one($caller, 'SELECT caller.try($1)', "SELECT commerce.confirm_payment($order, true, 'late $order')") };
+		if (!$caller->ping)
+		{
+			like($caller->errstr, qr/a subtransaction could not be ended/, "the end of a subtransaction: the session ends at allocation $n");
+			next;
+		}
+		ok(!disarm($caller), "allocation $n: there is none");
+		is($what, 'done', 'the payment is taken');
+		is_as_before($caller, 'after it');
+		cmp_ok($n, '>', 1, 'it allocates at all');
+		$caller->disconnect;
+		last;
 	}
-	$caller->disconnect;
 	at_rest('after late payments');
 }
 
