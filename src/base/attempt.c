@@ -73,11 +73,12 @@ prepare_call(FunctionCallInfo fcinfo, FunctionCallInfo call, FmgrInfo *function)
 	return !(function->fn_strict && has_null);
 }
 
-/* Whether an error is among those that are named, by the beginning of their SQLSTATE or by their constraint. */
+/* Whether an error is among those that are named, by the beginning of their SQLSTATE or by the unique constraint. */
 static bool
 is_named(const ErrorData *error, ArrayType *names)
 {
 	const char *state = unpack_sql_state(error->sqlerrcode);
+	const char *unique = error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? error->constraint_name : NULL;
 	Datum	   *elements;
 	int			n;
 
@@ -87,7 +88,7 @@ is_named(const ErrorData *error, ArrayType *names)
 		const char *name = TextDatumGetCString(elements[i]);
 
 		if (strncmp(state, name, strlen(name)) == 0 ||
-			(error->constraint_name != NULL && strcmp(error->constraint_name, name) == 0))
+			(unique != NULL && strcmp(unique, name) == 0))
 			return true;
 	}
 	return false;

@@ -130,6 +130,10 @@ SELECT is(jsonb_build_object('status', (r).status, 'code', (r).code, 'details', 
 FROM tap.own o CROSS JOIN LATERAL tap.http('admin 5', 'create_user', o.request::jsonb, '{"accept-language": "en"}') r;
 SELECT is_empty($$SELECT o.request, r.body FROM tap.own o JOIN commerce.error_codes() e USING (code) CROSS JOIN LATERAL tap.http('admin 5', 'create_user', o.request::jsonb, '{"accept-language": "ko-KR,ko;q=0.9"}') r
 	WHERE o.code <> 'SUCCESS' AND r.body->>'message' <> e.message_ko OR r.body->>'hint' !~ '[가-힣]' OR r.code <> o.code$$, 'all of them in Korean');
+CREATE FUNCTION tap.name_constraint() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not this' USING CONSTRAINT = 'users_email_key'; END$$;
+CREATE TRIGGER name_constraint BEFORE UPDATE ON commerce.users FOR EACH ROW EXECUTE FUNCTION tap.name_constraint();
+SELECT throws_ok($$SELECT commerce.update_user(1, name => 'x')$$, 'P0001', 'not this', 'what a trigger raises stays as it is, whatever constraint it names');
+DROP TRIGGER name_constraint ON commerce.users;
 ALTER TABLE commerce.users ADD COLUMN region text;
 UPDATE commerce.users SET region = 'Seoul';
 ALTER TABLE commerce.orders ADD COLUMN risk int DEFAULT 5;
