@@ -9,7 +9,8 @@
  *
  * A subtransaction that cannot be ended stays open, or is half ended: PostgreSQL's statistics, for one, then point to
  * memory that the transaction's end gives back (AtEOSubXact_PgStat_Relations()), and a later transaction writes there.
- * So the session ends.  What may be cancelled has been done before.
+ * So the session ends.  What may be cancelled has been done before.  It ends, too, when what was called has left a
+ * subtransaction of its own open.
  */
 #include "postgres.h"
 
@@ -20,10 +21,15 @@
 #include "base/subtransaction.h"
 
 static void
-end_subtransaction(bool keep, MemoryContext context, ResourceOwner owner)
+end_subtransaction(bool keep, int level, MemoryContext context, ResourceOwner owner)
 {
 	PG_TRY();
 	{
+		/* such as by a trigger's EXCEPTION block that ran out of memory: that one would be ended in the place of ours */
+		if (GetCurrentTransactionNestLevel() != level)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+					 errmsg("another subtransaction was left open")));
 		if (keep)
 			ReleaseCurrentSubTransaction();
 		else
@@ -48,9 +54,11 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool keep = false;
+	int			level;
 
 	*error = NULL;
 	BeginInternalSubTransaction(NULL);
+	level = GetCurrentTransactionNestLevel();
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
@@ -59,14 +67,14 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	}
 	PG_CATCH();
 	{
-		end_subtransaction(false, context, owner);
+		end_subtransaction(false, level, context, owner);
 		*error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
 	if (*error != NULL)
 		return false;
-	end_subtransaction(keep, context, owner);
+	end_subtransaction(keep, level, context, owner);
 	return keep;
 }
 

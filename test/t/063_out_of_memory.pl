@@ -120,6 +120,28 @@ sub is_as_before
 	$node->safe_psql('postgres', q{UPDATE commerce_private.jobs SET function = 'expire_coupons' WHERE name = 'expire-coupons'});
 }
 
+# A trigger of the shop's catches an error, which cannot be copied: what it leaves open is not ended in the place of ours.
+{
+	my $caller = session();
+	$node->safe_psql('postgres', q{
+		CREATE FUNCTION caller.catch() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			BEGIN
+				PERFORM 1 / 0;
+			EXCEPTION WHEN division_by_zero THEN
+				RETURN new;
+			END;
+		END $$;
+		CREATE TRIGGER catch BEFORE UPDATE ON commerce.users FOR EACH ROW EXECUTE FUNCTION caller.catch()});
+	$caller->do('SET SESSION AUTHORIZATION caller');
+	arm($caller, 'oom', 1, 'CopyErrorData');
+	my $what = eval { one($caller, 'SELECT caller.try($1)', q{SELECT commerce.update_user(2, name => 'V2')}) };
+	like($caller->errstr // $what, qr/a subtransaction could not be ended/, 'a trigger leaves a subtransaction open: the session ends');
+	$caller->disconnect;
+	$node->safe_psql('postgres', 'DROP TRIGGER catch ON commerce.users');
+	at_rest('after a trigger');
+}
+
 # Orders that were given up are paid late: what they take again is kept by a subtransaction's end, which fails. PostgreSQL
 # has then left it half ended, and nobody goes on.
 {
