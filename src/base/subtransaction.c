@@ -9,8 +9,7 @@
  *
  * A subtransaction that cannot be ended stays open, or is half ended: PostgreSQL's statistics, for one, then point to
  * memory that the transaction's end gives back (AtEOSubXact_PgStat_Relations()), and a later transaction writes there.
- * So the session ends.  What may be cancelled has been done before.  It ends, too, when what was called has left a
- * subtransaction of its own open.
+ * So the session ends.  It ends, too, when what was called has left a subtransaction of its own open.
  */
 #include "postgres.h"
 
@@ -39,6 +38,12 @@ end_subtransaction(bool keep, int level, MemoryContext context, ResourceOwner ow
 	{
 		int			code = geterrcode();
 
+		/* it has not begun to end: others who are told before have failed, such as another server */
+		if (keep && IsTransactionState())
+		{
+			end_subtransaction(false, level, context, owner);
+			PG_RE_THROW();
+		}
 		ereport(FATAL,
 				(errcode(code),
 				 errmsg("a subtransaction could not be ended")));
@@ -63,7 +68,6 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	PG_TRY();
 	{
 		keep = work(arg);
-		CommandCounterIncrement();
 	}
 	PG_CATCH();
 	{

@@ -92,12 +92,13 @@ sub functions
 	return grep { !/^(ExceptionalCondition|crashed|step|my_(set|generation)_|palloc|pstrdup|MemoryContext(Alloc|Strdup)|repalloc|raise|abort|gsignal|__|errfinish)|libc\.so/ } @names;
 }
 
-# PostgreSQL warns when it runs out of memory while it begins or commits, which ours do in one place.
+# PostgreSQL warns when it runs out of memory while it begins or commits, which ours do in one place, and while it undoes.
 sub is_known_warning
 {
 	my ($node, $warning, @lines) = @_;
 	my ($nearest) = functions($node, grep { /\bcommerce\.so / } @lines);
-	return $warning =~ /Abort(Sub)?Transaction while in (START|COMMIT) state/ && ($nearest // '') =~ /^(subtransaction_try|end_subtransaction|)$/;
+	return $warning =~ /Abort(Sub)?Transaction while in (START|COMMIT) state/ && ($nearest // '') =~ /^(subtransaction_try|end_subtransaction|)$/
+	  || $warning =~ /Abort(Sub)?Transaction while in ABORT state/;
 }
 
 # The crashes that were noted in a folder (INJECT_DIR), which are taken away: known, where PostgreSQL was and

@@ -142,6 +142,36 @@ sub is_as_before
 	at_rest('after a trigger');
 }
 
+# A trigger of the shop's writes on another server, which is gone when the subtransaction ends: that is an ordinary error.
+{
+	my $caller = session();
+	my ($host, $port) = ($node->host, $node->port);
+	$node->safe_psql('postgres', qq{
+		CREATE EXTENSION postgres_fdw;
+		CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'postgres');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER far;
+		CREATE TABLE caller.near (name text);
+		CREATE FOREIGN TABLE caller.far (name text) SERVER far OPTIONS (schema_name 'caller', table_name 'near');
+		CREATE FUNCTION caller.write_far() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			INSERT INTO caller.far VALUES (new.name);
+			IF new.name = 'gone' THEN
+				PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'postgres_fdw';
+			END IF;
+			RETURN new;
+		END \$\$;
+		CREATE TRIGGER write_far BEFORE UPDATE ON commerce.users FOR EACH ROW EXECUTE FUNCTION caller.write_far()});
+	$caller->do('SET SESSION AUTHORIZATION caller');
+	is(one($caller, 'SELECT caller.try($1)', q{SELECT commerce.update_user(2, name => 'here')}), 'done', 'a trigger writes on another server');
+	eval { one($caller, q{SELECT commerce.update_user(2, name => 'gone')}) };
+	is($caller->state, '08006', 'which goes');
+	is_as_before($caller, 'after it');
+	$caller->disconnect;
+	is($node->safe_psql('postgres', 'SELECT name FROM caller.near'), 'here', 'what is kept here is kept there');
+	$node->safe_psql('postgres', 'DROP TRIGGER write_far ON commerce.users');
+	at_rest('after another server');
+}
+
 # Orders that were given up are paid late: what they take again is kept by a subtransaction's end, which fails. PostgreSQL
 # has then left it half ended, and nobody goes on.
 {
