@@ -6,11 +6,12 @@
 #   INJECT_POINTS (1)        at how many allocations of a call, chosen by INJECT_SEED (1); "each": at each place in
 #                            PostgreSQL, called by those functions of commerce, where no call before it had a fault of
 #                            that kind, until the call ends without one. To be cancelled or terminated anywhere between
-#                            two checks for interrupts is the same: it happens at the second. What only a session has
-#                            that is cold, or was reset, is told apart by the two nearest functions of commerce
+#                            two checks for interrupts is the same: it happens at the second
 #   INJECT_KINDS (oom cancel die) twice: out of memory, and once more when commerce cleans up after that
 #   INJECT_MODES (warm)      warm: the session has made the call before; reset: what it has kept of the catalog is
-#                            forgotten; cold: it is new; try: PL/pgSQL catches the error; savepoint: it is rolled back to
+#                            forgotten; cold: it is new; try: PL/pgSQL catches the error; savepoint: it is rolled back to.
+#                            At each place: with reset and cold, what was not before; with try and savepoint, all again;
+#                            for these four, places with the same two nearest functions of commerce are one
 #   INJECT_FUNCTIONS (all)   only these
 #   INJECT_FIRST (1)         the call that a run that was stopped goes on with
 #
@@ -175,7 +176,8 @@ sub run_statement
 	my $error = $db->errstr // '';
 	return $mode eq 'try' ? $row->[0] : 'ok' if $row;
 	return '57P01' if $error =~ /terminating connection due to administrator command/;
-	return 'not ended' if $error =~ /a subtransaction could not be ended/;
+	# what could not begin PostgreSQL ends the session for when its caller rolls back
+	return 'not ended' if $error =~ /a subtransaction could not be ended|unexpected state SUBBEGIN/;
 	return $db->ping ? $db->state : 'lost';
 }
 
@@ -249,7 +251,8 @@ sub arm_session
 {
 	my ($db, $mode, $kind, $n) = @_;
 	$db->do('SELECT inject.reset_caches()') if $mode eq 'reset';
-	$db->do('SELECT inject.arm($1, $2, $3, $4)', undef, $kind, $n, $points eq 'each' ? 't' : 'f', $mode =~ /^(reset|cold)$/ ? 't' : 'f');
+	my $places = $points ne 'each' ? '' : $mode =~ /^(try|savepoint)$/ ? "$kind $mode" : $kind;
+	$db->do('SELECT inject.arm($1, $2, $3, $4)', undef, $kind, $n, $places, $mode eq 'warm' ? 'f' : 't');
 	return;
 }
 

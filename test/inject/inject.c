@@ -12,7 +12,7 @@
  *
  * A place is a function that allocates, those that called it, and the functions of commerce that came to it, all or the
  * nearest of them (keep_ends()).  It has a number, which is the same in all sessions of a server that has commerce
- * preloaded; the places that had a fault of a kind are in the file KIND, in INJECT_DIR.
+ * preloaded; the places that had a fault are in a file in INJECT_DIR, which arm() names.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -67,8 +67,6 @@ typedef enum Kind
 	DIE,
 } Kind;
 
-static const char *const kind_names[] = {[OOM] = "oom", [TWICE] = "twice", [CANCEL] = "cancel", [DIE] = "die"};
-
 static Kind kind = OOM;
 static bool pending = false;	/* armed, and waiting for the statement */
 static bool active = false;
@@ -80,8 +78,9 @@ static int64 target = 0;
 static bool at_new_place = false;	/* it happens at a new place, not before the target */
 static bool by_nearest = false; /* new is what the nearest functions of commerce have not come to */
 
-/* The places that had a fault, by their hashes, for each kind: files that all sessions map */
-static uint64 *seen[lengthof(kind_names)];
+/* The places that had a fault, by their hashes, in a file that all sessions map, and its name */
+static uint64 *seen = NULL;
+static char seen_name[NAMEDATALEN] = "";
 
 static void *where[MAX_DEPTH];
 static int	nwhere = 0;
@@ -160,14 +159,13 @@ hash_stack(void *const *frames, int nframes)
 static bool
 note_place(uint64 place)
 {
-	uint64	   *table = seen[kind];
 	uint32		slot = (place >> 20) % MAX_PLACES;
 
-	while (table[slot] != 0 && table[slot] != place)
+	while (seen[slot] != 0 && seen[slot] != place)
 		slot = (slot + 1) % MAX_PLACES;
-	if (table[slot] == place)
+	if (seen[slot] == place)
 		return false;
-	table[slot] = place;
+	seen[slot] = place;
 	return true;
 }
 
@@ -484,15 +482,15 @@ find_range(const char *name, char **low, char **high)
 	dl_iterate_phdr(extend_range, range);
 }
 
-/* Maps a kind's file, which is as large as the table, and empty where nothing was written. */
+/* Maps a file, which is as large as the table, and empty where nothing was written. */
 static void
-map_seen(void)
+map_seen(const char *name)
 {
 	char		path[MAXPGPATH + 50];
 	int			fd;
 	void	   *table;
 
-	snprintf(path, sizeof(path), "%s/%s", crash_dir, kind_names[kind]);
+	snprintf(path, sizeof(path), "%s/%s", crash_dir, name);
 	fd = open(path, O_CREAT | O_RDWR, 0600);
 	if (fd < 0 || ftruncate(fd, MAX_PLACES * sizeof(uint64)) != 0)
 		elog(ERROR, "%s: %m", path);
@@ -500,32 +498,37 @@ map_seen(void)
 	if (table == MAP_FAILED)
 		elog(ERROR, "%s: %m", path);
 	close(fd);
-	seen[kind] = table;
+	if (seen != NULL)
+		munmap(seen, MAX_PLACES * sizeof(uint64));
+	seen = table;
+	strlcpy(seen_name, name, sizeof(seen_name));
 }
 
 /*
- * arm(kind text, n bigint, at_new_place boolean, by_nearest boolean)
+ * arm(kind text, n bigint, places text, by_nearest boolean)
  *
- * oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or at the first, from the n-th
- * on, at a place where no session of this server has had it.
+ * oom, twice, cancel or die: what happens at the n-th allocation of the next statement, or, where places are named, at the
+ * first from the n-th on that is at none of these, which it becomes.
  */
 Datum
 inject_arm(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {[OOM] = "oom", [TWICE] = "twice", [CANCEL] = "cancel", [DIE] = "die"};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *places = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	int			i = 0;
 
 	active = false;
-	while (i < (int) lengthof(kind_names) && strcmp(kind_names[i], name) != 0)
+	while (i < (int) lengthof(names) && strcmp(names[i], name) != 0)
 		i++;
-	if (i == (int) lengthof(kind_names))
+	if (i == (int) lengthof(names))
 		elog(ERROR, "unknown kind %s", name);
 	kind = (Kind) i;
 	target = PG_GETARG_INT64(1);
-	at_new_place = PG_GETARG_BOOL(2);
+	at_new_place = places[0] != '\0';
 	by_nearest = PG_GETARG_BOOL(3);
-	if (at_new_place && seen[kind] == NULL)
-		map_seen();
+	if (at_new_place && strcmp(places, seen_name) != 0)
+		map_seen(places);
 	if ((at_new_place || kind == TWICE) && commerce_low == NULL)
 		find_range("commerce.so", &commerce_low, &commerce_high);
 	pending = true;

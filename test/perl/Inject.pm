@@ -27,7 +27,7 @@ sub prepare_database
 	my $file = module();
 	$node->safe_psql($database, qq{
 		CREATE SCHEMA inject;
-		CREATE FUNCTION inject.arm(kind text, n bigint, at_new_place boolean DEFAULT false, by_nearest boolean DEFAULT false) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_arm';
+		CREATE FUNCTION inject.arm(kind text, n bigint, places text DEFAULT '', by_nearest boolean DEFAULT false) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_arm';
 		CREATE FUNCTION inject.disarm() RETURNS bigint LANGUAGE C STRICT AS '$file', 'inject_disarm';
 		CREATE FUNCTION inject.reset_caches() RETURNS void LANGUAGE C STRICT AS '$file', 'inject_reset_caches';
 		CREATE FUNCTION inject.under(names text[]) RETURNS void LANGUAGE C STRICT AS '$file', 'inject_under';

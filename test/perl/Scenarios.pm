@@ -48,6 +48,7 @@ sub make_shop
 		END $$;
 		CREATE FUNCTION inject.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
 		DECLARE
+			before text := inject.state();
 			result text;
 		BEGIN
 			BEGIN
@@ -56,7 +57,7 @@ sub make_shop
 			EXCEPTION WHEN OTHERS OR query_canceled THEN
 				result := SQLSTATE;
 			END;
-			RETURN result;
+			RETURN CASE WHEN inject.state() = before THEN result ELSE result || ', and goes on with ' || inject.state() END;
 		END $$;
 		-- a call as PostgREST makes it
 		CREATE FUNCTION inject.request(endpoint text, body jsonb) RETURNS text LANGUAGE plpgsql
@@ -153,6 +154,8 @@ my %scenario = (
 	create_coupon => sub { return q{SELECT commerce.create_coupon('C', 'FIXED', 100, 10, valid_days => 30)} },
 	revoke_coupon => sub { my $issue = ask('SELECT c1 FROM inject.buyer()'); return "SELECT id FROM commerce.revoke_coupon($issue)" },
 	update_product => sub { return q{SELECT 1 FROM commerce.update_product(14, price => 500)} },
+	'update_user, taken' => sub { return q{SELECT id FROM commerce.update_user(1, email => '2@example.com')} },
+	'update_seller, taken' => sub { return q{SELECT id FROM commerce.update_seller(1, registration_number => '3')} },
 	subscribe => sub { return 'SELECT 1 FROM commerce.subscribe(' . key() . ')' },
 	unsubscribe => sub { my $name = key(); ask("SELECT commerce.subscribe($name)"); return "SELECT 1 FROM commerce.unsubscribe($name)" },
 	check_invariants => sub { return 'SELECT count(*) FROM commerce.check_invariants()' },
