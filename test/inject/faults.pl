@@ -473,7 +473,7 @@ for my $mode (@modes)
 	{
 		next if ++$call < $first;
 		sweep($name, $mode);
-		show_progress("$name, $mode") if $call % 10 == 0 || $call == @names * @modes;
+		show_progress("$name, $mode") if $points ne '1' && $call % 10 == 0 || $call == @names * @modes;
 	}
 }
 diag "repeat it with INJECT_SEED=$seed INJECT_POINTS=$points INJECT_KINDS='@kinds' INJECT_MODES='@modes' INJECT_FUNCTIONS='NAME'" if @problems;
