@@ -365,7 +365,11 @@ sub inject_and_look
 	my $what = "$run->{name}, $kind, $run->{mode}";
 	$run->{statement} //= $scenario{ $run->{name} }->();
 	begin_session($run) if $run->{mode} eq 'cold' || !$run->{db}->ping;
-	my $end = eval { inject($run, $what, $kind, $n) } // do { problem("$what: $@"); 'not armed' };
+	my $end = eval { inject($run, $what, $kind, $n) } // do {
+		# the session before may have crashed when it was closed
+		has_crashed() ? judge_crash($what) : problem("$what: $@");
+		'not armed';
+	};
 	my $db = $run->{db};
 	note_survival($db, $run->{name}) if $end eq 'survived';
 	check_warnings($what);
