@@ -2,10 +2,9 @@
  * subtransaction.c
  *	  Work that is undone when it was no use.
  *
- * A subtransaction is ended by who began it, also after an error, and before anything that may fail: copying
- * the error needs memory.  Were it left open, a PL/pgSQL block that catches the error would end ours in the
- * place of its own, and go on with the user and the search_path of our function; and after a single statement
- * the session would be in an aborted transaction.
+ * A subtransaction is ended by who began it, also after an error that there is no memory to copy.  Were it left
+ * open, a PL/pgSQL block that catches the error would end ours in the place of its own, and go on with the user and
+ * the search_path of our function; and after a single statement the session would be in an aborted transaction.
  *
  * A subtransaction that cannot be ended stays open, or is half ended: PostgreSQL's statistics, for one, then point to
  * memory that the transaction's end gives back (AtEOSubXact_PgStat_Relations()), and a later transaction writes there.
@@ -53,6 +52,26 @@ end_subtransaction(bool keep, int level, MemoryContext context, ResourceOwner ow
 	CurrentResourceOwner = owner;
 }
 
+/*
+ * Copies the error that was caught; NULL: want of memory has become the error.  It is done before the rollback, as what was
+ * caught and thrown again points to memory that is gone after it (ReThrowError() does not copy the file's name).
+ */
+static ErrorData *
+copy_error(void)
+{
+	ErrorData  *volatile copy = NULL;
+
+	PG_TRY();
+	{
+		copy = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+	}
+	PG_END_TRY();
+	return copy;
+}
+
 bool
 subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 {
@@ -71,8 +90,11 @@ subtransaction_try(bool (*work) (void *arg), void *arg, ErrorData **error)
 	}
 	PG_CATCH();
 	{
+		MemoryContextSwitchTo(context);
+		*error = copy_error();
 		end_subtransaction(false, level, context, owner);
-		*error = CopyErrorData();
+		if (*error == NULL)
+			PG_RE_THROW();
 		FlushErrorState();
 	}
 	PG_END_TRY();
