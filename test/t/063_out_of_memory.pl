@@ -226,16 +226,38 @@ sub is_as_before
 	at_rest('after sweeps');
 }
 
-# A subtransaction that cannot be rolled back either is left to nobody: the session ends.
+# A subtransaction that cannot be rolled back after an error is left to nobody: the session ends.
 {
 	my ($n, $fired, $ended) = (0, 1, 0);
-	my $caller;
+	while ($fired && $n < 20)
+	{
+		my $caller = session();
+		$caller->do('SET SESSION AUTHORIZATION caller');
+		arm($caller, 'oom', ++$n, 'RollbackAndReleaseCurrentSubTransaction', 'commerce.so');
+		my $what = eval { one($caller, 'SELECT caller.try($1)', q{SELECT commerce.update_user(2, email => '1@example.com')}) };
+		if (!$caller->ping)
+		{
+			like($caller->errstr, qr/a subtransaction could not be ended/, "a rollback: the session ends at allocation $n");
+			$ended++;
+			next;
+		}
+		ok(!($fired = disarm($caller)), "allocation $n: there is none");
+		is_as_before($caller, 'after a rollback');
+		$caller->disconnect;
+	}
+	cmp_ok($ended, '>', 0, 'some rollbacks fail');
+	at_rest('after rollbacks');
+}
+
+# Want of memory, and more of it while that is told and undone: no transaction is left open, and nobody is another.
+{
+	my ($n, $fired, $caller) = (0, 1);
 	$node->safe_psql('postgres', q{
 		SELECT commerce.place_order(i, '[{"product_id": 2, "quantity": 1}]', '{}', NULL, 'EXTERNAL') FROM generate_series(1, 2) i;
 		UPDATE commerce.orders SET expires_at = now() - interval '1 minute' WHERE status = 'PENDING_PAYMENT'});
-	while ($fired && $ended < 2)
+	while ($fired)
 	{
-		$n += 13;
+		$n += 53;
 		if (!$caller || !$caller->ping)
 		{
 			$caller = session();
@@ -243,11 +265,7 @@ sub is_as_before
 		}
 		arm($caller, 'twice', $n, 'commerce.so');
 		my $what = eval { one($caller, 'SELECT caller.try($1)', 'SELECT commerce.expire_pending_orders()') };
-		if (!$caller->ping)
-		{
-			$ended++;
-			next;
-		}
+		next if !$caller->ping;
 		my $state = $caller->state;
 		if (!ok(defined eval { $fired = disarm($caller) }, "allocation $n and one after it: no transaction is left open"))
 		{
@@ -257,7 +275,6 @@ sub is_as_before
 		is($what // $state, '53200', "an order's end, allocation $n and one after it") if $fired;
 		is_as_before($caller, "an order's end, allocation $n and one after it");
 	}
-	cmp_ok($ended, '>', 0, 'some rollbacks fail');
 	$caller->disconnect;
 	at_rest("after orders' ends");
 }
