@@ -410,13 +410,14 @@ sub inject_at_numbers
 }
 
 # Goes on behind the last fault, until there is none; and once more from the beginning, for what came before that only
-# later.
+# later. A new server, after one that did not recover, knows no places: the call that ended the old one is left then.
 sub inject_at_new_places
 {
 	my ($run, $kind) = @_;
 	my $from = 1;
 	my $done = 0;
-	while (1)
+	my $shop = $shops;
+	while ($shops == $shop)
 	{
 		my $end = inject_and_look($run, $kind, $from, ++$done % $each == 0);
 		my ($n) = last_fault();
