@@ -81,6 +81,7 @@ sub control
 		{
 			$count{'servers that did not recover'}++;
 			take_crashes('a server that does not recover');
+			$node->stop('immediate', fail_ok => 1);
 			open_shop();
 		}
 		sleep 0.1;
